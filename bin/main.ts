@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, Option } from 'commander';
+import { ConfigError, loadConfig, type Setting, settings } from '../src/config/index.js';
+import { StartError } from './startError.js';
+
+/** Exit codes: 1 for what goes wrong while running, 2 for a wrong command line or configuration. */
+const EXIT_FAILURE = 1;
+const EXIT_USAGE = 2;
+
+const EXAMPLES = `
+Examples:
+  dblink-proxy --embedded                                   try it out, nothing else needed
+  dblink-proxy --primary postgres://db.example.org:5432     listen on 127.0.0.1:6432
+  dblink-proxy --listen 0.0.0.0:6432 --listen /run/dblink-proxy --primary postgres://127.0.0.1
+  dblink-proxy --config /etc/dblink-proxy.yaml --log-level debug
+  dblink-proxy check-config /etc/dblink-proxy.yaml
+
+Every option is also a key of the configuration file and an environment variable (docs/configuration.md).
+An option wins over the environment, the environment over the file.`;
+
+function buildProgram(): Command {
+  const program = new Command('dblink-proxy')
+    .description('A PostgreSQL proxy that forwards everything and carries out the calls of dblink itself.')
+    .version(packageVersion(), '-V, --version')
+    .addHelpText('after', EXAMPLES)
+    .exitOverride();
+
+  const startCommand = program
+    .command('start', { isDefault: true })
+    .description('start the proxy (the default)')
+    .addHelpText('after', EXAMPLES)
+    .exitOverride();
+  startCommand.addOption(
+    new Option('--config <file>', 'the configuration file, in YAML (DBLINK_PROXY_CONFIG)'),
+  );
+  for (const setting of settings) {
+    if (setting.flag !== undefined) startCommand.addOption(optionOf(setting, setting.flag));
+  }
+  startCommand.action(async () => {
+    // Commander names `--log-level` logLevel; the configuration knows flags by their own names.
+    const flags = Object.fromEntries(
+      startCommand.options.map((option) => [
+        option.long?.replace(/^--/, '') ?? '',
+        startCommand.getOptionValue(option.attributeName()),
+      ]),
+    );
+    const file = startCommand.getOptionValue('config') as string | undefined;
+    const config = loadConfig({ flags, env: process.env, file });
+    // Only now: what serves connections takes a while to load and is of no use to the other commands.
+    const { start } = await import('./start.js');
+    await start(config);
+  });
+
+  program
+    .command('check-config')
+    .description('check a configuration file and exit')
+    .argument('<file>', 'the configuration file')
+    .exitOverride()
+    .action((file: string) => {
+      const { warnings } = loadConfig({ flags: {}, env: {}, file, partial: true });
+      for (const warning of warnings) console.error(`${file}: warning: ${warning}`);
+      console.log(`${file}: ok`);
+    });
+
+  // The options of the default command work without its name, so they belong into the first help text as well.
+  return program.configureHelp({
+    visibleOptions: (command) =>
+      command === program
+        ? [...startCommand.options, ...program.options, helpOption()]
+        : [...command.options, helpOption()],
+  });
+}
+
+function helpOption(): Option {
+  return new Option('-h, --help', 'print this help');
+}
+
+function optionOf({ env, help, repeatable, default: preset }: Setting, flag: string): Option {
+  const [placeholder, summary] = help ?? ['value', ''];
+  const shown = preset === undefined || preset === false ? '' : `, default ${String(preset)}`;
+  const option = new Option(
+    placeholder === '' ? `--${flag}` : `--${flag} <${placeholder}>`,
+    `${summary} (${env}${shown})`,
+  );
+  if (repeatable === true) {
+    option.argParser<readonly string[]>((value, previous) => [...(previous ?? []), value]);
+  }
+  return option;
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+try {
+  await buildProgram().parseAsync();
+} catch (error) {
+  // process.exit: whatever had been begun must not keep a proxy alive that did not start.
+  if (error instanceof CommanderError) {
+    // Commander has printed its message; help and version end with 0.
+    if (error.code === 'commander.excessArguments') console.error('commands: start, check-config FILE, help');
+    process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
+  }
+  if (error instanceof ConfigError) {
+    console.error(error.message);
+    process.exit(EXIT_USAGE);
+  }
+  console.error(error instanceof StartError ? `dblink-proxy: ${error.message}` : error);
+  process.exit(EXIT_FAILURE);
+}

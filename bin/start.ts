@@ -1,0 +1,148 @@
+import {
+  type Config,
+  type ListenAddress,
+  parsePrimaryUrl,
+  primaryFor,
+  withPrimary,
+} from '../src/config/index.js';
+import {
+  type Demo,
+  EmbeddedError,
+  PRIMARY_DATABASE,
+  sampleStatements,
+  startDemo,
+} from '../src/embedded/index.js';
+import { DEFAULT_URL } from '../src/example.js';
+import { createLogger, type Logger } from '../src/log.js';
+import { startProxy } from '../src/server.js';
+import { StartError } from './startError.js';
+
+type RunningProxy = Awaited<ReturnType<typeof startProxy>>;
+type Address = RunningProxy['addresses'][number];
+
+/**
+ * Runs the proxy until SIGTERM or SIGINT; returns when it is up.
+ *
+ * @throws StartError
+ */
+export async function start(given: Config): Promise<void> {
+  const log = createLogger(given.log);
+  for (const warning of given.warnings) log.warn(warning);
+  const demo = given.embedded ? await startEmbedded() : undefined;
+  try {
+    const config = demo === undefined ? given : withPrimary(given, parsePrimaryUrl(demo.primary.url()));
+    const proxy = await listen(config, log);
+    const primary = primaryFor(config, '*');
+    log.info(
+      {
+        primary: primary?.socketPath ?? `${primary?.host}:${primary?.port}`,
+        auth: config.auth,
+      },
+      'ready for connections',
+    );
+    stopOnSignal(config, log, proxy, demo);
+    if (demo !== undefined) console.log(introduce(demo, proxy.addresses));
+  } catch (error) {
+    await demo?.stop();
+    throw error;
+  }
+}
+
+async function startEmbedded(): Promise<Demo> {
+  try {
+    return await startDemo();
+  } catch (error) {
+    if (error instanceof EmbeddedError) throw new StartError(`the embedded servers: ${error.message}`);
+    throw error;
+  }
+}
+
+async function listen(config: Config, log: Logger): Promise<RunningProxy> {
+  try {
+    return await startProxy(config, log);
+  } catch (error) {
+    const { code, address, port, message } = error as NodeJS.ErrnoException & {
+      address?: string;
+      port?: number;
+    };
+    const place =
+      address === undefined
+        ? config.listen.map(formatListen).join(', ')
+        : formatAddress({ host: address, port });
+    const causes: Readonly<Record<string, string>> = {
+      EADDRINUSE: 'another program is listening there; stop it or choose another address with --listen',
+      EADDRNOTAVAIL: 'this machine has no such address; choose another one with --listen',
+      // Node reports a directory that does not exist in the same way.
+      EACCES:
+        'permission denied; choose a port above 1023, or a directory that exists and that this user may write to',
+      ENOTFOUND: 'the name cannot be resolved',
+    };
+    const cause = code === undefined ? undefined : causes[code];
+    if (cause === undefined) throw error;
+    throw new StartError(`cannot listen on ${place}: ${cause} (${message})`);
+  }
+}
+
+/** The first signal lets running transactions finish, a second one ends at once. */
+function stopOnSignal(config: Config, log: Logger, proxy: RunningProxy, demo: Demo | undefined): void {
+  let stopping = false;
+  const stop = async (signal: NodeJS.Signals): Promise<void> => {
+    if (stopping) {
+      log.warn({ signal }, 'second signal, ending at once');
+      process.exit(1);
+    }
+    stopping = true;
+    log.info({ signal, graceMs: config.timeouts.shutdownMs }, 'shutting down');
+    try {
+      await proxy.close(config.timeouts.shutdownMs);
+      await demo?.stop();
+    } catch (error) {
+      log.error({ err: error }, 'the shutdown did not go in order');
+      process.exit(1);
+    }
+    log.info('stopped');
+    process.exit(0);
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+function formatAddress({ host, port, path }: Address): string {
+  if (path !== undefined) return path;
+  if (port === undefined || port === -1) return String(host);
+  return `${host?.includes(':') === true ? `[${host}]` : host}:${port}`;
+}
+
+function formatListen(address: ListenAddress): string {
+  return address.kind === 'unix' ? address.path : formatAddress(address);
+}
+
+/** What `--embedded` prints: how to connect, and statements to paste. */
+function introduce(demo: Demo, addresses: readonly Address[]): string {
+  const url = connectionUrl(addresses);
+  const example = url === DEFAULT_URL ? 'npm run example' : `npm run example -- "${url}"`;
+  const statements = sampleStatements(demo.conninfo).map(({ title, sql }) => `-- ${title}\n${sql}\n`);
+  return `
+A primary without dblink and a remote with sample data are running behind the proxy.
+
+  Connection string   ${url}
+  psql                psql "${url}"
+  All of the below    ${example}   (in a second terminal)
+
+Statements to paste into psql:
+
+${statements.join('\n')}
+Ctrl-C stops everything and removes the data.
+`;
+}
+
+/** How a client on this machine reaches the first address of those that are listened on. */
+function connectionUrl([address]: readonly Address[]): string {
+  if (address?.path !== undefined) {
+    const [, directory, port] = /^(.*)\/\.s\.PGSQL\.(\d+)$/.exec(address.path) ?? [];
+    return `postgres://postgres@/${PRIMARY_DATABASE}?host=${directory}&port=${port}`;
+  }
+  const everywhere = address?.host === '0.0.0.0' || address?.host === '::';
+  const place = formatAddress({ ...address, ...(everywhere ? { host: '127.0.0.1' } : {}) });
+  return `postgres://postgres@${place}/${PRIMARY_DATABASE}`;
+}

@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+// Runs the compiled tests with node's own runner. Arguments restrict them to files whose path contains one of the words;
+// tests that need a container engine run only when asked for by name.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const compiled = join(root, 'dist', 'test');
+const words = process.argv.slice(2);
+
+function* testFiles(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* testFiles(path);
+    else if (path.endsWith('.test.js')) yield relative(root, path);
+  }
+}
+
+// A test whose source is gone would go on running from an earlier build.
+const hasSource = (file) => existsSync(join(root, file.replace(/^dist./, '').replace(/\.js$/, '.ts')));
+const wanted = (file) =>
+  words.length > 0 ? words.some((word) => file.includes(word)) : !file.includes(`${join('test', 'container')}`);
+
+const files = [...testFiles(compiled)].filter(hasSource).filter(wanted).sort();
+if (files.length === 0) {
+  console.error('no test file matches');
+  process.exit(1);
+}
+const { status } = spawnSync(process.execPath, ['--test', '--test-reporter=spec', ...files], {
+  cwd: root,
+  stdio: 'inherit',
+});
+process.exit(status ?? 1);

@@ -1,0 +1,15 @@
+export {
+  type AuthMode,
+  type Config,
+  type DatabaseConfig,
+  primaryFor,
+  type TlsFiles,
+  withPrimary,
+} from './config.js';
+export { documentSettings } from './document.js';
+export { ConfigError, type ConfigIssue, ValueError } from './errors.js';
+export { type ListenAddress, parseListenAddress } from './listen.js';
+export { type ConfigSources, loadConfig } from './load.js';
+export { type PrimaryAddress, parsePrimaryUrl, type SslMode } from './primary.js';
+export type { LogLevel } from './schema.js';
+export { type Setting, settings } from './settings.js';

@@ -1,0 +1,152 @@
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { createSecureContext } from 'node:tls';
+import type { Config, TlsFiles } from './config.js';
+import { ConfigError, type ConfigIssue } from './errors.js';
+import type { SourceValues } from './schema.js';
+import { schema } from './schema.js';
+import { nest, settings, valueAt } from './settings.js';
+import { CONFIG_VARIABLE, environmentSource, fileSource, flagSource, type Source } from './sources.js';
+
+/** Where the configuration comes from. */
+export interface ConfigSources {
+  /** Options by flag name without dashes, undefined where not given; see `settings`. */
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Path of the configuration file; else the one that DBLINK_PROXY_CONFIG names, else none. */
+  readonly file?: string | undefined;
+  /** Accept that no primary is named: the environment or a flag may do so when the file is used. */
+  readonly partial?: boolean;
+}
+
+/**
+ * Puts the configuration together: a flag wins over the environment, that over the file, that over the default.
+ *
+ * Every source is checked whole, so that a wrong value is reported even where another source overrides it.
+ *
+ * @throws ConfigError with all that is wrong and where it stands
+ */
+export function loadConfig(given: ConfigSources): Config {
+  const { flags, env, file = env[CONFIG_VARIABLE] || undefined, partial = false } = given;
+  const sources = [
+    flagSource(flags),
+    environmentSource(env),
+    ...(file === undefined ? [] : [fileSource(file, readConfigFile(file))]),
+  ];
+  const issues = sources.flatMap((source) => source.issues);
+  if (issues.length > 0) throw new ConfigError(issues);
+  return combine(sources, file, partial);
+}
+
+function readConfigFile(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError([
+      { source: file, key: '', problem: `cannot be read: ${(error as Error).message}` },
+    ]);
+  }
+}
+
+/** The schema's values with everything that has a default present. */
+type Complete = {
+  [K in keyof SourceValues]-?: NonNullable<SourceValues[K]> extends infer Group
+    ? K extends 'databases' | 'tls' | 'listen'
+      ? Group
+      : Group extends object
+        ? { [L in keyof Group]-?: NonNullable<Group[L]> }
+        : Group
+    : never;
+};
+
+function combine(sources: readonly Source[], file: string | undefined, partial: boolean): Config {
+  const defaults = schema.parse(nest(settings.map((setting) => [setting.path, setting.default])));
+  const layers: readonly unknown[] = [...sources.map((source) => source.values), defaults];
+  const chosen = nest(
+    settings.map(({ path }) => [
+      path,
+      layers.map((layer) => valueAt(layer, path)).find((value) => value !== undefined),
+    ]),
+  ) as unknown as Complete;
+  const issues: ConfigIssue[] = [];
+  const report = (key: string, problem: string): void => {
+    const path = key.split('.');
+    const source = sources.find(({ values }) => valueAt(values, path) !== undefined);
+    issues.push({ ...(source?.locate(path) ?? { source: file ?? 'configuration' }), key, problem });
+  };
+
+  const primary = chosen.databases?.['*']?.primary;
+  const { embedded, auth, timeouts, limits, tcp, dblink, log, listen } = chosen;
+  if (primary === undefined && !embedded && !partial) {
+    report(
+      'databases.*.primary',
+      'is not set; give --primary postgres://host:port, or --embedded to try things out',
+    );
+  }
+  if (primary !== undefined && embedded) {
+    report('embedded', 'starts a primary of its own and cannot be combined with databases.*.primary');
+  }
+  const tls = tlsFiles(chosen.tls ?? {}, sources, file, report);
+  if (auth === 'password' && tls === undefined && issues.length === 0) {
+    report('auth', '"password" needs tls.cert and tls.key, since clients would send passwords unencrypted');
+  }
+  if (issues.length > 0) throw new ConfigError(issues);
+
+  return {
+    listen,
+    databases: new Map(primary === undefined ? [] : [['*', { primary }]]),
+    embedded,
+    auth,
+    tls,
+    log,
+    timeouts: { loginMs: timeouts.login, connectMs: timeouts.connect, shutdownMs: timeouts.shutdown },
+    limits: { statementBytes: limits.statement_bytes, spliceBytes: limits.splice_bytes },
+    dblink,
+    tcp: { keepaliveMs: tcp.keepalive },
+    warnings:
+      auth === 'relay' && tls !== undefined && primary !== undefined && !MAY_BE_PLAIN.has(primary.sslmode)
+        ? [
+            'auth: relay with TLS on both hops: SCRAM-SHA-256 cannot be relayed there (channel binding), so clients ' +
+              'whose password is stored that way cannot log in; use auth: password',
+          ]
+        : [],
+  };
+}
+
+const MAY_BE_PLAIN: ReadonlySet<string> = new Set(['disable', 'allow', 'prefer']);
+
+/** Both paths, made absolute, if the pair can be used; what is wrong is reported otherwise. */
+function tlsFiles(
+  given: { readonly cert?: string | undefined; readonly key?: string | undefined },
+  sources: readonly Source[],
+  file: string | undefined,
+  report: (key: string, problem: string) => void,
+): TlsFiles | undefined {
+  if (given.cert === undefined && given.key === undefined) return undefined;
+  if (given.cert === undefined || given.key === undefined) {
+    const [present, absent] = given.cert === undefined ? ['tls.key', 'tls.cert'] : ['tls.cert', 'tls.key'];
+    report(present, `is of no use without ${absent}`);
+    return undefined;
+  }
+  const absolute = (name: 'cert' | 'key', path: string): string => {
+    const overridden = sources.slice(0, 2).some(({ values }) => values.tls?.[name] !== undefined);
+    return resolve(file === undefined || overridden ? '.' : dirname(file), path);
+  };
+  const files = { cert: absolute('cert', given.cert), key: absolute('key', given.key) };
+  const contents = new Map<string, Buffer>();
+  for (const name of ['cert', 'key'] as const) {
+    try {
+      contents.set(name, readFileSync(files[name]));
+    } catch (error) {
+      report(`tls.${name}`, `cannot be read: ${(error as Error).message}`);
+    }
+  }
+  if (contents.size < 2) return undefined;
+  try {
+    createSecureContext({ cert: contents.get('cert'), key: contents.get('key') });
+  } catch (error) {
+    report('tls.cert', `cannot be used with tls.key: ${(error as Error).message}`);
+    return undefined;
+  }
+  return files;
+}

@@ -1,0 +1,215 @@
+import { z } from 'zod';
+import { ValueError } from './errors.js';
+import { DEFAULT_PORT, parseListenAddress } from './listen.js';
+import { parsePrimaryUrl } from './primary.js';
+import { parseBoolean, parseChoice, parseDuration, parseList, parseSize, parseText } from './values.js';
+
+/** What is known about one setting apart from how its value is checked. */
+export interface SettingInfo {
+  /** What the setting does: whole sentences, in Markdown. */
+  readonly description: string;
+  /** The form of the value, for the documentation. */
+  readonly type: string;
+  /** Written as in the file; absent when nothing is set by default. */
+  readonly default?: string | number | boolean | readonly string[];
+  /** Unit of a plain number, where the value is a quantity. */
+  readonly unit?: 'ms' | 'bytes';
+  /** Command-line option without the dashes. */
+  readonly flag?: string;
+  /** How the help text shows the option's value, and what it says about the option. */
+  readonly help?: readonly [placeholder: string, summary: string];
+  /** The option can be given several times. */
+  readonly repeatable?: boolean;
+  /** Environment variable, if it is not the key's path in capitals behind `DBLINK_PROXY_`. */
+  readonly env?: string;
+  /** Whether a reload can change it for new sessions; without that it needs a restart. */
+  readonly reload: boolean;
+}
+
+/** A leaf of the schema: any parser of this folder, its ValueError turned into an issue of zod's. */
+function setting<T>(parse: (value: unknown) => T, info: SettingInfo) {
+  return z
+    .unknown()
+    .transform((value, context): T => {
+      try {
+        return parse(value);
+      } catch (error) {
+        if (!(error instanceof ValueError)) throw error;
+        context.addIssue({ code: 'custom', message: error.message });
+        return z.NEVER;
+      }
+    })
+    .optional()
+    .meta({ ...info });
+}
+
+const duration = (info: Omit<SettingInfo, 'type' | 'unit'>) =>
+  setting(parseDuration, { type: 'duration', unit: 'ms', ...info });
+
+const size = (info: Omit<SettingInfo, 'type' | 'unit'>) =>
+  setting(parseSize, { type: 'size', unit: 'bytes', ...info });
+
+const choice = <const T extends string>(choices: readonly T[], info: Omit<SettingInfo, 'type'>) =>
+  setting((value) => parseChoice(value, choices), {
+    type: choices.map((word) => `\`${word}\``).join(', '),
+    ...info,
+  });
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/**
+ * The configuration file, and the single source of everything said about a setting: its check, default, flag,
+ * environment variable and documentation. Every setting is optional here; what must be given is checked once all
+ * sources have been put together.
+ */
+export const schema = z.strictObject({
+  listen: setting((value) => parseList(value, parseListenAddress), {
+    description:
+      'Where clients connect: `HOST:PORT`, `[IPv6]:PORT`, `*:PORT`, or the directory of a Unix socket, optionally ' +
+      `with \`:PORT\` for the number in the socket's name (${DEFAULT_PORT} otherwise).`,
+    type: 'list of addresses',
+    default: [`127.0.0.1:${DEFAULT_PORT}`],
+    flag: 'listen',
+    help: ['address', 'where clients connect: HOST:PORT or the directory of a Unix socket; repeatable'],
+    repeatable: true,
+    reload: false,
+  }),
+  databases: z
+    .strictObject({
+      '*': z
+        .strictObject({
+          primary: setting(parsePrimaryUrl, {
+            description:
+              'The primary: `postgres://[user[:password]@]host:port[/database][?sslmode=…]`, also with `sslrootcert`, ' +
+              "`sslcert` and `sslkey`. A user or password in it is the proxy's own service account, for connections " +
+              "of its own, never the clients'. A Unix socket is written `postgres:///?host=/directory&port=5432`. " +
+              'Without `sslmode` it is `prefer`, as in libpq.',
+            type: 'URL',
+            flag: 'primary',
+            help: ['url', 'the primary: postgres://[user[:password]@]host:port[/db][?sslmode=…]'],
+            env: 'DBLINK_PROXY_PRIMARY',
+            reload: true,
+          }),
+        })
+        .optional(),
+    })
+    .optional(),
+  embedded: setting(parseBoolean, {
+    description:
+      'Start a primary without dblink and a remote with sample data, both in a temporary directory and removed at ' +
+      'exit, and serve the former. For trying things out; needs the optional dependencies.',
+    type: 'boolean',
+    default: false,
+    flag: 'embedded',
+    help: ['', 'start a primary without dblink and a remote with sample data, to try things out'],
+    reload: false,
+  }),
+  auth: choice(['relay', 'password'], {
+    description:
+      '`relay` passes the authentication exchange between client and primary, so that the proxy knows no password. ' +
+      '`password` asks the client for its password, over TLS only, and authenticates to the primary with it; needed ' +
+      'when both hops use TLS, since SCRAM cannot be relayed then. It requires `tls`.',
+    default: 'relay',
+    flag: 'auth',
+    help: ['mode', 'relay: the exchange passes through; password: the proxy asks for it, over TLS'],
+    reload: true,
+  }),
+  tls: z
+    .strictObject({
+      cert: setting(parseText, {
+        description:
+          'File with the certificate chain, in PEM format, that the proxy shows to clients. Without it clients get ' +
+          "no TLS. A relative path in the file counts from the file's directory.",
+        type: 'path',
+        flag: 'tls-cert',
+        help: ['file', 'certificate chain shown to clients, in PEM'],
+        reload: true,
+      }),
+      key: setting(parseText, {
+        description: 'File with the private key, in PEM format, that belongs to `tls.cert`.',
+        type: 'path',
+        flag: 'tls-key',
+        help: ['file', 'its private key, in PEM'],
+        reload: true,
+      }),
+    })
+    .optional(),
+  log: z
+    .strictObject({
+      level: choice(LOG_LEVELS, {
+        description: 'The least severe level that is logged.',
+        default: 'info',
+        flag: 'log-level',
+        help: ['level', 'trace, debug, info, warn, error, fatal or silent'],
+        reload: true,
+      }),
+      pretty: choice(['auto', 'true', 'false'], {
+        description: 'Readable lines instead of JSON. `auto`: on a terminal only.',
+        default: 'auto',
+        reload: false,
+      }),
+    })
+    .optional(),
+  timeouts: z
+    .strictObject({
+      login: duration({
+        description: 'From accepting a client to the end of its authentication; 0 waits for ever.',
+        default: '60s',
+        reload: true,
+      }),
+      connect: duration({
+        description: 'Opening a connection to the primary, TLS included; 0 waits for ever.',
+        default: '15s',
+        reload: true,
+      }),
+      shutdown: duration({
+        description: 'How long running transactions may take to finish after SIGTERM or SIGINT.',
+        default: '30s',
+        reload: true,
+      }),
+    })
+    .optional(),
+  limits: z
+    .strictObject({
+      statement_bytes: size({
+        description:
+          'The longest text of a Query or Parse message that is searched for calls of dblink. Longer ones go to the ' +
+          'primary untouched.',
+        default: '1MiB',
+        reload: true,
+      }),
+      splice_bytes: size({
+        description:
+          "The largest remote result, in memory, that is handed to the primary as a statement's row source.",
+        default: '256MiB',
+        reload: true,
+      }),
+    })
+    .optional(),
+  dblink: z
+    .strictObject({
+      schemas: setting((value) => parseList(value, parseText), {
+        description:
+          'Schemas in which the functions of dblink are taken to be: `schema.dblink(…)` is carried out by the proxy ' +
+          'for these.',
+        type: 'list of names',
+        default: ['public', 'extensions', 'dblink'],
+        reload: true,
+      }),
+    })
+    .optional(),
+  tcp: z
+    .strictObject({
+      keepalive: duration({
+        description:
+          'Idle time after which TCP keep-alive probes are sent to clients and primary; 0 sends none.',
+        default: '60s',
+        reload: true,
+      }),
+    })
+    .optional(),
+});
+
+/** What the schema makes of one source. */
+export type SourceValues = z.output<typeof schema>;

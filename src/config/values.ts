@@ -1,0 +1,91 @@
+import { ValueError } from './errors.js';
+import { suggestion } from './nearest.js';
+
+// Parsers of single values. Each takes what YAML gives or the text of an environment variable or flag, so that a
+// value is written the same way everywhere, and throws ValueError.
+
+/** Milliseconds of a duration: `500ms`, `30s`, `5min`, `1h`, or a number of milliseconds. */
+export function parseDuration(value: unknown): number {
+  const factors: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1000, min: 60_000, h: 3_600_000 };
+  return parseQuantity(value, factors, 'a duration such as 500ms, 30s, 5min or a number of milliseconds');
+}
+
+/** Bytes of a size: `64KiB`, `256MiB`, `1GiB` or a number of bytes. As in PostgreSQL, kB, MB and GB mean the same. */
+export function parseSize(value: unknown): number {
+  const k = 1024;
+  const factors: Readonly<Record<string, number>> = {
+    ...{ '': 1, b: 1, kb: k, kib: k, mb: k * k, mib: k * k, gb: k ** 3, gib: k ** 3 },
+  };
+  return parseQuantity(value, factors, 'a size such as 64KiB, 256MiB, 1GiB or a number of bytes');
+}
+
+/** A timer's and a buffer's largest value in Node.js. */
+const MAX_QUANTITY = 2 ** 31 - 1;
+
+function parseQuantity(value: unknown, factors: Readonly<Record<string, number>>, what: string): number {
+  const [, digits, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(scalarText(value)) ?? [];
+  const factor = factors[unit.toLowerCase()];
+  if (digits === undefined || factor === undefined) throw new ValueError(`${show(value)} is not ${what}`);
+  const quantity = Number(digits) * factor;
+  if (!Number.isInteger(quantity))
+    throw new ValueError(`${show(value)} is not a whole number of the smallest unit`);
+  if (quantity > MAX_QUANTITY)
+    throw new ValueError(`${show(value)} is more than the largest value, ${MAX_QUANTITY}`);
+  return quantity;
+}
+
+/** A whole number between `min` and `max`. */
+export function parseInteger(value: unknown, min: number, max: number): number {
+  const text = scalarText(value);
+  const number = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(number >= min && number <= max)) {
+    throw new ValueError(`${show(value)} is not a whole number from ${min} to ${max}`);
+  }
+  return number;
+}
+
+export function parseBoolean(value: unknown): boolean {
+  const known: Readonly<Record<string, boolean>> = {
+    ...{ true: true, yes: true, on: true, '1': true, false: false, no: false, off: false, '0': false },
+  };
+  const result = known[scalarText(value).toLowerCase()];
+  if (result === undefined) throw new ValueError(`${show(value)} is neither true nor false`);
+  return result;
+}
+
+/** One of several words. */
+export function parseChoice<T extends string>(value: unknown, choices: readonly T[]): T {
+  const text = scalarText(value);
+  const found = choices.find((choice) => choice === text);
+  if (found !== undefined) return found;
+  const list = `${show(value)} is not one of ${choices.join(', ')}`;
+  throw new ValueError(
+    text === '' ? list : `${list}${suggestion(text, choices, '').replace(/; valid .*/, '')}`,
+  );
+}
+
+export function parseText(value: unknown): string {
+  if (typeof value !== 'string' || value === '') throw new ValueError(`${show(value)} is not a text`);
+  if (value.includes('\0')) throw new ValueError('a text cannot contain a NUL character');
+  return value;
+}
+
+/** A list of at least one entry: a YAML list, or a text with commas. */
+export function parseList<T>(value: unknown, entry: (value: unknown) => T): readonly T[] {
+  const entries: readonly unknown[] = Array.isArray(value) ? value : String(value ?? '').split(',');
+  if (entries.length === 0) throw new ValueError('the list is empty');
+  return entries.map((item) => entry(typeof item === 'string' ? item.trim() : item));
+}
+
+function scalarText(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+    ? String(value)
+    : '';
+}
+
+/** A value as it may be quoted in a message. Only for settings that cannot contain a secret. */
+export function show(value: unknown): string {
+  if (value === null || value === undefined) return 'an empty value';
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}

@@ -1,0 +1,30 @@
+import type { PgError } from '../wire/errors.js';
+
+/** What a session's dblink functions know of the place where they run; fixed for the session. */
+export interface DblinkHome {
+  /** Where a connection string without a host leads. */
+  readonly primaryHost: string;
+  readonly primaryPort: number;
+  /** The session's user and database, byte strings. */
+  readonly user: string;
+  readonly database: string;
+}
+
+/** Facts about the session that may change from statement to statement. */
+export interface DblinkFacts {
+  /** Whether the current role is a superuser. */
+  readonly superuser: boolean;
+  /** The primary's major version: the proxy follows it where versions differ. */
+  readonly primaryMajor: number;
+  /** The encoding of the database, PostgreSQL's name. */
+  readonly databaseEncoding: string;
+}
+
+/** The circumstances of one call of a dblink function. */
+export interface CallContext {
+  readonly facts: DblinkFacts;
+  /** Takes a NOTICE for the client. */
+  readonly notice: (notice: PgError) => void;
+  /** Aborted when the client cancels or a time limit passes; its reason is the PgError to raise. */
+  readonly signal: AbortSignal;
+}

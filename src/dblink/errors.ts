@@ -1,0 +1,95 @@
+import { type ErrorFields, PgError } from '../wire/errors.js';
+
+/** The errors of the dblink functions (behaviour reference, section 3), made in one place. Texts are byte strings. */
+
+const NO_MESSAGE = 'could not obtain message string for remote error';
+
+/** How the connection of a call is called in its error context: a name as the caller typed it, or undefined. */
+export type ConnectionLabel = string | undefined;
+
+export const connectionNotAvailable = (name: ConnectionLabel): PgError =>
+  new PgError('08003', name === undefined ? 'connection not available' : `connection "${name}" not available`);
+
+export const duplicateName = (): PgError => new PgError('42710', 'duplicate connection name');
+
+/** @param detail libpq's message */
+export const couldNotConnect = (detail: string): PgError =>
+  new PgError('08001', 'could not establish connection', { detail });
+
+export const tooManyFiles = (): PgError =>
+  new PgError('08001', 'could not establish connection', {
+    detail: 'There are too many open files on the local server.',
+    hint: 'Raise the open files limit ("ulimit -n") of the process that runs the proxy.',
+  });
+
+export const optionRefused = (keyword: string): PgError =>
+  new PgError('42501', `permission denied to set connection option "${keyword}"`);
+
+export const resultsNotAllowed = (): PgError => new PgError('2F003', 'statement returning results not allowed');
+
+export const rowTypeMismatch = (): PgError =>
+  new PgError('42804', 'remote query result rowtype does not match the specified FROM clause rowtype');
+
+export const couldNotSend = (reason: string): PgError => new PgError('XX000', `could not send query: ${reason}`);
+
+export const copyNotSupported = (): PgError =>
+  new PgError('0A000', 'COPY to or from the client is not supported in a statement that dblink runs', {
+    hint: 'Use a COPY that reads or writes a file or program on the remote server, or a SELECT or INSERT.',
+  });
+
+export const identifierTruncated = (name: string, cut: string): PgError =>
+  new PgError('42622', `identifier "${name}" will be truncated to "${cut}"`, { severity: 'NOTICE' });
+
+/** A non-superuser's string has no password (reference, section 9). @param major of the primary */
+export const passwordMissing = (major: number): PgError =>
+  major >= 16
+    ? new PgError('2F003', 'password or GSSAPI delegated credentials required', {
+        detail:
+          'Non-superusers must provide a password in the connection string or send delegated GSSAPI credentials.',
+      })
+    : new PgError('2F003', 'password is required', {
+        detail: 'Non-superusers must provide a password in the connection string.',
+      });
+
+/** The remote did not ask a non-superuser for the password (reference, section 9). @param major of the primary */
+export const passwordNotRequested = (major: number): PgError =>
+  major >= 16
+    ? new PgError('2F003', 'password or GSSAPI delegated credentials required', {
+        detail:
+          `Non-superusers may only connect using credentials they provide, eg: password in connection string or delegated GSSAPI credentials${major >= 19 ? '.' : ''}`,
+        hint: 'Ensure provided credentials match target server\'s authentication method.',
+      })
+    : new PgError('2F003', 'password is required', {
+        detail: 'Non-superuser cannot connect if the server does not request a password.',
+        hint: "Target server's authentication method must be changed.",
+      });
+
+/** Longest phrase of a context line before its suffix, in bytes. */
+const MAX_PHRASE_BYTES = 511;
+
+/** The context line that a call adds. @param phrase such as `while executing query` */
+export function contextLine(phrase: string, label: ConnectionLabel): string {
+  const suffix = label === undefined ? ' on unnamed dblink connection' : ` on dblink connection named "${label}"`;
+  return `${phrase.slice(0, MAX_PHRASE_BYTES)}${suffix}`;
+}
+
+/**
+ * A remote's error as dblink relays it (reference, section 3.2): SQLSTATE, message, detail, hint and context, nothing else.
+ * @param fields undefined when the failure is not the server's answer
+ * @param fallback libpq's text for the connection, used when there is no message
+ */
+export function remoteError(
+  fields: ErrorFields | undefined,
+  fallback: string,
+  phrase: string,
+  label: ConnectionLabel,
+  severity: 'ERROR' | 'NOTICE',
+): PgError {
+  const own = contextLine(phrase, label);
+  return new PgError(fields?.sqlstate || '08006', fields?.message || fallback || NO_MESSAGE, {
+    severity,
+    detail: fields?.detail,
+    hint: fields?.hint,
+    context: fields?.context === undefined ? own : `${fields.context}\n${own}`,
+  });
+}

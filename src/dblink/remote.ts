@@ -1,0 +1,144 @@
+import { ConnectionLost, renderError, type QueryHandler, type WireClient } from '../wire/client.js';
+import type { ErrorFields } from '../wire/errors.js';
+
+/** How a query string ended: its last result, as libpq would report it. */
+export type Outcome =
+  /** A command; `tag` is its command tag. */
+  | { readonly kind: 'command'; readonly tag: string }
+  /** A result with columns, complete. */
+  | { readonly kind: 'rows' }
+  | { readonly kind: 'error'; readonly fields: ErrorFields | undefined; readonly text: string }
+  /** An empty query string. */
+  | { readonly kind: 'empty' }
+  /** COPY from or to the client; it was refused or its data dropped. */
+  | { readonly kind: 'copy' };
+
+/** What takes the rows of a query string's results while they arrive. */
+export interface ResultHandler {
+  /** A result with columns begins; see QueryHandler.rowDescription. */
+  begin(description: Buffer): 'rows' | 'raw' | 'discard';
+  row(message: Buffer): void;
+  rawRows(bytes: Buffer): void;
+  /** A result with columns is complete. */
+  end(tag: string): void;
+}
+
+const NO_CONNECTION = 'no connection to the server';
+
+/** One dblink connection: the protocol client, and what libpq would remember beside it. */
+export class RemoteConnection {
+  readonly client: WireClient;
+  /** libpq's error buffer, a byte string; empty is OK (behaviour reference, section 3.3). */
+  errorText = '';
+  /** The remote ended the connection and no call has reported it yet. */
+  #lossUnreported = true;
+  /** A query that was given up (cancelled) and is not over yet. */
+  #abandoned: Promise<void> | undefined;
+
+  constructor(client: WireClient) {
+    this.client = client;
+  }
+
+  /** Whether a query can be sent: false once the loss of the connection has been reported. */
+  get sendable(): boolean {
+    return this.client.state !== 'closed' || this.#lossUnreported;
+  }
+
+  /** Notes that a query could not be sent. @returns libpq's reason */
+  refuse(): string {
+    this.errorText = NO_CONNECTION;
+    return NO_CONNECTION;
+  }
+
+  /**
+   * Runs a query string with the simple protocol, as dblink does.
+   * @throws the signal's reason as soon as it is aborted: the remote query is cancelled, and the connection is usable
+   * again when that has taken effect (the next call waits for it)
+   */
+  async run(sql: Buffer, results: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
+    if (this.#abandoned !== undefined) await abortable(this.#abandoned, signal);
+    signal.throwIfAborted();
+    this.errorText = '';
+    if (this.client.state === 'closed') return this.#lost(undefined);
+
+    let outcome: Outcome = { kind: 'empty' };
+    let live = true;
+    let inRows = false;
+    const handler: QueryHandler = {
+      rowDescription: (message) => {
+        inRows = true;
+        return (live && results?.begin(message)) || 'discard';
+      },
+      row: (message) => {
+        if (live) results?.row(message);
+      },
+      rawRows: (bytes) => {
+        if (live) results?.rawRows(bytes);
+      },
+      commandComplete: (tag) => {
+        // The end of a COPY is a command tag of its own, but libpq has stopped at the COPY.
+        if (outcome.kind === 'copy') return;
+        if (inRows && live) results?.end(tag);
+        outcome = inRows ? { kind: 'rows' } : { kind: 'command', tag };
+        inRows = false;
+      },
+      error: (fields) => {
+        if (outcome.kind === 'copy') return;
+        this.errorText = renderError(fields, { sql, encoding: this.client.parameters.get('client_encoding') ?? 'UTF8' });
+        outcome = { kind: 'error', fields, text: this.errorText };
+      },
+      copyIn: (control) => {
+        outcome = { kind: 'copy' };
+        control.fail('COPY FROM STDIN is not supported by dblink');
+      },
+      copyOut: () => {
+        outcome = { kind: 'copy' };
+      },
+    };
+    const finished = this.client.query(sql, handler).catch((error: unknown) => {
+      outcome = this.#lost(error, outcome);
+    });
+    try {
+      await abortable(finished, signal);
+    } catch (reason) {
+      live = false;
+      this.#abandoned = finished.finally(() => {
+        this.#abandoned = undefined;
+      });
+      void this.client.cancel().catch(() => undefined);
+      // What is not read cannot end.
+      this.client.resume();
+      throw reason;
+    }
+    return outcome;
+  }
+
+  #lost(error: unknown, before?: Outcome): Outcome {
+    this.#lossUnreported = false;
+    const text = error instanceof Error ? error.message : (this.client.closedReason ?? NO_CONNECTION);
+    this.errorText = text;
+    const fields = error instanceof ConnectionLost ? error.fields : undefined;
+    if (before?.kind === 'error') return before;
+    return { kind: 'error', fields: error === undefined ? undefined : fields, text };
+  }
+
+  /** Ends the connection; a query that still runs is cancelled, for the remote may not notice otherwise. */
+  close(): void {
+    if (this.client.state === 'busy') {
+      void this.client
+        .cancel(1000)
+        .catch(() => undefined)
+        .finally(() => this.client.destroy());
+    } else this.client.close();
+  }
+}
+
+/** The promise, or the signal's reason as soon as it is aborted. */
+function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -1,0 +1,5 @@
+export { type Demo, startDemo } from './demo.js';
+export { EmbeddedError } from './errors.js';
+export { type PostgresInstallation, prepareBinaries } from './installation.js';
+export { PRIMARY_DATABASE, type SampleStatement, sampleStatements } from './sample.js';
+export { type PostgresOptions, type PostgresServer, type StopMode, startPostgres } from './server.js';

@@ -1,0 +1,132 @@
+import {
+  chmodSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+} from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { EmbeddedError } from './errors.js';
+import { findBinaryPackage, nativeDirectory } from './packages.js';
+import { run } from './run.js';
+import { workspace } from './workspace.js';
+
+/** PostgreSQL's programs, libraries and extensions in a directory from which they can be run. */
+export interface PostgresInstallation {
+  readonly major: number;
+  /** As `postgres --version` reports it, for example `18.4`. */
+  readonly version: string;
+  /** Whether the dblink extension is among the files. */
+  readonly dblink: boolean;
+  /** Contains `bin`, `lib` and `share`. */
+  readonly directory: string;
+}
+
+const cache = new Map<string, Promise<PostgresInstallation>>();
+
+/**
+ * Makes PostgreSQL `major` ready to run: a copy of an npm package's files in this process's temporary directory.
+ *
+ * A copy, because the package's symbolic links are made by an install script that npm may hold back, because its
+ * directory may be unreadable to the account that the servers run under, and because a primary without dblink needs
+ * files removed. The package itself is never changed. Made once per process and variant.
+ *
+ * @param options.dblink false leaves out every file of the dblink extension
+ * @throws EmbeddedError if no package of that major is installed or its programs do not run here
+ */
+export function prepareBinaries(options: {
+  readonly major: number;
+  readonly dblink: boolean;
+}): Promise<PostgresInstallation> {
+  const key = `${options.major}${options.dblink ? '' : '-nodblink'}`;
+  let prepared = cache.get(key);
+  if (prepared === undefined) {
+    prepared = prepare(options.major, options.dblink, key);
+    cache.set(key, prepared);
+  }
+  return prepared;
+}
+
+async function prepare(major: number, dblink: boolean, key: string): Promise<PostgresInstallation> {
+  const found = findBinaryPackage(major);
+  const place = workspace();
+  const directory = join(place.directory, key);
+  const sibling = join(place.directory, dblink ? `${major}-nodblink` : `${major}`);
+  // Within one workspace a hard link serves as well as a second copy.
+  const source = nativeDirectory(found);
+  copyTree(
+    source,
+    directory,
+    (from, to, path) => {
+      const copied = join(sibling, path);
+      if (existsSync(copied)) linkSync(copied, to);
+      else copyFile(from, to);
+    },
+    (path) => !isBuildFile(path) && (dblink || !isDblinkFile(path)),
+  );
+  hydrateLinks(join(source, 'pg-symlinks.json'), directory);
+
+  const { stdout } = await run(
+    join(directory, 'bin', 'postgres'),
+    ['--version'],
+    `${found.name} ${found.version}`,
+  );
+  const version = /\(PostgreSQL\) (\S+)/.exec(stdout)?.[1];
+  if (version === undefined) {
+    throw new EmbeddedError(`postgres --version of ${found.name} said ${JSON.stringify(stdout)}`);
+  }
+  return { major, version, dblink, directory };
+}
+
+/** Needed to build against PostgreSQL, not to run it. */
+function isBuildFile(path: string): boolean {
+  return path.endsWith('.a') || path === join('lib', 'pkgconfig') || path === 'include';
+}
+
+function isDblinkFile(path: string): boolean {
+  return /(^|[\\/])dblink[^\\/]*\.(so|dylib|dll|sql|control|bc)$/.test(path);
+}
+
+function copyFile(from: string, to: string): void {
+  copyFileSync(from, to, constants.COPYFILE_FICLONE);
+  // Whatever the umask of the installation: the servers' account must be able to read and, for programs, execute.
+  chmodSync(to, dirname(to).endsWith('bin') || /\.(so|dylib)/.test(to) ? 0o755 : 0o644);
+}
+
+function copyTree(
+  from: string,
+  to: string,
+  copy: (from: string, to: string, path: string) => void,
+  wanted: (path: string) => boolean,
+  path = '',
+): void {
+  mkdirSync(join(to, path));
+  chmodSync(join(to, path), 0o755);
+  for (const entry of readdirSync(join(from, path), { withFileTypes: true })) {
+    const inner = join(path, entry.name);
+    if (!wanted(inner)) continue;
+    if (entry.isDirectory()) copyTree(from, to, copy, wanted, inner);
+    else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(join(from, inner)), join(to, inner));
+    else copy(join(from, inner), join(to, inner), inner);
+  }
+}
+
+/**
+ * Makes the symbolic links listed in `pg-symlinks.json` (pairs of paths that begin with `native/`), as the package's
+ * install script would have done.
+ */
+function hydrateLinks(list: string, directory: string): void {
+  if (!existsSync(list)) return;
+  const links = JSON.parse(readFileSync(list, 'utf8')) as readonly { source: string; target: string }[];
+  for (const { source, target } of links) {
+    const link = join(directory, relative('native', target));
+    const destination = join(directory, relative('native', source));
+    if (existsSync(link) || !existsSync(destination)) continue;
+    symlinkSync(relative(dirname(link), destination), link);
+  }
+}

@@ -1,0 +1,107 @@
+import { loadModule, type Node, parseSync, type RawStmt, SqlError, scanSync } from 'libpg-query';
+
+/** A token's place in the original bytes. Comments are kept apart from the rest. */
+export interface Token {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** SQL text as the parser saw it, with places translated back to the bytes that the client sent. */
+export interface ParsedText {
+  /** The client's bytes as a latin1 string: one character a byte. */
+  readonly latin1: string;
+  readonly statements: readonly RawStmt[];
+  readonly tokens: readonly Token[];
+  readonly comments: readonly Token[];
+  /** Translates a location of the syntax tree into a byte offset of the text. */
+  readonly byteOffset: (location: number | undefined) => number;
+}
+
+/** Makes the parser ready; must have been awaited once before anything is analysed. */
+export async function loadParser(): Promise<void> {
+  await loadModule();
+}
+
+let broken = false;
+
+/**
+ * Whether the parser of this thread was abandoned. Text nested some ten thousand levels deep overflows the stack of the
+ * parser's virtual machine, whose stack pointer then stays where it was: after a few of these it reads out of bounds or
+ * never returns. So the first failure that is not an error in the SQL is the last use of this instance.
+ */
+export const parserIsBroken = (): boolean => broken;
+
+function guarded<T>(work: () => T): T | undefined {
+  if (broken) return undefined;
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof SqlError)) broken = true;
+    return undefined;
+  }
+}
+
+/** The statements of a text that may hold several, or undefined if it cannot be parsed. */
+export function parseOnly(latin1: string): readonly RawStmt[] | undefined {
+  if (latin1.includes('\0') || latin1.trim() === '') return undefined;
+  return guarded(() => parseSync(latin1).stmts ?? []);
+}
+
+/**
+ * Parses text and finds its tokens. The parser works on UTF-8, where every byte above 127 of the original takes two:
+ * all locations that it gives are translated back.
+ */
+export function parseText(text: Buffer): ParsedText | undefined {
+  const latin1 = text.toString('latin1');
+  const statements = parseOnly(latin1);
+  if (statements === undefined) return undefined;
+  const scanned = guarded(() => scanSync(latin1).tokens);
+  if (scanned === undefined) return undefined;
+  const byteOffset = offsetTranslation(text);
+  const tokens: Token[] = [];
+  const comments: Token[] = [];
+  for (const token of scanned) {
+    const place = { start: byteOffset(token.start), end: byteOffset(token.end) };
+    const isComment = token.tokenName === 'SQL_COMMENT' || token.tokenName === 'C_COMMENT';
+    (isComment ? comments : tokens).push(place);
+  }
+  return { latin1, statements, tokens, comments, byteOffset };
+}
+
+/** Offsets in the UTF-8 form of latin1 text → offsets in the bytes themselves. */
+function offsetTranslation(text: Buffer): (location: number | undefined) => number {
+  const wide: number[] = [];
+  for (let i = 0; i < text.length; i++) if (text[i]! > 0x7f) wide.push(i + wide.length);
+  if (wide.length === 0) return (location) => location ?? 0;
+  return (location = 0) => {
+    let low = 0;
+    let high = wide.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (wide[middle]! < location) low = middle + 1;
+      else high = middle;
+    }
+    return location - low;
+  };
+}
+
+/** The one key of a node of the syntax tree, and what is under it. */
+export function unwrap(node: Node): { readonly tag: string; readonly body: Record<string, unknown> } {
+  const [entry] = Object.entries(node);
+  return entry === undefined ? { tag: '', body: {} } : { tag: entry[0], body: entry[1] as Record<string, unknown> };
+}
+
+/** The texts of a list of String nodes: the parts of a qualified name. */
+export function nameParts(names: readonly Node[] | undefined): readonly string[] {
+  return (names ?? []).map((part) => ('String' in part ? (part.String.sval ?? '') : ''));
+}
+
+/** Calls `visit` for every object of a part of the syntax tree, parents first, until it returns false for a branch. */
+export function walk(part: unknown, visit: (value: Record<string, unknown>) => boolean): void {
+  if (Array.isArray(part)) {
+    for (const item of part) walk(item, visit);
+  } else if (part !== null && typeof part === 'object') {
+    if (!visit(part as Record<string, unknown>)) return;
+    for (const value of Object.values(part)) if (typeof value === 'object') walk(value, visit);
+  }
+}

@@ -1,0 +1,166 @@
+import { type ArgumentKind, chooseSignature, kindOfType, type Role } from '../dblink/functions.js';
+import { isAscii } from '../wire/encoding.js';
+import { PgError } from '../wire/errors.js';
+import type { Argument, DblinkCall } from './analysis/index.js';
+import type { Engine } from './engine.js';
+
+/** Values of the parameters $n of a statement, as the client bound them. */
+export interface BoundParameters {
+  /** Type OIDs, as the primary resolved them. */
+  readonly types: readonly number[];
+  readonly formats: readonly number[];
+  readonly values: readonly (Buffer | null)[];
+}
+
+export const NO_PARAMETERS: BoundParameters = { types: [], formats: [], values: [] };
+
+/** The arguments of a call by what they are for; text as byte strings in the database's encoding; null is SQL's NULL. */
+export type EvaluatedCall =
+  | { readonly kind: 'null' }
+  | {
+      readonly kind: 'call';
+      readonly connection: string | undefined;
+      readonly conninfo: string | undefined;
+      readonly sql: Buffer | undefined;
+      readonly failOnError: boolean;
+    };
+
+/** No signature of the function fits: the primary is to say so in its own words. */
+export class NoSuchSignature extends Error {}
+
+/**
+ * Whether the call's arguments can be had without the primary: constants whose bytes in the text are their bytes in the
+ * database's encoding.
+ */
+export function isLocal(call: DblinkCall, text: Buffer, engine: Engine): boolean {
+  const sameEncoding = engine.clientEncoding === engine.databaseEncoding;
+  return call.args.every(
+    (argument) =>
+      argument.constant !== undefined &&
+      (argument.constant.kind !== 'string' ||
+        sameEncoding ||
+        isAscii(text.subarray(argument.span.start, argument.span.end))),
+  );
+}
+
+/** Evaluates constants. @throws NoSuchSignature */
+export function evaluateLocally(call: DblinkCall): EvaluatedCall {
+  const roles = chooseSignature(call.name, call.args.map(kindOfArgument));
+  if (roles === undefined) throw new NoSuchSignature();
+  const values = call.args.map(({ constant }) => {
+    if (constant === undefined || constant.kind === 'null') return null;
+    return Buffer.from(String(constant.value), 'latin1');
+  });
+  return assemble(roles, values);
+}
+
+const kindOfArgument = (argument: Argument): ArgumentKind => {
+  switch (argument.type) {
+    case 'unknown':
+    case 'text':
+    case 'boolean':
+      return argument.type;
+    case 'integer':
+      return 'other';
+    default:
+      return 'unknown';
+  }
+};
+
+/**
+ * Evaluates a call's arguments on the primary, in the client's transaction: each once, as text in the database's
+ * encoding, together with its type, which decides about the overload.
+ * @throws PgError what an argument raised, with positions in the original text; NoSuchSignature
+ */
+export async function evaluateOnPrimary(
+  call: DblinkCall,
+  text: Buffer,
+  bound: BoundParameters,
+  engine: Engine,
+): Promise<EvaluatedCall> {
+  const pieces: Buffer[] = [];
+  const literal = (sql: string) => pieces.push(Buffer.from(sql, 'latin1'));
+  const columns = call.args.map(
+    (_, i) =>
+      `pg_catalog.convert_to(x.a${i}::pg_catalog.text, pg_catalog.getdatabaseencoding()), pg_catalog.pg_typeof(x.a${i})::pg_catalog.oid`,
+  );
+  // OFFSET keeps the sub-select from being flattened, so that each argument is evaluated once.
+  literal(`SELECT ${columns.join(', ')} FROM (SELECT `);
+  const starts: { readonly at: number; readonly argument: Argument }[] = [];
+  call.args.forEach((argument, i) => {
+    literal(i === 0 ? '(' : ', (');
+    starts.push({ at: Buffer.concat(pieces).length, argument });
+    pieces.push(text.subarray(argument.span.start, argument.span.end));
+    literal(`) AS a${i}`);
+  });
+  literal(' OFFSET 0) AS x');
+  const sql = Buffer.concat(pieces);
+  const result = await engine.primary.run(
+    {
+      sql,
+      types: bound.types,
+      formats: bound.formats,
+      values: bound.values,
+      resultFormats: [1],
+    },
+    'flush',
+  );
+  if (result.error !== undefined) throw atOriginalPosition(result.error, sql, text, starts, engine);
+  const row = result.rows[0] ?? [];
+  const kinds = call.args.map((argument, i): ArgumentKind => {
+    if (argument.type === 'unknown') return 'unknown';
+    if (argument.type === 'parameter') return kindOfType(bound.types[(argument.parameters[0] ?? 0) - 1] ?? 0);
+    return kindOfType(row[i * 2 + 1]?.readUInt32BE(0) ?? 0);
+  });
+  const roles = chooseSignature(call.name, kinds);
+  if (roles === undefined) throw new NoSuchSignature();
+  return assemble(
+    roles,
+    call.args.map((_, i) => row[i * 2] ?? null),
+  );
+}
+
+function assemble(roles: readonly Role[], values: readonly (Buffer | null)[]): EvaluatedCall {
+  // All functions with arguments are STRICT: a NULL anywhere means that nothing is done.
+  if (values.includes(null)) return { kind: 'null' };
+  const of = (role: Role): Buffer | undefined => {
+    const index = roles.indexOf(role);
+    return index < 0 ? undefined : (values[index] ?? undefined);
+  };
+  const flag = of('failOnError')?.toString('latin1');
+  return {
+    kind: 'call',
+    connection: of('connection')?.toString('latin1'),
+    conninfo: of('conninfo')?.toString('latin1'),
+    sql: of('sql'),
+    failOnError: flag === undefined ? true : parseBoolean(flag),
+  };
+}
+
+/** PostgreSQL's input of boolean: any unambiguous beginning of the words, in any case, blanks around them ignored. */
+function parseBoolean(text: string): boolean {
+  const word = text.trim().toLowerCase();
+  const isPrefix = (of: string, atLeast = 1) => word.length >= atLeast && of.startsWith(word);
+  if (isPrefix('true') || isPrefix('yes') || isPrefix('on', 2) || word === '1') return true;
+  if (isPrefix('false') || isPrefix('no') || isPrefix('off', 2) || word === '0') return false;
+  throw new PgError('22P02', `invalid input syntax for type boolean: "${text}"`);
+}
+
+/** An error in SQL made from the arguments, with its position moved to where the argument stands in the client's text. */
+function atOriginalPosition(
+  error: PgError,
+  sql: Buffer,
+  text: Buffer,
+  starts: readonly { readonly at: number; readonly argument: Argument }[],
+  engine: Engine,
+): PgError {
+  if (error.fields.position === undefined) return error;
+  const count = engine.countCharacters;
+  const position = Number(error.fields.position) - 1;
+  for (const { at, argument } of [...starts].reverse()) {
+    const before = count(sql.subarray(0, at));
+    if (position < before) continue;
+    return error.with({ position: String(count(text.subarray(0, argument.span.start)) + position - before + 1) });
+  }
+  return error.with({ position: undefined });
+}

@@ -1,0 +1,73 @@
+import type { CallContext } from '../dblink/context.js';
+import type { RowSink } from '../dblink/results.js';
+import type { DblinkSession, QueryOutcome } from '../dblink/session.js';
+import { PgError } from '../wire/errors.js';
+import type { DblinkCall } from './analysis/index.js';
+import type { EvaluatedCall } from './arguments.js';
+
+type Evaluated = EvaluatedCall & { kind: 'call' };
+
+/**
+ * Carries out a scalar dblink function.
+ * @returns its result as PostgreSQL would write it, a byte string in the database's encoding
+ * @throws PgError what the function raises
+ */
+export async function callScalar(
+  dblink: DblinkSession,
+  call: DblinkCall,
+  args: Evaluated,
+  context: CallContext,
+): Promise<string | null> {
+  switch (call.name) {
+    case 'dblink_connect':
+    case 'dblink_connect_u':
+      return dblink.connect(args.connection, args.conninfo ?? '', call.name === 'dblink_connect_u', context);
+    case 'dblink_disconnect':
+      return dblink.disconnect(args.connection, context);
+    case 'dblink_exec':
+      return dblink.exec(args.connection, args.sql!, args.failOnError, context);
+    case 'dblink_get_connections': {
+      const names = dblink.connections();
+      return names === null ? null : arrayLiteral(names);
+    }
+    case 'dblink_error_message':
+      return dblink.errorMessage(args.connection ?? '', context);
+    default: {
+      // In a select list there is no column list: a command's tag makes a row of one column, rows have no type.
+      const outcome = await callSource(dblink, args, NO_COLUMNS, context);
+      if (outcome.kind === 'status') return outcome.tag;
+      throw new PgError('0A000', 'function returning record called in context that cannot accept type record');
+    }
+  }
+}
+
+/** Carries out dblink() itself. @throws PgError what it raises, and what the sink throws */
+export function callSource(
+  dblink: DblinkSession,
+  args: Evaluated,
+  sink: RowSink,
+  context: CallContext,
+): Promise<QueryOutcome> {
+  return dblink.query(args.connection, args.sql!, args.failOnError, sink, context);
+}
+
+/** A caller without a column list: rows are what it cannot take. */
+const NO_COLUMNS: RowSink = {
+  columns: -1,
+  begin: () => 'rows',
+  style() {},
+  row() {},
+  raw() {},
+  end() {},
+  reset() {},
+};
+
+/** A text[] value as array_out writes it. */
+function arrayLiteral(items: readonly string[]): string {
+  const quoted = items.map((item) =>
+    item === '' || /[{}",\\\s]/.test(item) || item.toLowerCase() === 'null'
+      ? `"${item.replace(/["\\]/g, (c) => `\\${c}`)}"`
+      : item,
+  );
+  return `{${quoted.join(',')}}`;
+}

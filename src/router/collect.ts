@@ -1,0 +1,63 @@
+import type { RemoteStyle, RowSink } from '../dblink/results.js';
+import { JsonRows } from './json.js';
+
+/** Collects the rows of a source as the JSON that the primary turns into typed rows. */
+export class CollectSink implements RowSink {
+  readonly columns: number;
+  /** The settings under which the last result with rows was written. */
+  remoteStyle: RemoteStyle | undefined;
+  #rows: JsonRows;
+  /** Results of earlier statements of the string: not returned, but natively converted. */
+  readonly #earlier: Buffer[] = [];
+
+  constructor(
+    readonly keys: readonly string[],
+    private readonly maxBytes: number,
+  ) {
+    this.columns = keys.length;
+    this.#rows = new JsonRows(keys, maxBytes);
+  }
+
+  begin(): 'rows' {
+    this.reset();
+    return 'rows';
+  }
+
+  style(style: RemoteStyle): void {
+    this.remoteStyle = style;
+  }
+
+  row(message: Buffer): void {
+    this.#rows.addRow(message);
+  }
+
+  raw(): void {
+    throw new Error('rows were asked for one by one');
+  }
+
+  end(): void {}
+
+  reset(): void {
+    if (this.#rows.rows > 0) this.#earlier.push(this.#rows.end());
+    this.#rows = new JsonRows(this.keys, this.maxBytes);
+  }
+
+  /** The one row that a command returns. */
+  setStatus(tag: string): void {
+    this.reset();
+    this.#rows.addValue(Buffer.from(tag, 'latin1'));
+  }
+
+  get earlier(): readonly Buffer[] {
+    return this.#earlier;
+  }
+
+  get rowCount(): number {
+    return this.#rows.rows;
+  }
+
+  /** The rows of the last result. */
+  json(): Buffer {
+    return this.#rows.end();
+  }
+}

@@ -1,0 +1,123 @@
+import type { CallContext, DblinkFacts } from '../dblink/context.js';
+import type { DblinkSession } from '../dblink/session.js';
+import { noticeResponse, PgError } from '../wire/errors.js';
+import { byteCounter } from '../wire/encoding.js';
+import { TransactionStatus } from '../wire/protocol.js';
+import { FactsProbe, type SessionFacts } from './facts.js';
+import type { PrimaryLink } from './primary.js';
+import type { Session } from './session.js';
+import type { RouterSettings } from './settings.js';
+
+/** Levels of client_min_messages that keep a NOTICE from the client. */
+const ABOVE_NOTICE: ReadonlySet<string> = new Set(['warning', 'error', 'fatal', 'panic']);
+
+/** What carrying out dblink statements needs of a session, shared by all plans. */
+export class Engine {
+  readonly primary: PrimaryLink;
+  readonly probe: FactsProbe;
+  #abort = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  /** Calls that wait for a remote now. */
+  #remoteCalls = 0;
+
+  constructor(
+    readonly session: Session,
+    readonly settings: RouterSettings,
+    readonly dblink: DblinkSession,
+  ) {
+    this.primary = session.primary;
+    this.probe = new FactsProbe(session.primary);
+  }
+
+  /** The encoding of the database, as PostgreSQL names it. */
+  get databaseEncoding(): string {
+    return this.primary.parameters.get('server_encoding') ?? 'UTF8';
+  }
+
+  get clientEncoding(): string {
+    return this.primary.parameters.get('client_encoding') ?? 'UTF8';
+  }
+
+  get majorVersion(): number {
+    return Number.parseInt(this.primary.parameters.get('server_version') ?? '0', 10);
+  }
+
+  get inBlock(): boolean {
+    return this.primary.status !== TransactionStatus.idle;
+  }
+
+  /** Counts the characters in a part of SQL text as PostgreSQL counts error positions. */
+  get countCharacters(): (bytes: Buffer) => number {
+    return byteCounter(this.clientEncoding);
+  }
+
+  /** Begins a statement: its clock and its place in the order of cancels. */
+  begin(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#abort = new AbortController();
+  }
+
+  /** Starts the statement's clock once the limit is known; the primary's own does not run while a remote works. */
+  startClock(facts: SessionFacts): void {
+    if (this.#timer !== undefined || facts.statementTimeoutMs === 0) return;
+    this.#timer = setTimeout(
+      () => this.#abort.abort(new PgError('57014', 'canceling statement due to statement timeout')),
+      facts.statementTimeoutMs,
+    );
+  }
+
+  finish(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** The client's cancel request: stops remote work; false when none is going on. */
+  cancel(): boolean {
+    if (this.#remoteCalls === 0) return false;
+    this.#abort.abort(new PgError('57014', 'canceling statement due to user request'));
+    return true;
+  }
+
+  /** The session is over. */
+  close(): void {
+    this.finish();
+    this.#abort.abort(new PgError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' }));
+    this.dblink.close();
+  }
+
+  dblinkFacts(facts: SessionFacts): DblinkFacts {
+    return {
+      superuser: facts.superuser,
+      primaryMajor: this.majorVersion,
+      databaseEncoding: this.databaseEncoding,
+    };
+  }
+
+  /** Does remote work under the statement's cancel and clock. */
+  async remotely<T>(facts: SessionFacts, act: (call: CallContext) => Promise<T>): Promise<T> {
+    this.startClock(facts);
+    this.#abort.signal.throwIfAborted();
+    this.#remoteCalls++;
+    try {
+      return await act({
+        facts: this.dblinkFacts(facts),
+        signal: this.#abort.signal,
+        notice: (notice) => {
+          if (!ABOVE_NOTICE.has(facts.clientMinMessages)) this.session.toClient(noticeResponse(notice));
+        },
+      });
+    } finally {
+      this.#remoteCalls--;
+    }
+  }
+
+  /**
+   * Makes the primary's transaction what an error of the client's statement makes it: has the primary raise one, which
+   * nobody sees. The message in its log says which SQLSTATE the client was given.
+   */
+  async failTransaction(error: PgError): Promise<void> {
+    if (this.primary.queue.skipping || this.primary.closed) return;
+    await this.primary.run({ sql: `SELECT 'dblink call failed with SQLSTATE ${error.sqlstate}'::pg_catalog.int4` }, 'flush');
+  }
+}

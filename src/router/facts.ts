@@ -1,0 +1,72 @@
+import type { PrimaryLink } from './primary.js';
+
+/** A function on the primary that has the name of one of dblink's and is not the extension's. */
+export interface ShadowingFunction {
+  readonly schema: string;
+  readonly name: string;
+  readonly arguments: number;
+  readonly visible: boolean;
+}
+
+/** What a primary does not report by itself about a session. */
+export interface SessionFacts {
+  readonly superuser: boolean;
+  readonly statementTimeoutMs: number;
+  readonly clientMinMessages: string;
+  readonly extraFloatDigits: number;
+  readonly shadowing: readonly ShadowingFunction[];
+}
+
+/**
+ * Asked in one query. A function counts as a user's own unless it is implemented by the dblink library.
+ */
+const PROBE = `SELECT r.rolsuper,
+  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'),
+  pg_catalog.current_setting('client_min_messages'),
+  pg_catalog.current_setting('extra_float_digits'),
+  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, p.proname, p.pronargs, pg_catalog.pg_function_is_visible(p.oid)))
+     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+    WHERE p.proname >= 'dblink' AND p.proname < 'dblinl' AND coalesce(p.probin, '') NOT LIKE '%dblink')
+FROM pg_catalog.pg_roles r WHERE r.rolname = current_user`;
+
+/**
+ * Facts about the session, found by one probe and kept until anything of the client's was forwarded to the primary,
+ * which may have changed them.
+ */
+export class FactsProbe {
+  #facts: SessionFacts | undefined;
+  #asOf = -1;
+
+  constructor(private readonly primary: PrimaryLink) {}
+
+  /** The facts if they are known to be true now. */
+  get current(): SessionFacts | undefined {
+    return this.#asOf === this.primary.forwarded ? this.#facts : undefined;
+  }
+
+  /**
+   * @param end see PrimaryLink.run
+   * @throws PgError what the probe raised: 25P02 in a failed transaction, 08006
+   */
+  async get(end: 'flush' | 'sync'): Promise<SessionFacts> {
+    const known = this.current;
+    if (known !== undefined) return known;
+    const asOf = this.primary.forwarded;
+    const result = await this.primary.run({ sql: PROBE }, end);
+    if (result.error !== undefined) throw result.error;
+    const [superuser, timeout, minMessages, floatDigits, shadowing] = (result.rows[0] ?? []).map((value) =>
+      value?.toString('latin1'),
+    );
+    this.#asOf = asOf;
+    this.#facts = {
+      superuser: superuser === 't',
+      statementTimeoutMs: Number(timeout ?? 0),
+      clientMinMessages: minMessages ?? 'notice',
+      extraFloatDigits: Number(floatDigits ?? 1),
+      shadowing: (JSON.parse(shadowing ?? '[]') as [string, string, number, boolean][]).map(
+        ([schema, name, count, visible]) => ({ schema, name, arguments: count, visible }),
+      ),
+    };
+    return this.#facts;
+  }
+}

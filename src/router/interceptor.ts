@@ -1,0 +1,132 @@
+import { DblinkSession } from '../dblink/session.js';
+import { isAscii, isAsciiSafe } from '../wire/encoding.js';
+import { Frontend } from '../wire/protocol.js';
+import {
+  type Analysis,
+  analyzeAsync,
+  containsDblink,
+  loadParser,
+  type Statement,
+} from './analysis/index.js';
+import { Engine } from './engine.js';
+import { ExtendedQuery } from './extended.js';
+import { FORWARD } from './responses.js';
+import type { Interceptor, Session } from './session.js';
+import type { RouterSettings } from './settings.js';
+import { SimpleQuery } from './simpleQuery.js';
+
+const HEADER_BYTES = 5;
+
+/** Prepares the parser and returns what makes a session's interceptor. */
+export async function makeInterceptor(
+  settings: RouterSettings,
+): Promise<(session: Session, startup: ReadonlyMap<string, string>) => Interceptor> {
+  await loadParser();
+  return (session, startup) => new DblinkInterceptor(session, startup, settings);
+}
+
+/** Finds the requests that contain dblink calls and has them carried out. */
+class DblinkInterceptor implements Interceptor {
+  readonly #engine: Engine;
+  readonly #extended: ExtendedQuery;
+
+  constructor(session: Session, startup: ReadonlyMap<string, string>, settings: RouterSettings) {
+    const user = startup.get('user') ?? '';
+    const dblink = new DblinkSession({
+      primaryHost: settings.primary.name,
+      primaryPort: settings.primary.port,
+      user,
+      database: startup.get('database') || user,
+    });
+    this.#engine = new Engine(session, settings, dblink);
+    this.#extended = new ExtendedQuery(this.#engine);
+  }
+
+  get tracking(): boolean {
+    return this.#extended.tracking;
+  }
+
+  intercept(type: number, message: Buffer): Promise<void> | undefined {
+    switch (type) {
+      case Frontend.query:
+        this.#extended.forgetUnnamed();
+        return this.#inspect(message, HEADER_BYTES, 'query', (whole, text, statements) =>
+          this.#query(whole, text, statements),
+        );
+      case Frontend.parse: {
+        if (message[HEADER_BYTES] === 0) this.#extended.forgetUnnamed();
+        const start = message.indexOf(0, HEADER_BYTES) + 1;
+        return this.#inspect(message, start, 'parse', (whole, _, statements) => this.#parse(whole, statements));
+      }
+      default:
+        return this.#extended.message(type, message);
+    }
+  }
+
+  /** Looks for calls in the SQL text that begins at `start` and ends at the next NUL. */
+  #inspect(
+    message: Buffer,
+    start: number,
+    kind: 'query' | 'parse',
+    act: (message: Buffer, text: Buffer, statements: readonly Statement[]) => Promise<void>,
+  ): Promise<void> | undefined {
+    if (!containsDblink(message, start) || this.#engine.primary.queue.copyIn) return undefined;
+    const end = message.indexOf(0, start);
+    if (end < 0 || (kind === 'query' && end !== message.length - 1)) return undefined;
+    // What is handled later must not change meanwhile.
+    const whole = Buffer.from(message);
+    const text = whole.subarray(start, end);
+    if (!isAsciiSafe(this.#engine.clientEncoding) && !isAscii(text)) return undefined;
+    const { parameters } = this.#engine.primary;
+    const analysis = analyzeAsync(text, {
+      schemas: this.#engine.settings.dblinkSchemas,
+      standardConformingStrings: parameters.get('standard_conforming_strings') !== 'off',
+    });
+    if (!(analysis instanceof Promise)) {
+      const statements = withCalls(analysis);
+      return statements && act(whole, text, statements);
+    }
+    return analysis.then((found) => {
+      const statements = withCalls(found);
+      if (statements !== undefined) return act(whole, text, statements);
+      this.#engine.primary.expect(FORWARD[kind]);
+      this.#engine.primary.write(whole);
+    });
+  }
+
+  async #query(message: Buffer, text: Buffer, statements: readonly Statement[]): Promise<void> {
+    const { primary } = this.#engine;
+    await primary.settled();
+    if (primary.queue.skipping) {
+      primary.expect(FORWARD.query);
+      primary.write(message);
+      return;
+    }
+    await new SimpleQuery(this.#engine, text, statements).run();
+  }
+
+  async #parse(message: Buffer, statements: readonly Statement[]): Promise<void> {
+    const [statement, ...more] = statements;
+    if (statement === undefined || more.length > 0) {
+      this.#engine.primary.expect(FORWARD.parse);
+      this.#engine.primary.write(message);
+      return;
+    }
+    await this.#extended.parse(message, statement);
+  }
+
+  ready(): void {
+    this.#extended.ready();
+  }
+
+  cancel(): boolean {
+    return this.#engine.cancel();
+  }
+
+  close(): void {
+    this.#engine.close();
+  }
+}
+
+const withCalls = (analysis: Analysis): readonly Statement[] | undefined =>
+  analysis?.statements.some((statement) => statement.calls.length > 0) ? analysis.statements : undefined;

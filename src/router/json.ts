@@ -1,0 +1,147 @@
+import { PgError } from '../wire/errors.js';
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const HEX = Buffer.from('0123456789abcdef', 'latin1');
+const OPEN = Buffer.from('[', 'latin1');
+const NULL = Buffer.from('null', 'latin1');
+
+/** Two-character escapes of JSON by control character. */
+const SHORT_ESCAPES: Readonly<Record<number, number>> = {
+  8: 'b'.charCodeAt(0),
+  9: 't'.charCodeAt(0),
+  10: 'n'.charCodeAt(0),
+  12: 'f'.charCodeAt(0),
+  13: 'r'.charCodeAt(0),
+};
+
+/** 1 for bytes that a JSON string cannot contain as they are; bytes of multi-byte characters pass in every encoding. */
+const SPECIAL = new Uint8Array(256);
+for (let byte = 0; byte < 0x20; byte++) SPECIAL[byte] = 1;
+SPECIAL[QUOTE] = SPECIAL[BACKSLASH] = 1;
+
+const TOO_LARGE = (maxBytes: number): PgError =>
+  new PgError('54000', `the remote's result is larger than ${maxBytes} bytes`, {
+    detail: 'The statement needs the primary to go on with the rows, and they are handed to it in memory.',
+    hint: 'Let the remote query return less, or raise the setting "limits.splice_bytes" of the proxy.',
+  });
+
+/**
+ * Builds the JSON array of objects that hands a remote's rows to the primary: bytes in, bytes out, in the encoding they
+ * came in, every value a JSON string or null, so that the declared types' input functions convert it.
+ */
+export class JsonRows {
+  #buffer = Buffer.allocUnsafe(4096);
+  #length = 0;
+  #rows = 0;
+  readonly #keys: readonly Buffer[];
+
+  /** @param keys names of the columns, byte strings; @param maxBytes limit of the array, over it 54000 */
+  constructor(
+    keys: readonly string[],
+    private readonly maxBytes: number,
+  ) {
+    this.#keys = keys.map((key, i) =>
+      Buffer.concat([Buffer.from(i === 0 ? '{' : ',', 'latin1'), quoteKey(key), Buffer.from(':', 'latin1')]),
+    );
+    this.#append(OPEN);
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#length + bytes;
+    if (needed <= this.#buffer.length) return;
+    if (needed > this.maxBytes) throw TOO_LARGE(this.maxBytes);
+    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
+    this.#buffer.copy(grown, 0, 0, this.#length);
+    this.#buffer = grown;
+  }
+
+  #append(bytes: Buffer): void {
+    this.#reserve(bytes.length);
+    this.#length += bytes.copy(this.#buffer, this.#length);
+  }
+
+  /** Adds the values of a whole DataRow message. @throws PgError 54000 */
+  addRow(message: Buffer): void {
+    if (this.#rows++ > 0) this.#byte(0x2c);
+    let offset = 7;
+    for (const key of this.#keys) {
+      this.#append(key);
+      const length = message.readInt32BE(offset);
+      offset += 4;
+      if (length < 0) this.#append(NULL);
+      else {
+        this.#string(message, offset, offset + length);
+        offset += length;
+      }
+    }
+    this.#byte(0x7d);
+  }
+
+  /** Adds a row of one value (the status row of a command). */
+  addValue(value: Buffer): void {
+    if (this.#rows++ > 0) this.#byte(0x2c);
+    this.#append(this.#keys[0]!);
+    this.#string(value, 0, value.length);
+    this.#byte(0x7d);
+  }
+
+  #byte(value: number): void {
+    this.#reserve(1);
+    this.#buffer[this.#length++] = value;
+  }
+
+  #string(source: Buffer, start: number, end: number): void {
+    // The worst case is \u00XX for every byte; reserved as needed, for it is rare.
+    this.#reserve(end - start + 2);
+    this.#buffer[this.#length++] = QUOTE;
+    let from = start;
+    for (let i = start; i < end; i++) {
+      const byte = source[i]!;
+      if (SPECIAL[byte] === 0) continue;
+      this.#copy(source, from, i);
+      this.#escape(byte);
+      from = i + 1;
+    }
+    this.#copy(source, from, end);
+    this.#byte(QUOTE);
+  }
+
+  #copy(source: Buffer, start: number, end: number): void {
+    if (start === end) return;
+    this.#reserve(end - start);
+    source.copy(this.#buffer, this.#length, start, end);
+    this.#length += end - start;
+  }
+
+  #escape(byte: number): void {
+    this.#reserve(6);
+    const out = this.#buffer;
+    out[this.#length++] = BACKSLASH;
+    const short = byte === QUOTE || byte === BACKSLASH ? byte : SHORT_ESCAPES[byte];
+    if (short !== undefined) {
+      out[this.#length++] = short;
+      return;
+    }
+    out[this.#length++] = 'u'.charCodeAt(0);
+    out[this.#length++] = HEX[0]!;
+    out[this.#length++] = HEX[0]!;
+    out[this.#length++] = HEX[byte >> 4]!;
+    out[this.#length++] = HEX[byte & 15]!;
+  }
+
+  /** The array, complete. */
+  end(): Buffer {
+    this.#byte(0x5d);
+    return this.#buffer.subarray(0, this.#length);
+  }
+}
+
+function quoteKey(key: string): Buffer {
+  const escaped = key.replace(/["\\]/g, (c) => `\\${c}`).replace(/[\x00-\x1f]/g, (c) => `\\u00${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return Buffer.from(`"${escaped}"`, 'latin1');
+}

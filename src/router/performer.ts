@@ -1,0 +1,175 @@
+import type { CallContext } from '../dblink/context.js';
+import type { RowSink } from '../dblink/results.js';
+import { PgError } from '../wire/errors.js';
+import type { DblinkCall, Statement } from './analysis/index.js';
+import { isPlainlyReadOnly } from './analysis/index.js';
+import {
+  type BoundParameters,
+  type EvaluatedCall,
+  evaluateLocally,
+  evaluateOnPrimary,
+  isLocal,
+} from './arguments.js';
+import { callScalar, callSource } from './calls.js';
+import { CollectSink } from './collect.js';
+import { type ColumnType } from './columns.js';
+import type { Engine } from './engine.js';
+import type { SessionFacts } from './facts.js';
+
+/** What a call left for the primary to go on with. */
+export type CallResult =
+  /** A scalar's value, or the rows of a source as JSON; null is SQL's NULL, for a source no rows. */
+  | { readonly kind: 'value'; readonly value: Buffer | null; readonly sink?: CollectSink }
+  /** The call failed; to be raised when PostgreSQL reaches it. */
+  | { readonly kind: 'failed'; readonly error: PgError };
+
+/** A source that a statement of a certain shape has, with what is known of its columns. */
+export interface SourceShape {
+  readonly keys: readonly string[];
+  readonly types: readonly ColumnType[] | undefined;
+}
+
+/** Why a statement cannot be served exactly; becomes 0A000 with this in the hint. */
+export class NeedsBridge extends PgError {
+  constructor(reason: string) {
+    super('0A000', 'this use of dblink cannot be carried out by the proxy', {
+      hint: `What cannot be served exactly: ${reason}. Use dblink in a plain SELECT, or store its rows first.`,
+    });
+  }
+}
+
+const TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043]);
+
+/** Carries out the calls of one statement, in the order and at the time that its plan allows. */
+export class Performer {
+  constructor(
+    private readonly engine: Engine,
+    private readonly text: Buffer,
+    private readonly bound: BoundParameters,
+    private readonly facts: SessionFacts,
+  ) {}
+
+  /** The arguments of a call. @throws PgError, NoSuchSignature */
+  evaluate(call: DblinkCall): EvaluatedCall | Promise<EvaluatedCall> {
+    if (isLocal(call, this.text, this.engine)) return evaluateLocally(call);
+    return evaluateOnPrimary(call, this.text, this.bound, this.engine);
+  }
+
+  /** A scalar call: runs it. @throws PgError */
+  async scalar(call: DblinkCall): Promise<CallResult> {
+    const args = await this.evaluate(call);
+    if (args.kind === 'null') {
+      if (call.name === 'dblink') throw new NeedsBridge('a NULL argument of dblink() in a select list');
+      return { kind: 'value', value: null };
+    }
+    const value = await this.engine.remotely(this.facts, (context) =>
+      callScalar(this.engine.dblink, call, args, context),
+    );
+    return { kind: 'value', value: value === null ? null : Buffer.from(value, 'latin1') };
+  }
+
+  /** Runs every call of a statement whose rows and values the primary goes on with. @throws PgError */
+  async all(statement: Statement, shapes: ReadonlyMap<DblinkCall, SourceShape>): Promise<readonly CallResult[]> {
+    const results = new Map<DblinkCall, CallResult | Promise<CallResult>>();
+    /** Sources of different connections run side by side, those of one connection one after another. */
+    const chains = new Map<unknown, Promise<unknown>>();
+    for (const call of statement.calls) {
+      if (call.use.kind === 'scalar') {
+        results.set(call, await this.#caught(call, () => this.scalar(call)));
+        continue;
+      }
+      const args = await this.evaluate(call);
+      const shape = shapes.get(call)!;
+      if (args.kind === 'null') {
+        results.set(call, { kind: 'value', value: null });
+        continue;
+      }
+      if (!call.certain) this.#checkEarly(args);
+      const connection = await this.engine.remotely(this.facts, async (context) =>
+        this.engine.dblink.connectionKey(args.connection, context),
+      );
+      const previous = chains.get(connection) ?? Promise.resolve();
+      const run = previous.then(() => this.#caught(call, () => this.source(call, args, shape)));
+      // Awaited below, in order; a failure of one must not be unhandled while another is awaited.
+      run.catch(() => undefined);
+      chains.set(connection, run.catch(() => undefined));
+      results.set(call, run);
+    }
+    const settled: CallResult[] = [];
+    for (const call of statement.calls) settled.push(await results.get(call)!);
+    return settled;
+  }
+
+  /** A call that PostgreSQL is certain to reach fails at once; another one fails when it is reached. */
+  async #caught(call: DblinkCall, act: () => Promise<CallResult>): Promise<CallResult> {
+    try {
+      return await act();
+    } catch (error) {
+      if (call.certain || !(error instanceof PgError) || error instanceof NeedsBridge) throw error;
+      if (call.use.kind === 'scalar') throw error;
+      return { kind: 'failed', error };
+    }
+  }
+
+  /** What may run before PostgreSQL reaches it: a plain read, of which nobody notices whether it ran. */
+  #checkEarly(args: EvaluatedCall & { kind: 'call' }): void {
+    if (!isPlainlyReadOnly(args.sql!)) {
+      throw new NeedsBridge('a remote statement other than a plain SELECT whose execution PostgreSQL may skip or repeat');
+    }
+    if (!args.failOnError) {
+      throw new NeedsBridge('fail_on_error = false where PostgreSQL may skip the call');
+    }
+  }
+
+  /** A source: collects its rows. @throws PgError */
+  async source(
+    call: DblinkCall,
+    args: EvaluatedCall & { kind: 'call' },
+    shape: SourceShape,
+  ): Promise<CallResult> {
+    const sink = new CollectSink(shape.keys, this.engine.settings.maxSpliceBytes);
+    return this.engine.remotely(this.facts, (context) => this.collect(call, args, shape, sink, sink, context));
+  }
+
+  /**
+   * Runs dblink() with a sink that leaves rows in a collector.
+   * @param sink the collector itself, or one that feeds it
+   */
+  async collect(
+    call: DblinkCall,
+    args: EvaluatedCall & { kind: 'call' },
+    shape: SourceShape,
+    sink: RowSink,
+    collector: CollectSink,
+    context: CallContext,
+  ): Promise<CallResult> {
+    const outcome = await callSource(this.engine.dblink, args, sink, context);
+    if (outcome.kind === 'status') {
+      await this.checkStatusRow(call, shape);
+      collector.setStatus(outcome.tag);
+    }
+    return { kind: 'value', value: collector.json(), sink: collector };
+  }
+
+  /**
+   * A command returns one row of one text column; the executor compares that with the column list.
+   * @throws PgError 42804
+   */
+  async checkStatusRow(call: DblinkCall, shape: SourceShape): Promise<void> {
+    const mismatch = (detail: string) =>
+      new PgError('42804', 'function return row and query-specified return row do not match', { detail });
+    if (call.use.kind !== 'source') return;
+    const { columns } = call.use;
+    if (columns.length !== 1) {
+      throw mismatch(`Returned row contains 1 attribute, but query expects ${columns.length}.`);
+    }
+    const type = shape.types?.[0];
+    if (type === undefined || (TEXT_OIDS.has(type.declaredOid))) return;
+    const named = await this.engine.primary.run(
+      { sql: `SELECT pg_catalog.format_type(${type.declaredOid}, NULL)` },
+      'flush',
+    );
+    const name = named.rows[0]?.[0]?.toString('latin1') ?? columns[0]!.type;
+    throw mismatch(`Returned type text at ordinal position 1, but query expects ${name}.`);
+  }
+}

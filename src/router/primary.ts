@@ -1,0 +1,319 @@
+import type { Socket } from 'node:net';
+import { PgError, parseFields } from '../wire/errors.js';
+import { type Delivery, type FrameHandler, Framer } from '../wire/framer.js';
+import { bind, close, describe, execute, FLUSH, parse, SYNC } from '../wire/messages.js';
+import { Backend, EMPTY, MAX_MESSAGE_BYTES, TransactionStatus } from '../wire/protocol.js';
+import { MessageReader } from '../wire/reader.js';
+import { type Expected, ResponseQueue, type ResponseSink } from './responses.js';
+import { MessageSink } from './sinks.js';
+
+/** What a session does with what its primary sends. */
+export interface PrimaryEvents {
+  /** Bytes for the client, in order. */
+  forward(bytes: Buffer): void;
+  /** A chunk is about to be handled, or has been: writes in between may be sent as one. */
+  chunk(begin: boolean): void;
+  /** The hook for every NoticeResponse, whatever runs. @returns whether the client gets it */
+  notice(message: Buffer): boolean;
+  /** A setting changed. @returns whether the client is told */
+  parameter(name: string, value: string): boolean;
+  /** A ReadyForQuery that the client gets. */
+  ready(): void;
+  /** The connection ended; `fatal` when the primary said why, and that has been forwarded. */
+  closed(fatal: boolean): void;
+}
+
+/** The answer to SQL of the proxy's own. */
+export interface OwnResult {
+  /** Whole RowDescription message, if the statement returns rows. */
+  readonly description: Buffer | undefined;
+  readonly rows: readonly (readonly (Buffer | null)[])[];
+  readonly error: PgError | undefined;
+}
+
+export interface OwnQuery {
+  readonly sql: string | Buffer;
+  readonly types?: readonly number[];
+  readonly formats?: readonly number[];
+  readonly values?: readonly (Buffer | null)[];
+  readonly resultFormats?: readonly number[];
+}
+
+/** A notice longer than this is passed on without being looked at. */
+const HOOKED_NOTICE_BYTES = 1 << 20;
+
+/**
+ * Name of the statement and portal that the proxy uses for SQL of its own: never the unnamed ones, which may hold what
+ * the client prepared.
+ */
+const OWN_NAME = Buffer.from('dblink_proxy');
+
+/** The session's connection to the primary: sends requests, and tells whom each answer belongs to. */
+export class PrimaryLink {
+  readonly queue = new ResponseQueue();
+  readonly parameters = new Map<string, string>();
+  /** Transaction status byte of the last ReadyForQuery. */
+  status: number = TransactionStatus.idle;
+  /** Counts what was sent that may change facts about the session (any forwarded request). */
+  forwarded = 0;
+  readonly #socket: Socket;
+  readonly #events: PrimaryEvents;
+  readonly #framer: Framer;
+  /** Requests of the extended protocol were sent since the last Sync: an implicit transaction may be open. */
+  batchOpen = false;
+  #idleWaiters: (() => void)[] = [];
+  #fatal = false;
+  #closed = false;
+
+  constructor(socket: Socket, events: PrimaryEvents) {
+    this.#socket = socket;
+    this.#events = events;
+    this.#framer = new Framer(this.#handler());
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.#ended());
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#events.chunk(true);
+    try {
+      this.#framer.push(chunk);
+    } catch (error) {
+      // A primary that breaks the protocol ends this session, nothing else.
+      this.#socket.destroy(error as Error);
+    } finally {
+      this.#events.chunk(false);
+    }
+  }
+
+  #ended(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.queue.abandon();
+    this.#wakeIdle();
+    this.#events.closed(this.#fatal);
+  }
+
+  #handler(): FrameHandler {
+    return {
+      head: (type, length) => this.#head(type, length),
+      whole: (type, message) => this.#whole(type, message),
+      pass: (bytes) => this.#events.forward(bytes),
+      badLength: (type, length) => {
+        throw new PgError('08P01', `invalid length ${length} of message type ${type} from the primary`);
+      },
+    };
+  }
+
+  #head(type: number, length: number): Delivery {
+    const sink = this.queue.next?.sink;
+    switch (type) {
+      case Backend.dataRow:
+      case Backend.copyData:
+        return sink === undefined || sink.passRows ? 'pass' : 'whole';
+      case Backend.noticeResponse:
+        return length <= HOOKED_NOTICE_BYTES ? 'whole' : 'pass';
+      case Backend.notificationResponse:
+        return 'pass';
+      case Backend.parameterStatus:
+      case Backend.readyForQuery:
+      case Backend.errorResponse:
+        return 'whole';
+      default:
+        if (length > MAX_MESSAGE_BYTES) throw new PgError('08P01', 'message from the primary is too long');
+        if (sink !== undefined) return 'whole';
+        this.queue.take(type);
+        if (this.queue.length === 0) this.#wakeIdle();
+        return 'pass';
+    }
+  }
+
+  #whole(type: number, message: Buffer): boolean {
+    if (type === Backend.noticeResponse) return this.#events.notice(message);
+    if (type === Backend.parameterStatus) {
+      const reader = new MessageReader(message);
+      const name = reader.cstring('latin1');
+      const value = reader.cstring('latin1');
+      this.parameters.set(name, value);
+      return this.#events.parameter(name, value);
+    }
+    if (type === Backend.readyForQuery) this.status = message[5] ?? TransactionStatus.idle;
+    const { expected, last } = this.queue.take(type);
+    let goesOn = true;
+    if (type === Backend.errorResponse && expected === undefined) this.#fatal = true;
+    if (expected?.sink !== undefined) goesOn = expected.sink.message(type, message, last);
+    else if (type === Backend.errorResponse) this.#fatal ||= parseFields(message).severityNonLocalized === 'FATAL';
+    if (type === Backend.readyForQuery && goesOn) this.#events.ready();
+    if (this.queue.length === 0) this.#wakeIdle();
+    return goesOn;
+  }
+
+  #wakeIdle(): void {
+    if (this.#idleWaiters.length === 0) return;
+    const waiters = this.#idleWaiters;
+    this.#idleWaiters = [];
+    for (const wake of waiters) wake();
+  }
+
+  /** Passes bytes on; the requests in them have been announced with `expect`. */
+  write(bytes: Buffer): boolean {
+    return this.#closed ? true : this.#socket.write(bytes);
+  }
+
+  /** Announces a forwarded request. */
+  expect(expected: Expected): void {
+    this.forwarded++;
+    this.#push(expected);
+  }
+
+  #push(expected: Expected): void {
+    const { kind } = expected;
+    if (kind === 'sync' || kind === 'query') this.batchOpen = false;
+    else if (kind !== 'copyEnd' && kind !== 'functionCall') this.batchOpen = true;
+    this.queue.push(expected);
+  }
+
+  /** Sends a request of the proxy's making, or a changed one of the client's, whose answer goes to `expected.sink`. */
+  send(message: Buffer, expected: Expected): void {
+    if (this.#closed) {
+      expected.sink?.skipped();
+      return;
+    }
+    this.#push(expected);
+    this.#socket.write(message);
+  }
+
+  flush(): void {
+    if (!this.#closed) this.#socket.write(FLUSH);
+  }
+
+  /** Resolves when every request sent so far has been answered (or skipped). @throws PgError 08006 */
+  async settled(): Promise<void> {
+    if (this.queue.length > 0 && !this.#closed) {
+      if (this.queue.unsynced) this.flush();
+      await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    }
+    this.assertOpen();
+  }
+
+  assertOpen(): void {
+    if (this.#closed) throw connectionLost();
+  }
+
+  /**
+   * The primitive for SQL of the proxy's own inside the client's present statement and transaction. It never shows on
+   * the client's side; notices that the SQL raises go where notices go.
+   * @param end 'flush' leaves the implicit transaction of the batch open (and, after an error, the primary skipping to
+   * the next Sync); 'sync' ends it
+   * @throws PgError 08006 when the primary is lost; an error of the SQL is returned in the result
+   */
+  run(own: OwnQuery, end: 'flush' | 'sync'): Promise<OwnResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(connectionLost());
+      const values = own.values ?? [];
+      const requests: [Expected['kind'], Buffer][] = [
+        ['parse', parse(OWN_NAME, own.sql, own.types ?? [])],
+        [
+          'bind',
+          bind({
+            portal: OWN_NAME,
+            statement: OWN_NAME,
+            formats: own.formats ?? [],
+            values,
+            resultFormats: own.resultFormats ?? [],
+          }),
+        ],
+        ['describe', describe('P', OWN_NAME)],
+        ['execute', execute(OWN_NAME)],
+        ['close', close('P', OWN_NAME)],
+        ['close', close('S', OWN_NAME)],
+      ];
+      if (end === 'sync') requests.push(['sync', SYNC]);
+      const sink = new OwnSink(requests.length, (result) =>
+        this.#closed ? reject(connectionLost()) : resolve(result),
+      );
+      for (const [kind] of requests) this.#push({ kind, sink });
+      const messages = requests.map(([, message]) => message);
+      this.#socket.write(Buffer.concat(end === 'sync' ? messages : [...messages, FLUSH]));
+    });
+  }
+
+  /**
+   * Ends the batch of requests and with it an implicit transaction. @returns the error that its commit raised, if any
+   * @throws PgError 08006
+   */
+  async sync(): Promise<PgError | undefined> {
+    const sink = new MessageSink();
+    this.send(SYNC, { kind: 'sync', sink });
+    const { error } = await sink.answered;
+    this.assertOpen();
+    return error;
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  end(lastWords: Buffer = EMPTY): void {
+    if (this.#closed) return;
+    this.#socket.end(lastWords);
+    setTimeout(() => this.#socket.destroy(), 1000).unref();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+}
+
+export const connectionLost = (): PgError =>
+  new PgError('08006', 'connection to the primary server was lost', {
+    severity: 'FATAL',
+    hint: 'The primary may have been restarted or be out of reach of the proxy. Connect again.',
+  });
+
+/** Reads the values of a DataRow; copies, so they outlive the message. */
+const readRow = (message: Buffer): (Buffer | null)[] => {
+  const reader = new MessageReader(Buffer.from(message));
+  return Array.from({ length: reader.uint16() }, () => reader.value());
+};
+
+class OwnSink implements ResponseSink {
+  readonly passRows = false;
+  #description: Buffer | undefined;
+  readonly #rows: (Buffer | null)[][] = [];
+  #error: PgError | undefined;
+
+  constructor(
+    private outstanding: number,
+    private readonly done: (result: OwnResult) => void,
+  ) {}
+
+  message(type: number, message: Buffer, last: boolean): boolean {
+    if (type === Backend.rowDescription) this.#description = Buffer.from(message);
+    else if (type === Backend.dataRow) this.#rows.push(readRow(message));
+    else if (type === Backend.errorResponse) this.#error ??= PgError.from(parseFields(message));
+    if (last) this.#count();
+    return false;
+  }
+
+  skipped(): void {
+    this.#count();
+  }
+
+  #count(): void {
+    if (--this.outstanding > 0) return;
+    this.done({ description: this.#description, rows: this.#rows, error: this.#error });
+  }
+}

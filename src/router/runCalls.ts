@@ -1,0 +1,129 @@
+import type { RemoteStyle } from '../dblink/results.js';
+import type { DblinkCall, Statement } from './analysis/index.js';
+import type { BoundParameters } from './arguments.js';
+import { CollectSink } from './collect.js';
+import type { Engine } from './engine.js';
+import type { SessionFacts } from './facts.js';
+import { type CallResult, NeedsBridge, Performer, type SourceShape } from './performer.js';
+import { PrimaryRaised } from './splice.js';
+import { mayStream, StreamSink } from './streamSink.js';
+
+/** What running a statement's calls left to do. */
+export type CallsOutcome =
+  /** The rows have gone to the client: what remains is the command tag. */
+  | { readonly kind: 'streamed'; readonly rows: number }
+  /** The primary is to finish the statement with these. */
+  | { readonly kind: 'results'; readonly results: readonly CallResult[]; readonly style: RemoteStyle | undefined };
+
+export interface RunCallsOptions {
+  readonly text: Buffer;
+  readonly statement: Statement;
+  readonly bound: BoundParameters;
+  readonly facts: SessionFacts;
+  readonly shapes: ReadonlyMap<DblinkCall, SourceShape>;
+  /** Whether rows may go to the client directly (text format, no row limit). */
+  readonly stream: boolean;
+}
+
+/**
+ * Runs the dblink calls of a statement.
+ * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature
+ */
+export async function runCalls(engine: Engine, options: RunCallsOptions): Promise<CallsOutcome> {
+  const { statement, shapes } = options;
+  const performer = new Performer(engine, options.text, options.bound, options.facts);
+  const [first] = statement.calls;
+  let results: readonly CallResult[];
+  if (options.stream && first !== undefined && shapes.get(first)?.types !== undefined) {
+    const outcome = await stream(engine, performer, first, shapes.get(first)!, options.facts);
+    if (outcome.kind === 'streamed') return outcome;
+    results = [outcome];
+  } else {
+    results = await performer.all(statement, shapes);
+  }
+  await convertEarlier(engine, statement, results);
+  return { kind: 'results', results, style: commonStyle(engine, results) };
+}
+
+async function stream(
+  engine: Engine,
+  performer: Performer,
+  call: DblinkCall,
+  shape: SourceShape,
+  facts: SessionFacts,
+): Promise<CallResult | { readonly kind: 'streamed'; readonly rows: number }> {
+  const args = await performer.evaluate(call);
+  if (args.kind === 'null') return { kind: 'value', value: null };
+  // Rows before a NOTICE of fail_on_error = false, or of a string's earlier statements, must not be sent.
+  if (!args.failOnError || !mayStream(args.sql!) || engine.clientEncoding !== engine.databaseEncoding) {
+    return performer.source(call, args, shape);
+  }
+  const { parameters } = engine.primary;
+  const collector = new CollectSink(shape.keys, engine.settings.maxSpliceBytes);
+  const sink = new StreamSink(
+    shape.types!,
+    {
+      dateStyle: parameters.get('DateStyle'),
+      intervalStyle: parameters.get('IntervalStyle'),
+      timeZone: parameters.get('TimeZone'),
+      version: engine.majorVersion * 10000,
+      extraFloatDigits: facts.extraFloatDigits,
+    },
+    engine.session.client,
+    collector,
+  );
+  const result = await engine.remotely(facts, (context) =>
+    performer.collect(call, args, shape, sink, collector, context),
+  );
+  return sink.streamed ? { kind: 'streamed', rows: sink.count } : result;
+}
+
+/**
+ * Results of a string's earlier statements are converted, though not returned (behaviour reference, section 4.4).
+ * @throws PrimaryRaised the error of a conversion
+ */
+async function convertEarlier(
+  engine: Engine,
+  statement: Statement,
+  results: readonly CallResult[],
+): Promise<void> {
+  for (const [i, result] of results.entries()) {
+    const call = statement.calls[i]!;
+    if (result.kind !== 'value' || result.sink === undefined || call.use.kind !== 'source') continue;
+    const definitions = call.use.columns.map((column, c) => `"${result.sink!.keys[c]}" ${column.definition}`);
+    for (const rows of result.sink.earlier) {
+      const sql = Buffer.from(
+        `SELECT pg_catalog.count(*) FROM pg_catalog.json_to_recordset(pg_catalog.convert_from($1, pg_catalog.getdatabaseencoding())::pg_catalog.json) AS t(${definitions.join(', ')})`,
+        'latin1',
+      );
+      const { error } = await engine.primary.run({ sql, types: [17], formats: [1], values: [rows] }, 'flush');
+      if (error !== undefined) throw new PrimaryRaised(error);
+    }
+  }
+}
+
+/** The style to read the values in, where it is not the client's own. */
+function commonStyle(engine: Engine, results: readonly CallResult[]): RemoteStyle | undefined {
+  const { parameters } = engine.primary;
+  const local: RemoteStyle = {
+    dateStyle: parameters.get('DateStyle'),
+    intervalStyle: parameters.get('IntervalStyle'),
+  };
+  let common: RemoteStyle | undefined;
+  for (const result of results) {
+    const style = result.kind === 'value' && result.sink?.rowCount ? result.sink.remoteStyle : undefined;
+    if (style === undefined) continue;
+    const adopted: RemoteStyle = {
+      dateStyle: style.dateStyle ?? local.dateStyle,
+      intervalStyle: style.intervalStyle ?? local.intervalStyle,
+    };
+    if (common !== undefined && !sameStyle(common, adopted)) {
+      throw new NeedsBridge('sources whose servers write dates or intervals in different styles');
+    }
+    common = adopted;
+  }
+  return common === undefined || sameStyle(common, local) ? undefined : common;
+}
+
+const sameStyle = (a: RemoteStyle, b: RemoteStyle): boolean =>
+  a.dateStyle === b.dateStyle && a.intervalStyle === b.intervalStyle;

@@ -1,0 +1,118 @@
+import type { Socket } from 'node:net';
+import type { SecureContext } from 'node:tls';
+import { Authenticator } from '../wire/auth.js';
+import type { CancelKeys } from '../wire/cancelKeys.js';
+import { sendCancelRequest } from '../wire/cancelRequest.js';
+import { errorResponse, PgError } from '../wire/errors.js';
+import { isEncrypted, openServerSocket } from '../wire/clientSocket.js';
+import { peerCertificate } from '../wire/tls.js';
+import { acceptClient } from './accept.js';
+import { passwordLogin, passwordNeedsTls, relayLogin } from './login.js';
+import { type Interceptor, Session } from './session.js';
+import type { RouterLog, RouterSettings } from './settings.js';
+
+export interface ServeOptions {
+  readonly settings: RouterSettings;
+  readonly secureContext: SecureContext | undefined;
+  readonly keys: CancelKeys;
+  readonly log: RouterLog;
+  readonly interceptor: (session: Session, startup: ReadonlyMap<string, string>) => Interceptor;
+  /** Called with the session when it begins; for drain and shutdown. */
+  readonly opened: (session: Session) => void;
+  readonly ended: (session: Session) => void;
+}
+
+/**
+ * Serves one connection of a client from accept to end. Never rejects: whatever goes wrong is told to the client, as far
+ * as it can be told, and ends this connection only.
+ */
+export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
+  const { settings, log } = options;
+  const accepted = await acceptClient(raw, { ...options, loginTimeoutMs: settings.loginTimeoutMs });
+  if (accepted === undefined) return;
+  const { socket: client, startup, tls } = accepted;
+  const refuse = (error: PgError): void => {
+    accepted.loginDone();
+    client.end(errorResponse(error));
+    setTimeout(() => client.destroy(), 1000).unref();
+  };
+  try {
+    if (settings.auth === 'password' && !tls) {
+      accepted.loginDone();
+      client.end(passwordNeedsTls());
+      return;
+    }
+    const abort = new AbortController();
+    const gone = () => abort.abort();
+    client.once('close', gone);
+    let primary: Socket;
+    try {
+      primary = await openPrimary(settings, abort.signal);
+    } catch (error) {
+      if (abort.signal.aborted) return;
+      log.error({ err: (error as Error).message }, 'primary cannot be reached');
+      return refuse(unreachable(error));
+    } finally {
+      client.off('close', gone);
+    }
+    if (client.destroyed) {
+      primary.destroy();
+      return;
+    }
+    primary.setNoDelay(true);
+    const session = new Session({
+      client,
+      primary,
+      firstBytes: accepted.rest,
+      maxStatementBytes: settings.maxStatementBytes,
+      keys: options.keys,
+      log,
+      startup: (session) => {
+        const login = { done: accepted.loginDone, hideChannelBinding: !tls && isEncrypted(primary) };
+        return settings.auth === 'relay'
+          ? relayLogin(session, login)
+          : passwordLogin(session, login, (password) => authenticator(primary, startup.parameters, password));
+      },
+      interceptor: (session) => options.interceptor(session, startup.parameters),
+      cancelPrimary: (session) =>
+        sendCancelRequest({
+          address: settings.primary.address,
+          tls: settings.primary.tls,
+          processId: session.primaryKey!.processId,
+          secretKey: session.primaryKey!.secret,
+        }),
+    });
+    options.opened(session);
+    log.debug({ user: startup.parameters.get('user'), database: startup.parameters.get('database') }, 'session begins');
+    await session.run(startup.raw);
+    accepted.loginDone();
+    options.ended(session);
+    log.debug({}, 'session ends');
+  } catch (error) {
+    log.error({ err: error }, 'connection of a client failed');
+    refuse(error instanceof PgError ? error : new PgError('XX000', 'internal error of the proxy', { severity: 'FATAL' }));
+  }
+}
+
+function authenticator(primary: Socket, parameters: ReadonlyMap<string, string>, password: Buffer): Authenticator {
+  return new Authenticator({
+    user: Buffer.from(parameters.get('user') ?? '', 'latin1'),
+    password,
+    encrypted: isEncrypted(primary),
+    tlsPeerCertificate: isEncrypted(primary) ? peerCertificate(primary) : undefined,
+  });
+}
+
+async function openPrimary(settings: RouterSettings, signal: AbortSignal): Promise<Socket> {
+  const { address, tls } = settings.primary;
+  const limit = settings.primaryConnectTimeoutMs;
+  const signals = limit === 0 ? [signal] : [signal, AbortSignal.timeout(limit)];
+  return await openServerSocket(address, tls, AbortSignal.any(signals));
+}
+
+const unreachable = (error: unknown): PgError =>
+  new PgError('08001', 'the proxy could not connect to the primary server', {
+    severity: 'FATAL',
+    detail: (error as Error).message,
+    hint: 'Is the primary running, and reachable from where the proxy runs? See the setting "primary".',
+  });

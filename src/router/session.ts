@@ -1,0 +1,275 @@
+import type { Socket } from 'node:net';
+import type { CancelKey, CancelKeys, Cancellable } from '../wire/cancelKeys.js';
+import { errorResponse, PgError } from '../wire/errors.js';
+import type { Delivery } from '../wire/framer.js';
+import { TERMINATE } from '../wire/messages.js';
+import { Frontend, TransactionStatus } from '../wire/protocol.js';
+import { ClientLink } from './client.js';
+import { connectionLost, PrimaryLink } from './primary.js';
+import { FORWARD, type ResponseSink } from './responses.js';
+import type { RouterLog } from './settings.js';
+
+/** What stands between the client's requests and the primary: looks at requests and carries some out itself. */
+export interface Interceptor {
+  /** Whether Bind, Describe, Execute and Close have to be shown too (the session has statements of the interceptor's). */
+  readonly tracking: boolean;
+  /**
+   * A whole Query, Parse, Bind, Describe, Execute or Close message.
+   * @returns undefined: it goes to the primary as it is. A promise: the interceptor takes it over, and the session
+   * handles nothing else of the client's until it is settled; the promise must not be rejected.
+   */
+  intercept(type: number, message: Buffer): Promise<void> | undefined;
+  /** A forwarded ReadyForQuery passed. */
+  ready(): void;
+  /** Stops what the interceptor is doing itself. @returns false if it is doing nothing */
+  cancel(): boolean;
+  /** The session ended. */
+  close(): void;
+}
+
+export interface SessionOptions {
+  readonly client: Socket;
+  readonly primary: Socket;
+  /** Bytes of the client's that were read behind its startup packet. */
+  readonly firstBytes: Buffer;
+  readonly maxStatementBytes: number;
+  readonly keys: CancelKeys;
+  readonly log: RouterLog;
+  /** Handles the answer to the startup packet: authentication up to the first ReadyForQuery. */
+  readonly startup: (session: Session) => ResponseSink;
+  readonly interceptor: (session: Session) => Interceptor;
+  /** Sends a CancelRequest for the primary's connection; resolves when the primary has acted on it. */
+  readonly cancelPrimary: (session: Session) => Promise<void>;
+}
+
+/** Handles PasswordMessage and its like while the client is not authenticated; true passes it to the primary. */
+export type PasswordHandler = (message: Buffer) => boolean;
+
+/** One client's stay: two connections and what passes between them. */
+export class Session implements Cancellable {
+  readonly client: ClientLink;
+  readonly primary: PrimaryLink;
+  readonly log: RouterLog;
+  readonly #options: SessionOptions;
+  readonly #interceptor: Interceptor;
+  readonly #closed: Promise<void>;
+  #markClosed!: () => void;
+  #phase: 'startup' | 'ready' | 'ended' = 'startup';
+  #draining = false;
+  #onPassword: PasswordHandler = () => true;
+  /** The key that the client was given. */
+  key: CancelKey | undefined;
+  /** The key that the primary gave. */
+  primaryKey: CancelKey | undefined;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.log = options.log;
+    this.#closed = new Promise((resolve) => {
+      this.#markClosed = resolve;
+    });
+    this.client = new ClientLink(options.client, {
+      head: (type, length) => this.#clientHead(type, length),
+      whole: (type, message) => this.#clientMessage(type, message),
+      pass: (bytes) => this.#toPrimary(bytes),
+      chunk: (begin) => (begin ? options.primary.cork() : options.primary.uncork()),
+      failed: (error) => this.fail(error),
+      closed: () => this.end(),
+    });
+    this.primary = new PrimaryLink(options.primary, {
+      forward: (bytes) => this.toClient(bytes),
+      chunk: (begin) => (begin ? options.client.cork() : options.client.uncork()),
+      notice: () => true,
+      parameter: (name, value) => this.parameterChanged(name, value),
+      ready: () => this.#ready(),
+      closed: (fatal) => this.#primaryClosed(fatal),
+    });
+    this.#interceptor = options.interceptor(this);
+  }
+
+  /** Hook for ParameterStatus; the interceptor may replace it. @returns whether the client is told */
+  parameterChanged: (name: string, value: string) => boolean = () => true;
+
+  /** Sends the startup packet and relays until either side is gone. */
+  async run(startupPacket: Buffer): Promise<void> {
+    this.primary.send(startupPacket, { kind: 'query', sink: this.#options.startup(this) });
+    this.client.start(this.#options.firstBytes);
+    await this.#closed;
+  }
+
+  set onPassword(handler: PasswordHandler) {
+    this.#onPassword = handler;
+  }
+
+  /** Makes the cancel key that stands for the primary's. */
+  issueKey(primaryKey: CancelKey): CancelKey {
+    this.primaryKey = primaryKey;
+    this.key = this.#options.keys.add(this, primaryKey.secret.length);
+    return this.key;
+  }
+
+  /** The client is authenticated and the primary ready. */
+  opened(): void {
+    this.#phase = 'ready';
+  }
+
+  get authenticated(): boolean {
+    return this.#phase === 'ready';
+  }
+
+  #clientHead(type: number, length: number): Delivery {
+    if (type === Frontend.password) {
+      if (this.#phase !== 'startup') throw new PgError('08P01', `invalid frontend message type ${type}`, FATAL);
+      return 'whole';
+    }
+    const inspected = length <= this.#options.maxStatementBytes;
+    switch (type) {
+      case Frontend.query:
+        if (inspected) return 'whole';
+        this.primary.expect(FORWARD.query);
+        break;
+      case Frontend.parse:
+        if (inspected) return 'whole';
+        this.primary.expect(FORWARD.parse);
+        break;
+      case Frontend.bind:
+        if (this.#interceptor.tracking) return 'whole';
+        this.primary.expect(FORWARD.bind);
+        break;
+      case Frontend.describe:
+        if (this.#interceptor.tracking) return 'whole';
+        this.primary.expect(FORWARD.describe);
+        break;
+      case Frontend.execute:
+        if (this.#interceptor.tracking) return 'whole';
+        this.primary.expect(FORWARD.execute);
+        break;
+      case Frontend.close:
+        if (this.#interceptor.tracking) return 'whole';
+        this.primary.expect(FORWARD.close);
+        break;
+      case Frontend.sync:
+        this.primary.expect(FORWARD.sync);
+        break;
+      case Frontend.functionCall:
+        this.primary.expect(FORWARD.functionCall);
+        break;
+      case Frontend.copyDone:
+      case Frontend.copyFail:
+        this.primary.expect(FORWARD.copyEnd);
+        break;
+    }
+    return 'pass';
+  }
+
+  #clientMessage(type: number, message: Buffer): boolean {
+    if (type === Frontend.password) return this.#onPassword(message);
+    const action = this.#interceptor.intercept(type, message);
+    if (action === undefined) {
+      this.primary.expect(FORWARD[INTERCEPTED[type] ?? 'query']);
+      return true;
+    }
+    this.client.hold();
+    void action.then(
+      () => this.client.release(),
+      (error: unknown) => this.fail(error),
+    );
+    return false;
+  }
+
+  #toPrimary(bytes: Buffer): void {
+    if (this.primary.write(bytes)) return;
+    this.client.pause();
+    this.#options.primary.once('drain', () => this.client.resume());
+  }
+
+  /** Sends to the client; a slow one stops the primary. */
+  toClient(bytes: Buffer): void {
+    if (this.client.write(bytes)) return;
+    this.primary.pause();
+    void this.client.drained().then(() => this.primary.resume());
+  }
+
+  #ready(): void {
+    this.#interceptor.ready();
+    if (this.#draining) this.#endIfIdle();
+  }
+
+  /** A request that the interceptor carried out is over, its ReadyForQuery sent. */
+  requestDone(): void {
+    this.#ready();
+  }
+
+  /** Stops what this session is doing now: the remote's work, the primary's, or nothing; never a later request. */
+  cancel(): void {
+    if (this.#interceptor.cancel()) return;
+    if (this.primary.queue.length === 0 || this.primaryKey === undefined) return;
+    // Until the primary has dealt with it, no further request of the client's starts, so it cannot hit one.
+    this.client.hold();
+    this.#options
+      .cancelPrimary(this)
+      .catch((error: unknown) => this.log.warn({ err: error }, 'cancel request to the primary failed'))
+      .finally(() => this.client.release());
+  }
+
+  /** Ends the session as soon as it is in no transaction, telling the client why (57P01). */
+  drain(): void {
+    this.#draining = true;
+    this.#endIfIdle();
+  }
+
+  #endIfIdle(): void {
+    if (this.primary.queue.length > 0 || this.primary.status !== TransactionStatus.idle || this.client.busy) return;
+    this.terminate();
+  }
+
+  /** Ends the session now with 57P01, cancelling what it does. */
+  terminate(): void {
+    if (this.#phase === 'ended') return;
+    if (!this.#interceptor.cancel() && this.primary.queue.length > 0) {
+      void this.#options.cancelPrimary(this).catch(() => undefined);
+    }
+    this.fail(new PgError('57P01', 'terminating connection due to administrator command', FATAL));
+  }
+
+  #primaryClosed(fatal: boolean): void {
+    if (this.#phase === 'ended') return;
+    if (fatal) this.#finish();
+    else this.fail(connectionLost());
+  }
+
+  /** Ends the session because of an error, which the client is told. */
+  fail(error: unknown): void {
+    if (this.#phase === 'ended') return;
+    const known = error instanceof PgError;
+    if (!known) this.log.error({ err: error }, 'internal error in a session');
+    const told = known ? error : new PgError('XX000', 'internal error of the proxy; see its log', FATAL);
+    this.#finish(errorResponse(told.with({ severity: 'FATAL' })));
+  }
+
+  /** The client is gone, or is to go without a word. */
+  end(): void {
+    this.#finish();
+  }
+
+  #finish(lastWords?: Buffer): void {
+    if (this.#phase === 'ended') return;
+    this.#phase = 'ended';
+    if (this.key !== undefined) this.#options.keys.remove(this.key);
+    this.#interceptor.close();
+    this.client.end(lastWords);
+    this.primary.end(TERMINATE);
+    this.#markClosed();
+  }
+}
+
+const FATAL = { severity: 'FATAL' } as const;
+
+const INTERCEPTED: Readonly<Record<number, keyof typeof FORWARD>> = {
+  [Frontend.query]: 'query',
+  [Frontend.parse]: 'parse',
+  [Frontend.bind]: 'bind',
+  [Frontend.describe]: 'describe',
+  [Frontend.execute]: 'execute',
+  [Frontend.close]: 'close',
+};

@@ -1,0 +1,38 @@
+import type { SocketAddress } from '../wire/address.js';
+import type { TlsOptions } from '../wire/tls.js';
+
+/** Where the primary is and how it is reached. */
+export interface PrimarySettings {
+  readonly address: SocketAddress;
+  /** Host name, or socket directory, and port: where a dblink connection string without a host leads. */
+  readonly name: string;
+  readonly port: number;
+  readonly tls: TlsOptions;
+}
+
+/** What the router has to know of the configuration. */
+export interface RouterSettings {
+  /** `relay`: the client authenticates to the primary; `password`: the proxy asks the client and does it itself. */
+  readonly auth: 'relay' | 'password';
+  readonly primary: PrimarySettings;
+  /** Certificate and key for clients; undefined refuses TLS. */
+  readonly clientTls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+  /** From accept until the client is authenticated; 0 for no limit. */
+  readonly loginTimeoutMs: number;
+  /** Until the primary has accepted a connection; 0 for no limit. */
+  readonly primaryConnectTimeoutMs: number;
+  /** Largest Query or Parse that is inspected for dblink calls. */
+  readonly maxStatementBytes: number;
+  /** Largest result of a remote that is handed to the primary in memory. */
+  readonly maxSpliceBytes: number;
+  /** Schemas in which the names of dblink's functions mean dblink. */
+  readonly dblinkSchemas: readonly string[];
+}
+
+/** The part of a logger that the router needs. */
+export interface RouterLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

@@ -1,0 +1,260 @@
+import { errorResponse, noticeResponse, PgError, parseFields } from '../wire/errors.js';
+import { commandComplete, dataRow, query, readyForQuery, rowDescription } from '../wire/messages.js';
+import { Backend, TransactionStatus } from '../wire/protocol.js';
+import type { Statement } from './analysis/index.js';
+import { isLocal, NO_PARAMETERS, NoSuchSignature } from './arguments.js';
+import type { Engine } from './engine.js';
+import type { SessionFacts } from './facts.js';
+import { isShadowed } from './names.js';
+import { NeedsBridge, Performer } from './performer.js';
+import { spliceSimple } from './spliceSimple.js';
+import { PrimaryRaised } from './splice.js';
+import { MessageSink } from './sinks.js';
+
+const TEXT_OID = 25;
+const TEXT_ARRAY_OID = 1009;
+const RECORD_OID = 2249;
+
+/** COMMIT or ROLLBACK where only an implicit transaction is open. */
+const NO_TRANSACTION = new PgError('25P01', 'there is no transaction in progress', { severity: 'WARNING' });
+
+/** An error response has been sent to the client: the message is over. */
+class AlreadyTold extends Error {}
+
+/**
+ * Carries out one Query message that contains dblink calls: its statements one after another, in one implicit
+ * transaction if there are several, with one ReadyForQuery at the end (protocol documentation, "Simple Query" and
+ * "Multiple Statements in a Simple Query").
+ */
+export class SimpleQuery {
+  /** A transaction block that stands for the implicit transaction of a message of several statements. */
+  #hidden = false;
+  /** The CommandComplete that may be sent only when the implicit transaction has been committed. */
+  #heldTag: Buffer | undefined;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly text: Buffer,
+    private readonly statements: readonly Statement[],
+  ) {}
+
+  /** Runs the message up to and including ReadyForQuery. @throws PgError 08006 when the primary is lost */
+  async run(): Promise<void> {
+    const { primary, session } = this.engine;
+    try {
+      for (const [i, statement] of this.statements.entries()) {
+        this.engine.begin();
+        await this.#statement(statement, i === this.statements.length - 1);
+      }
+      await this.#finishBatch();
+      if (this.#hidden) await this.#commit();
+      this.#releaseTag();
+    } catch (error) {
+      await this.#raise(error);
+    } finally {
+      this.engine.finish();
+    }
+    primary.assertOpen();
+    session.toClient(readyForQuery(primary.status));
+    session.requestDone();
+  }
+
+  async #statement(statement: Statement, last: boolean): Promise<void> {
+    if (statement.calls.length === 0 && statement.shape.kind === 'none') return this.#plain(statement, last);
+    // In a failed block the primary refuses the statement itself.
+    if (this.engine.primary.status === TransactionStatus.failed) return this.#plain(statement, last);
+    const facts = await this.#facts();
+    if (isShadowed(statement, facts.shadowing)) return this.#plain(statement, last);
+    if (statement.shape.kind === 'bridge') throw new NeedsBridge(statement.shape.reason);
+    try {
+      if (statement.shape.kind === 'answer' && !this.engine.inBlock && this.#allLocal(statement)) {
+        await this.#answer(statement, facts);
+      } else {
+        await this.#splice(statement, facts, last);
+      }
+    } catch (error) {
+      if (!(error instanceof NoSuchSignature)) throw error;
+      await this.#plain(statement, last);
+    }
+  }
+
+  #allLocal(statement: Statement): boolean {
+    return statement.calls.every((call) => isLocal(call, this.text, this.engine));
+  }
+
+  #facts(): Promise<SessionFacts> {
+    const { primary, probe } = this.engine;
+    return probe.get(this.engine.inBlock || primary.batchOpen ? 'flush' : 'sync').catch((error: unknown) => {
+      throw error instanceof PgError ? new PrimaryRaised(error) : error;
+    });
+  }
+
+  /** Several statements are one transaction: a block that the client does not see keeps it open between them. */
+  async #openHidden(): Promise<void> {
+    if (this.#hidden || this.engine.inBlock || this.statements.length === 1) return;
+    const { error } = await this.engine.primary.run({ sql: 'BEGIN' }, 'sync');
+    if (error !== undefined) throw new PrimaryRaised(error);
+    this.#hidden = true;
+  }
+
+  /** The plan `answer`: no transaction is open, nothing is left for the primary. */
+  async #answer(statement: Statement, facts: SessionFacts): Promise<void> {
+    const { session } = this.engine;
+    const performer = new Performer(this.engine, this.text, NO_PARAMETERS, facts);
+    const names = statement.shape.kind === 'answer' ? statement.shape.columns : [];
+    session.toClient(
+      rowDescription(
+        statement.calls.map((call, i) => ({
+          name: names[i] ?? call.name,
+          typeOid:
+            call.name === 'dblink' ? RECORD_OID : call.name === 'dblink_get_connections' ? TEXT_ARRAY_OID : TEXT_OID,
+          typeLength: -1,
+        })),
+      ),
+    );
+    const values: (Buffer | null)[] = [];
+    for (const call of statement.calls) {
+      const result = await performer.scalar(call);
+      if (result.kind === 'failed') throw result.error;
+      values.push(call.name === 'dblink' ? asRecord(result.value) : result.value);
+    }
+    session.toClient(dataRow(values));
+    session.toClient(commandComplete('SELECT 1'));
+  }
+
+  /** The plans `splice` and `stream`. */
+  async #splice(statement: Statement, facts: SessionFacts, last: boolean): Promise<void> {
+    await this.#openHidden();
+    this.#heldTag = await spliceSimple(this.engine, this.text, statement, facts);
+    if (last) return;
+    await this.#finishBatch();
+    this.#releaseTag();
+  }
+
+  /** A statement without dblink. Its ReadyForQuery is the message's, so it is kept back. */
+  async #plain(statement: Statement, last: boolean): Promise<void> {
+    const { primary, session } = this.engine;
+    await this.#finishBatch();
+    if (this.#hidden && statement.transaction !== undefined) return this.#transaction(statement);
+    const startsBlock = statement.transaction?.kind === 'begin';
+    if (!startsBlock && statement.transaction === undefined) await this.#openHidden();
+    const offset = this.engine.countCharacters(this.text.subarray(0, statement.span.start));
+    let told = false;
+    let copying = false;
+    const sink = new MessageSink({
+      passRows: true,
+      message: (type, message) => {
+        if (type === Backend.readyForQuery) return false;
+        if (type === Backend.copyInResponse) {
+          // The data comes from the client while this statement runs.
+          copying = true;
+          session.client.release();
+        }
+        if (type === Backend.errorResponse) {
+          told = true;
+          session.toClient(errorResponse(shiftPosition(PgError.from(parseFields(message)), offset)));
+          return false;
+        }
+        if (type === Backend.commandComplete && this.#hidden && last) {
+          this.#heldTag = Buffer.from(message);
+          return false;
+        }
+        return true;
+      },
+    });
+    primary.forwarded++;
+    primary.send(query(this.text.subarray(statement.span.start, statement.span.end)), { kind: 'query', sink });
+    await sink.answered;
+    if (copying) session.client.hold();
+    primary.assertOpen();
+    if (told) throw new AlreadyTold();
+  }
+
+  /** BEGIN, COMMIT and the like in the hidden block do what they do in an implicit transaction. */
+  async #transaction(statement: Statement): Promise<void> {
+    const { primary, session } = this.engine;
+    const { kind, options } = statement.transaction!;
+    switch (kind) {
+      case 'begin': {
+        this.#hidden = false;
+        if (options !== undefined) {
+          const modes = this.text.subarray(options.start, options.end).toString('latin1');
+          const sql = Buffer.from(`SET TRANSACTION ${modes}`, 'latin1');
+          const { error } = await primary.run({ sql }, 'sync');
+          if (error !== undefined) throw new PrimaryRaised(error.with({ position: undefined }));
+        }
+        const word = this.text.subarray(statement.span.start, statement.span.end).toString('latin1');
+        session.toClient(commandComplete(/^\s*start/i.test(word) ? 'START TRANSACTION' : 'BEGIN'));
+        return;
+      }
+      case 'commit':
+      case 'rollback': {
+        this.#hidden = false;
+        const { error } = await primary.run({ sql: kind === 'commit' ? 'COMMIT' : 'ROLLBACK' }, 'sync');
+        if (error !== undefined) throw new PrimaryRaised(error);
+        this.#releaseTag();
+        session.toClient(noticeResponse(NO_TRANSACTION));
+        session.toClient(commandComplete(kind === 'commit' ? 'COMMIT' : 'ROLLBACK'));
+        return;
+      }
+      default: {
+        // Not allowed in an implicit transaction: outside of a block the primary says so itself.
+        await primary.run({ sql: 'ROLLBACK' }, 'sync');
+        this.#hidden = false;
+        return this.#plain(statement, true);
+      }
+    }
+  }
+
+  /** Ends what was opened with requests of the extended protocol. */
+  async #finishBatch(): Promise<void> {
+    if (!this.engine.primary.batchOpen) return;
+    const error = await this.engine.primary.sync();
+    if (error !== undefined) throw new PrimaryRaised(error);
+    if (!this.#hidden) this.#releaseTag();
+  }
+
+  async #commit(): Promise<void> {
+    this.#hidden = false;
+    const { error } = await this.engine.primary.run({ sql: 'COMMIT' }, 'sync');
+    if (error !== undefined) throw new PrimaryRaised(error);
+  }
+
+  #releaseTag(): void {
+    if (this.#heldTag === undefined) return;
+    this.engine.session.toClient(this.#heldTag);
+    this.#heldTag = undefined;
+  }
+
+  /** Tells the client of an error and leaves the transaction as the error leaves it. */
+  async #raise(error: unknown): Promise<void> {
+    const { primary, session } = this.engine;
+    this.#heldTag = undefined;
+    if (primary.closed) throw error;
+    if (!(error instanceof AlreadyTold)) {
+      const raised = error instanceof PrimaryRaised ? error.error : error;
+      if (!(raised instanceof PgError)) throw raised;
+      if (!(error instanceof PrimaryRaised) && (primary.batchOpen || this.engine.inBlock)) {
+        await this.engine.failTransaction(raised);
+      }
+      session.toClient(errorResponse(raised));
+    }
+    if (primary.batchOpen) await primary.sync();
+    if (this.#hidden) {
+      this.#hidden = false;
+      await primary.run({ sql: 'ROLLBACK' }, 'sync');
+    }
+  }
+}
+
+const shiftPosition = (error: PgError, by: number): PgError =>
+  error.fields.position === undefined
+    ? error
+    : error.with({ position: String(Number(error.fields.position) + by) });
+
+/** A record of one text field as record_out writes it. */
+function asRecord(value: Buffer | null): Buffer {
+  const text = value?.toString('latin1') ?? '';
+  const quoted = text === '' || /[(),"\\\s]/.test(text) ? `"${text.replace(/["\\]/g, (c) => c + c)}"` : text;
+  return Buffer.from(`(${value === null ? '' : quoted})`, 'latin1');
+}

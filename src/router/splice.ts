@@ -1,0 +1,162 @@
+import { randomBytes } from 'node:crypto';
+import type { RemoteStyle } from '../dblink/results.js';
+import type { PgError } from '../wire/errors.js';
+import type { BindFields } from '../wire/messages.js';
+import type { DblinkCall, Rewritten, Statement } from './analysis/index.js';
+import { rewrite } from './analysis/index.js';
+import { type ColumnType, describeColumns, needsJsonText } from './columns.js';
+import type { Engine } from './engine.js';
+import type { CallResult, SourceShape } from './performer.js';
+
+const BYTEA = 17;
+const NO_ROWS = Buffer.from('[]', 'latin1');
+
+/** The primary has raised an error itself: it is on its way to the client, and the primary skips to the next Sync. */
+export class PrimaryRaised extends Error {
+  constructor(readonly error: PgError) {
+    super(error.message);
+  }
+}
+
+/** A statement whose calls are replaced by parameters: what the primary is given in the place of the client's text. */
+export interface SplicedStatement {
+  readonly rewritten: Rewritten;
+  /** Number of the client's parameters; those of the proxy come after them. */
+  readonly parameters: number;
+  readonly shapes: ReadonlyMap<DblinkCall, SourceShape>;
+}
+
+/** Before the types are known: the declared names tell, unless a domain hides json. */
+const looksLikeJson = (type: string): boolean => /^\s*(pg_catalog\.)?jsonb?\s*$/i.test(type);
+
+/**
+ * Rewrites a statement.
+ * @param types of the columns of each source, where they are known
+ * @param styled whether the sources' values are read in a DateStyle and IntervalStyle that are given as parameters
+ */
+export function spliceStatement(
+  engine: Engine,
+  text: Buffer,
+  statement: Statement,
+  parameters: number,
+  types: ReadonlyMap<DblinkCall, readonly ColumnType[]>,
+  styled = false,
+): SplicedStatement {
+  const rewritten = rewrite(text, statement, parameters + 1, {
+    sourceColumns: (call) => {
+      const known = types.get(call);
+      const columns = call.use.kind === 'source' ? call.use.columns : [];
+      return columns.map((column, i) => ({
+        jsonText: known === undefined ? looksLikeJson(column.type) : needsJsonText(known[i]!),
+      }));
+    },
+    countCharacters: engine.countCharacters,
+    styled,
+  });
+  const shapes = new Map(
+    statement.calls.map((call, i) => [call, { keys: rewritten.keys[i] ?? [], types: types.get(call) }]),
+  );
+  return { rewritten, parameters, shapes };
+}
+
+/** The types of all sources' columns. A list that the primary refuses is left out. */
+export async function sourceTypes(
+  engine: Engine,
+  statement: Statement,
+  end: 'flush' | 'sync',
+): Promise<ReadonlyMap<DblinkCall, readonly ColumnType[]>> {
+  const types = new Map<DblinkCall, readonly ColumnType[]>();
+  for (const call of statement.calls) {
+    if (call.use.kind !== 'source' || call.use.columns.length === 0) continue;
+    const found = await describeColumns(engine.primary, call.use.columns, end);
+    if (found !== undefined) types.set(call, found);
+  }
+  return types;
+}
+
+/** Whether the assumption about json columns that a first rewriting made was right. */
+export function assumedRight(types: ReadonlyMap<DblinkCall, readonly ColumnType[]>): boolean {
+  return [...types].every(
+    ([call, columns]) =>
+      call.use.kind !== 'source' ||
+      call.use.columns.every((column, i) => looksLikeJson(column.type) === needsJsonText(columns[i]!)),
+  );
+}
+
+/** Types for Parse: the client's, then bytea for each call; those of a style are left to the server. */
+export function parameterTypes(clientTypes: readonly number[], parameters: number, calls: number): number[] {
+  return [
+    ...Array.from({ length: parameters }, (_, i) => clientTypes[i] ?? 0),
+    ...Array.from({ length: calls }, () => BYTEA),
+  ];
+}
+
+/**
+ * Values of the parameters that a styled statement has behind those of its calls: the style to read in, then the one to
+ * go back to.
+ */
+export function styleValues(engine: Engine, style: RemoteStyle): readonly Buffer[] {
+  const { parameters } = engine.primary;
+  const settings = [
+    style.dateStyle,
+    style.intervalStyle,
+    parameters.get('DateStyle'),
+    parameters.get('IntervalStyle'),
+  ];
+  return settings.map((setting) => Buffer.from(setting ?? '', 'latin1'));
+}
+
+/** The client's Bind with values for the calls behind its own; the statement's and portal's names may be replaced. */
+export function bindWith(
+  fields: BindFields,
+  values: readonly (Buffer | null)[],
+): BindFields {
+  const given = fields.values.length;
+  const formats =
+    fields.formats.length === 0
+      ? Array.from({ length: given }, () => 0)
+      : fields.formats.length === 1
+        ? Array.from({ length: given }, () => fields.formats[0]!)
+        : [...fields.formats];
+  return {
+    ...fields,
+    formats: [...formats, ...values.map(() => 1)],
+    values: [...fields.values, ...values],
+  };
+}
+
+/** An error's position in the rewritten text, as one in the client's. */
+export function mapPosition(error: PgError, spliced: SplicedStatement): PgError {
+  const { position } = error.fields;
+  if (position === undefined) return error;
+  return error.with({ position: String(spliced.rewritten.mapPosition(Number(position))) });
+}
+
+/** Values with which a statement can be bound before anything remote has run: no rows, no values. */
+export const dryValues = (statement: Statement): readonly (Buffer | null)[] =>
+  statement.calls.map((call) => (call.use.kind === 'source' ? NO_ROWS : null));
+
+/** What stands for a failed source: not JSON, so that PostgreSQL raises when, and only if, it reaches the source. */
+export class Poison {
+  readonly #token = randomBytes(12).toString('hex');
+  readonly #errors: PgError[] = [];
+
+  values(statement: Statement, results: readonly CallResult[]): readonly (Buffer | null)[] {
+    return results.map((result, i) => {
+      if (result.kind === 'failed') {
+        this.#errors.push(result.error);
+        return Buffer.from(`dblink ${this.#token} ${this.#errors.length - 1}`, 'latin1');
+      }
+      if (result.value === null && statement.calls[i]!.use.kind === 'source') return NO_ROWS;
+      return result.value;
+    });
+  }
+
+  /** The error that a primary's error about a poisoned source stands for. */
+  translate(error: PgError): PgError | undefined {
+    const { context, detail, message } = error.fields;
+    const match = new RegExp(`${this.#token} (\\d+)`).exec(`${context ?? ''}\n${detail ?? ''}\n${message}`);
+    return match === null ? undefined : this.#errors[Number(match[1])];
+  }
+}
+

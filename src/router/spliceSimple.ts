@@ -1,0 +1,130 @@
+import { PgError } from '../wire/errors.js';
+import { type BindFields, bind, commandComplete, describe, execute, parse } from '../wire/messages.js';
+import { Backend, EMPTY } from '../wire/protocol.js';
+import type { DblinkCall, Statement } from './analysis/index.js';
+import { NO_PARAMETERS } from './arguments.js';
+import type { ColumnType } from './columns.js';
+import type { Engine } from './engine.js';
+import type { SessionFacts } from './facts.js';
+import { runCalls } from './runCalls.js';
+import {
+  assumedRight,
+  bindWith,
+  dryValues,
+  mapPosition,
+  parameterTypes,
+  Poison,
+  PrimaryRaised,
+  type SplicedStatement,
+  sourceTypes,
+  spliceStatement,
+  styleValues,
+} from './splice.js';
+import { MessageSink } from './sinks.js';
+
+/** The unnamed statement and portal, which a Query message destroys anyway; everything in text format. */
+const UNNAMED: BindFields = { portal: EMPTY, statement: EMPTY, formats: [], values: [], resultFormats: [] };
+
+/**
+ * The plans `splice` and `stream` for a statement of a Query message: has the primary check the statement, runs the
+ * dblink calls, and has the primary finish it with their rows in the place of the calls. Leaves the batch of requests
+ * open; whoever called ends it with a Sync.
+ * @returns CommandComplete, which the client gets when the statement's transaction is known to hold
+ * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature
+ */
+export async function spliceSimple(
+  engine: Engine,
+  text: Buffer,
+  statement: Statement,
+  facts: SessionFacts,
+): Promise<Buffer | undefined> {
+  const { primary, session } = engine;
+  const prepared = await prepare(engine, text, statement);
+  const { description } = prepared;
+  let { spliced } = prepared;
+  // A SELECT describes its rows before it runs; other statements when they have run.
+  const isSelect = statement.tag === 'SelectStmt';
+  if (isSelect && description !== undefined) session.toClient(description);
+
+  const outcome = await runCalls(engine, {
+    text,
+    statement,
+    bound: NO_PARAMETERS,
+    facts,
+    shapes: spliced.shapes,
+    stream: statement.shape.kind === 'stream',
+  });
+  if (outcome.kind === 'streamed') return commandComplete(`SELECT ${outcome.rows}`);
+
+  const poison = new Poison();
+  let values = poison.values(statement, outcome.results);
+  const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
+  if (outcome.style !== undefined) {
+    spliced = spliceStatement(engine, text, statement, 0, prepared.types, true);
+    await dryRun(engine, statement, spliced, styleValues(engine, outcome.style));
+    values = [...values, ...styleValues(engine, outcome.style)];
+  }
+  let tag: Buffer | undefined;
+  let described = isSelect;
+  const sink = new MessageSink({
+    passRows: isSelect,
+    message: (type, message) => {
+      if (type === Backend.errorResponse) return false;
+      if (!described && description !== undefined) {
+        described = true;
+        session.toClient(description);
+      }
+      if (type !== Backend.commandComplete) return true;
+      tag = Buffer.from(message);
+      return false;
+    },
+  });
+  const bound = new MessageSink();
+  primary.forwarded++;
+  primary.send(bind(bindWith(UNNAMED, values)), { kind: 'bind', sink: bound });
+  primary.send(execute(EMPTY), { kind: 'execute', sink });
+  primary.flush();
+  const error = (await bound.answered).error ?? (await sink.answered).error;
+  primary.assertOpen();
+  if (error !== undefined) throw new PrimaryRaised(map(error));
+  return tag;
+}
+
+interface Prepared {
+  readonly spliced: SplicedStatement;
+  readonly description: Buffer | undefined;
+  readonly types: ReadonlyMap<DblinkCall, readonly ColumnType[]>;
+}
+
+/** Has the primary parse, plan and describe the statement without running it. @throws PrimaryRaised */
+async function prepare(engine: Engine, text: Buffer, statement: Statement): Promise<Prepared> {
+  const none = new Map<DblinkCall, readonly ColumnType[]>();
+  const assumed = spliceStatement(engine, text, statement, 0, none);
+  const [description, types] = await Promise.all([
+    dryRun(engine, statement, assumed),
+    sourceTypes(engine, statement, 'flush'),
+  ]);
+  const spliced = spliceStatement(engine, text, statement, 0, types);
+  if (assumedRight(types)) return { spliced, description, types };
+  return { spliced, description: await dryRun(engine, statement, spliced), types };
+}
+
+async function dryRun(
+  engine: Engine,
+  statement: Statement,
+  spliced: SplicedStatement,
+  more: readonly Buffer[] = [],
+): Promise<Buffer | undefined> {
+  const { primary } = engine;
+  const sinks = [new MessageSink(), new MessageSink(), new MessageSink()] as const;
+  const types = parameterTypes([], 0, statement.calls.length);
+  primary.send(parse(EMPTY, spliced.rewritten.sql, types), { kind: 'parse', sink: sinks[0] });
+  primary.send(bind(bindWith(UNNAMED, [...dryValues(statement), ...more])), { kind: 'bind', sink: sinks[1] });
+  primary.send(describe('P', EMPTY), { kind: 'describe', sink: sinks[2] });
+  primary.flush();
+  const answers = await Promise.all(sinks.map((sink) => sink.answered));
+  primary.assertOpen();
+  const error = answers.find((answer) => answer.error !== undefined)?.error;
+  if (error !== undefined) throw new PrimaryRaised(mapPosition(error, spliced));
+  return answers[2]!.description;
+}

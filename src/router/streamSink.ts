@@ -1,0 +1,79 @@
+import type { RemoteStyle, RowSink } from '../dblink/results.js';
+import type { WireClient } from '../wire/client.js';
+import { parseRowDescription } from '../wire/rows.js';
+import type { CollectSink } from './collect.js';
+import type { ColumnType } from './columns.js';
+import type { ClientLink } from './client.js';
+import { streams, type WritingStyle } from './streamable.js';
+
+/** Statements whose command tag ends with the number of rows that they returned. */
+const COUNTED = /^\s*(?:select|values|table|fetch|with)\b/i;
+
+/**
+ * Whether a remote string is one statement whose rows may be sent before it has ended. Anything that might be more than
+ * one is not.
+ */
+export function mayStream(sql: Buffer): boolean {
+  const text = sql.toString('latin1');
+  const semicolon = text.indexOf(';');
+  return COUNTED.test(text) && (semicolon < 0 || text.slice(semicolon + 1).trim() === '');
+}
+
+/**
+ * Passes the remote's rows to the client as they arrive, or, when their types do not allow that, collects them. The
+ * choice is made at the remote's RowDescription.
+ */
+export class StreamSink implements RowSink {
+  readonly columns: number;
+  streamed = false;
+  /** Rows that the client was sent. */
+  count = 0;
+
+  constructor(
+    private readonly types: readonly ColumnType[],
+    private readonly local: WritingStyle,
+    private readonly client: ClientLink,
+    private readonly collector: CollectSink,
+  ) {
+    this.columns = types.length;
+  }
+
+  /** The client is slow: the remote's connection waits for it. */
+  #remote: WireClient | undefined;
+
+  begin(description: Buffer, remote: WireClient): 'rows' | 'raw' {
+    const fields = parseRowDescription(description);
+    const far: WritingStyle = {
+      dateStyle: remote.parameters.get('DateStyle'),
+      intervalStyle: remote.parameters.get('IntervalStyle'),
+      timeZone: remote.parameters.get('TimeZone'),
+      version: remote.serverVersion,
+    };
+    this.streamed = this.types.every((type, i) => streams(type, fields[i]!, this.local, far));
+    this.#remote = remote;
+    return this.streamed ? 'raw' : this.collector.begin();
+  }
+
+  style(style: RemoteStyle): void {
+    if (!this.streamed) this.collector.style(style);
+  }
+
+  row(message: Buffer): void {
+    this.collector.row(message);
+  }
+
+  raw(bytes: Buffer): void {
+    if (this.client.write(bytes)) return;
+    const remote = this.#remote!;
+    remote.pause();
+    void this.client.drained().then(() => remote.resume());
+  }
+
+  end(tag: string): void {
+    this.count = Number(/ (\d+)$/.exec(tag)?.[1] ?? 0);
+  }
+
+  reset(): void {
+    this.collector.reset();
+  }
+}

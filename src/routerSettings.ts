@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import { type Config, primaryFor } from './config/index.js';
+import type { RouterSettings } from './router/settings.js';
+
+/**
+ * What the router has to know of the configuration, with the certificate files read.
+ * @throws the file system's error if a certificate or key cannot be read
+ */
+export function routerSettings(config: Config): RouterSettings {
+  const primary = primaryFor(config, '*');
+  if (primary === undefined) throw new Error('no primary is configured');
+  return {
+    auth: config.auth,
+    primary: {
+      address:
+        primary.socketPath === undefined ? { host: primary.host, port: primary.port } : { path: primary.socketPath },
+      name: primary.host,
+      port: primary.port,
+      tls: {
+        mode: primary.sslmode,
+        serverName: primary.host,
+        rootCertFile: primary.sslrootcert,
+        certFile: primary.sslcert,
+        keyFile: primary.sslkey,
+      },
+    },
+    clientTls: config.tls && { cert: readFileSync(config.tls.cert), key: readFileSync(config.tls.key) },
+    loginTimeoutMs: config.timeouts.loginMs,
+    primaryConnectTimeoutMs: config.timeouts.connectMs,
+    maxStatementBytes: config.limits.statementBytes,
+    maxSpliceBytes: config.limits.spliceBytes,
+    dblinkSchemas: config.dblink.schemas,
+  };
+}

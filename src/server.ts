@@ -1,0 +1,100 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { createSecureContext } from 'node:tls';
+import type { Config, ListenAddress } from './config/index.js';
+import type { Logger } from './log.js';
+import { makeInterceptor } from './router/interceptor.js';
+import { serve } from './router/serve.js';
+import type { Session } from './router/session.js';
+import { routerSettings } from './routerSettings.js';
+import { CancelKeys } from './wire/cancelKeys.js';
+
+/** An address that the proxy listens on. */
+export interface BoundAddress {
+  readonly host?: string;
+  readonly port?: number;
+  readonly path?: string;
+}
+
+export interface RunningProxy {
+  readonly addresses: readonly BoundAddress[];
+  /**
+   * Stops: no new connections, sessions in no transaction are told 57P01, the others at the end of their transaction, at
+   * the latest after the grace period.
+   */
+  close(graceMs?: number): Promise<void>;
+}
+
+/**
+ * Starts the proxy. @throws the listener's error (EADDRINUSE, EACCES, …) or that of reading a certificate
+ */
+export async function startProxy(config: Config, log: Logger): Promise<RunningProxy> {
+  const settings = routerSettings(config);
+  const secureContext = settings.clientTls && createSecureContext(settings.clientTls);
+  const keys = new CancelKeys();
+  const sessions = new Set<Session>();
+  const sockets = new Set<Socket>();
+  const makeDblink = await makeInterceptor(settings);
+  let number = 0;
+
+  const onConnection = (socket: Socket): void => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    const sessionLog = log.child({ session: ++number, client: socket.remoteAddress });
+    void serve(socket, {
+      settings,
+      secureContext,
+      keys,
+      log: sessionLog,
+      interceptor: makeDblink,
+      opened: (session) => sessions.add(session),
+      ended: (session) => sessions.delete(session),
+    });
+  };
+
+  const servers: Server[] = [];
+  try {
+    for (const address of config.listen) servers.push(await listen(address, onConnection));
+  } catch (error) {
+    for (const server of servers) server.close();
+    throw error;
+  }
+  const addresses = servers.map(boundAddress);
+  log.info({ addresses }, 'listening');
+
+  return {
+    addresses,
+    async close(graceMs = 0) {
+      const stopped = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+      for (const session of sessions) session.drain();
+      const deadline = Date.now() + graceMs;
+      while (sessions.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+      for (const session of sessions) session.terminate();
+      const leaving = setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, 500);
+      await Promise.all(stopped);
+      clearTimeout(leaving);
+    },
+  };
+}
+
+function listen(address: ListenAddress, onConnection: (socket: Socket) => void): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    // Sockets start paused: the startup reader takes exactly what belongs to it.
+    const server = createServer({ pauseOnConnect: true, noDelay: true }, onConnection);
+    server.once('error', reject);
+    server.listen(address.kind === 'tcp' ? { host: address.host, port: address.port } : { path: address.path }, () => {
+      server.off('error', reject);
+      // Running out of file descriptors must not end the process; the listener goes on by itself.
+      server.on('error', () => undefined);
+      resolve(server);
+    });
+  });
+}
+
+function boundAddress(server: Server): BoundAddress {
+  const address = server.address();
+  if (typeof address === 'string') return { path: address };
+  return address === null ? {} : { host: address.address, port: address.port };
+}
+

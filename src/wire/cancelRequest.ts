@@ -1,0 +1,58 @@
+import { describeServer, type SocketAddress } from './address.js';
+import { Deadline } from './clientDeadline.js';
+import { connectError } from './clientErrors.js';
+import { openServerSocket } from './clientSocket.js';
+import { RequestCode } from './protocol.js';
+import type { TlsOptions } from './tls.js';
+import { MessageWriter } from './writer.js';
+
+export interface CancelTarget {
+  readonly address: SocketAddress;
+  readonly tls: TlsOptions;
+  readonly processId: number;
+  /** Whole, whatever its length: 4 bytes in protocol 3.0, up to 256 in 3.2. */
+  readonly secretKey: Buffer;
+  readonly describe?: string | undefined;
+}
+
+/** How long a cancel request may take unless the caller says otherwise. */
+export const DEFAULT_CANCEL_TIMEOUT_MS = 10_000;
+
+/** A CancelRequest packet (protocol documentation, "Canceling Requests in Progress"). */
+export const cancelRequest = (processId: number, secretKey: Buffer): Buffer =>
+  new MessageWriter().int32(RequestCode.cancel).int32(processId).bytes(secretKey).end();
+
+/**
+ * Sends a CancelRequest on a connection of its own and waits until the server closes it: by then the server has passed
+ * the request on, so that it cannot hit a statement that is sent afterwards. There is no other answer, and none that
+ * tells whether there was anything to cancel.
+ * @throws ConnectError when the server cannot be reached, or does not close within the time
+ */
+export async function sendCancelRequest(
+  target: CancelTarget,
+  timeoutMs = DEFAULT_CANCEL_TIMEOUT_MS,
+  signal?: AbortSignal,
+): Promise<void> {
+  const describe = target.describe ?? describeServer(target.address, target.tls.serverName);
+  const timeUp = (): Error => connectError(describe, 'cancel request timed out', { stage: 'network' });
+  const deadline = new Deadline(timeoutMs, signal, timeUp);
+  try {
+    const socket = await openServerSocket(target.address, target.tls, deadline.signal, { describe });
+    await new Promise<void>((resolve, reject) => {
+      const abort = (): void => {
+        reject(deadline.signal.reason);
+        socket.destroy();
+      };
+      deadline.signal.addEventListener('abort', abort, { once: true });
+      // A reset counts as the end, too: the server closes without having read what TLS may still have sent.
+      socket.once('close', () => {
+        deadline.signal.removeEventListener('abort', abort);
+        resolve();
+      });
+      socket.resume();
+      socket.write(cancelRequest(target.processId, target.secretKey));
+    });
+  } finally {
+    deadline.dispose();
+  }
+}

@@ -1,0 +1,548 @@
+import { describeServer, type SocketAddress } from './address.js';
+import { AuthenticationError, Authenticator } from './auth.js';
+import { sendCancelRequest } from './cancelRequest.js';
+import { Deadline } from './clientDeadline.js';
+import {
+  ConnectError,
+  ConnectionBusy,
+  ConnectionLost,
+  type ConnectStage,
+  connectError,
+  lostSynchronization,
+  ServerViolation,
+  socketFailure,
+  systemCode,
+} from './clientErrors.js';
+import { isFatal, renderError } from './clientErrorText.js';
+import { type ExecuteOptions, extendedQuery, simpleQuery } from './clientMessages.js';
+import { QueryExchange, type QueryHandler } from './clientQuery.js';
+import {
+  isEncrypted,
+  type KeepAlive,
+  openServerSocket,
+  retryAfterRefusal,
+  type ServerSocket,
+  withEarlierFailure,
+} from './clientSocket.js';
+import { StartupExchange, serverVersionNumber, startupMessage } from './clientStartup.js';
+import { type ErrorFields, PgError, parseFields } from './errors.js';
+import { type Delivery, Framer } from './framer.js';
+import { Backend, Frontend, MAX_MESSAGE_BYTES } from './protocol.js';
+import { MessageReader } from './reader.js';
+import { peerCertificate, type TlsOptions } from './tls.js';
+import { MessageWriter } from './writer.js';
+
+export * from './address.js';
+export * from './auth.js';
+export * from './cancelRequest.js';
+export {
+  ConnectError,
+  type ConnectFailure,
+  ConnectionBusy,
+  ConnectionLost,
+  type ConnectStage,
+  ServerViolation,
+} from './clientErrors.js';
+export { errorPosition, isFatal, type QueryText, renderError } from './clientErrorText.js';
+export type { ExecuteOptions } from './clientMessages.js';
+export type { CopyInControl, QueryHandler, RowDelivery } from './clientQuery.js';
+export {
+  isEncrypted,
+  type KeepAlive,
+  openServerSocket,
+  retryAfterRefusal,
+  type ServerSocket,
+  type SocketOptions,
+  withEarlierFailure,
+} from './clientSocket.js';
+export { serverVersionNumber, startupMessage } from './clientStartup.js';
+export * from './rows.js';
+export * from './scram.js';
+export { ALPN_PROTOCOL, peerCertificate, type TlsMode, type TlsOptions } from './tls.js';
+
+export interface ConnectOptions {
+  readonly address: SocketAddress;
+  /** The server in messages, a byte string; from the address and the TLS server name by default (describeServer). */
+  readonly describe?: string | undefined;
+  readonly tls: TlsOptions;
+  /**
+   * The startup packet's parameters in this order: user, database, options … A string is a byte string, one character
+   * for each byte, as in ErrorFields; a Buffer is taken as it is.
+   */
+  readonly startup: readonly (readonly [string, string | Buffer])[];
+  /** The version to ask for, as protocolVersion(major, minor); 3.0 by default. */
+  readonly protocolVersion?: number | undefined;
+  readonly password?: Buffer | undefined;
+  readonly channelBinding?: 'disable' | 'prefer' | 'require' | undefined;
+  readonly requireAuth?: string | undefined;
+  /** For the whole of `connect`, second attempts included; none when 0 or left out. */
+  readonly timeoutMs?: number | undefined;
+  readonly keepAlive?: KeepAlive | undefined;
+  readonly limits?:
+    | {
+        /** Longest message other than a row or COPY data. Default: 16 MiB. */
+        readonly maxControlMessageBytes?: number | undefined;
+        readonly maxScramIterations?: number | undefined;
+      }
+    | undefined;
+  /** Takes notices from the first message on; becomes the client's `onNotice`. */
+  readonly onNotice?: ((fields: ErrorFields) => void) | undefined;
+}
+
+const DEFAULT_MAX_CONTROL_BYTES = 16 * 1024 * 1024;
+/** As libpq: longer messages are only believed of the types that may be long. */
+const MAX_SHORT_MESSAGE_BYTES = 30_000;
+/** How many parameters a server may report, and how large they may be. */
+const MAX_PARAMETERS = 1000;
+const MAX_PARAMETER_BYTES = 65_536;
+/** How long a server may take to close its end after Terminate. */
+const CLOSE_TIMEOUT_MS = 1000;
+
+const LONG_TYPES: ReadonlySet<number> = new Set([
+  Backend.rowDescription,
+  Backend.dataRow,
+  Backend.copyData,
+  Backend.functionCallResponse,
+  Backend.errorResponse,
+  Backend.noticeResponse,
+  Backend.notificationResponse,
+]);
+
+const TERMINATE = new MessageWriter(Frontend.terminate).end();
+
+interface Waiter {
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * One connection to a PostgreSQL server. Bytes end to end: values are never decoded, text of the server is kept as byte
+ * strings. Whatever a server sends, the worst that happens is that this connection ends.
+ */
+export class WireClient {
+  /** Called for every NOTIFY; must not throw. */
+  onNotification: ((processId: number, channel: Buffer, payload: Buffer) => void) | undefined;
+  /** Called for every notice; must not throw. */
+  onNotice: ((fields: ErrorFields) => void) | undefined;
+  /** Called once when the connection ends other than by `close` or `destroy`; must not throw. */
+  onClose: ((reason: ConnectionLost) => void) | undefined;
+
+  readonly #options: ConnectOptions;
+  readonly #describe: string;
+  readonly #socket: ServerSocket;
+  readonly #framer: Framer;
+  readonly #authenticator: Authenticator;
+  readonly #parameters = new Map<string, string>();
+  readonly #startup: StartupExchange;
+  /** Who waits for the startup or for the query. */
+  #waiter: Waiter | undefined;
+  #started = false;
+  #exchange: QueryExchange | undefined;
+  #transactionStatus: 'I' | 'T' | 'E' = 'I';
+  #lost: ConnectionLost | undefined;
+  /** A FATAL error that came while no query was running. */
+  #fatal: ErrorFields | undefined;
+  /** The end of the socket, when it came while earlier bytes were still held back. */
+  #heldEnd: { readonly error: Error | undefined } | undefined;
+  readonly #cancels = new Set<Promise<void>>();
+
+  private constructor(socket: ServerSocket, options: ConnectOptions, describe: string) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#describe = describe;
+    this.onNotice = options.onNotice;
+    this.#authenticator = new Authenticator({
+      user: options.startup.find(([name]) => name === 'user')?.[1] ?? '',
+      password: options.password,
+      channelBinding: options.channelBinding,
+      requireAuth: options.requireAuth,
+      encrypted: isEncrypted(socket),
+      tlsPeerCertificate: isEncrypted(socket) ? peerCertificate(socket) : undefined,
+      maxScramIterations: options.limits?.maxScramIterations,
+    });
+    this.#startup = new StartupExchange(this.#authenticator);
+    this.#framer = new Framer({
+      head: (type, length) => this.#head(type, length - 1),
+      whole: (type, message) => {
+        if (this.#lost === undefined) this.#whole(type, message);
+        return false;
+      },
+      pass: (bytes) => this.#exchange?.pass(bytes),
+      badLength: (type, length) => {
+        throw lostSynchronization(type, length);
+      },
+    });
+  }
+
+  /**
+   * Connects and logs in: TLS by sslmode with libpq's second attempts, authentication, up to the first ReadyForQuery.
+   * @param signal ends the attempt; the promise is then rejected with the signal's reason
+   * @throws ConnectError with libpq's text for this server; TypeError for startup parameters that cannot be sent
+   */
+  static async connect(options: ConnectOptions, signal?: AbortSignal): Promise<WireClient> {
+    const startup = startupMessage(options.startup, options.protocolVersion);
+    const describe = options.describe ?? describeServer(options.address, options.tls.serverName);
+    const deadline = new Deadline(options.timeoutMs, signal, () =>
+      connectError(describe, 'timeout expired', { stage: 'network' }),
+    );
+    try {
+      return await WireClient.#attempt(options, options.tls, describe, startup, deadline.signal);
+    } catch (first) {
+      if (!(first instanceof ConnectError) || !first.refused) throw first;
+      const tls = retryAfterRefusal(options.tls, first);
+      if (tls === undefined) throw first;
+      try {
+        return await WireClient.#attempt(options, tls, describe, startup, deadline.signal);
+      } catch (second) {
+        throw second instanceof ConnectError ? first.followedBy(second) : second;
+      }
+    } finally {
+      deadline.dispose();
+    }
+  }
+
+  static async #attempt(
+    options: ConnectOptions,
+    tls: TlsOptions,
+    describe: string,
+    startup: Buffer,
+    signal: AbortSignal,
+  ): Promise<WireClient> {
+    const { keepAlive } = options;
+    const socket = await openServerSocket(options.address, tls, signal, { describe, keepAlive });
+    let client: WireClient;
+    try {
+      client = new WireClient(socket, options, describe);
+    } catch (error) {
+      socket.destroy();
+      throw error instanceof AuthenticationError ? new ConnectError(error.message, { stage: 'auth' }) : error;
+    }
+    const abort = (): void => client.#fail(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await client.#start(startup);
+      return client;
+    } catch (error) {
+      throw withEarlierFailure(socket, error);
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** What the server has reported by ParameterStatus, now; byte strings. */
+  get parameters(): ReadonlyMap<string, string> {
+    return this.#parameters;
+  }
+
+  /** Like 150018; 0 when the server has not reported it. */
+  get serverVersion(): number {
+    return serverVersionNumber(this.#parameters.get('server_version'));
+  }
+
+  /** The server asked for the password (cleartext, md5 or SCRAM) and got it or the proof of it. */
+  get passwordRequested(): boolean {
+    return this.#authenticator.passwordUsed;
+  }
+
+  /** Of the server's process; 0 when it has not said. */
+  get processId(): number {
+    return this.#startup.processId;
+  }
+
+  get encrypted(): boolean {
+    return isEncrypted(this.#socket);
+  }
+
+  /** As of the last ReadyForQuery. */
+  get transactionStatus(): 'I' | 'T' | 'E' {
+    return this.#transactionStatus;
+  }
+
+  get state(): 'ready' | 'busy' | 'closed' {
+    if (this.#lost !== undefined) return 'closed';
+    return this.#waiter === undefined ? 'ready' : 'busy';
+  }
+
+  /** Why the connection has ended: libpq's text, a byte string, with the rendering of a FATAL error if one came. */
+  get closedReason(): string | undefined {
+    return this.#lost?.message;
+  }
+
+  /** The error that queries are rejected with now that the connection has ended. */
+  get lost(): ConnectionLost | undefined {
+    return this.#lost;
+  }
+
+  /**
+   * Sends a simple query, which may be several statements. Errors of the statements go to the handler.
+   * @returns a promise that settles at ReadyForQuery
+   * @throws ConnectionLost; ConnectionBusy while another query runs; TypeError for SQL with a zero byte
+   */
+  async query(sql: Buffer, handler: QueryHandler): Promise<void> {
+    await this.#run(simpleQuery(sql), new QueryExchange(handler, false, this.#send));
+  }
+
+  /** Runs one statement with parameters by the extended protocol, unnamed, in one round trip; see `query`. */
+  async execute(
+    sql: Buffer,
+    params: readonly (Buffer | null)[],
+    options: ExecuteOptions,
+    handler: QueryHandler,
+  ): Promise<void> {
+    const messages = extendedQuery(sql, params, options);
+    await this.#run(messages, new QueryExchange(handler, true, this.#send));
+  }
+
+  /** Stops reading. What has been read already, one chunk at most, is still delivered. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /**
+   * Asks the server to cancel what this connection is doing, on a connection of its own, encrypted if this one is. A
+   * query that is started before this has settled waits for it, so that the request cannot hit it.
+   * @throws ConnectError when the request could not be delivered; ConnectionLost
+   */
+  async cancel(timeoutMs?: number): Promise<void> {
+    if (this.#lost !== undefined) throw this.#lost;
+    const { secretKey, processId } = this.#startup;
+    if (secretKey === undefined) {
+      throw new ConnectError('no cancellation key received', { stage: 'startup' });
+    }
+    const { address, tls } = this.#options;
+    const verified = tls.mode === 'verify-ca' || tls.mode === 'verify-full' ? tls.mode : 'require';
+    const cancel = sendCancelRequest(
+      {
+        address,
+        tls: { ...tls, mode: this.encrypted ? verified : 'disable' },
+        processId,
+        secretKey,
+        describe: this.#describe,
+      },
+      timeoutMs,
+    );
+    this.#cancels.add(cancel);
+    try {
+      await cancel;
+    } finally {
+      this.#cancels.delete(cancel);
+    }
+  }
+
+  /** Says goodbye and closes; gives up on a server that does not answer after a second. */
+  close(): void {
+    if (this.#lost !== undefined) return;
+    const socket = this.#socket;
+    const timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT_MS);
+    socket.once('close', () => clearTimeout(timer));
+    socket.end(TERMINATE);
+    // The end is only seen by who reads.
+    socket.resume();
+    this.#end(new ConnectionLost('connection was closed'));
+  }
+
+  /** Closes without a word. */
+  destroy(): void {
+    this.#socket.destroy();
+    if (this.#lost === undefined) this.#end(new ConnectionLost('connection was closed'));
+  }
+
+  readonly #send = (bytes: Buffer): boolean =>
+    this.#lost !== undefined || !this.#socket.writable ? true : this.#socket.write(bytes);
+
+  async #run(messages: Buffer, exchange: QueryExchange): Promise<void> {
+    if (this.#lost !== undefined) throw this.#lost;
+    if (this.#waiter !== undefined) throw new ConnectionBusy();
+    const answered = new Promise<void>((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+    });
+    if (this.#cancels.size > 0) await Promise.race([answered, Promise.allSettled(this.#cancels)]);
+    if (this.#lost === undefined) {
+      this.#exchange = exchange;
+      this.#send(messages);
+    }
+    await answered;
+  }
+
+  #start(startup: Buffer): Promise<void> {
+    const socket = this.#socket;
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+      // The first byte is judged alone: what is no PostgreSQL server may never send a whole header.
+      socket.once('data', (chunk: Buffer) => this.#guard(() => this.#startup.head(chunk[0]!, 8)));
+      socket.on('data', (chunk: Buffer) => this.#guard(() => this.#framer.push(chunk)));
+      socket.on('end', () => this.#socketEnded(undefined));
+      socket.on('error', (error) => this.#socketEnded(error));
+      socket.on('close', () => this.#socketEnded(undefined));
+      socket.on('drain', () => this.#exchange?.drained());
+      if (socket.destroyed) this.#socketEnded(socket.errored ?? undefined);
+      else socket.write(startup);
+    });
+  }
+
+  /** Runs what handles bytes of the server: whatever it throws ends this connection, and nothing else. */
+  #guard(handle: () => void): void {
+    if (this.#lost !== undefined) return;
+    try {
+      handle();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #socketEnded(error: Error | undefined): void {
+    if (this.#lost !== undefined) return;
+    if (this.#framer.stopped) {
+      this.#heldEnd ??= { error };
+      return;
+    }
+    const fatal = this.#exchange?.fatal ?? this.#fatal;
+    const text = socketFailure(error, this.encrypted, fatal !== undefined);
+    if (this.#started) this.#fail(new ConnectionLost(text, fatal));
+    else this.#fail(connectError(this.#describe, text, { ...this.#failure(), code: systemCode(error) }));
+  }
+
+  #failure(): { stage: ConnectStage; encrypted: boolean } {
+    return { stage: this.#startup.authenticated ? 'startup' : 'auth', encrypted: this.encrypted };
+  }
+
+  /** Ends the connection with an error: the one transition to `closed` that is not the caller's wish. */
+  #fail(cause: unknown): void {
+    if (this.#lost !== undefined) return;
+    this.#socket.destroy();
+    let error = cause;
+    const text = cause instanceof Error ? cause.message : String(cause);
+    const known = cause instanceof ServerViolation || cause instanceof PgError;
+    if (!this.#started && (known || cause instanceof Error) && !(cause instanceof ConnectError)) {
+      if (known || cause.name === 'AuthenticationError' || cause.name === 'ScramError') {
+        error = connectError(this.#describe, text, this.#failure());
+      }
+    }
+    const lost =
+      cause instanceof ConnectionLost
+        ? cause
+        : new ConnectionLost(text, this.#exchange?.fatal ?? this.#fatal);
+    this.#end(lost, this.#started ? lost : error);
+    if (this.#started) this.onClose?.(lost);
+  }
+
+  #end(lost: ConnectionLost, rejection: unknown = lost): void {
+    this.#lost = lost;
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    this.#exchange = undefined;
+    waiter?.reject(rejection);
+  }
+
+  /** @param length the message's own length field, which does not count the type */
+  #head(type: number, length: number): Delivery {
+    if (this.#lost !== undefined) return 'pass';
+    if (!this.#started) this.#startup.head(type, length);
+    if (length > MAX_SHORT_MESSAGE_BYTES && !LONG_TYPES.has(type)) throw lostSynchronization(type, length);
+    const bulk = type === Backend.dataRow || type === Backend.copyData;
+    const limit = this.#options.limits?.maxControlMessageBytes ?? DEFAULT_MAX_CONTROL_BYTES;
+    if (length > (bulk ? MAX_MESSAGE_BYTES : limit)) throw lostSynchronization(type, length);
+    switch (type) {
+      case Backend.noticeResponse:
+      case Backend.notificationResponse:
+      case Backend.parameterStatus:
+        return 'whole';
+      default:
+        return this.#exchange?.head(type) ?? 'whole';
+    }
+  }
+
+  #whole(type: number, message: Buffer): void {
+    switch (type) {
+      case Backend.noticeResponse:
+        this.onNotice?.(parseFields(message));
+        return;
+      case Backend.notificationResponse: {
+        const reader = new MessageReader(message);
+        const processId = reader.int32();
+        const channel = reader.cbytes();
+        this.onNotification?.(processId, channel, reader.cbytes());
+        return;
+      }
+      case Backend.parameterStatus:
+        this.#setParameter(new MessageReader(message));
+        return;
+    }
+    if (!this.#started) this.#startupStep(type, message);
+    else if (this.#exchange !== undefined) this.#answer(this.#exchange, type, message);
+    else if (type === Backend.errorResponse) {
+      const fields = parseFields(message);
+      if (isFatal(fields)) this.#fatal = fields;
+      else this.onNotice?.(fields);
+    } else {
+      const code = type.toString(16).padStart(2, '0');
+      throw new ServerViolation(`message type 0x${code} arrived from server while idle`);
+    }
+  }
+
+  #setParameter(reader: MessageReader): void {
+    if (reader.remaining > MAX_PARAMETER_BYTES) throw new ServerViolation('parameter status is too long');
+    const name = reader.cstring('latin1');
+    this.#parameters.set(name, reader.cstring('latin1'));
+    if (this.#parameters.size > MAX_PARAMETERS)
+      throw new ServerViolation('too many parameters in server status');
+  }
+
+  #startupStep(type: number, message: Buffer): void {
+    const step = this.#startup.message(type, message);
+    switch (step.kind) {
+      case 'continue':
+        return;
+      case 'refused': {
+        const refused = !this.#startup.authenticated;
+        const failure = { ...this.#failure(), fields: step.fields, refused };
+        throw connectError(this.#describe, renderError(step.fields), failure);
+      }
+      case 'answer':
+        this.#framer.stop();
+        step.reply.then(
+          (reply) => {
+            if (reply !== undefined) this.#send(reply);
+            this.#goOn();
+          },
+          (error) => this.#fail(error),
+        );
+        return;
+      case 'ready':
+        this.#ready(step.status);
+        this.#started = true;
+        // What follows waits until the caller has had its turn to attach its listeners.
+        this.#framer.stop();
+        setImmediate(() => this.#goOn());
+    }
+  }
+
+  /** Goes on with bytes, or the end, that had to wait. */
+  #goOn(): void {
+    this.#guard(() => this.#framer.resume());
+    const end = this.#heldEnd;
+    if (end !== undefined && !this.#framer.stopped) this.#socketEnded(end.error);
+  }
+
+  #answer(exchange: QueryExchange, type: number, message: Buffer): void {
+    if (!exchange.message(type, message)) return;
+    this.#exchange = undefined;
+    this.#ready(message[5] ?? 0, exchange.failure);
+  }
+
+  #ready(status: number, failure?: { readonly cause: unknown }): void {
+    const letter = String.fromCharCode(status);
+    if (letter !== 'I' && letter !== 'T' && letter !== 'E') {
+      throw new ServerViolation(`server sent an unknown transaction status 0x${status.toString(16)}`);
+    }
+    this.#transactionStatus = letter;
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    if (failure === undefined) waiter?.resolve();
+    else waiter?.reject(failure.cause);
+  }
+}

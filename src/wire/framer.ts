@@ -1,0 +1,194 @@
+import { EMPTY } from './protocol.js';
+
+/** How a message is to be delivered, decided at its header, before anything is allocated for it. */
+export type Delivery = 'pass' | 'whole';
+
+/** Takes the messages of one direction of one connection. */
+export interface FrameHandler {
+  /**
+   * Called once per message at its header. Throws for a type or length that is not acceptable.
+   * @param length of the whole message in bytes, its type byte and length field included (5 or more)
+   */
+  head(type: number, length: number): Delivery;
+  /**
+   * A message that was asked for whole, header included; the bytes are only valid during the call unless copied.
+   * @returns whether it goes on with the bytes that pass
+   */
+  whole(type: number, message: Buffer): boolean;
+  /** Bytes that pass: any number of messages or parts of one, in order with the calls of `whole`. */
+  pass(bytes: Buffer): void;
+  /** The header's length field was below 4, or negative. Must throw. */
+  badLength(type: number, length: number): never;
+}
+
+const HEADER_BYTES = 5;
+
+/**
+ * Splits a byte stream into messages: chunks in, messages out; knows no message's content. Messages that pass are never
+ * copied: neighbouring ones in a chunk are handed on as one piece. `stop` makes it hold what follows the present message
+ * until `resume`, for a session that must finish one request before it looks at the next.
+ */
+export class Framer {
+  readonly #handler: FrameHandler;
+  /** A header, or a message asked for whole, that has not arrived completely. */
+  #partial: Buffer = EMPTY;
+  #partialLength = 0;
+  /** Length of the whole message being collected in #partial; 0 while its header is incomplete. */
+  #wanted = 0;
+  /** Bytes of a passing message that are still to come. */
+  #passing = 0;
+  #stopped = false;
+  #held: Buffer[] = [];
+
+  constructor(handler: FrameHandler) {
+    this.#handler = handler;
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Whether bytes of an unfinished message, or held ones, are waiting. */
+  get pending(): boolean {
+    return this.#partialLength > 0 || this.#passing > 0 || this.#held.length > 0;
+  }
+
+  /** Holds everything after the message that is being handled. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Goes on with what was held; may stop again. */
+  resume(): void {
+    this.#stopped = false;
+    while (!this.#stopped && this.#held.length > 0) this.#feed(this.#held.shift()!);
+  }
+
+  push(chunk: Buffer): void {
+    if (this.#stopped || this.#held.length > 0) this.#held.push(chunk);
+    else this.#feed(chunk);
+  }
+
+  /** Gives up what has not been handled and returns it (for a change of protocol on the same socket). */
+  takeRest(): Buffer {
+    const rest = Buffer.concat([this.#partial.subarray(0, this.#partialLength), ...this.#held]);
+    this.#partial = EMPTY;
+    this.#partialLength = 0;
+    this.#wanted = 0;
+    this.#held = [];
+    return rest;
+  }
+
+  #feed(chunk: Buffer): void {
+    let offset = 0;
+    let passFrom = 0;
+    const handler = this.#handler;
+
+    if (this.#passing > 0) {
+      offset = Math.min(this.#passing, chunk.length);
+      this.#passing -= offset;
+    } else if (this.#partialLength > 0) {
+      offset = this.#complete(chunk);
+      passFrom = offset;
+      if (this.#partialLength > 0 || this.#stopped) {
+        if (offset < chunk.length) this.#held.unshift(chunk.subarray(offset));
+        return;
+      }
+      if (this.#passing > 0) {
+        const part = Math.min(this.#passing, chunk.length - offset);
+        this.#passing -= part;
+        offset += part;
+      }
+    }
+
+    while (offset < chunk.length) {
+      const left = chunk.length - offset;
+      if (left < HEADER_BYTES) break;
+      const type = chunk[offset]!;
+      const length = this.#length(type, chunk, offset);
+      if (handler.head(type, length) === 'pass') {
+        const part = Math.min(length, left);
+        this.#passing = length - part;
+        offset += part;
+        continue;
+      }
+      if (left < length) {
+        if (offset > passFrom) handler.pass(chunk.subarray(passFrom, offset));
+        this.#collect(chunk.subarray(offset), length);
+        return;
+      }
+      const next = offset + length;
+      const message = chunk.subarray(offset, next);
+      // What passes before this message must be out before the handler sees it.
+      if (offset > passFrom) handler.pass(chunk.subarray(passFrom, offset));
+      passFrom = handler.whole(type, message) ? offset : next;
+      offset = next;
+      if (this.#stopped) {
+        if (offset > passFrom) handler.pass(chunk.subarray(passFrom, offset));
+        if (offset < chunk.length) this.#held.unshift(chunk.subarray(offset));
+        return;
+      }
+    }
+    if (offset > passFrom) handler.pass(chunk.subarray(passFrom, offset));
+    if (offset < chunk.length) this.#collect(chunk.subarray(offset), 0);
+  }
+
+  #length(type: number, bytes: Buffer, offset: number): number {
+    const length = bytes.readInt32BE(offset + 1);
+    if (length < 4) this.#handler.badLength(type, length);
+    return length + 1;
+  }
+
+  #collect(bytes: Buffer, wanted: number): void {
+    // Grows with what arrives, never to what a header merely claims.
+    this.#partial = Buffer.allocUnsafe(
+      Math.min(Math.max(wanted, HEADER_BYTES), Math.max(65536, bytes.length)),
+    );
+    this.#partialLength = bytes.copy(this.#partial);
+    this.#wanted = wanted;
+  }
+
+  #append(bytes: Buffer): void {
+    const needed = this.#partialLength + bytes.length;
+    if (needed > this.#partial.length) {
+      const limit = Math.max(this.#wanted, HEADER_BYTES);
+      const grown = Buffer.allocUnsafe(Math.min(limit, Math.max(needed, this.#partial.length * 2)));
+      this.#partial.copy(grown, 0, 0, this.#partialLength);
+      this.#partial = grown;
+    }
+    bytes.copy(this.#partial, this.#partialLength);
+    this.#partialLength = needed;
+  }
+
+  /** Continues a partial header or message with a new chunk; returns how many bytes of it were used. */
+  #complete(chunk: Buffer): number {
+    const handler = this.#handler;
+    let offset = 0;
+    if (this.#wanted === 0) {
+      offset = Math.min(HEADER_BYTES - this.#partialLength, chunk.length);
+      this.#append(chunk.subarray(0, offset));
+      if (this.#partialLength < HEADER_BYTES) return offset;
+      const type = this.#partial[0]!;
+      const length = this.#length(type, this.#partial, 0);
+      if (handler.head(type, length) === 'pass') {
+        const header = this.#partial.subarray(0, HEADER_BYTES);
+        this.#partial = EMPTY;
+        this.#partialLength = 0;
+        this.#passing = length - HEADER_BYTES;
+        handler.pass(header);
+        return offset;
+      }
+      this.#wanted = length;
+    }
+    const part = Math.min(this.#wanted - this.#partialLength, chunk.length - offset);
+    this.#append(chunk.subarray(offset, offset + part));
+    offset += part;
+    if (this.#partialLength < this.#wanted) return offset;
+    const message = this.#partial.subarray(0, this.#wanted);
+    this.#partial = EMPTY;
+    this.#partialLength = 0;
+    this.#wanted = 0;
+    if (handler.whole(message[0]!, message)) handler.pass(message);
+    return offset;
+  }
+}

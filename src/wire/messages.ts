@@ -1,0 +1,150 @@
+import { Backend, Frontend } from './protocol.js';
+import { MessageReader } from './reader.js';
+import { MessageWriter } from './writer.js';
+
+/** Encoders and decoders of single messages, named as the protocol documentation names them ("Message Formats"). */
+
+const simple = (type: number): Buffer => new MessageWriter(type, 0).end();
+
+export const SYNC: Buffer = simple(Frontend.sync);
+export const FLUSH: Buffer = simple(Frontend.flush);
+export const TERMINATE: Buffer = simple(Frontend.terminate);
+export const PARSE_COMPLETE: Buffer = simple(Backend.parseComplete);
+export const BIND_COMPLETE: Buffer = simple(Backend.bindComplete);
+export const CLOSE_COMPLETE: Buffer = simple(Backend.closeComplete);
+export const NO_DATA: Buffer = simple(Backend.noData);
+
+export const query = (sql: Uint8Array | string): Buffer =>
+  new MessageWriter(Frontend.query, sql.length + 1).cstring(sql).end();
+
+/** @param types parameter type OIDs, 0 for one that the server is to infer */
+export const parse = (
+  name: Uint8Array | string,
+  sql: Uint8Array | string,
+  types: readonly number[],
+): Buffer => {
+  const writer = new MessageWriter(Frontend.parse, sql.length + 64)
+    .cstring(name)
+    .cstring(sql)
+    .int16(types.length);
+  for (const type of types) writer.int32(type);
+  return writer.end();
+};
+
+export interface BindFields {
+  readonly portal: Buffer;
+  readonly statement: Buffer;
+  /** None, one for all, or one for each parameter: 0 text, 1 binary. */
+  readonly formats: readonly number[];
+  readonly values: readonly (Buffer | null)[];
+  readonly resultFormats: readonly number[];
+}
+
+export const bind = (fields: BindFields): Buffer => {
+  const size = fields.values.reduce((sum, value) => sum + 4 + (value?.length ?? 0), 64);
+  const writer = new MessageWriter(Frontend.bind, size).cstring(fields.portal).cstring(fields.statement);
+  writer.int16(fields.formats.length);
+  for (const format of fields.formats) writer.int16(format);
+  writer.int16(fields.values.length);
+  for (const value of fields.values) writer.value(value);
+  writer.int16(fields.resultFormats.length);
+  for (const format of fields.resultFormats) writer.int16(format);
+  return writer.end();
+};
+
+/** Reads a Bind message; the values are copies, so they outlive the message. @throws PgError 08P01 */
+export const readBind = (message: Buffer): BindFields => {
+  const reader = new MessageReader(Buffer.from(message));
+  const portal = reader.cbytes();
+  const statement = reader.cbytes();
+  const list = <T>(item: () => T): T[] => Array.from({ length: reader.uint16() }, item);
+  const formats = list(() => reader.uint16());
+  const values = list(() => reader.value());
+  const resultFormats = list(() => reader.uint16());
+  reader.end();
+  return { portal, statement, formats, values, resultFormats };
+};
+
+export interface ParseFields {
+  readonly name: Buffer;
+  readonly sql: Buffer;
+  readonly types: readonly number[];
+}
+
+/** Reads a Parse message; the fields are copies. @throws PgError 08P01 */
+export const readParse = (message: Buffer): ParseFields => {
+  const reader = new MessageReader(Buffer.from(message));
+  const name = reader.cbytes();
+  const sql = reader.cbytes();
+  const types = Array.from({ length: reader.uint16() }, () => reader.uint32());
+  reader.end();
+  return { name, sql, types };
+};
+
+export type Target = 'S' | 'P';
+
+export const describe = (target: Target, name: Uint8Array | string): Buffer =>
+  new MessageWriter(Frontend.describe, 16).byte(target.charCodeAt(0)).cstring(name).end();
+
+export const close = (target: Target, name: Uint8Array | string): Buffer =>
+  new MessageWriter(Frontend.close, 16).byte(target.charCodeAt(0)).cstring(name).end();
+
+/** @param maxRows 0 for all */
+export const execute = (portal: Uint8Array | string, maxRows = 0): Buffer =>
+  new MessageWriter(Frontend.execute, 16).cstring(portal).int32(maxRows).end();
+
+/** Reads a Describe or Close message. @throws PgError 08P01 */
+export const readTarget = (message: Buffer): { readonly target: Target; readonly name: Buffer } => {
+  const reader = new MessageReader(message);
+  const target = reader.byte() === 'S'.charCodeAt(0) ? 'S' : 'P';
+  return { target, name: Buffer.from(reader.cbytes()) };
+};
+
+/** Reads an Execute message. @throws PgError 08P01 */
+export const readExecute = (message: Buffer): { readonly portal: Buffer; readonly maxRows: number } => {
+  const reader = new MessageReader(message);
+  const portal = Buffer.from(reader.cbytes());
+  return { portal, maxRows: reader.int32() };
+};
+
+export const commandComplete = (tag: string): Buffer =>
+  new MessageWriter(Backend.commandComplete, tag.length + 1).cstring(tag, 'latin1').end();
+
+/** @param status the byte of TransactionStatus */
+export const readyForQuery = (status: number): Buffer =>
+  new MessageWriter(Backend.readyForQuery, 1).byte(status).end();
+
+export const dataRow = (values: readonly (Uint8Array | null)[]): Buffer => {
+  const writer = new MessageWriter(Backend.dataRow, 256).int16(values.length);
+  for (const value of values) writer.value(value);
+  return writer.end();
+};
+
+/** A column as RowDescription describes it. */
+export interface ColumnDescription {
+  readonly name: Uint8Array | string;
+  readonly typeOid: number;
+  /** −1 for types of variable width */
+  readonly typeLength: number;
+  readonly typeModifier?: number;
+  readonly format?: 0 | 1;
+}
+
+export const rowDescription = (columns: readonly ColumnDescription[]): Buffer => {
+  const writer = new MessageWriter(Backend.rowDescription, 64).int16(columns.length);
+  for (const column of columns) {
+    writer.cstring(column.name, 'latin1').int32(0).int16(0).int32(column.typeOid).int16(column.typeLength);
+    writer.int32(column.typeModifier ?? -1).int16(column.format ?? 0);
+  }
+  return writer.end();
+};
+
+export const backendKeyData = (processId: number, key: Buffer): Buffer =>
+  new MessageWriter(Backend.backendKeyData, 40).int32(processId).bytes(key).end();
+
+/** AuthenticationXXX with a body. */
+export const authentication = (code: number, body: Uint8Array = Buffer.alloc(0)): Buffer =>
+  new MessageWriter(Backend.authentication, 8 + body.length).int32(code).bytes(body).end();
+
+export const parameterStatus = (name: string, value: string): Buffer =>
+  new MessageWriter(Backend.parameterStatus, 64).cstring(name, 'latin1').cstring(value, 'latin1').end();

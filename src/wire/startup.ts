@@ -1,0 +1,145 @@
+import type { Socket } from 'node:net';
+import { PgError, protocolViolation } from './errors.js';
+import { MAX_STARTUP_BYTES, protocolVersion, RequestCode } from './protocol.js';
+import { MessageReader } from './reader.js';
+
+/** What a client can send before its session begins (protocol documentation, "Start-up" and "Cancel Request"). */
+export type StartupPacket =
+  | { readonly kind: 'ssl' }
+  | { readonly kind: 'gssenc' }
+  | { readonly kind: 'cancel'; readonly processId: number; readonly key: Buffer }
+  | {
+      readonly kind: 'startup';
+      readonly major: number;
+      readonly minor: number;
+      readonly parameters: ReadonlyMap<string, string>;
+      /** The whole packet as it came. */
+      readonly raw: Buffer;
+    };
+
+/** Cancel keys are at most this long (protocol 3.2). */
+const MAX_CANCEL_KEY_BYTES = 256;
+
+/**
+ * Decodes one packet of the phase before the session, length field included.
+ * @throws PgError 08P01 for a packet that is not well-formed, 0A000 for a protocol version that is not served
+ */
+export function parseStartupPacket(packet: Buffer): StartupPacket {
+  const reader = new MessageReader(packet, 4);
+  const code = reader.int32();
+  if (code === RequestCode.ssl || code === RequestCode.gssenc) {
+    reader.end();
+    return { kind: code === RequestCode.ssl ? 'ssl' : 'gssenc' };
+  }
+  if (code === RequestCode.cancel) {
+    const processId = reader.int32();
+    const key = Buffer.from(reader.bytes(reader.remaining));
+    if (key.length === 0 || key.length > MAX_CANCEL_KEY_BYTES) {
+      throw protocolViolation('invalid length of cancel key');
+    }
+    return { kind: 'cancel', processId, key };
+  }
+  const major = code >>> 16;
+  const minor = code & 0xffff;
+  if (major !== 3) {
+    throw new PgError(
+      '0A000',
+      `unsupported frontend protocol ${major}.${minor}: server supports 3.0 to 3.2`,
+      {
+        severity: 'FATAL',
+      },
+    );
+  }
+  const parameters = new Map<string, string>();
+  for (;;) {
+    const name = reader.cstring('latin1');
+    if (name === '') break;
+    parameters.set(name, reader.cstring('latin1'));
+  }
+  if (reader.remaining > 0)
+    throw protocolViolation('invalid startup packet layout: expected terminator as last byte');
+  if (!parameters.get('user')) {
+    throw new PgError('28000', 'no PostgreSQL user name specified in startup packet', { severity: 'FATAL' });
+  }
+  return { kind: 'startup', major, minor, parameters, raw: packet };
+}
+
+/** A startup packet of protocol 3.0 with these parameters, in this order; text as latin1 bytes. */
+export function startupPacket(parameters: readonly (readonly [string, string])[], minor = 0): Buffer {
+  const body = Buffer.concat([
+    ...parameters.flatMap(([name, value]) => [Buffer.from(`${name}\0${value}\0`, 'latin1')]),
+    Buffer.from([0]),
+  ]);
+  const head = Buffer.alloc(8);
+  head.writeInt32BE(body.length + 8, 0);
+  head.writeInt32BE(protocolVersion(3, minor), 4);
+  return Buffer.concat([head, body]);
+}
+
+/**
+ * Reads packets of the phase before the session, which have no type byte, from a socket. What comes after a packet
+ * stays in the socket, so that a TLS handshake or a session finds it there.
+ */
+export class StartupReader {
+  #buffered: Buffer = Buffer.alloc(0);
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  /** Bytes that came behind the last packet. */
+  get rest(): Buffer {
+    return this.#buffered;
+  }
+
+  /**
+   * The next packet, or undefined when the client closed before it began one.
+   * @param isTls called with the first bytes: true leaves them all in `rest` (a TLS handshake without SSLRequest)
+   * @throws PgError 08P01 for a length that cannot be one of a startup packet
+   */
+  async next(isTls?: (firstByte: number) => boolean): Promise<Buffer | 'tls' | undefined> {
+    for (;;) {
+      const first = this.#buffered[0];
+      if (first !== undefined && isTls?.(first)) return 'tls';
+      if (this.#buffered.length >= 4) {
+        const length = this.#buffered.readInt32BE(0);
+        if (length < 8 || length > MAX_STARTUP_BYTES)
+          throw protocolViolation('invalid length of startup packet');
+        if (this.#buffered.length >= length) {
+          const packet = this.#buffered.subarray(0, length);
+          this.#buffered = this.#buffered.subarray(length);
+          return packet;
+        }
+      }
+      const chunk = await readChunk(this.#socket);
+      if (chunk === undefined) return undefined;
+      this.#buffered = this.#buffered.length === 0 ? chunk : Buffer.concat([this.#buffered, chunk]);
+    }
+  }
+}
+
+/** One chunk of a paused socket, or undefined at its end. */
+function readChunk(socket: Socket): Promise<Buffer | undefined> {
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void) => {
+      socket.off('readable', onReadable);
+      socket.off('end', onEnd);
+      socket.off('close', onEnd);
+      socket.off('error', onError);
+      act();
+    };
+    const onReadable = () => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk !== null) settle(() => resolve(chunk));
+    };
+    const onEnd = () => settle(() => resolve(undefined));
+    const onError = (error: Error) => settle(() => reject(error));
+    socket.on('readable', onReadable);
+    socket.on('end', onEnd);
+    socket.on('close', onEnd);
+    socket.on('error', onError);
+    if (socket.destroyed || socket.readableEnded) onEnd();
+    else onReadable();
+  });
+}

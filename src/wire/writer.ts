@@ -1,0 +1,67 @@
+/**
+ * Writes one protocol message; reads like the protocol's documentation:
+ * `new MessageWriter(Frontend.bind).cstring('').cstring('s1').int16(0).end()`.
+ */
+export class MessageWriter {
+  #buffer: Buffer;
+  #length: number;
+  readonly #start: number;
+
+  /** @param type the message's type byte, or undefined for the packets before the startup is complete, which have none */
+  constructor(type?: number, expectedBytes = 128) {
+    this.#buffer = Buffer.allocUnsafe(expectedBytes + 5);
+    this.#length = 0;
+    if (type !== undefined) this.#buffer[this.#length++] = type;
+    this.#start = this.#length;
+    this.#length += 4;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#length + bytes <= this.#buffer.length) return;
+    const grown = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#length + bytes));
+    this.#buffer.copy(grown, 0, 0, this.#length);
+    this.#buffer = grown;
+  }
+
+  byte(value: number): this {
+    this.#reserve(1);
+    this.#buffer[this.#length++] = value;
+    return this;
+  }
+
+  int16(value: number): this {
+    this.#reserve(2);
+    // Counts are unsigned up to 65535 on the wire although the documentation says Int16.
+    this.#length = this.#buffer.writeUInt16BE(value & 0xffff, this.#length);
+    return this;
+  }
+
+  int32(value: number): this {
+    this.#reserve(4);
+    this.#length = this.#buffer.writeInt32BE(value | 0, this.#length);
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    this.#reserve(value.length);
+    this.#buffer.set(value, this.#length);
+    this.#length += value.length;
+    return this;
+  }
+
+  /** A zero-terminated string. */
+  cstring(value: string | Uint8Array, encoding: 'utf8' | 'latin1' = 'utf8'): this {
+    return this.bytes(typeof value === 'string' ? Buffer.from(value, encoding) : value).byte(0);
+  }
+
+  /** A value with its length in front; null is the length −1 (Bind parameters, DataRow columns). */
+  value(value: Uint8Array | null): this {
+    return value === null ? this.int32(-1) : this.int32(value.length).bytes(value);
+  }
+
+  /** The finished message, its length filled in. */
+  end(): Buffer {
+    this.#buffer.writeInt32BE(this.#length - this.#start, this.#start);
+    return this.#buffer.subarray(0, this.#length);
+  }
+}

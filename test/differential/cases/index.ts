@@ -1,0 +1,42 @@
+import type { Case } from '../types.js';
+import { argumentCases } from './arguments.js';
+import { bridgeCases } from './bridge.js';
+import { connectCases } from './connect.js';
+import { conninfoCases } from './conninfo.js';
+import { errorCases } from './errors.js';
+import { execCases } from './exec.js';
+import { joinCases } from './joins.js';
+import { protocolCases } from './protocol.js';
+import { queryCases } from './query.js';
+import { roleCases } from './roles.js';
+import { settingCases } from './settings.js';
+import { transactionCases } from './transactions.js';
+import { typeCases } from './types.js';
+import { untouchedCases } from './untouched.js';
+
+/** All cases. Names are unique: the seed's choice of variants depends on them. */
+export const CASES: readonly Case[] = unique([
+  ...connectCases,
+  ...conninfoCases,
+  ...queryCases,
+  ...typeCases,
+  ...execCases,
+  ...errorCases,
+  ...transactionCases,
+  ...argumentCases,
+  ...joinCases,
+  ...protocolCases,
+  ...settingCases,
+  ...roleCases,
+  ...untouchedCases,
+  ...bridgeCases,
+]);
+
+function unique(cases: readonly Case[]): readonly Case[] {
+  const names = new Set<string>();
+  for (const { name } of cases) {
+    if (names.has(name)) throw new Error(`two cases are called "${name}"`);
+    names.add(name);
+  }
+  return cases;
+}

@@ -1,0 +1,185 @@
+import type { Frame } from '../support/wire.js';
+import { type Decoded, type Field, decode } from './decode.js';
+import { type ClientEncoding, display } from './encoding.js';
+import { type KnownDifference, reconcile } from './known-differences.js';
+import { type SideFacts, normalise } from './normalise.js';
+
+/** What was sent in one flight, and all that came back until the server was ready or silent. */
+export interface Exchange {
+  readonly label: string;
+  /** Which step of the case it belongs to, if it is one. */
+  readonly step?: number;
+  readonly frames: readonly Frame[];
+}
+
+/** One run of a case on one side. */
+export interface Conversation {
+  readonly exchanges: readonly Exchange[];
+  readonly facts: SideFacts;
+}
+
+/** The first difference between two conversations. */
+export interface Difference {
+  readonly exchange: string;
+  /** What differs, without values: equal for all differences of the same kind. */
+  readonly what: string;
+  readonly extension: string;
+  readonly proxy: string;
+  /** Both message lists side by side, the first difference marked. */
+  readonly report: string;
+}
+
+export interface CompareOptions {
+  readonly encoding: ClientEncoding;
+  readonly differs?: KnownDifference | undefined;
+  /** SQLSTATE with which the proxy refuses what it cannot serve without a bridge; see {@link Case.bridge}. */
+  readonly refusal?: string | undefined;
+}
+
+/** Compares message by message and field by field; undefined if nothing differs. */
+export function compare(
+  extension: Conversation,
+  proxy: Conversation,
+  options: CompareOptions,
+): Difference | undefined {
+  const count = Math.max(extension.exchanges.length, proxy.exchanges.length);
+  for (let index = 0; index < count; index += 1) {
+    const [left, right] = [extension.exchanges[index], proxy.exchanges[index]];
+    if (left === undefined || right === undefined || left.label !== right.label) {
+      const [a, b] = [left?.label ?? '(nothing sent)', right?.label ?? '(nothing sent)'];
+      return {
+        exchange: a,
+        what: 'course of the conversation',
+        extension: a,
+        proxy: b,
+        report: `the sides went different ways:\n  extension: ${a}\n  proxy: ${b}`,
+      };
+    }
+    const difference = compareExchange(left, right, extension.facts, proxy.facts, options);
+    if (difference !== undefined) return difference;
+  }
+  return undefined;
+}
+
+function compareExchange(
+  left: Exchange,
+  right: Exchange,
+  leftFacts: SideFacts,
+  rightFacts: SideFacts,
+  { encoding, differs, refusal }: CompareOptions,
+): Difference | undefined {
+  const prepare = (exchange: Exchange, facts: SideFacts): readonly Decoded[] => {
+    const messages = normalise(exchange.frames.map(decode), facts);
+    return refusal === undefined ? messages : withoutRefusal(messages, refusal);
+  };
+  const [extension, proxy] = reconcile(prepare(left, leftFacts), prepare(right, rightFacts), differs);
+  for (let index = 0; index < Math.max(extension.length, proxy.length); index += 1) {
+    const found = compareMessages(extension[index], proxy[index], encoding);
+    if (found !== undefined) {
+      return { exchange: left.label, ...found, report: sideBySide(left.label, extension, proxy, index, encoding) };
+    }
+  }
+  return undefined;
+}
+
+function compareMessages(
+  extension: Decoded | undefined,
+  proxy: Decoded | undefined,
+  encoding: ClientEncoding,
+): Omit<Difference, 'exchange' | 'report'> | undefined {
+  if (extension?.name !== proxy?.name) {
+    const name = (message: Decoded | undefined): string =>
+      message === undefined ? '(no message)' : printMessage(message, encoding);
+    return {
+      what: `${extension?.name ?? 'no message'} became ${proxy?.name ?? 'no message'}`,
+      extension: name(extension),
+      proxy: name(proxy),
+    };
+  }
+  const [left, right] = [extension?.fields ?? [], proxy?.fields ?? []];
+  for (let index = 0; index < Math.max(left.length, right.length); index += 1) {
+    const [a, b] = [left[index], right[index]];
+    if (a?.[0] === b?.[0] && a?.[1] === b?.[1]) continue;
+    return {
+      what: `${extension?.name}: ${a?.[0] ?? `additional ${b?.[0]}`}`,
+      extension: printField(a, encoding),
+      proxy: printField(b, encoding),
+    };
+  }
+  return undefined;
+}
+
+/** Fields of the proxy's refusal that the error standing in for it on the extension's side cannot share. */
+const REFUSAL_TEXT = new Set(['message', 'detail', 'hint', 'position', 'context', 'file', 'line', 'routine']);
+const BEFORE_EXECUTION = new Set([
+  'ParseComplete',
+  'BindComplete',
+  'NoData',
+  'RowDescription',
+  'ParameterDescription',
+]);
+
+/**
+ * A refusal is compared with any other error at the same place by its SQLSTATE and by everything after it. It may come
+ * as early as Parse. That it carries a hint is checked by {@link missingHint}.
+ */
+function withoutRefusal(messages: readonly Decoded[], refusal: string): readonly Decoded[] {
+  const kept: Decoded[] = [];
+  for (const message of messages) {
+    const isRefusal = message.fields.some(([name, value]) => name === 'SQLSTATE' && value === refusal);
+    if (message.name !== 'ErrorResponse' || !isRefusal) {
+      kept.push(message);
+      continue;
+    }
+    while (BEFORE_EXECUTION.has(kept.at(-1)?.name ?? '')) kept.pop();
+    kept.push({ name: message.name, fields: message.fields.filter(([name]) => !REFUSAL_TEXT.has(name)) });
+  }
+  return kept;
+}
+
+/** The proxy's 0A000 refusals that do not say with a hint what could not be served. */
+export function missingHint(conversation: Conversation): Difference | undefined {
+  for (const exchange of conversation.exchanges) {
+    for (const message of exchange.frames.map(decode)) {
+      const field = (name: string): string => message.fields.find(([key]) => key === name)?.[1] ?? '';
+      if (message.name !== 'ErrorResponse' || field('SQLSTATE') !== '0A000' || field('hint') !== '') continue;
+      return {
+        exchange: exchange.label,
+        what: 'refusal without a hint',
+        extension: '(a hint that names what could not be served)',
+        proxy: printMessage(message, 'UTF8'),
+        report: printMessage(message, 'UTF8'),
+      };
+    }
+  }
+  return undefined;
+}
+
+function printField(field: Field | undefined, encoding: ClientEncoding): string {
+  if (field === undefined) return '(absent)';
+  return field[1] === null ? `${field[0]} NULL` : `${field[0]} "${display(field[1], encoding)}"`;
+}
+
+function printMessage(message: Decoded, encoding: ClientEncoding): string {
+  return [message.name, ...message.fields.map((field) => printField(field, encoding))].join(' · ');
+}
+
+/** Both lists in full, one message under the other where they agree, both where they do not. */
+function sideBySide(
+  label: string,
+  extension: readonly Decoded[],
+  proxy: readonly Decoded[],
+  first: number,
+  encoding: ClientEncoding,
+): string {
+  const lines = [`sent: ${label}`];
+  const print = (message: Decoded | undefined): string =>
+    message === undefined ? '(no message)' : printMessage(message, encoding);
+  for (let index = 0; index < Math.max(extension.length, proxy.length); index += 1) {
+    const [left, right] = [print(extension[index]), print(proxy[index])];
+    const mark = index === first ? '>>' : '  ';
+    if (left === right) lines.push(`${mark}     both: ${left}`);
+    else lines.push(`${mark}extension: ${left}`, `${mark}    proxy: ${right}`);
+  }
+  return lines.join('\n');
+}

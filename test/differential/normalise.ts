@@ -1,0 +1,98 @@
+import type { Decoded, Field } from './decode.js';
+
+/**
+ * The closed list of what is made equal before two conversations are compared: process ids, ports, OIDs and cancel
+ * keys, which no two servers share, and one order that the extension leaves to a hash table. Nothing else may be added
+ * here to make a test pass; where the proxy differs from the extension on purpose, see known-differences.ts.
+ */
+
+/** What is peculiar to one side. */
+export interface SideFacts {
+  /** Port numbers by what listens there, for example `remote`. All have five digits, so that lengths agree. */
+  readonly ports: ReadonlyMap<string, string>;
+  /** Names of OIDs from 16384 on, as the side's own catalogue gives them. */
+  readonly objectNames: ReadonlyMap<string, string>;
+}
+
+interface Rule {
+  readonly what: string;
+  readonly applies: (message: Decoded, field: string) => boolean;
+  readonly replace: (value: string, facts: SideFacts) => string;
+}
+
+const RULES: readonly Rule[] = [
+  {
+    what: 'process id of the session and of a notifying session',
+    applies: (message, field) =>
+      field === 'pid' && (message.name === 'BackendKeyData' || message.name === 'NotificationResponse'),
+    replace: () => '<pid>',
+  },
+  {
+    what: 'cancel key: random, but its length is compared',
+    applies: (message, field) => field === 'key' && message.name === 'BackendKeyData',
+    replace: (value) => `<${value.length} bytes>`,
+  },
+  {
+    what: 'ports of the servers, wherever text may name them',
+    applies: (message, field) =>
+      (message.name === 'ErrorResponse' || message.name === 'NoticeResponse' || message.name === 'DataRow') &&
+      field !== 'line',
+    replace: (value, facts) => {
+      let text = value;
+      for (const [label, port] of facts.ports) {
+        text = text.replace(new RegExp(`(?<!\\d)${port}(?!\\d)`, 'g'), `<${label} port>`);
+      }
+      return text;
+    },
+  },
+  {
+    what: 'OIDs that are given out at run time: replaced by the name of the type or relation',
+    applies: (message, field) =>
+      (message.name === 'RowDescription' || message.name === 'ParameterDescription') &&
+      (field.endsWith(' type') || field.endsWith(' table')),
+    replace: (value, facts) => (Number(value) < 16384 ? value : (facts.objectNames.get(value) ?? '<unknown OID>')),
+  },
+];
+
+/** Column that reports the names of open connections; their order is that of a hash table ("arbitrary", says the manual). */
+const CONNECTIONS_COLUMN = 'dblink_get_connections';
+
+/** Applies the list to the messages of one exchange. */
+export function normalise(messages: readonly Decoded[], facts: SideFacts): readonly Decoded[] {
+  let columns: readonly (string | null)[] = [];
+  let textFormat: readonly boolean[] = [];
+  return messages.map((message) => {
+    if (message.name === 'RowDescription') {
+      columns = message.fields.filter(([name]) => name.endsWith(' name')).map(([, value]) => value);
+      textFormat = message.fields.filter(([name]) => name.endsWith(' format')).map(([, value]) => value === '0');
+    }
+    const fields = message.fields.map(([name, value], index): Field => {
+      if (value === null) return [name, value];
+      let text = value;
+      for (const rule of RULES) if (rule.applies(message, name)) text = rule.replace(text, facts);
+      if (message.name === 'DataRow' && columns[index] === CONNECTIONS_COLUMN) {
+        text = textFormat[index] ? sortedArray(text) : sortedBinaryArray(text);
+      }
+      return [name, text];
+    });
+    return { name: message.name, fields };
+  });
+}
+
+/** Elements of a one-dimensional text[] in text format, sorted; quoted elements stay whole. */
+function sortedArray(text: string): string {
+  const elements = text.slice(1, -1).match(/"(?:[^"\\]|\\.)*"|[^,]+/g);
+  return elements === null ? text : `{${elements.sort().join(',')}}`;
+}
+
+/** The same in binary format: 20 bytes of header, then elements with their lengths. */
+function sortedBinaryArray(text: string): string {
+  const bytes = Buffer.from(text, 'latin1');
+  const elements: string[] = [];
+  for (let offset = 20; offset + 4 <= bytes.length; ) {
+    const end = offset + 4 + Math.max(bytes.readInt32BE(offset), 0);
+    elements.push(bytes.toString('latin1', offset, end));
+    offset = end;
+  }
+  return text.slice(0, 20) + elements.sort().join('');
+}

@@ -1,0 +1,76 @@
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { CASES } from './cases/index.js';
+import { type SecondSide, startEnvironment } from './environment.js';
+import { type Comparison, type Failure, type Plan, comparisons, runComparisons } from './harness.js';
+import { groupFailures, printGroup } from './report.js';
+import { variantName } from './types.js';
+
+/** The differential run from the command line; see docs/testing.md. */
+const { values } = parseArgs({
+  options: {
+    full: { type: 'boolean', default: process.env['DBLINK_PROXY_TEST_FULL'] === '1' },
+    seed: { type: 'string', default: process.env['DBLINK_PROXY_TEST_SEED'] ?? '1' },
+    case: { type: 'string', default: '' },
+    variant: { type: 'string', default: '' },
+    major: { type: 'string', multiple: true, default: ['18', '15'] },
+    'extension-only': { type: 'boolean', default: false },
+    bridge: { type: 'boolean', default: false },
+    report: { type: 'string' },
+    list: { type: 'boolean', default: false },
+  },
+});
+
+const second: SecondSide = values['extension-only'] ? 'extension' : 'proxy';
+const seed = Number(values.seed);
+const cases = CASES.filter(({ name }) => name.includes(values.case));
+const majors = values.major.map(Number);
+
+/** The newest major gets all core variants, older ones a sample of them, unless everything is asked for. */
+function planFor(major: number): Plan {
+  if (values.full) return { cases, seed, core: 'all', others: 'all' };
+  return major === majors[0] ? { cases, seed, core: 'all', others: 2 } : { cases, seed, core: 2, others: 1 };
+}
+
+function chosen(major: number): readonly Comparison[] {
+  if (values.variant === '') return comparisons(planFor(major), major);
+  const everything = comparisons({ cases, seed, core: 'all', others: 'all' }, major);
+  return everything.filter(({ variant }) => variantName(variant).includes(values.variant));
+}
+
+async function main(): Promise<number> {
+  if (values.list) {
+    for (const { name } of cases) console.log(name);
+    return 0;
+  }
+  const started = Date.now();
+  console.log(`${cases.length} cases, PostgreSQL ${majors.join(' and ')}, extension against ${second}, seed ${seed}`);
+  let passed = 0;
+  let skipped = 0;
+  const failures: Failure[] = [];
+  for (const major of majors) {
+    const environment = await startEnvironment(major, second, values.bridge);
+    try {
+      const list = chosen(major);
+      console.log(`PostgreSQL ${major}: ${list.length} comparisons`);
+      const outcome = await runComparisons(environment, list);
+      passed += outcome.passed;
+      skipped += outcome.skipped;
+      failures.push(...outcome.failures);
+    } finally {
+      await environment.stop();
+    }
+  }
+  const groups = groupFailures(failures);
+  for (const group of groups) console.log(`\n${printGroup(group)}`);
+  if (values.report !== undefined) writeFileSync(values.report, groups.map(printGroup).join('\n\n'));
+  const seconds = Math.round((Date.now() - started) / 1000);
+  console.log(
+    `\n${cases.length} cases, ${passed + failures.length} comparisons in ${seconds} s, ${skipped} skipped because ` +
+      `the encoding lacks a character, ${groups.length} kinds of differences, seed ${seed}`,
+  );
+  console.log(`${passed} passed, ${failures.length} failed`);
+  return failures.length === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();
