@@ -9,21 +9,30 @@ import type { RouterSettings } from './router/settings.js';
 export function routerSettings(config: Config): RouterSettings {
   const primary = primaryFor(config, '*');
   if (primary === undefined) throw new Error('no primary is configured');
+  const address =
+    primary.socketPath === undefined
+      ? { host: primary.host, port: primary.port }
+      : { path: primary.socketPath };
+  const tls = {
+    mode: primary.sslmode,
+    serverName: primary.host,
+    rootCertFile: primary.sslrootcert,
+    certFile: primary.sslcert,
+    keyFile: primary.sslkey,
+  };
   return {
     auth: config.auth,
-    primary: {
-      address:
-        primary.socketPath === undefined ? { host: primary.host, port: primary.port } : { path: primary.socketPath },
-      name: primary.host,
-      port: primary.port,
-      tls: {
-        mode: primary.sslmode,
-        serverName: primary.host,
-        rootCertFile: primary.sslrootcert,
-        certFile: primary.sslcert,
-        keyFile: primary.sslkey,
-      },
-    },
+    primary: { address, name: primary.host, port: primary.port, tls },
+    service:
+      primary.user === undefined
+        ? undefined
+        : {
+            address,
+            tls,
+            user: primary.user,
+            password: primary.password,
+            database: primary.database ?? primary.user,
+          },
     clientTls: config.tls && { cert: readFileSync(config.tls.cert), key: readFileSync(config.tls.key) },
     loginTimeoutMs: config.timeouts.loginMs,
     primaryConnectTimeoutMs: config.timeouts.connectMs,

@@ -8,7 +8,10 @@ const NO_MESSAGE = 'could not obtain message string for remote error';
 export type ConnectionLabel = string | undefined;
 
 export const connectionNotAvailable = (name: ConnectionLabel): PgError =>
-  new PgError('08003', name === undefined ? 'connection not available' : `connection "${name}" not available`);
+  new PgError(
+    '08003',
+    name === undefined ? 'connection not available' : `connection "${name}" not available`,
+  );
 
 export const duplicateName = (): PgError => new PgError('42710', 'duplicate connection name');
 
@@ -25,12 +28,14 @@ export const tooManyFiles = (): PgError =>
 export const optionRefused = (keyword: string): PgError =>
   new PgError('42501', `permission denied to set connection option "${keyword}"`);
 
-export const resultsNotAllowed = (): PgError => new PgError('2F003', 'statement returning results not allowed');
+export const resultsNotAllowed = (): PgError =>
+  new PgError('2F003', 'statement returning results not allowed');
 
 export const rowTypeMismatch = (): PgError =>
   new PgError('42804', 'remote query result rowtype does not match the specified FROM clause rowtype');
 
-export const couldNotSend = (reason: string): PgError => new PgError('XX000', `could not send query: ${reason}`);
+export const couldNotSend = (reason: string): PgError =>
+  new PgError('XX000', `could not send query: ${reason}`);
 
 export const copyNotSupported = (): PgError =>
   new PgError('0A000', 'COPY to or from the client is not supported in a statement that dblink runs', {
@@ -55,9 +60,8 @@ export const passwordMissing = (major: number): PgError =>
 export const passwordNotRequested = (major: number): PgError =>
   major >= 16
     ? new PgError('2F003', 'password or GSSAPI delegated credentials required', {
-        detail:
-          `Non-superusers may only connect using credentials they provide, eg: password in connection string or delegated GSSAPI credentials${major >= 19 ? '.' : ''}`,
-        hint: 'Ensure provided credentials match target server\'s authentication method.',
+        detail: `Non-superusers may only connect using credentials they provide, eg: password in connection string or delegated GSSAPI credentials${major >= 19 ? '.' : ''}`,
+        hint: "Ensure provided credentials match target server's authentication method.",
       })
     : new PgError('2F003', 'password is required', {
         detail: 'Non-superuser cannot connect if the server does not request a password.',
@@ -69,7 +73,8 @@ const MAX_PHRASE_BYTES = 511;
 
 /** The context line that a call adds. @param phrase such as `while executing query` */
 export function contextLine(phrase: string, label: ConnectionLabel): string {
-  const suffix = label === undefined ? ' on unnamed dblink connection' : ` on dblink connection named "${label}"`;
+  const suffix =
+    label === undefined ? ' on unnamed dblink connection' : ` on dblink connection named "${label}"`;
   return `${phrase.slice(0, MAX_PHRASE_BYTES)}${suffix}`;
 }
 

@@ -50,7 +50,10 @@ export type ArgumentKind = 'unknown' | 'text' | 'boolean' | 'other';
  * the string category's preferred type (PostgreSQL documentation, "Function Type Resolution").
  * @returns undefined when no signature fits (42883)
  */
-export function chooseSignature(name: DblinkFunction, kinds: readonly ArgumentKind[]): readonly Role[] | undefined {
+export function chooseSignature(
+  name: DblinkFunction,
+  kinds: readonly ArgumentKind[],
+): readonly Role[] | undefined {
   const fits = DBLINK_FUNCTIONS[name].filter(
     (roles) =>
       roles.length === kinds.length &&
@@ -58,7 +61,8 @@ export function chooseSignature(name: DblinkFunction, kinds: readonly ArgumentKi
   );
   return fits.length < 2
     ? fits[0]
-    : (fits.find((roles) => roles.every((role, i) => kinds[i] !== 'unknown' || TYPE_OF[role] === 'text')) ?? fits[0]);
+    : (fits.find((roles) => roles.every((role, i) => kinds[i] !== 'unknown' || TYPE_OF[role] === 'text')) ??
+        fits[0]);
 }
 
 /** Type OIDs that convert to text by an implicit cast: text, varchar, bpchar, name, "char". */

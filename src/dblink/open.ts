@@ -14,7 +14,13 @@ import {
   systemContext,
 } from './conninfo/index.js';
 import type { DblinkFacts, DblinkHome } from './context.js';
-import { couldNotConnect, optionRefused, passwordMissing, passwordNotRequested, tooManyFiles } from './errors.js';
+import {
+  couldNotConnect,
+  optionRefused,
+  passwordMissing,
+  passwordNotRequested,
+  tooManyFiles,
+} from './errors.js';
 
 export interface OpenOptions {
   readonly home: DblinkHome;
@@ -73,7 +79,9 @@ export async function openRemote(conninfo: string, options: OpenOptions): Promis
 
 function asConnectError(error: unknown): PgError {
   if (error instanceof ConnectError) {
-    return error.code === 'EMFILE' || error.code === 'ENFILE' ? tooManyFiles() : couldNotConnect(error.message);
+    return error.code === 'EMFILE' || error.code === 'ENFILE'
+      ? tooManyFiles()
+      : couldNotConnect(error.message);
   }
   if (error instanceof ConninfoError) return couldNotConnect(error.message);
   throw error;
@@ -134,7 +142,11 @@ async function connectFirst(target: ResolvedConninfo, signal: AbortSignal): Prom
   throw new ConnectError(failures.join('\n'), { stage: 'network' });
 }
 
-async function connectOne(attempt: Attempt, target: ResolvedConninfo, signal: AbortSignal): Promise<WireClient> {
+async function connectOne(
+  attempt: Attempt,
+  target: ResolvedConninfo,
+  signal: AbortSignal,
+): Promise<WireClient> {
   const { host, index, address } = attempt;
   const password = target.passwordFor(index);
   return WireClient.connect(
@@ -187,13 +199,10 @@ async function sessionUnfit(client: WireClient, target: ResolvedConninfo): Promi
   const wanted = target.targetSessionAttrs;
   if (wanted === 'any') return undefined;
   const rows: string[] = [];
-  await client.query(
-    Buffer.from("SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"),
-    {
-      rowDescription: () => 'rows',
-      row: (message) => rows.push(message.toString('latin1')),
-    },
-  );
+  await client.query(Buffer.from("SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"), {
+    rowDescription: () => 'rows',
+    row: (message) => rows.push(message.toString('latin1')),
+  });
   const readOnly = rows[0]?.includes('on') ?? false;
   const standby = rows[0]?.endsWith('t') ?? false;
   const text = (reason: string) => `session is ${reason}`;
@@ -217,4 +226,3 @@ function shuffle<T>(items: T[]): void {
     [items[i], items[j]] = [items[j]!, items[i]!];
   }
 }
-

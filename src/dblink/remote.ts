@@ -1,4 +1,4 @@
-import { ConnectionLost, renderError, type QueryHandler, type WireClient } from '../wire/client.js';
+import { ConnectionLost, type QueryHandler, renderError, type WireClient } from '../wire/client.js';
 import type { ErrorFields } from '../wire/errors.js';
 
 /** How a query string ended: its last result, as libpq would report it. */
@@ -84,7 +84,10 @@ export class RemoteConnection {
       },
       error: (fields) => {
         if (outcome.kind === 'copy') return;
-        this.errorText = renderError(fields, { sql, encoding: this.client.parameters.get('client_encoding') ?? 'UTF8' });
+        this.errorText = renderError(fields, {
+          sql,
+          encoding: this.client.parameters.get('client_encoding') ?? 'UTF8',
+        });
         outcome = { kind: 'error', fields, text: this.errorText };
       },
       copyIn: (control) => {

@@ -44,7 +44,12 @@ export class DblinkSession {
    * dblink_connect and dblink_connect_u.
    * @throws PgError 08001, 42710, 2F003, 42501 (behaviour reference, sections 2, 3.1 and 9)
    */
-  async connect(name: string | undefined, conninfo: string, unchecked: boolean, call: CallContext): Promise<'OK'> {
+  async connect(
+    name: string | undefined,
+    conninfo: string,
+    unchecked: boolean,
+    call: CallContext,
+  ): Promise<'OK'> {
     const encoding = call.facts.databaseEncoding;
     let release = () => {};
     try {
@@ -82,7 +87,9 @@ export class DblinkSession {
     // The session may have ended while the connection was being made.
     if (this.#closed) {
       connection.close();
-      throw new PgError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' });
+      throw new PgError('57P01', 'terminating connection due to administrator command', {
+        severity: 'FATAL',
+      });
     }
     const encoding = call.facts.databaseEncoding;
     if (client.parameters.get('client_encoding') !== encoding) {
@@ -124,7 +131,8 @@ export class DblinkSession {
    * reference, section 2).
    */
   async #lease(target: string | undefined, call: CallContext): Promise<Lease> {
-    if (target === undefined) return { connection: this.#existing(undefined, call), label: undefined, release() {} };
+    if (target === undefined)
+      return { connection: this.#existing(undefined, call), label: undefined, release() {} };
     const named = this.#registry.find(target, call.facts.databaseEncoding, isConninfo);
     if (named !== undefined) return { connection: named, label: target, release() {} };
     const connection = await this.#open(target, false, call);
@@ -147,7 +155,12 @@ export class DblinkSession {
    * @param target name or connection string, undefined for the unnamed connection
    * @throws PgError the remote's error, 2F003, 08001, 08003, 08006
    */
-  async exec(target: string | undefined, sql: Buffer, failOnError: boolean, call: CallContext): Promise<string> {
+  async exec(
+    target: string | undefined,
+    sql: Buffer,
+    failOnError: boolean,
+    call: CallContext,
+  ): Promise<string> {
     const lease = await this.#lease(target, call);
     try {
       const { connection, label } = lease;

@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import type { CancelKeys } from '../wire/cancelKeys.js';
-import { errorResponse, PgError, protocolViolation } from '../wire/errors.js';
+import { PgError, protocolViolation } from '../wire/errors.js';
 import { EMPTY } from '../wire/protocol.js';
-import { parseStartupPacket, type StartupPacket, StartupReader } from '../wire/startup.js';
+import { parseStartupPacket, refusal, type StartupPacket, StartupReader } from '../wire/startup.js';
+import { ALPN_PROTOCOL } from '../wire/tls.js';
 import type { RouterLog } from './settings.js';
 
 /** First byte of a TLS handshake: a client that begins with it negotiates TLS without an SSLRequest (PostgreSQL 17). */
@@ -24,8 +25,25 @@ export interface AcceptedClient {
   readonly startup: StartupPacket & { kind: 'startup' };
   /** What was read behind the startup packet. */
   readonly rest: Buffer;
-  /** Must be called when the client is authenticated or gone: ends the clock that began at accept. */
-  readonly loginDone: () => void;
+  /** The clock that began at accept; to be stopped when the client is authenticated or gone. */
+  readonly clock: LoginClock;
+}
+
+/** The time that a client has from accept to the end of its login. */
+export class LoginClock {
+  readonly #timer: NodeJS.Timeout | undefined;
+  /** What happens when the time is up. */
+  onExpiry: () => void;
+
+  /** @param limitMs 0 for no limit */
+  constructor(limitMs: number, onExpiry: () => void) {
+    this.onExpiry = onExpiry;
+    this.#timer = limitMs === 0 ? undefined : setTimeout(() => this.onExpiry(), limitMs);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
 }
 
 /**
@@ -37,30 +55,35 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
   let socket = raw;
   raw.setNoDelay(true);
   raw.on('error', () => undefined);
-  const clock =
-    options.loginTimeoutMs === 0
-      ? undefined
-      : setTimeout(() => {
-          log.info({}, 'client did not log in within the login timeout');
-          socket.destroy();
-          raw.destroy();
-        }, options.loginTimeoutMs);
-  const loginDone = () => clearTimeout(clock);
-  raw.once('close', loginDone);
+  const clock = new LoginClock(options.loginTimeoutMs, () => {
+    log.info({}, 'client sent no startup packet within the login timeout');
+    socket.destroy();
+    raw.destroy();
+  });
+  raw.once('close', () => clock.stop());
 
+  let packet: Buffer | 'tls' | undefined;
   try {
     let reader = new StartupReader(socket);
     const asked = { ssl: false, gssenc: false };
     let tls = false;
     for (;;) {
       const directTls = (first: number) => first === TLS_HANDSHAKE && !tls && !asked.ssl && !asked.gssenc;
-      const packet = await reader.next(options.secureContext === undefined ? undefined : directTls);
+      packet = undefined;
+      packet = await reader.next(options.secureContext === undefined ? undefined : directTls);
       if (packet === undefined) {
         socket.destroy();
         return undefined;
       }
       if (packet === 'tls') {
-        socket = await upgrade(raw, options.secureContext!, reader.rest);
+        const direct = await upgrade(raw, options.secureContext!, reader.rest);
+        socket = direct;
+        // As PostgreSQL: without it, another protocol's client could be made to talk to us.
+        if (direct.alpnProtocol !== ALPN_PROTOCOL) {
+          throw protocolViolation(
+            'received direct SSL connection request without ALPN protocol negotiation extension',
+          );
+        }
         tls = true;
         reader = new StartupReader(socket);
         continue;
@@ -89,23 +112,25 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
         case 'gssenc':
           if (asked.gssenc || tls) throw protocolViolation('unexpected GSSENCRequest');
           asked.gssenc = true;
-          if (reader.rest.length > 0) throw protocolViolation('received unencrypted data after GSSAPI encryption request');
+          if (reader.rest.length > 0)
+            throw protocolViolation('received unencrypted data after GSSAPI encryption request');
           socket.write('N');
           break;
         case 'cancel':
           options.keys.find(request.processId, request.key)?.cancel();
           socket.end();
-          loginDone();
+          setTimeout(() => socket.destroy(), 1000).unref();
+          clock.stop();
           return undefined;
         case 'startup':
-          return { socket, tls, startup: request, rest: reader.rest, loginDone };
+          return { socket, tls, startup: request, rest: reader.rest, clock };
       }
     }
   } catch (error) {
-    loginDone();
+    clock.stop();
     if (error instanceof PgError) {
       log.info({ err: error.message, sqlstate: error.sqlstate }, 'client refused before its session began');
-      socket.end(errorResponse(error));
+      socket.end(refusal(error, packet === 'tls' ? undefined : packet));
       setTimeout(() => socket.destroy(), 1000).unref();
     } else {
       log.info({ err: (error as Error).message }, 'client connection failed before its session began');
@@ -119,13 +144,14 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
 function upgrade(raw: Socket, secureContext: SecureContext, first: Buffer): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     if (first.length > 0) raw.unshift(first);
-    const socket = new TLSSocket(raw, { isServer: true, secureContext, ALPNProtocols: ['postgresql'] });
+    const socket = new TLSSocket(raw, { isServer: true, secureContext, ALPNProtocols: [ALPN_PROTOCOL] });
     const fail = (error?: Error) => reject(error ?? new Error('connection closed during the TLS handshake'));
     socket.once('error', fail);
-    raw.once('close', fail);
+    const closed = () => fail();
+    raw.once('close', closed);
     socket.once('secure', () => {
       socket.off('error', fail);
-      raw.off('close', fail);
+      raw.off('close', closed);
       socket.on('error', () => undefined);
       resolve(socket);
     });

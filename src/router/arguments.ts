@@ -3,6 +3,7 @@ import { isAscii } from '../wire/encoding.js';
 import { PgError } from '../wire/errors.js';
 import type { Argument, DblinkCall } from './analysis/index.js';
 import type { Engine } from './engine.js';
+import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 
 /** Values of the parameters $n of a statement, as the client bound them. */
 export interface BoundParameters {
@@ -24,9 +25,6 @@ export type EvaluatedCall =
       readonly sql: Buffer | undefined;
       readonly failOnError: boolean;
     };
-
-/** No signature of the function fits: the primary is to say so in its own words. */
-export class NoSuchSignature extends Error {}
 
 /**
  * Whether the call's arguments can be had without the primary: constants whose bytes in the text are their bytes in the
@@ -84,16 +82,16 @@ export async function evaluateOnPrimary(
     (_, i) =>
       `pg_catalog.convert_to(x.a${i}::pg_catalog.text, pg_catalog.getdatabaseencoding()), pg_catalog.pg_typeof(x.a${i})::pg_catalog.oid`,
   );
-  // OFFSET keeps the sub-select from being flattened, so that each argument is evaluated once.
-  literal(`SELECT ${columns.join(', ')} FROM (SELECT `);
+  // One row of VALUES: each argument is evaluated once, and one that returns a set is refused by the primary (0A000).
+  literal(`SELECT ${columns.join(', ')} FROM (VALUES (`);
   const starts: { readonly at: number; readonly argument: Argument }[] = [];
   call.args.forEach((argument, i) => {
     literal(i === 0 ? '(' : ', (');
     starts.push({ at: Buffer.concat(pieces).length, argument });
     pieces.push(text.subarray(argument.span.start, argument.span.end));
-    literal(`) AS a${i}`);
+    literal(')');
   });
-  literal(' OFFSET 0) AS x');
+  literal(`)) AS x(${call.args.map((_, i) => `a${i}`).join(', ')})`);
   const sql = Buffer.concat(pieces);
   const result = await engine.primary.run(
     {
@@ -105,7 +103,13 @@ export async function evaluateOnPrimary(
     },
     'flush',
   );
-  if (result.error !== undefined) throw atOriginalPosition(result.error, sql, text, starts, engine);
+  if (result.error !== undefined) {
+    const unknownName = result.error.sqlstate === '42703' || result.error.sqlstate === '42P01';
+    if (unknownName && call.args.some((argument) => argument.perhapsOuter)) {
+      throw new NeedsBridge('an argument that depends on the surrounding query');
+    }
+    throw new PrimaryRaised(atOriginalPosition(result.error, sql, text, starts, engine));
+  }
   const row = result.rows[0] ?? [];
   const kinds = call.args.map((argument, i): ArgumentKind => {
     if (argument.type === 'unknown') return 'unknown';
@@ -160,7 +164,9 @@ function atOriginalPosition(
   for (const { at, argument } of [...starts].reverse()) {
     const before = count(sql.subarray(0, at));
     if (position < before) continue;
-    return error.with({ position: String(count(text.subarray(0, argument.span.start)) + position - before + 1) });
+    return error.with({
+      position: String(count(text.subarray(0, argument.span.start)) + position - before + 1),
+    });
   }
   return error.with({ position: undefined });
 }

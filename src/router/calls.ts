@@ -36,7 +36,10 @@ export async function callScalar(
       // In a select list there is no column list: a command's tag makes a row of one column, rows have no type.
       const outcome = await callSource(dblink, args, NO_COLUMNS, context);
       if (outcome.kind === 'status') return outcome.tag;
-      throw new PgError('0A000', 'function returning record called in context that cannot accept type record');
+      throw new PgError(
+        '0A000',
+        'function returning record called in context that cannot accept type record',
+      );
     }
   }
 }

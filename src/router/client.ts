@@ -45,7 +45,6 @@ export class ClientLink {
   readonly #events: ClientEvents;
   readonly #framer: Framer;
   #holds = 0;
-  #heldBytes = 0;
   #paused = false;
   #drained: (() => void)[] = [];
   #closed = false;
@@ -88,6 +87,11 @@ export class ClientLink {
     return this.#holds > 0 || this.#framer.stopped;
   }
 
+  /** Whether the client has sent a part of a message, which has been handed on. */
+  get midMessage(): boolean {
+    return this.#framer.midMessage;
+  }
+
   /** Begins to read; `first` is what was read before the session began. */
   start(first: Buffer): void {
     this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
@@ -96,11 +100,8 @@ export class ClientLink {
   }
 
   #receive(chunk: Buffer): void {
-    if (this.#framer.stopped) {
-      this.#heldBytes += chunk.length;
-      this.#updateReading();
-    }
     this.#guard(() => this.#framer.push(chunk));
+    if (this.#framer.heldBytes > 0) this.#updateReading();
   }
 
   #guard(act: () => void): void {
@@ -116,7 +117,7 @@ export class ClientLink {
 
   #updateReading(): void {
     if (this.#closed) return;
-    if (this.#paused || this.#heldBytes > HELD_BYTES) this.#socket.pause();
+    if (this.#paused || this.#framer.heldBytes > HELD_BYTES) this.#socket.pause();
     else this.#socket.resume();
   }
 
@@ -131,7 +132,6 @@ export class ClientLink {
     // In a new turn, so that a release during the handling of a message does not nest another one's.
     setImmediate(() => {
       if (this.#holds > 0 || this.#closed || !this.#framer.stopped) return;
-      this.#heldBytes = 0;
       this.#guard(() => this.#framer.resume());
       this.#updateReading();
     });
@@ -175,4 +175,3 @@ export class ClientLink {
     setTimeout(() => this.#socket.destroy(), 2000).unref();
   }
 }
-

@@ -1,5 +1,6 @@
 import type { RemoteStyle, RowSink } from '../dblink/results.js';
 import { JsonRows } from './json.js';
+import type { SourceShape } from './sourceShape.js';
 
 /** Collects the rows of a source as the JSON that the primary turns into typed rows. */
 export class CollectSink implements RowSink {
@@ -11,11 +12,11 @@ export class CollectSink implements RowSink {
   readonly #earlier: Buffer[] = [];
 
   constructor(
-    readonly keys: readonly string[],
+    private readonly shape: SourceShape,
     private readonly maxBytes: number,
   ) {
-    this.columns = keys.length;
-    this.#rows = new JsonRows(keys, maxBytes);
+    this.columns = shape.keys.length;
+    this.#rows = new JsonRows(shape.keys, shape.asArray, maxBytes);
   }
 
   begin(): 'rows' {
@@ -39,7 +40,7 @@ export class CollectSink implements RowSink {
 
   reset(): void {
     if (this.#rows.rows > 0) this.#earlier.push(this.#rows.end());
-    this.#rows = new JsonRows(this.keys, this.maxBytes);
+    this.#rows = new JsonRows(this.shape.keys, this.shape.asArray, this.maxBytes);
   }
 
   /** The one row that a command returns. */

@@ -1,7 +1,7 @@
 import type { CallContext, DblinkFacts } from '../dblink/context.js';
 import type { DblinkSession } from '../dblink/session.js';
-import { noticeResponse, PgError } from '../wire/errors.js';
 import { byteCounter } from '../wire/encoding.js';
+import { noticeResponse, PgError } from '../wire/errors.js';
 import { TransactionStatus } from '../wire/protocol.js';
 import { FactsProbe, type SessionFacts } from './facts.js';
 import type { PrimaryLink } from './primary.js';
@@ -82,7 +82,9 @@ export class Engine {
   /** The session is over. */
   close(): void {
     this.finish();
-    this.#abort.abort(new PgError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' }));
+    this.#abort.abort(
+      new PgError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' }),
+    );
     this.dblink.close();
   }
 
@@ -118,6 +120,9 @@ export class Engine {
    */
   async failTransaction(error: PgError): Promise<void> {
     if (this.primary.queue.skipping || this.primary.closed) return;
-    await this.primary.run({ sql: `SELECT 'dblink call failed with SQLSTATE ${error.sqlstate}'::pg_catalog.int4` }, 'flush');
+    await this.primary.run(
+      { sql: `SELECT 'dblink call failed with SQLSTATE ${error.sqlstate}'::pg_catalog.int4` },
+      'flush',
+    );
   }
 }

@@ -17,11 +17,11 @@ import { Backend, Frontend, TransactionStatus } from '../wire/protocol.js';
 import { MessageReader } from '../wire/reader.js';
 import { MessageWriter } from '../wire/writer.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
-import { NoSuchSignature } from './arguments.js';
+import { checkAssumptions } from './assumptions.js';
 import type { ColumnType } from './columns.js';
 import type { Engine } from './engine.js';
+import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import { isShadowed } from './names.js';
-import { NeedsBridge } from './performer.js';
 import { FORWARD } from './responses.js';
 import { runCalls } from './runCalls.js';
 import { MessageSink } from './sinks.js';
@@ -30,9 +30,8 @@ import {
   bindWith,
   dryValues,
   mapPosition,
-  parameterTypes,
   Poison,
-  PrimaryRaised,
+  parameterTypes,
   type SplicedStatement,
   sourceTypes,
   spliceStatement,
@@ -92,12 +91,14 @@ export class ExtendedQuery {
     const { primary } = engine;
     const fields = readParse(message);
     await primary.settled();
-    if (primary.queue.skipping || primary.status === TransactionStatus.failed) return this.#relay('parse', message);
+    if (primary.queue.skipping || primary.status === TransactionStatus.failed)
+      return this.#relay('parse', message);
     const end = primary.batchOpen || engine.inBlock ? 'flush' : 'sync';
     await this.#guard(async () => {
       const facts = await engine.probe.get(end).catch(raised);
       if (isShadowed(statement, facts.shadowing)) return this.#relay('parse', message);
       if (statement.shape.kind === 'bridge') throw new NeedsBridge(statement.shape.reason);
+      await checkAssumptions(engine, statement);
       const prepared = await this.#prepare(fields.name, fields.sql, fields.types, statement);
       this.#statements.set(nameOf(fields.name), prepared);
       engine.session.toClient(PARSE_COMPLETE);
@@ -112,17 +113,17 @@ export class ExtendedQuery {
   ): Promise<PreparedDblink> {
     const parameters = Math.max(statement.parameters, clientTypes.length);
     const none = new Map<DblinkCall, readonly ColumnType[]>();
-    let spliced = spliceStatement(this.engine, text, statement, parameters, none);
+    let spliced = spliceStatement(this.engine, text, statement, parameters, none, { clientTypes });
     const [described, types] = await Promise.all([
       this.#parseAndDescribe(name, spliced, clientTypes, statement),
       sourceTypes(this.engine, statement, 'flush'),
     ]);
     let resolved = described;
     if (!assumedRight(types)) {
-      spliced = spliceStatement(this.engine, text, statement, parameters, types);
+      spliced = spliceStatement(this.engine, text, statement, parameters, types, { clientTypes });
       this.engine.primary.send(close('S', name), { kind: 'close', sink: new MessageSink() });
       resolved = await this.#parseAndDescribe(name, spliced, clientTypes, statement);
-    } else spliced = spliceStatement(this.engine, text, statement, parameters, types);
+    } else spliced = spliceStatement(this.engine, text, statement, parameters, types, { clientTypes });
     return { text, statement, spliced, types, parameterTypes: resolved.slice(0, parameters) };
   }
 
@@ -203,7 +204,9 @@ export class ExtendedQuery {
     const sink = new MessageSink({
       message: (type, answer) => {
         if (type !== Backend.parameterDescription) return true;
-        session.toClient(parameterDescription(readParameterTypes(answer).slice(0, prepared.spliced.parameters)));
+        session.toClient(
+          parameterDescription(readParameterTypes(answer).slice(0, prepared.spliced.parameters)),
+        );
         return false;
       },
     });
@@ -228,7 +231,9 @@ export class ExtendedQuery {
         facts,
         shapes: prepared.spliced.shapes,
         stream:
-          statement.shape.kind === 'stream' && maxRows === 0 && bound.resultFormats.every((format) => format === 0),
+          statement.shape.kind === 'stream' &&
+          maxRows === 0 &&
+          bound.resultFormats.every((format) => format === 0),
       });
       if (outcome.kind === 'streamed') {
         portal.state = 'done';
@@ -240,7 +245,10 @@ export class ExtendedQuery {
       let spliced = prepared.spliced;
       let source = bound.statement;
       if (outcome.style !== undefined) {
-        spliced = spliceStatement(engine, text, statement, spliced.parameters, prepared.types, true);
+        spliced = spliceStatement(engine, text, statement, spliced.parameters, prepared.types, {
+          styled: true,
+          clientTypes: prepared.parameterTypes,
+        });
         values = [...values, ...styleValues(engine, outcome.style)];
         source = STYLED;
         await this.#parseAndDescribe(STYLED, spliced, prepared.parameterTypes, statement);
@@ -323,4 +331,3 @@ function parameterDescription(types: readonly number[]): Buffer {
   for (const type of types) writer.int32(type);
   return writer.end();
 }
-

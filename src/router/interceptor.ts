@@ -1,13 +1,7 @@
 import { DblinkSession } from '../dblink/session.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding.js';
 import { Frontend } from '../wire/protocol.js';
-import {
-  type Analysis,
-  analyzeAsync,
-  containsDblink,
-  loadParser,
-  type Statement,
-} from './analysis/index.js';
+import { type Analysis, analyzeAsync, containsDblink, loadParser, type Statement } from './analysis/index.js';
 import { Engine } from './engine.js';
 import { ExtendedQuery } from './extended.js';
 import { FORWARD } from './responses.js';
@@ -56,7 +50,9 @@ class DblinkInterceptor implements Interceptor {
       case Frontend.parse: {
         if (message[HEADER_BYTES] === 0) this.#extended.forgetUnnamed();
         const start = message.indexOf(0, HEADER_BYTES) + 1;
-        return this.#inspect(message, start, 'parse', (whole, _, statements) => this.#parse(whole, statements));
+        return this.#inspect(message, start, 'parse', (whole, _, statements) =>
+          this.#parse(whole, statements),
+        );
       }
       default:
         return this.#extended.message(type, message);

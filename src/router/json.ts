@@ -5,6 +5,10 @@ const BACKSLASH = 0x5c;
 const HEX = Buffer.from('0123456789abcdef', 'latin1');
 const OPEN = Buffer.from('[', 'latin1');
 const NULL = Buffer.from('null', 'latin1');
+const NULL_ELEMENT = Buffer.from('"{NULL}"', 'latin1');
+const ARRAY_OPEN = Buffer.from('"{\\"', 'latin1');
+const ARRAY_CLOSE = Buffer.from('\\"}"', 'latin1');
+const ESCAPED_BACKSLASH = Buffer.from('\\\\', 'latin1');
 
 /** Two-character escapes of JSON by control character. */
 const SHORT_ESCAPES: Readonly<Record<number, number>> = {
@@ -35,12 +39,19 @@ export class JsonRows {
   #length = 0;
   #rows = 0;
   readonly #keys: readonly Buffer[];
+  readonly #arrays: readonly boolean[];
 
-  /** @param keys names of the columns, byte strings; @param maxBytes limit of the array, over it 54000 */
+  /**
+   * @param keys names of the columns, byte strings
+   * @param arrays columns whose values are wanted as the text of an array with the value as its one element
+   * @param maxBytes limit of the JSON, over it 54000
+   */
   constructor(
     keys: readonly string[],
+    arrays: readonly boolean[],
     private readonly maxBytes: number,
   ) {
+    this.#arrays = arrays;
     this.#keys = keys.map((key, i) =>
       Buffer.concat([Buffer.from(i === 0 ? '{' : ',', 'latin1'), quoteKey(key), Buffer.from(':', 'latin1')]),
     );
@@ -69,15 +80,15 @@ export class JsonRows {
   addRow(message: Buffer): void {
     if (this.#rows++ > 0) this.#byte(0x2c);
     let offset = 7;
-    for (const key of this.#keys) {
-      this.#append(key);
+    for (let column = 0; column < this.#keys.length; column++) {
+      this.#append(this.#keys[column]!);
       const length = message.readInt32BE(offset);
       offset += 4;
-      if (length < 0) this.#append(NULL);
-      else {
-        this.#string(message, offset, offset + length);
-        offset += length;
-      }
+      const end = offset + Math.max(length, 0);
+      if (this.#arrays[column]) this.#array(message, offset, end, length < 0);
+      else if (length < 0) this.#append(NULL);
+      else this.#string(message, offset, end);
+      offset = end;
     }
     this.#byte(0x7d);
   }
@@ -90,25 +101,36 @@ export class JsonRows {
     this.#byte(0x7d);
   }
 
+  /** The text of an array of one element: quotes and backslashes are escaped for the array, then for JSON. */
+  #array(source: Buffer, start: number, end: number, isNull: boolean): void {
+    if (isNull) return this.#append(NULL_ELEMENT);
+    this.#append(ARRAY_OPEN);
+    this.#escaped(source, start, end, true);
+    this.#append(ARRAY_CLOSE);
+  }
+
   #byte(value: number): void {
     this.#reserve(1);
     this.#buffer[this.#length++] = value;
   }
 
   #string(source: Buffer, start: number, end: number): void {
-    // The worst case is \u00XX for every byte; reserved as needed, for it is rare.
-    this.#reserve(end - start + 2);
-    this.#buffer[this.#length++] = QUOTE;
+    this.#byte(QUOTE);
+    this.#escaped(source, start, end, false);
+    this.#byte(QUOTE);
+  }
+
+  #escaped(source: Buffer, start: number, end: number, inArray: boolean): void {
     let from = start;
     for (let i = start; i < end; i++) {
       const byte = source[i]!;
       if (SPECIAL[byte] === 0) continue;
       this.#copy(source, from, i);
+      if (inArray && (byte === QUOTE || byte === BACKSLASH)) this.#append(ESCAPED_BACKSLASH);
       this.#escape(byte);
       from = i + 1;
     }
     this.#copy(source, from, end);
-    this.#byte(QUOTE);
   }
 
   #copy(source: Buffer, start: number, end: number): void {
@@ -142,6 +164,8 @@ export class JsonRows {
 }
 
 function quoteKey(key: string): Buffer {
-  const escaped = key.replace(/["\\]/g, (c) => `\\${c}`).replace(/[\x00-\x1f]/g, (c) => `\\u00${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  const escaped = key
+    .replace(/["\\]/g, (c) => `\\${c}`)
+    .replace(/[\x00-\x1f]/g, (c) => `\\u00${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
   return Buffer.from(`"${escaped}"`, 'latin1');
 }

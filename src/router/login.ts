@@ -1,5 +1,5 @@
 import type { Authenticator } from '../wire/auth.js';
-import { errorResponse, PgError } from '../wire/errors.js';
+import { PgError } from '../wire/errors.js';
 import { authentication, backendKeyData, parameterStatus } from '../wire/messages.js';
 import { Authentication, Backend } from '../wire/protocol.js';
 import { MessageReader } from '../wire/reader.js';
@@ -16,7 +16,13 @@ export interface LoginOptions {
 }
 
 /** What both ways to log in do with the messages that are not about authentication. */
-function common(session: Session, options: LoginOptions, type: number, message: Buffer, last: boolean): boolean {
+function common(
+  session: Session,
+  options: LoginOptions,
+  type: number,
+  message: Buffer,
+  last: boolean,
+): boolean {
   if (type === Backend.backendKeyData) {
     const reader = new MessageReader(message);
     const processId = reader.int32();
@@ -54,10 +60,14 @@ export function withoutChannelBinding(message: Buffer): Buffer | undefined {
   const reader = new MessageReader(message);
   if (reader.int32() !== Authentication.sasl) return undefined;
   const mechanisms: string[] = [];
-  for (let name = reader.cstring('latin1'); name !== ''; name = reader.cstring('latin1')) mechanisms.push(name);
+  for (let name = reader.cstring('latin1'); name !== ''; name = reader.cstring('latin1'))
+    mechanisms.push(name);
   const kept = mechanisms.filter((name) => !name.endsWith(CHANNEL_BINDING_SUFFIX));
   if (kept.length === mechanisms.length) return undefined;
-  return authentication(Authentication.sasl, Buffer.from(`${kept.map((name) => `${name}\0`).join('')}\0`, 'latin1'));
+  return authentication(
+    Authentication.sasl,
+    Buffer.from(`${kept.map((name) => `${name}\0`).join('')}\0`, 'latin1'),
+  );
 }
 
 /**
@@ -83,7 +93,8 @@ export function passwordLogin(
   };
 
   session.onPassword = (message) => {
-    if (waiting === undefined) throw new PgError('08P01', 'password was not asked for', { severity: 'FATAL' });
+    if (waiting === undefined)
+      throw new PgError('08P01', 'password was not asked for', { severity: 'FATAL' });
     const password = Buffer.from(new MessageReader(message).cbytes());
     if (password.length === 0) {
       throw new PgError('28P01', 'empty password returned by client', { severity: 'FATAL' });
@@ -117,10 +128,19 @@ export function passwordLogin(
     passRows: false,
     message(type, message, last) {
       const copy = Buffer.from(message);
+      if (type === Backend.errorResponse) {
+        // The primary's last words; an answer that is being computed has become pointless.
+        session.toClient(copy);
+        session.end();
+        return false;
+      }
       inTurn(async () => {
         if (type === Backend.authentication) return authenticate(copy);
-        if (common(session, options, type, copy, last)) session.toClient(copy);
-        if (last && type === Backend.readyForQuery) session.parameterChanged = forwardParameter;
+        if (!common(session, options, type, copy, last)) return;
+        session.toClient(copy);
+        if (!last || type !== Backend.readyForQuery) return;
+        session.parameterChanged = forwardParameter;
+        session.requestDone();
       });
       return false;
     },
@@ -136,11 +156,8 @@ const asLoginError = (error: unknown): PgError =>
       });
 
 /** `auth: password` needs an encrypted client: refuses the others before a password is sent. */
-export const passwordNeedsTls = (): Buffer =>
-  errorResponse(
-    new PgError('28000', 'this proxy takes passwords over TLS connections only', {
-      severity: 'FATAL',
-      hint: 'Connect with sslmode=require or stronger.',
-    }),
-  );
-
+export const passwordNeedsTls = (): PgError =>
+  new PgError('28000', 'this proxy takes passwords over TLS connections only', {
+    severity: 'FATAL',
+    hint: 'Connect with sslmode=require or stronger.',
+  });

@@ -12,9 +12,10 @@ import {
 } from './arguments.js';
 import { callScalar, callSource } from './calls.js';
 import { CollectSink } from './collect.js';
-import { type ColumnType } from './columns.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
+import { NeedsBridge } from './failures.js';
+import type { SourceShape } from './sourceShape.js';
 
 /** What a call left for the primary to go on with. */
 export type CallResult =
@@ -22,21 +23,6 @@ export type CallResult =
   | { readonly kind: 'value'; readonly value: Buffer | null; readonly sink?: CollectSink }
   /** The call failed; to be raised when PostgreSQL reaches it. */
   | { readonly kind: 'failed'; readonly error: PgError };
-
-/** A source that a statement of a certain shape has, with what is known of its columns. */
-export interface SourceShape {
-  readonly keys: readonly string[];
-  readonly types: readonly ColumnType[] | undefined;
-}
-
-/** Why a statement cannot be served exactly; becomes 0A000 with this in the hint. */
-export class NeedsBridge extends PgError {
-  constructor(reason: string) {
-    super('0A000', 'this use of dblink cannot be carried out by the proxy', {
-      hint: `What cannot be served exactly: ${reason}. Use dblink in a plain SELECT, or store its rows first.`,
-    });
-  }
-}
 
 const TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043]);
 
@@ -69,7 +55,10 @@ export class Performer {
   }
 
   /** Runs every call of a statement whose rows and values the primary goes on with. @throws PgError */
-  async all(statement: Statement, shapes: ReadonlyMap<DblinkCall, SourceShape>): Promise<readonly CallResult[]> {
+  async all(
+    statement: Statement,
+    shapes: ReadonlyMap<DblinkCall, SourceShape>,
+  ): Promise<readonly CallResult[]> {
     const results = new Map<DblinkCall, CallResult | Promise<CallResult>>();
     /** Sources of different connections run side by side, those of one connection one after another. */
     const chains = new Map<unknown, Promise<unknown>>();
@@ -92,7 +81,10 @@ export class Performer {
       const run = previous.then(() => this.#caught(call, () => this.source(call, args, shape)));
       // Awaited below, in order; a failure of one must not be unhandled while another is awaited.
       run.catch(() => undefined);
-      chains.set(connection, run.catch(() => undefined));
+      chains.set(
+        connection,
+        run.catch(() => undefined),
+      );
       results.set(call, run);
     }
     const settled: CallResult[] = [];
@@ -114,7 +106,9 @@ export class Performer {
   /** What may run before PostgreSQL reaches it: a plain read, of which nobody notices whether it ran. */
   #checkEarly(args: EvaluatedCall & { kind: 'call' }): void {
     if (!isPlainlyReadOnly(args.sql!)) {
-      throw new NeedsBridge('a remote statement other than a plain SELECT whose execution PostgreSQL may skip or repeat');
+      throw new NeedsBridge(
+        'a remote statement other than a plain SELECT whose execution PostgreSQL may skip or repeat',
+      );
     }
     if (!args.failOnError) {
       throw new NeedsBridge('fail_on_error = false where PostgreSQL may skip the call');
@@ -127,8 +121,10 @@ export class Performer {
     args: EvaluatedCall & { kind: 'call' },
     shape: SourceShape,
   ): Promise<CallResult> {
-    const sink = new CollectSink(shape.keys, this.engine.settings.maxSpliceBytes);
-    return this.engine.remotely(this.facts, (context) => this.collect(call, args, shape, sink, sink, context));
+    const sink = new CollectSink(shape, this.engine.settings.maxSpliceBytes);
+    return this.engine.remotely(this.facts, (context) =>
+      this.collect(call, args, shape, sink, sink, context),
+    );
   }
 
   /**
@@ -164,7 +160,7 @@ export class Performer {
       throw mismatch(`Returned row contains 1 attribute, but query expects ${columns.length}.`);
     }
     const type = shape.types?.[0];
-    if (type === undefined || (TEXT_OIDS.has(type.declaredOid))) return;
+    if (type === undefined || TEXT_OIDS.has(type.declaredOid)) return;
     const named = await this.engine.primary.run(
       { sql: `SELECT pg_catalog.format_type(${type.declaredOid}, NULL)` },
       'flush',

@@ -29,6 +29,8 @@ export interface OwnResult {
   readonly description: Buffer | undefined;
   readonly rows: readonly (readonly (Buffer | null)[])[];
   readonly error: PgError | undefined;
+  /** The primary skipped (part of) it, because an earlier request of the batch failed. */
+  readonly skipped: boolean;
 }
 
 export interface OwnQuery {
@@ -40,7 +42,19 @@ export interface OwnQuery {
 }
 
 /** A notice longer than this is passed on without being looked at. */
-const HOOKED_NOTICE_BYTES = 1 << 20;
+const HOOKED_BYTES = 1 << 20;
+
+/**
+ * The longest message of each kind that is taken whole and has a natural limit; whatever a header claims, no more than
+ * that is kept in memory.
+ */
+const LENGTH_LIMITS = new Map<number, number>([
+  [Backend.authentication, 65_535],
+  [Backend.backendKeyData, 5 + 4 + 256],
+  [Backend.errorResponse, 64 << 20],
+  [Backend.parameterStatus, 1 << 20],
+  [Backend.readyForQuery, 6],
+]);
 
 /**
  * Name of the statement and portal that the proxy uses for SQL of its own: never the unnamed ones, which may hold what
@@ -61,8 +75,12 @@ export class PrimaryLink {
   readonly #framer: Framer;
   /** Requests of the extended protocol were sent since the last Sync: an implicit transaction may be open. */
   batchOpen = false;
+  /** SQL of the proxy's own failed and may have left its prepared statement behind. */
+  #ownLeft = false;
   #idleWaiters: (() => void)[] = [];
+  /** The primary said why it ends the session, and the client was told. */
   #fatal = false;
+  #answered = false;
   #closed = false;
 
   constructor(socket: Socket, events: PrimaryEvents) {
@@ -82,7 +100,18 @@ export class PrimaryLink {
     return this.#socket;
   }
 
+  /** Whether the primary has sent anything at all. */
+  get answered(): boolean {
+    return this.#answered;
+  }
+
+  /** Whether the client has been sent a part of a message whose rest has not come yet. */
+  get midMessage(): boolean {
+    return this.#framer.midMessage;
+  }
+
   #receive(chunk: Buffer): void {
+    this.#answered = true;
     this.#events.chunk(true);
     try {
       this.#framer.push(chunk);
@@ -115,12 +144,15 @@ export class PrimaryLink {
 
   #head(type: number, length: number): Delivery {
     const sink = this.queue.next?.sink;
+    if (length > (LENGTH_LIMITS.get(type) ?? length)) {
+      throw new PgError('08P01', `message type ${type} of ${length} bytes from the primary is too long`);
+    }
     switch (type) {
       case Backend.dataRow:
       case Backend.copyData:
         return sink === undefined || sink.passRows ? 'pass' : 'whole';
       case Backend.noticeResponse:
-        return length <= HOOKED_NOTICE_BYTES ? 'whole' : 'pass';
+        return length <= HOOKED_BYTES ? 'whole' : 'pass';
       case Backend.notificationResponse:
         return 'pass';
       case Backend.parameterStatus:
@@ -145,15 +177,17 @@ export class PrimaryLink {
       this.parameters.set(name, value);
       return this.#events.parameter(name, value);
     }
-    if (type === Backend.readyForQuery) this.status = message[5] ?? TransactionStatus.idle;
+    const ready = type === Backend.readyForQuery;
+    if (ready) this.status = message[5] ?? TransactionStatus.idle;
     const { expected, last } = this.queue.take(type);
-    let goesOn = true;
-    if (type === Backend.errorResponse && expected === undefined) this.#fatal = true;
-    if (expected?.sink !== undefined) goesOn = expected.sink.message(type, message, last);
-    else if (type === Backend.errorResponse) this.#fatal ||= parseFields(message).severityNonLocalized === 'FATAL';
-    if (type === Backend.readyForQuery && goesOn) this.#events.ready();
+    const goesOn = expected?.sink === undefined || expected.sink.message(type, message, last);
+    if (type === Backend.errorResponse && goesOn) this.#fatal ||= endsSession(message);
     if (this.queue.length === 0) this.#wakeIdle();
-    return goesOn;
+    if (!ready || !goesOn) return goesOn;
+    // First the message itself: what happens because of it may have more to say to the client.
+    this.#events.forward(message);
+    this.#events.ready();
+    return false;
   }
 
   #wakeIdle(): void {
@@ -237,9 +271,13 @@ export class PrimaryLink {
         ['close', close('S', OWN_NAME)],
       ];
       if (end === 'sync') requests.push(['sync', SYNC]);
-      const sink = new OwnSink(requests.length, (result) =>
-        this.#closed ? reject(connectionLost()) : resolve(result),
-      );
+      // An error keeps the primary from closing what it has prepared; that is done before it is prepared again.
+      if (this.#ownLeft) requests.unshift(['close', close('S', OWN_NAME)]);
+      const sink = new OwnSink(requests.length, (result) => {
+        this.#ownLeft = result.error !== undefined || result.skipped;
+        if (this.#closed) reject(connectionLost());
+        else resolve(result);
+      });
       for (const [kind] of requests) this.#push({ kind, sink });
       const messages = requests.map(([, message]) => message);
       this.#socket.write(Buffer.concat(end === 'sync' ? messages : [...messages, FLUSH]));
@@ -277,6 +315,12 @@ export class PrimaryLink {
   }
 }
 
+/** Whether a whole ErrorResponse is the last thing that a server says on a connection. */
+const endsSession = (message: Buffer): boolean => {
+  const { severity, severityNonLocalized = severity } = parseFields(message);
+  return severityNonLocalized === 'FATAL' || severityNonLocalized === 'PANIC';
+};
+
 export const connectionLost = (): PgError =>
   new PgError('08006', 'connection to the primary server was lost', {
     severity: 'FATAL',
@@ -294,6 +338,7 @@ class OwnSink implements ResponseSink {
   #description: Buffer | undefined;
   readonly #rows: (Buffer | null)[][] = [];
   #error: PgError | undefined;
+  #skipped = false;
 
   constructor(
     private outstanding: number,
@@ -309,11 +354,17 @@ class OwnSink implements ResponseSink {
   }
 
   skipped(): void {
+    this.#skipped = true;
     this.#count();
   }
 
   #count(): void {
     if (--this.outstanding > 0) return;
-    this.done({ description: this.#description, rows: this.#rows, error: this.#error });
+    this.done({
+      description: this.#description,
+      rows: this.#rows,
+      error: this.#error,
+      skipped: this.#skipped,
+    });
   }
 }

@@ -4,8 +4,10 @@ import type { BoundParameters } from './arguments.js';
 import { CollectSink } from './collect.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
-import { type CallResult, NeedsBridge, Performer, type SourceShape } from './performer.js';
-import { PrimaryRaised } from './splice.js';
+import { NeedsBridge, PrimaryRaised } from './failures.js';
+import { type CallResult, Performer } from './performer.js';
+import type { SourceShape } from './sourceShape.js';
+import { ignoresStyle } from './streamable.js';
 import { mayStream, StreamSink } from './streamSink.js';
 
 /** What running a statement's calls left to do. */
@@ -13,7 +15,11 @@ export type CallsOutcome =
   /** The rows have gone to the client: what remains is the command tag. */
   | { readonly kind: 'streamed'; readonly rows: number }
   /** The primary is to finish the statement with these. */
-  | { readonly kind: 'results'; readonly results: readonly CallResult[]; readonly style: RemoteStyle | undefined };
+  | {
+      readonly kind: 'results';
+      readonly results: readonly CallResult[];
+      readonly style: RemoteStyle | undefined;
+    };
 
 export interface RunCallsOptions {
   readonly text: Buffer;
@@ -41,8 +47,8 @@ export async function runCalls(engine: Engine, options: RunCallsOptions): Promis
   } else {
     results = await performer.all(statement, shapes);
   }
-  await convertEarlier(engine, statement, results);
-  return { kind: 'results', results, style: commonStyle(engine, results) };
+  await convertEarlier(engine, options, results);
+  return { kind: 'results', results, style: commonStyle(engine, options, results) };
 }
 
 async function stream(
@@ -59,7 +65,7 @@ async function stream(
     return performer.source(call, args, shape);
   }
   const { parameters } = engine.primary;
-  const collector = new CollectSink(shape.keys, engine.settings.maxSpliceBytes);
+  const collector = new CollectSink(shape, engine.settings.maxSpliceBytes);
   const sink = new StreamSink(
     shape.types!,
     {
@@ -84,13 +90,16 @@ async function stream(
  */
 async function convertEarlier(
   engine: Engine,
-  statement: Statement,
+  { statement, shapes }: RunCallsOptions,
   results: readonly CallResult[],
 ): Promise<void> {
   for (const [i, result] of results.entries()) {
     const call = statement.calls[i]!;
     if (result.kind !== 'value' || result.sink === undefined || call.use.kind !== 'source') continue;
-    const definitions = call.use.columns.map((column, c) => `"${result.sink!.keys[c]}" ${column.definition}`);
+    const { keys, asArray } = shapes.get(call)!;
+    const definitions = call.use.columns.map(
+      (column, c) => `"${keys[c]}" ${column.type}${asArray[c] ? '[]' : ''}`,
+    );
     for (const rows of result.sink.earlier) {
       const sql = Buffer.from(
         `SELECT pg_catalog.count(*) FROM pg_catalog.json_to_recordset(pg_catalog.convert_from($1, pg_catalog.getdatabaseencoding())::pg_catalog.json) AS t(${definitions.join(', ')})`,
@@ -103,14 +112,20 @@ async function convertEarlier(
 }
 
 /** The style to read the values in, where it is not the client's own. */
-function commonStyle(engine: Engine, results: readonly CallResult[]): RemoteStyle | undefined {
+function commonStyle(
+  engine: Engine,
+  { statement, shapes }: RunCallsOptions,
+  results: readonly CallResult[],
+): RemoteStyle | undefined {
   const { parameters } = engine.primary;
   const local: RemoteStyle = {
     dateStyle: parameters.get('DateStyle'),
     intervalStyle: parameters.get('IntervalStyle'),
   };
   let common: RemoteStyle | undefined;
-  for (const result of results) {
+  for (const [i, result] of results.entries()) {
+    const types = shapes.get(statement.calls[i]!)?.types;
+    if (types?.every(ignoresStyle)) continue;
     const style = result.kind === 'value' && result.sink?.rowCount ? result.sink.remoteStyle : undefined;
     if (style === undefined) continue;
     const adopted: RemoteStyle = {

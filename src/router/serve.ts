@@ -3,11 +3,12 @@ import type { SecureContext } from 'node:tls';
 import { Authenticator } from '../wire/auth.js';
 import type { CancelKeys } from '../wire/cancelKeys.js';
 import { sendCancelRequest } from '../wire/cancelRequest.js';
+import { isEncrypted } from '../wire/clientSocket.js';
 import { errorResponse, PgError } from '../wire/errors.js';
-import { isEncrypted, openServerSocket } from '../wire/clientSocket.js';
 import { peerCertificate } from '../wire/tls.js';
 import { acceptClient } from './accept.js';
 import { passwordLogin, passwordNeedsTls, relayLogin } from './login.js';
+import { openPrimary } from './openPrimary.js';
 import { type Interceptor, Session } from './session.js';
 import type { RouterLog, RouterSettings } from './settings.js';
 
@@ -30,24 +31,26 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   const { settings, log } = options;
   const accepted = await acceptClient(raw, { ...options, loginTimeoutMs: settings.loginTimeoutMs });
   if (accepted === undefined) return;
-  const { socket: client, startup, tls } = accepted;
+  const { socket: client, startup, tls, clock } = accepted;
   const refuse = (error: PgError): void => {
-    accepted.loginDone();
+    clock.stop();
     client.end(errorResponse(error));
     setTimeout(() => client.destroy(), 1000).unref();
   };
   try {
     if (settings.auth === 'password' && !tls) {
-      accepted.loginDone();
-      client.end(passwordNeedsTls());
-      return;
+      return refuse(passwordNeedsTls());
     }
     const abort = new AbortController();
     const gone = () => abort.abort();
+    clock.onExpiry = () => {
+      refuse(primarySilent());
+      gone();
+    };
     client.once('close', gone);
     let primary: Socket;
     try {
-      primary = await openPrimary(settings, abort.signal);
+      primary = await openPrimary(settings, startup.raw, abort.signal);
     } catch (error) {
       if (abort.signal.aborted) return;
       log.error({ err: (error as Error).message }, 'primary cannot be reached');
@@ -59,7 +62,6 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       primary.destroy();
       return;
     }
-    primary.setNoDelay(true);
     const session = new Session({
       client,
       primary,
@@ -68,7 +70,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       keys: options.keys,
       log,
       startup: (session) => {
-        const login = { done: accepted.loginDone, hideChannelBinding: !tls && isEncrypted(primary) };
+        const login = { done: () => clock.stop(), hideChannelBinding: !tls && isEncrypted(primary) };
         return settings.auth === 'relay'
           ? relayLogin(session, login)
           : passwordLogin(session, login, (password) => authenticator(primary, startup.parameters, password));
@@ -82,19 +84,31 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
           secretKey: session.primaryKey!.secret,
         }),
     });
+    clock.onExpiry = () => session.fail(session.primary.answered ? loginTimedOut() : primarySilent());
     options.opened(session);
-    log.debug({ user: startup.parameters.get('user'), database: startup.parameters.get('database') }, 'session begins');
-    await session.run(startup.raw);
-    accepted.loginDone();
+    log.debug(
+      { user: startup.parameters.get('user'), database: startup.parameters.get('database') },
+      'session begins',
+    );
+    await session.run();
+    clock.stop();
     options.ended(session);
     log.debug({}, 'session ends');
   } catch (error) {
     log.error({ err: error }, 'connection of a client failed');
-    refuse(error instanceof PgError ? error : new PgError('XX000', 'internal error of the proxy', { severity: 'FATAL' }));
+    refuse(
+      error instanceof PgError
+        ? error
+        : new PgError('XX000', 'internal error of the proxy', { severity: 'FATAL' }),
+    );
   }
 }
 
-function authenticator(primary: Socket, parameters: ReadonlyMap<string, string>, password: Buffer): Authenticator {
+function authenticator(
+  primary: Socket,
+  parameters: ReadonlyMap<string, string>,
+  password: Buffer,
+): Authenticator {
   return new Authenticator({
     user: Buffer.from(parameters.get('user') ?? '', 'latin1'),
     password,
@@ -103,12 +117,15 @@ function authenticator(primary: Socket, parameters: ReadonlyMap<string, string>,
   });
 }
 
-async function openPrimary(settings: RouterSettings, signal: AbortSignal): Promise<Socket> {
-  const { address, tls } = settings.primary;
-  const limit = settings.primaryConnectTimeoutMs;
-  const signals = limit === 0 ? [signal] : [signal, AbortSignal.timeout(limit)];
-  return await openServerSocket(address, tls, AbortSignal.any(signals));
-}
+/** As PostgreSQL says it (authentication_timeout). */
+const loginTimedOut = (): PgError =>
+  new PgError('57014', 'canceling authentication due to timeout', { severity: 'FATAL' });
+
+const primarySilent = (): PgError =>
+  new PgError('08006', 'the primary server did not answer within the login timeout', {
+    severity: 'FATAL',
+    hint: 'Is it a PostgreSQL server, and not overloaded? See the settings "primary" and "timeouts.login".',
+  });
 
 const unreachable = (error: unknown): PgError =>
   new PgError('08001', 'the proxy could not connect to the primary server', {

@@ -56,6 +56,10 @@ export class Session implements Cancellable {
   #markClosed!: () => void;
   #phase: 'startup' | 'ready' | 'ended' = 'startup';
   #draining = false;
+  /** The client has said goodbye. */
+  #leaving = false;
+  #primaryFull = false;
+  #clientFull = false;
   #onPassword: PasswordHandler = () => true;
   /** The key that the client was given. */
   key: CancelKey | undefined;
@@ -90,9 +94,9 @@ export class Session implements Cancellable {
   /** Hook for ParameterStatus; the interceptor may replace it. @returns whether the client is told */
   parameterChanged: (name: string, value: string) => boolean = () => true;
 
-  /** Sends the startup packet and relays until either side is gone. */
-  async run(startupPacket: Buffer): Promise<void> {
-    this.primary.send(startupPacket, { kind: 'query', sink: this.#options.startup(this) });
+  /** Relays, from the primary's answer to the startup packet on, until either side is gone. */
+  async run(): Promise<void> {
+    this.primary.expect({ kind: 'query', sink: this.#options.startup(this) });
     this.client.start(this.#options.firstBytes);
     await this.#closed;
   }
@@ -119,7 +123,8 @@ export class Session implements Cancellable {
 
   #clientHead(type: number, length: number): Delivery {
     if (type === Frontend.password) {
-      if (this.#phase !== 'startup') throw new PgError('08P01', `invalid frontend message type ${type}`, FATAL);
+      if (this.#phase !== 'startup')
+        throw new PgError('08P01', `invalid frontend message type ${type}`, FATAL);
       return 'whole';
     }
     const inspected = length <= this.#options.maxStatementBytes;
@@ -151,6 +156,9 @@ export class Session implements Cancellable {
       case Frontend.sync:
         this.primary.expect(FORWARD.sync);
         break;
+      case Frontend.terminate:
+        this.#leaving = true;
+        break;
       case Frontend.functionCall:
         this.primary.expect(FORWARD.functionCall);
         break;
@@ -178,16 +186,24 @@ export class Session implements Cancellable {
   }
 
   #toPrimary(bytes: Buffer): void {
-    if (this.primary.write(bytes)) return;
+    if (this.primary.write(bytes) || this.#primaryFull) return;
+    this.#primaryFull = true;
     this.client.pause();
-    this.#options.primary.once('drain', () => this.client.resume());
+    this.#options.primary.once('drain', () => {
+      this.#primaryFull = false;
+      this.client.resume();
+    });
   }
 
   /** Sends to the client; a slow one stops the primary. */
   toClient(bytes: Buffer): void {
-    if (this.client.write(bytes)) return;
+    if (this.client.write(bytes) || this.#clientFull) return;
+    this.#clientFull = true;
     this.primary.pause();
-    void this.client.drained().then(() => this.primary.resume());
+    void this.client.drained().then(() => {
+      this.#clientFull = false;
+      this.primary.resume();
+    });
   }
 
   #ready(): void {
@@ -219,7 +235,8 @@ export class Session implements Cancellable {
   }
 
   #endIfIdle(): void {
-    if (this.primary.queue.length > 0 || this.primary.status !== TransactionStatus.idle || this.client.busy) return;
+    if (this.primary.queue.length > 0 || this.primary.status !== TransactionStatus.idle || this.client.busy)
+      return;
     this.terminate();
   }
 
@@ -234,7 +251,7 @@ export class Session implements Cancellable {
 
   #primaryClosed(fatal: boolean): void {
     if (this.#phase === 'ended') return;
-    if (fatal) this.#finish();
+    if (fatal || this.#leaving) this.#finish();
     else this.fail(connectionLost());
   }
 
@@ -244,7 +261,8 @@ export class Session implements Cancellable {
     const known = error instanceof PgError;
     if (!known) this.log.error({ err: error }, 'internal error in a session');
     const told = known ? error : new PgError('XX000', 'internal error of the proxy; see its log', FATAL);
-    this.#finish(errorResponse(told.with({ severity: 'FATAL' })));
+    // In the middle of a message the client would take an error for a part of it, a row's value, say.
+    this.#finish(this.primary.midMessage ? undefined : errorResponse(told.with({ severity: 'FATAL' })));
   }
 
   /** The client is gone, or is to go without a word. */
@@ -258,7 +276,8 @@ export class Session implements Cancellable {
     if (this.key !== undefined) this.#options.keys.remove(this.key);
     this.#interceptor.close();
     this.client.end(lastWords);
-    this.primary.end(TERMINATE);
+    // Likewise: a message that the client has begun must not be completed by another one.
+    this.primary.end(this.client.midMessage || this.#leaving ? undefined : TERMINATE);
     this.#markClosed();
   }
 }

@@ -10,11 +10,23 @@ export interface PrimarySettings {
   readonly tls: TlsOptions;
 }
 
+/** The proxy's own account on the primary, never the client's. */
+export interface ServiceAccount {
+  readonly address: SocketAddress;
+  readonly tls: TlsOptions;
+  readonly user: string;
+  readonly password: string | undefined;
+  /** Where it connects when no session's database is meant. */
+  readonly database: string;
+}
+
 /** What the router has to know of the configuration. */
 export interface RouterSettings {
   /** `relay`: the client authenticates to the primary; `password`: the proxy asks the client and does it itself. */
   readonly auth: 'relay' | 'password';
   readonly primary: PrimarySettings;
+  /** Undefined when the primary's URL names no user. */
+  readonly service: ServiceAccount | undefined;
   /** Certificate and key for clients; undefined refuses TLS. */
   readonly clientTls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
   /** From accept until the client is authenticated; 0 for no limit. */

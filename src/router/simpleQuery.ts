@@ -2,14 +2,15 @@ import { errorResponse, noticeResponse, PgError, parseFields } from '../wire/err
 import { commandComplete, dataRow, query, readyForQuery, rowDescription } from '../wire/messages.js';
 import { Backend, TransactionStatus } from '../wire/protocol.js';
 import type { Statement } from './analysis/index.js';
-import { isLocal, NO_PARAMETERS, NoSuchSignature } from './arguments.js';
+import { isLocal, NO_PARAMETERS } from './arguments.js';
+import { checkAssumptions } from './assumptions.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
+import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import { isShadowed } from './names.js';
-import { NeedsBridge, Performer } from './performer.js';
-import { spliceSimple } from './spliceSimple.js';
-import { PrimaryRaised } from './splice.js';
+import { Performer } from './performer.js';
 import { MessageSink } from './sinks.js';
+import { spliceSimple } from './spliceSimple.js';
 
 const TEXT_OID = 25;
 const TEXT_ARRAY_OID = 1009;
@@ -65,6 +66,7 @@ export class SimpleQuery {
     if (this.engine.primary.status === TransactionStatus.failed) return this.#plain(statement, last);
     const facts = await this.#facts();
     if (isShadowed(statement, facts.shadowing)) return this.#plain(statement, last);
+    if (statement.parameters > 0) throw this.#noParameter(statement);
     if (statement.shape.kind === 'bridge') throw new NeedsBridge(statement.shape.reason);
     try {
       if (statement.shape.kind === 'answer' && !this.engine.inBlock && this.#allLocal(statement)) {
@@ -76,6 +78,16 @@ export class SimpleQuery {
       if (!(error instanceof NoSuchSignature)) throw error;
       await this.#plain(statement, last);
     }
+  }
+
+  /** A $n in a Query message, which has no parameters. */
+  #noParameter(statement: Statement): PgError {
+    const text = this.text.subarray(statement.span.start, statement.span.end).toString('latin1');
+    const found = /\$\d+/.exec(text);
+    const offset = statement.span.start + (found?.index ?? 0);
+    return new PgError('42P02', `there is no parameter ${found?.[0] ?? '$1'}`, {
+      position: String(this.engine.countCharacters(this.text.subarray(0, offset)) + 1),
+    });
   }
 
   #allLocal(statement: Statement): boolean {
@@ -107,7 +119,11 @@ export class SimpleQuery {
         statement.calls.map((call, i) => ({
           name: names[i] ?? call.name,
           typeOid:
-            call.name === 'dblink' ? RECORD_OID : call.name === 'dblink_get_connections' ? TEXT_ARRAY_OID : TEXT_OID,
+            call.name === 'dblink'
+              ? RECORD_OID
+              : call.name === 'dblink_get_connections'
+                ? TEXT_ARRAY_OID
+                : TEXT_OID,
           typeLength: -1,
         })),
       ),
@@ -125,6 +141,7 @@ export class SimpleQuery {
   /** The plans `splice` and `stream`. */
   async #splice(statement: Statement, facts: SessionFacts, last: boolean): Promise<void> {
     await this.#openHidden();
+    await checkAssumptions(this.engine, statement);
     this.#heldTag = await spliceSimple(this.engine, this.text, statement, facts);
     if (last) return;
     await this.#finishBatch();
@@ -163,7 +180,10 @@ export class SimpleQuery {
       },
     });
     primary.forwarded++;
-    primary.send(query(this.text.subarray(statement.span.start, statement.span.end)), { kind: 'query', sink });
+    primary.send(query(this.text.subarray(statement.span.start, statement.span.end)), {
+      kind: 'query',
+      sink,
+    });
     await sink.answered;
     if (copying) session.client.hold();
     primary.assertOpen();

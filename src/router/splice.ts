@@ -1,22 +1,25 @@
 import { randomBytes } from 'node:crypto';
+import { kindOfType } from '../dblink/functions.js';
 import type { RemoteStyle } from '../dblink/results.js';
 import type { PgError } from '../wire/errors.js';
 import type { BindFields } from '../wire/messages.js';
-import type { DblinkCall, Rewritten, Statement } from './analysis/index.js';
-import { rewrite } from './analysis/index.js';
+import {
+  type Argument,
+  CannotRewrite,
+  type DblinkCall,
+  declaredTypes,
+  type Rewritten,
+  rewrite,
+  type Statement,
+} from './analysis/index.js';
 import { type ColumnType, describeColumns, needsJsonText } from './columns.js';
 import type { Engine } from './engine.js';
-import type { CallResult, SourceShape } from './performer.js';
+import { NeedsBridge } from './failures.js';
+import type { CallResult } from './performer.js';
+import type { SourceShape } from './sourceShape.js';
 
 const BYTEA = 17;
 const NO_ROWS = Buffer.from('[]', 'latin1');
-
-/** The primary has raised an error itself: it is on its way to the client, and the primary skips to the next Sync. */
-export class PrimaryRaised extends Error {
-  constructor(readonly error: PgError) {
-    super(error.message);
-  }
-}
 
 /** A statement whose calls are replaced by parameters: what the primary is given in the place of the client's text. */
 export interface SplicedStatement {
@@ -32,7 +35,8 @@ const looksLikeJson = (type: string): boolean => /^\s*(pg_catalog\.)?jsonb?\s*$/
 /**
  * Rewrites a statement.
  * @param types of the columns of each source, where they are known
- * @param styled whether the sources' values are read in a DateStyle and IntervalStyle that are given as parameters
+ * @param options styled: the sources' values are read in a DateStyle and IntervalStyle that are given as parameters;
+ * clientTypes: the parameter types that the client declared
  */
 export function spliceStatement(
   engine: Engine,
@@ -40,9 +44,9 @@ export function spliceStatement(
   statement: Statement,
   parameters: number,
   types: ReadonlyMap<DblinkCall, readonly ColumnType[]>,
-  styled = false,
+  options: { readonly styled?: boolean; readonly clientTypes?: readonly number[] } = {},
 ): SplicedStatement {
-  const rewritten = rewrite(text, statement, parameters + 1, {
+  const rewritten = rewriteOrRefuse(text, statement, parameters + 1, {
     sourceColumns: (call) => {
       const known = types.get(call);
       const columns = call.use.kind === 'source' ? call.use.columns : [];
@@ -51,13 +55,36 @@ export function spliceStatement(
       }));
     },
     countCharacters: engine.countCharacters,
-    styled,
+    styled: options.styled ?? false,
+    argumentTypes: (call) =>
+      declaredTypes(
+        call.name,
+        call.args.map((a) => knownType(a, options.clientTypes ?? [])),
+      ),
   });
-  const shapes = new Map(
-    statement.calls.map((call, i) => [call, { keys: rewritten.keys[i] ?? [], types: types.get(call) }]),
+  const shapes = new Map<DblinkCall, SourceShape>(
+    statement.calls.map((call, i) => [
+      call,
+      { keys: rewritten.keys[i] ?? [], asArray: rewritten.asArray[i] ?? [], types: types.get(call) },
+    ]),
   );
   return { rewritten, parameters, shapes };
 }
+
+/** What an argument is, where the client declared the type of a parameter that the text leaves open. */
+function knownType(argument: Argument, clientTypes: readonly number[]): Argument['type'] {
+  if (argument.type !== 'parameter') return argument.type;
+  const kind = kindOfType(clientTypes[(argument.parameters[0] ?? 0) - 1] ?? 0);
+  return kind === 'unknown' ? 'parameter' : kind === 'other' ? 'expression' : kind;
+}
+
+const rewriteOrRefuse: typeof rewrite = (...args) => {
+  try {
+    return rewrite(...args);
+  } catch (error) {
+    throw error instanceof CannotRewrite ? new NeedsBridge(error.message) : error;
+  }
+};
 
 /** The types of all sources' columns. A list that the primary refuses is left out. */
 export async function sourceTypes(
@@ -107,10 +134,7 @@ export function styleValues(engine: Engine, style: RemoteStyle): readonly Buffer
 }
 
 /** The client's Bind with values for the calls behind its own; the statement's and portal's names may be replaced. */
-export function bindWith(
-  fields: BindFields,
-  values: readonly (Buffer | null)[],
-): BindFields {
+export function bindWith(fields: BindFields, values: readonly (Buffer | null)[]): BindFields {
   const given = fields.values.length;
   const formats =
     fields.formats.length === 0
@@ -159,4 +183,3 @@ export class Poison {
     return match === null ? undefined : this.#errors[Number(match[1])];
   }
 }
-

@@ -1,4 +1,4 @@
-import { PgError } from '../wire/errors.js';
+import type { PgError } from '../wire/errors.js';
 import { type BindFields, bind, commandComplete, describe, execute, parse } from '../wire/messages.js';
 import { Backend, EMPTY } from '../wire/protocol.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
@@ -6,21 +6,21 @@ import { NO_PARAMETERS } from './arguments.js';
 import type { ColumnType } from './columns.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
+import { PrimaryRaised } from './failures.js';
 import { runCalls } from './runCalls.js';
+import { MessageSink } from './sinks.js';
 import {
   assumedRight,
   bindWith,
   dryValues,
   mapPosition,
-  parameterTypes,
   Poison,
-  PrimaryRaised,
+  parameterTypes,
   type SplicedStatement,
   sourceTypes,
   spliceStatement,
   styleValues,
 } from './splice.js';
-import { MessageSink } from './sinks.js';
 
 /** The unnamed statement and portal, which a Query message destroys anyway; everything in text format. */
 const UNNAMED: BindFields = { portal: EMPTY, statement: EMPTY, formats: [], values: [], resultFormats: [] };
@@ -60,7 +60,7 @@ export async function spliceSimple(
   let values = poison.values(statement, outcome.results);
   const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
   if (outcome.style !== undefined) {
-    spliced = spliceStatement(engine, text, statement, 0, prepared.types, true);
+    spliced = spliceStatement(engine, text, statement, 0, prepared.types, { styled: true });
     await dryRun(engine, statement, spliced, styleValues(engine, outcome.style));
     values = [...values, ...styleValues(engine, outcome.style)];
   }

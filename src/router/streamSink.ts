@@ -1,9 +1,9 @@
 import type { RemoteStyle, RowSink } from '../dblink/results.js';
 import type { WireClient } from '../wire/client.js';
 import { parseRowDescription } from '../wire/rows.js';
+import type { ClientLink } from './client.js';
 import type { CollectSink } from './collect.js';
 import type { ColumnType } from './columns.js';
-import type { ClientLink } from './client.js';
 import { streams, type WritingStyle } from './streamable.js';
 
 /** Statements whose command tag ends with the number of rows that they returned. */

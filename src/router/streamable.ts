@@ -62,6 +62,12 @@ const NEEDS: ReadonlyMap<number, Need> = new Map<number, Need>([
   [1187, 'intervalStyle'],
 ]);
 
+/** Whether a type's values are read alike under every DateStyle and IntervalStyle. */
+export const ignoresStyle = (type: ColumnType): boolean => {
+  const need = NEEDS.get(type.declaredOid);
+  return need === 'nothing' || need === 'floats';
+};
+
 /** Floats are written in the shortest form that reads back exactly since PostgreSQL 12. */
 const SHORTEST_FLOATS = 120000;
 
@@ -85,12 +91,16 @@ export function streams(
     case 'dateStyle':
       return local.dateStyle === far.dateStyle && far.dateStyle !== undefined;
     case 'dateStyleAndTimeZone':
-      return local.dateStyle === far.dateStyle && local.timeZone === far.timeZone && far.timeZone !== undefined;
+      return (
+        local.dateStyle === far.dateStyle && local.timeZone === far.timeZone && far.timeZone !== undefined
+      );
     case 'intervalStyle':
       return local.intervalStyle === far.intervalStyle && far.intervalStyle !== undefined;
     case 'floats':
       return (
-        far.version >= SHORTEST_FLOATS && local.version >= SHORTEST_FLOATS && (local.extraFloatDigits ?? 0) >= 1
+        far.version >= SHORTEST_FLOATS &&
+        local.version >= SHORTEST_FLOATS &&
+        (local.extraFloatDigits ?? 0) >= 1
       );
     default:
       return false;

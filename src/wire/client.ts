@@ -1,4 +1,4 @@
-import { describeServer, type SocketAddress } from './address.js';
+import { describeServer } from './address.js';
 import { AuthenticationError, Authenticator } from './auth.js';
 import { sendCancelRequest } from './cancelRequest.js';
 import { Deadline } from './clientDeadline.js';
@@ -8,27 +8,26 @@ import {
   ConnectionLost,
   type ConnectStage,
   connectError,
-  lostSynchronization,
   ServerViolation,
   socketFailure,
   systemCode,
 } from './clientErrors.js';
-import { isFatal, renderError } from './clientErrorText.js';
+import { renderError } from './clientErrorText.js';
+import { Inbound, type InboundListener, type TransactionState } from './clientInbound.js';
 import { type ExecuteOptions, extendedQuery, simpleQuery } from './clientMessages.js';
+import type { ConnectOptions } from './clientOptions.js';
 import { QueryExchange, type QueryHandler } from './clientQuery.js';
 import {
   isEncrypted,
-  type KeepAlive,
   openServerSocket,
   retryAfterRefusal,
   type ServerSocket,
   withEarlierFailure,
 } from './clientSocket.js';
-import { StartupExchange, serverVersionNumber, startupMessage } from './clientStartup.js';
-import { type ErrorFields, PgError, parseFields } from './errors.js';
-import { type Delivery, Framer } from './framer.js';
-import { Backend, Frontend, MAX_MESSAGE_BYTES } from './protocol.js';
-import { MessageReader } from './reader.js';
+import { StartupExchange, type StartupStep, serverVersionNumber, startupMessage } from './clientStartup.js';
+import { type ErrorFields, PgError } from './errors.js';
+import { Frontend } from './protocol.js';
+import { ScramError } from './scram.js';
 import { peerCertificate, type TlsOptions } from './tls.js';
 import { MessageWriter } from './writer.js';
 
@@ -44,7 +43,9 @@ export {
   ServerViolation,
 } from './clientErrors.js';
 export { errorPosition, isFatal, type QueryText, renderError } from './clientErrorText.js';
+export type { TransactionState } from './clientInbound.js';
 export type { ExecuteOptions } from './clientMessages.js';
+export type { ConnectOptions } from './clientOptions.js';
 export type { CopyInControl, QueryHandler, RowDelivery } from './clientQuery.js';
 export {
   isEncrypted,
@@ -60,55 +61,13 @@ export * from './rows.js';
 export * from './scram.js';
 export { ALPN_PROTOCOL, peerCertificate, type TlsMode, type TlsOptions } from './tls.js';
 
-export interface ConnectOptions {
-  readonly address: SocketAddress;
-  /** The server in messages, a byte string; from the address and the TLS server name by default (describeServer). */
-  readonly describe?: string | undefined;
-  readonly tls: TlsOptions;
-  /**
-   * The startup packet's parameters in this order: user, database, options … A string is a byte string, one character
-   * for each byte, as in ErrorFields; a Buffer is taken as it is.
-   */
-  readonly startup: readonly (readonly [string, string | Buffer])[];
-  /** The version to ask for, as protocolVersion(major, minor); 3.0 by default. */
-  readonly protocolVersion?: number | undefined;
-  readonly password?: Buffer | undefined;
-  readonly channelBinding?: 'disable' | 'prefer' | 'require' | undefined;
-  readonly requireAuth?: string | undefined;
-  /** For the whole of `connect`, second attempts included; none when 0 or left out. */
-  readonly timeoutMs?: number | undefined;
-  readonly keepAlive?: KeepAlive | undefined;
-  readonly limits?:
-    | {
-        /** Longest message other than a row or COPY data. Default: 16 MiB. */
-        readonly maxControlMessageBytes?: number | undefined;
-        readonly maxScramIterations?: number | undefined;
-      }
-    | undefined;
-  /** Takes notices from the first message on; becomes the client's `onNotice`. */
-  readonly onNotice?: ((fields: ErrorFields) => void) | undefined;
-}
-
-const DEFAULT_MAX_CONTROL_BYTES = 16 * 1024 * 1024;
-/** As libpq: longer messages are only believed of the types that may be long. */
-const MAX_SHORT_MESSAGE_BYTES = 30_000;
-/** How many parameters a server may report, and how large they may be. */
-const MAX_PARAMETERS = 1000;
-const MAX_PARAMETER_BYTES = 65_536;
 /** How long a server may take to close its end after Terminate. */
 const CLOSE_TIMEOUT_MS = 1000;
 
-const LONG_TYPES: ReadonlySet<number> = new Set([
-  Backend.rowDescription,
-  Backend.dataRow,
-  Backend.copyData,
-  Backend.functionCallResponse,
-  Backend.errorResponse,
-  Backend.noticeResponse,
-  Backend.notificationResponse,
-]);
-
 const TERMINATE = new MessageWriter(Frontend.terminate).end();
+
+/** What can go wrong in the startup and is told in the words of the error, with the server's name in front. */
+const STARTUP_FAILURES = [ServerViolation, PgError, AuthenticationError, ScramError] as const;
 
 interface Waiter {
   resolve(): void;
@@ -130,18 +89,12 @@ export class WireClient {
   readonly #options: ConnectOptions;
   readonly #describe: string;
   readonly #socket: ServerSocket;
-  readonly #framer: Framer;
   readonly #authenticator: Authenticator;
-  readonly #parameters = new Map<string, string>();
   readonly #startup: StartupExchange;
+  readonly #inbound: Inbound;
   /** Who waits for the startup or for the query. */
   #waiter: Waiter | undefined;
-  #started = false;
-  #exchange: QueryExchange | undefined;
-  #transactionStatus: 'I' | 'T' | 'E' = 'I';
   #lost: ConnectionLost | undefined;
-  /** A FATAL error that came while no query was running. */
-  #fatal: ErrorFields | undefined;
   /** The end of the socket, when it came while earlier bytes were still held back. */
   #heldEnd: { readonly error: Error | undefined } | undefined;
   readonly #cancels = new Set<Promise<void>>();
@@ -151,27 +104,24 @@ export class WireClient {
     this.#options = options;
     this.#describe = describe;
     this.onNotice = options.onNotice;
+    const encrypted = isEncrypted(socket);
     this.#authenticator = new Authenticator({
       user: options.startup.find(([name]) => name === 'user')?.[1] ?? '',
       password: options.password,
       channelBinding: options.channelBinding,
       requireAuth: options.requireAuth,
-      encrypted: isEncrypted(socket),
-      tlsPeerCertificate: isEncrypted(socket) ? peerCertificate(socket) : undefined,
+      encrypted,
+      tlsPeerCertificate: encrypted ? peerCertificate(socket) : undefined,
       maxScramIterations: options.limits?.maxScramIterations,
     });
     this.#startup = new StartupExchange(this.#authenticator);
-    this.#framer = new Framer({
-      head: (type, length) => this.#head(type, length - 1),
-      whole: (type, message) => {
-        if (this.#lost === undefined) this.#whole(type, message);
-        return false;
-      },
-      pass: (bytes) => this.#exchange?.pass(bytes),
-      badLength: (type, length) => {
-        throw lostSynchronization(type, length);
-      },
-    });
+    const listener: InboundListener = {
+      startupStep: (step) => this.#startupStep(step),
+      answered: (exchange) => this.#answered(exchange),
+      notice: (fields) => this.onNotice?.(fields),
+      notification: (...notification) => this.onNotification?.(...notification),
+    };
+    this.#inbound = new Inbound(this.#startup, listener, options.limits?.maxControlMessageBytes);
   }
 
   /**
@@ -231,12 +181,12 @@ export class WireClient {
 
   /** What the server has reported by ParameterStatus, now; byte strings. */
   get parameters(): ReadonlyMap<string, string> {
-    return this.#parameters;
+    return this.#inbound.parameters;
   }
 
   /** Like 150018; 0 when the server has not reported it. */
   get serverVersion(): number {
-    return serverVersionNumber(this.#parameters.get('server_version'));
+    return serverVersionNumber(this.#inbound.parameters.get('server_version'));
   }
 
   /** The server asked for the password (cleartext, md5 or SCRAM) and got it or the proof of it. */
@@ -254,8 +204,8 @@ export class WireClient {
   }
 
   /** As of the last ReadyForQuery. */
-  get transactionStatus(): 'I' | 'T' | 'E' {
-    return this.#transactionStatus;
+  get transactionStatus(): TransactionState {
+    return this.#inbound.transactionStatus;
   }
 
   get state(): 'ready' | 'busy' | 'closed' {
@@ -362,7 +312,7 @@ export class WireClient {
     });
     if (this.#cancels.size > 0) await Promise.race([answered, Promise.allSettled(this.#cancels)]);
     if (this.#lost === undefined) {
-      this.#exchange = exchange;
+      this.#inbound.begin(exchange);
       this.#send(messages);
     }
     await answered;
@@ -374,11 +324,11 @@ export class WireClient {
       this.#waiter = { resolve, reject };
       // The first byte is judged alone: what is no PostgreSQL server may never send a whole header.
       socket.once('data', (chunk: Buffer) => this.#guard(() => this.#startup.head(chunk[0]!, 8)));
-      socket.on('data', (chunk: Buffer) => this.#guard(() => this.#framer.push(chunk)));
+      socket.on('data', (chunk: Buffer) => this.#guard(() => this.#inbound.push(chunk)));
       socket.on('end', () => this.#socketEnded(undefined));
       socket.on('error', (error) => this.#socketEnded(error));
       socket.on('close', () => this.#socketEnded(undefined));
-      socket.on('drain', () => this.#exchange?.drained());
+      socket.on('drain', () => this.#inbound.drained());
       if (socket.destroyed) this.#socketEnded(socket.errored ?? undefined);
       else socket.write(startup);
     });
@@ -396,13 +346,13 @@ export class WireClient {
 
   #socketEnded(error: Error | undefined): void {
     if (this.#lost !== undefined) return;
-    if (this.#framer.stopped) {
+    if (this.#inbound.held) {
       this.#heldEnd ??= { error };
       return;
     }
-    const fatal = this.#exchange?.fatal ?? this.#fatal;
+    const { fatal, started } = this.#inbound;
     const text = socketFailure(error, this.encrypted, fatal !== undefined);
-    if (this.#started) this.#fail(new ConnectionLost(text, fatal));
+    if (started) this.#fail(new ConnectionLost(text, fatal));
     else this.#fail(connectError(this.#describe, text, { ...this.#failure(), code: systemCode(error) }));
   }
 
@@ -414,96 +364,34 @@ export class WireClient {
   #fail(cause: unknown): void {
     if (this.#lost !== undefined) return;
     this.#socket.destroy();
-    let error = cause;
     const text = cause instanceof Error ? cause.message : String(cause);
-    const known = cause instanceof ServerViolation || cause instanceof PgError;
-    if (!this.#started && (known || cause instanceof Error) && !(cause instanceof ConnectError)) {
-      if (known || cause.name === 'AuthenticationError' || cause.name === 'ScramError') {
-        error = connectError(this.#describe, text, this.#failure());
-      }
+    const { started, fatal } = this.#inbound;
+    const lost = cause instanceof ConnectionLost ? cause : new ConnectionLost(text, fatal, cause);
+    if (started) {
+      this.#end(lost);
+      this.onClose?.(lost);
+    } else {
+      const told = STARTUP_FAILURES.some((kind) => cause instanceof kind);
+      this.#end(lost, told ? connectError(this.#describe, text, this.#failure()) : cause);
     }
-    const lost =
-      cause instanceof ConnectionLost
-        ? cause
-        : new ConnectionLost(text, this.#exchange?.fatal ?? this.#fatal);
-    this.#end(lost, this.#started ? lost : error);
-    if (this.#started) this.onClose?.(lost);
   }
 
   #end(lost: ConnectionLost, rejection: unknown = lost): void {
     this.#lost = lost;
+    this.#inbound.close();
     const waiter = this.#waiter;
     this.#waiter = undefined;
-    this.#exchange = undefined;
     waiter?.reject(rejection);
   }
 
-  /** @param length the message's own length field, which does not count the type */
-  #head(type: number, length: number): Delivery {
-    if (this.#lost !== undefined) return 'pass';
-    if (!this.#started) this.#startup.head(type, length);
-    if (length > MAX_SHORT_MESSAGE_BYTES && !LONG_TYPES.has(type)) throw lostSynchronization(type, length);
-    const bulk = type === Backend.dataRow || type === Backend.copyData;
-    const limit = this.#options.limits?.maxControlMessageBytes ?? DEFAULT_MAX_CONTROL_BYTES;
-    if (length > (bulk ? MAX_MESSAGE_BYTES : limit)) throw lostSynchronization(type, length);
-    switch (type) {
-      case Backend.noticeResponse:
-      case Backend.notificationResponse:
-      case Backend.parameterStatus:
-        return 'whole';
-      default:
-        return this.#exchange?.head(type) ?? 'whole';
-    }
-  }
-
-  #whole(type: number, message: Buffer): void {
-    switch (type) {
-      case Backend.noticeResponse:
-        this.onNotice?.(parseFields(message));
-        return;
-      case Backend.notificationResponse: {
-        const reader = new MessageReader(message);
-        const processId = reader.int32();
-        const channel = reader.cbytes();
-        this.onNotification?.(processId, channel, reader.cbytes());
-        return;
-      }
-      case Backend.parameterStatus:
-        this.#setParameter(new MessageReader(message));
-        return;
-    }
-    if (!this.#started) this.#startupStep(type, message);
-    else if (this.#exchange !== undefined) this.#answer(this.#exchange, type, message);
-    else if (type === Backend.errorResponse) {
-      const fields = parseFields(message);
-      if (isFatal(fields)) this.#fatal = fields;
-      else this.onNotice?.(fields);
-    } else {
-      const code = type.toString(16).padStart(2, '0');
-      throw new ServerViolation(`message type 0x${code} arrived from server while idle`);
-    }
-  }
-
-  #setParameter(reader: MessageReader): void {
-    if (reader.remaining > MAX_PARAMETER_BYTES) throw new ServerViolation('parameter status is too long');
-    const name = reader.cstring('latin1');
-    this.#parameters.set(name, reader.cstring('latin1'));
-    if (this.#parameters.size > MAX_PARAMETERS)
-      throw new ServerViolation('too many parameters in server status');
-  }
-
-  #startupStep(type: number, message: Buffer): void {
-    const step = this.#startup.message(type, message);
+  #startupStep(step: Exclude<StartupStep, { kind: 'continue' }>): void {
     switch (step.kind) {
-      case 'continue':
-        return;
       case 'refused': {
         const refused = !this.#startup.authenticated;
         const failure = { ...this.#failure(), fields: step.fields, refused };
         throw connectError(this.#describe, renderError(step.fields), failure);
       }
       case 'answer':
-        this.#framer.stop();
         step.reply.then(
           (reply) => {
             if (reply !== undefined) this.#send(reply);
@@ -513,33 +401,23 @@ export class WireClient {
         );
         return;
       case 'ready':
-        this.#ready(step.status);
-        this.#started = true;
-        // What follows waits until the caller has had its turn to attach its listeners.
-        this.#framer.stop();
+        this.#settle();
         setImmediate(() => this.#goOn());
     }
   }
 
   /** Goes on with bytes, or the end, that had to wait. */
   #goOn(): void {
-    this.#guard(() => this.#framer.resume());
+    this.#guard(() => this.#inbound.resume());
     const end = this.#heldEnd;
-    if (end !== undefined && !this.#framer.stopped) this.#socketEnded(end.error);
+    if (end !== undefined && !this.#inbound.held) this.#socketEnded(end.error);
   }
 
-  #answer(exchange: QueryExchange, type: number, message: Buffer): void {
-    if (!exchange.message(type, message)) return;
-    this.#exchange = undefined;
-    this.#ready(message[5] ?? 0, exchange.failure);
+  #answered(exchange: QueryExchange): void {
+    this.#settle(exchange.failure);
   }
 
-  #ready(status: number, failure?: { readonly cause: unknown }): void {
-    const letter = String.fromCharCode(status);
-    if (letter !== 'I' && letter !== 'T' && letter !== 'E') {
-      throw new ServerViolation(`server sent an unknown transaction status 0x${status.toString(16)}`);
-    }
-    this.#transactionStatus = letter;
+  #settle(failure?: { readonly cause: unknown }): void {
     const waiter = this.#waiter;
     this.#waiter = undefined;
     if (failure === undefined) waiter?.resolve();

@@ -62,8 +62,8 @@ export class ConnectionLost extends Error {
   /** The FATAL error that the server sent before the end. */
   readonly fields: ErrorFields | undefined;
 
-  constructor(text: string, fatal?: ErrorFields) {
-    super(fatal === undefined ? text : `${renderError(fatal)}\n${text}`);
+  constructor(text: string, fatal?: ErrorFields, cause?: unknown) {
+    super(fatal === undefined ? text : `${renderError(fatal)}\n${text}`, { cause });
     this.name = 'ConnectionLost';
     this.fields = fatal;
   }

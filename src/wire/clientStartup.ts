@@ -92,8 +92,6 @@ export class StartupExchange {
           throw new ServerViolation('received invalid protocol negotiation message');
         }
         return;
-      case Backend.noticeResponse:
-        return;
       default:
         throw new ServerViolation(
           `expected authentication request from server, but received ${String.fromCharCode(type)}`,

@@ -39,6 +39,7 @@ export class Framer {
   #passing = 0;
   #stopped = false;
   #held: Buffer[] = [];
+  #heldBytes = 0;
 
   constructor(handler: FrameHandler) {
     this.#handler = handler;
@@ -53,6 +54,16 @@ export class Framer {
     return this.#partialLength > 0 || this.#passing > 0 || this.#held.length > 0;
   }
 
+  /** Whether a part of a message has passed whose rest is still to come. */
+  get midMessage(): boolean {
+    return this.#passing > 0;
+  }
+
+  /** Bytes that wait for `resume`. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
   /** Holds everything after the message that is being handled. */
   stop(): void {
     this.#stopped = true;
@@ -61,22 +72,25 @@ export class Framer {
   /** Goes on with what was held; may stop again. */
   resume(): void {
     this.#stopped = false;
-    while (!this.#stopped && this.#held.length > 0) this.#feed(this.#held.shift()!);
+    while (!this.#stopped && this.#held.length > 0) {
+      const chunk = this.#held.shift()!;
+      this.#heldBytes -= chunk.length;
+      this.#feed(chunk);
+    }
   }
 
   push(chunk: Buffer): void {
-    if (this.#stopped || this.#held.length > 0) this.#held.push(chunk);
-    else this.#feed(chunk);
+    if (this.#stopped || this.#held.length > 0) {
+      this.#held.push(chunk);
+      this.#heldBytes += chunk.length;
+    } else this.#feed(chunk);
   }
 
-  /** Gives up what has not been handled and returns it (for a change of protocol on the same socket). */
-  takeRest(): Buffer {
-    const rest = Buffer.concat([this.#partial.subarray(0, this.#partialLength), ...this.#held]);
-    this.#partial = EMPTY;
-    this.#partialLength = 0;
-    this.#wanted = 0;
-    this.#held = [];
-    return rest;
+  /** Puts what follows the present message back in front of what is held. */
+  #putBack(rest: Buffer): void {
+    if (rest.length === 0) return;
+    this.#held.unshift(rest);
+    this.#heldBytes += rest.length;
   }
 
   #feed(chunk: Buffer): void {
@@ -91,7 +105,7 @@ export class Framer {
       offset = this.#complete(chunk);
       passFrom = offset;
       if (this.#partialLength > 0 || this.#stopped) {
-        if (offset < chunk.length) this.#held.unshift(chunk.subarray(offset));
+        this.#putBack(chunk.subarray(offset));
         return;
       }
       if (this.#passing > 0) {
@@ -125,7 +139,7 @@ export class Framer {
       offset = next;
       if (this.#stopped) {
         if (offset > passFrom) handler.pass(chunk.subarray(passFrom, offset));
-        if (offset < chunk.length) this.#held.unshift(chunk.subarray(offset));
+        this.#putBack(chunk.subarray(offset));
         return;
       }
     }

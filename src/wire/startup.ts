@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { PgError, protocolViolation } from './errors.js';
+import { errorResponse, PgError, protocolViolation } from './errors.js';
 import { MAX_STARTUP_BYTES, protocolVersion, RequestCode } from './protocol.js';
 import { MessageReader } from './reader.js';
 
@@ -62,6 +62,16 @@ export function parseStartupPacket(packet: Buffer): StartupPacket {
     throw new PgError('28000', 'no PostgreSQL user name specified in startup packet', { severity: 'FATAL' });
   }
   return { kind: 'startup', major, minor, parameters, raw: packet };
+}
+
+/**
+ * The answer to a startup packet that is refused. Before protocol 3 an error was the letter E and a text; a client that
+ * asks for such a version gets it in that form, as from PostgreSQL.
+ * @param packet undefined when there was none
+ */
+export function refusal(error: PgError, packet: Buffer | undefined): Buffer {
+  const old = packet !== undefined && packet.length >= 8 && packet.readUInt16BE(4) < 3;
+  return old ? Buffer.from(`EFATAL:  ${error.message}\n\0`, 'latin1') : errorResponse(error);
 }
 
 /** A startup packet of protocol 3.0 with these parameters, in this order; text as latin1 bytes. */

@@ -52,8 +52,7 @@ export const ALPN_PROTOCOL = 'postgresql';
 
 const DEFAULT_MIN_VERSION: SecureVersion = 'TLSv1.2';
 
-const ROOT_ADVICE =
-  '\nEither provide the file or change sslmode to disable server certificate verification.';
+const ROOT_ADVICE = '\nEither provide the file or change sslmode to disable server certificate verification.';
 
 /** TLS could not be set up; the message is libpq's, as a byte string. */
 export class TlsError extends Error {

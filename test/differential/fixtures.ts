@@ -75,6 +75,7 @@ CREATE TABLE public.conf (k text PRIMARY KEY, v text);
 CREATE TABLE public.nothing (id int);
 CREATE FUNCTION public.shout(text) RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT upper($1) || '!' $$;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
+CREATE TABLE public.secret (s text);
 ANALYZE;
 `;
 

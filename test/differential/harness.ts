@@ -53,30 +53,31 @@ export interface Outcome {
   readonly failures: readonly Failure[];
 }
 
-/** Plays every comparison on both sides, one after the other, both sides at the same time. */
+/**
+ * Plays every comparison on both sides, both at the same time. Several environments share the list, since a session
+ * waits more than it works.
+ */
 export async function runComparisons(
-  environment: Environment,
+  environments: readonly Environment[],
   list: readonly Comparison[],
-  onResult: (result: Failure | undefined) => void = () => {},
 ): Promise<Outcome> {
-  let passed = 0;
-  let skipped = 0;
-  const failures: Failure[] = [];
-  for (const { testCase, variant } of list) {
-    const result = await compareOnce(environment, testCase, variant);
-    if (result === 'skipped') {
-      skipped += 1;
-    } else if (result === undefined) {
-      passed += 1;
-      onResult(undefined);
-    } else {
-      const failure = { testCase, variant, major: environment.major, difference: result };
-      failures.push(failure);
-      onResult(failure);
+  const results = new Array<Difference | 'skipped' | undefined>(list.length);
+  let next = 0;
+  const lane = async (environment: Environment): Promise<void> => {
+    for (let index = next++; index < list.length; index = next++) {
+      const { testCase, variant } = list[index]!;
+      results[index] = await compareOnce(environment, testCase, variant);
     }
-  }
-  await environment.checkFixtures();
-  return { passed, skipped, failures };
+    await environment.checkFixtures();
+  };
+  await Promise.all(environments.map(lane));
+  const failures = list.flatMap((comparison, index): Failure[] => {
+    const difference = results[index];
+    if (difference === undefined || difference === 'skipped') return [];
+    return [{ ...comparison, major: environments[0]?.major ?? 0, difference }];
+  });
+  const skipped = results.filter((result) => result === 'skipped').length;
+  return { passed: list.length - skipped - failures.length, skipped, failures };
 }
 
 async function compareOnce(

@@ -14,26 +14,34 @@ interface Entry {
 
 type Pair = readonly [extension: readonly Decoded[], proxy: readonly Decoded[]];
 
-/** Source files of the extension and of the server's glue for libpq, whose errors the proxy raises itself. */
+/** Where the extension itself, or what only it calls, raises errors: source files, or single functions of the server. */
 const EXTENSION_FILES = new Set(['dblink.c', 'libpq-be-fe-helpers.h']);
+const EXTENSION_ROUTINES = new Set([
+  // NOTICE 42622 for a connection name that is too long.
+  'truncate_identifier',
+  // 42804 for a status row that does not fit the column definition list.
+  'tupledesc_match',
+]);
 const LOCATION = new Set(['file', 'line', 'routine']);
 
 export const KNOWN_DIFFERENCES = {
   'source-location': {
     reason:
-      'File, line and routine of an error raised inside dblink.c name a place in a C file that the proxy does not have, ' +
-      'and that moves with every minor release. All errors of PostgreSQL itself are compared with these fields.',
+      'File, line and routine of an error that dblink.c raises name a place in a C file that the proxy does not have, ' +
+      'and that moves with every minor release: the proxy leaves the three fields out. All errors of PostgreSQL itself ' +
+      'are compared with these fields.',
     reconcile: (extension, proxy) => {
-      const ours = (message: Decoded | undefined): boolean =>
-        message?.fields.some(([name, value]) => name === 'file' && EXTENSION_FILES.has(value ?? '')) ?? false;
-      const bare = (message: Decoded): Decoded => ({
-        name: message.name,
-        fields: message.fields.filter(([name]) => !LOCATION.has(name)),
+      const place = (message: Decoded | undefined, wanted: string): string =>
+        message?.fields.find(([name]) => name === wanted)?.[1] ?? '';
+      const pairs = extension.map((message, index): readonly [Decoded, Decoded | undefined] => {
+        const counterpart = proxy[index];
+        const raisedByDblink =
+          EXTENSION_FILES.has(place(message, 'file')) || EXTENSION_ROUTINES.has(place(message, 'routine'));
+        const leftOut = counterpart?.fields.every(([name]) => !LOCATION.has(name)) ?? false;
+        if (!raisedByDblink || !leftOut) return [message, counterpart];
+        return [{ name: message.name, fields: message.fields.filter(([name]) => !LOCATION.has(name)) }, counterpart];
       });
-      return [
-        extension.map((message) => (ours(message) ? bare(message) : message)),
-        proxy.map((message, index) => (ours(extension[index]) ? bare(message) : message)),
-      ];
+      return [pairs.map(([message]) => message), proxy];
     },
   },
   'streamed-rows': {

@@ -1,7 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Frame, WireConnection, frontend, isBroken } from '../support/wire.js';
 import type { Conversation, Exchange } from './compare.js';
 import { SAMPLE_TEXT, encode } from './encoding.js';
-import { type Side, connectionString } from './environment.js';
+import { type DatabaseName, type Side, connectionString } from './environment.js';
 import { ANSWER_ENDS, encodeFlowItem, encodeParameter, expectedAnswers } from './messages.js';
 import type { SideFacts } from './normalise.js';
 import type { Case, FlowItem, OutsideStep, StatementStep, Step, Variant } from './types.js';
@@ -243,16 +244,32 @@ async function runOutside(side: Side, { session }: Variant, step: OutsideStep): 
 const dirty = new WeakMap<Side, boolean>();
 
 async function prepareScratch(side: Side, testCase: Case, variant: Variant): Promise<void> {
-  if (dirty.get(side) === false && testCase.remote === undefined && testCase.local === undefined) return;
-  const reset =
-    'DROP SCHEMA IF EXISTS scratch CASCADE; CREATE SCHEMA scratch; GRANT ALL ON SCHEMA scratch TO PUBLIC;';
+  const { database } = SESSIONS[variant.session];
+  const wasDirty = dirty.get(side) ?? true;
+  const make = async (name: DatabaseName, setup: string | undefined): Promise<void> => {
+    if (wasDirty) await resetScratch(side, name);
+    if (setup !== undefined) await side.direct[name].rows(placeholders(setup, side));
+  };
   await Promise.all([
-    side.direct.remote.rows(`${reset} ${placeholders(testCase.remote ?? '', side)}`),
-    side.direct.app.rows(reset),
-    side.direct.app_latin1.rows(reset),
+    make('remote', testCase.remote),
+    make('app', database === 'app' ? testCase.local : undefined),
+    make('app_latin1', database === 'app_latin1' ? testCase.local : undefined),
   ]);
-  const database = side.direct[SESSIONS[variant.session].database];
-  if (testCase.local !== undefined) await database.rows(placeholders(testCase.local, side));
+}
+
+async function resetScratch(side: Side, name: DatabaseName): Promise<void> {
+  const reset =
+    'DROP SCHEMA IF EXISTS scratch CASCADE; CREATE SCHEMA scratch; GRANT ALL ON SCHEMA scratch TO PUBLIC';
+  const connection = side.direct[name];
+  await connection.rows(reset).catch(async () => {
+    // A prepared transaction, or a session that has not ended yet, holds on to what is in there.
+    for (const [gid] of await connection.rows('SELECT gid FROM pg_prepared_xacts WHERE database = current_database()')) {
+      await connection.rows(`ROLLBACK PREPARED '${gid}'`);
+    }
+    await connection.rows(`SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity
+      WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'`);
+    await connection.rows(reset);
+  });
 }
 
 /**
@@ -295,8 +312,11 @@ async function remoteSessions(side: Side): Promise<Exchange> {
   const others = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'harness'";
   const deadline = Date.now() + 1_000;
   let count: string | null | undefined;
-  do count = (await side.direct.remote.rows(`SELECT count(*) ${others}`))[0]?.[0];
-  while (count !== '0' && Date.now() < deadline);
+  for (;;) {
+    count = (await side.direct.remote.rows(`SELECT count(*) ${others}`))[0]?.[0];
+    if (count === '0' || Date.now() >= deadline) break;
+    await delay(1);
+  }
   if (count !== '0') await side.direct.remote.rows(`SELECT pg_terminate_backend(pid, 1000) ${others}`);
   return rowsAsExchange('remote sessions left over', [[count ?? null]]);
 }

@@ -23,6 +23,8 @@ export interface Case {
   readonly sessions?: readonly SessionName[];
   /** The case is meaningful from this major of the servers on. */
   readonly minMajor?: number;
+  /** … and up to this one. */
+  readonly maxMajor?: number;
   /** Entry of known-differences.ts that applies to this case. */
   readonly differs?: KnownDifference;
   /**

@@ -1,5 +1,5 @@
 import type { Node } from 'libpg-query';
-import { isHarmless, literalText, plainTypeName } from './harmless.js';
+import { isHarmless, plainTypeName } from './harmless.js';
 import { nameParts, walk } from './parser.js';
 import type { Argument, ArgumentType, ConstantValue, Span } from './types.js';
 
@@ -24,7 +24,7 @@ const SET_RETURNING: ReadonlySet<string> = new Set(
   `generate_series generate_subscripts unnest regexp_matches regexp_split_to_table string_to_table json_array_elements
   json_array_elements_text jsonb_array_elements jsonb_array_elements_text json_each json_each_text jsonb_each
   jsonb_each_text json_object_keys jsonb_object_keys json_populate_recordset jsonb_populate_recordset json_to_recordset
-  jsonb_to_recordset jsonb_path_query pg_get_keywords pg_ls_dir ts_stat`.split(/\s+/),
+  jsonb_to_recordset jsonb_path_query pg_get_keywords`.split(/\s+/),
 );
 
 export const isKnownAggregate = (name: string): boolean => AGGREGATES.has(name);
@@ -39,7 +39,7 @@ export function readArgument(node: Node, span: Span, raw: string, around: Surrou
     ...(constant === undefined ? {} : { constant }),
     type: typeOf(node),
     parameters: parametersOf(node),
-    harmless: isHarmless(node) && !outer.perhaps,
+    harmless: isHarmless(node),
     perhapsOuter: outer.perhaps,
   };
 }
@@ -86,7 +86,14 @@ function constantOf(node: Node, raw: string): ConstantValue | undefined {
   const type = plainTypeName(node.TypeCast.typeName);
   const inner = constantOf(node.TypeCast.arg, raw);
   if (inner === undefined || type === undefined) return undefined;
-  const target = type === 'varchar' || type === 'text' ? 'string' : type === 'bool' ? 'boolean' : type === 'int4' ? 'integer' : undefined;
+  const target =
+    type === 'varchar' || type === 'text'
+      ? 'string'
+      : type === 'bool'
+        ? 'boolean'
+        : type === 'int4'
+          ? 'integer'
+          : undefined;
   if (inner.kind === 'null') return target === undefined ? undefined : inner;
   if (inner.kind === target) return inner;
   if (target === 'boolean' && inner.kind === 'string') {
@@ -110,7 +117,8 @@ export function readBoolean(text: string): boolean | undefined {
   const word = text.replace(/^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$/g, '').toLowerCase();
   if (word === '') return undefined;
   if ('true'.startsWith(word) || 'yes'.startsWith(word) || word === 'on' || word === '1') return true;
-  if ('false'.startsWith(word) || 'no'.startsWith(word) || word === 'of' || word === 'off' || word === '0') return false;
+  if ('false'.startsWith(word) || 'no'.startsWith(word) || word === 'of' || word === 'off' || word === '0')
+    return false;
   return undefined;
 }
 
@@ -128,12 +136,22 @@ export function obstacleOf(node: Node, around: Surroundings): ArgumentObstacle {
   walk(node, (value) => {
     if ('SubLink' in value) return false;
     if ('FuncCall' in value) {
-      const { funcname, over, agg_within_group, agg_star, agg_distinct, agg_filter, agg_order } = value['FuncCall'] as {
+      const { funcname, over, agg_within_group, agg_star, agg_distinct, agg_filter, agg_order } = value[
+        'FuncCall'
+      ] as {
         [key: string]: unknown;
         funcname?: Node[];
       };
       const name = nameParts(funcname).at(-1) ?? '';
-      if (over || agg_within_group || agg_star || agg_distinct || agg_filter || agg_order || isKnownAggregate(name)) {
+      if (
+        over ||
+        agg_within_group ||
+        agg_star ||
+        agg_distinct ||
+        agg_filter ||
+        agg_order ||
+        isKnownAggregate(name)
+      ) {
         obstacle ??= 'aggregate';
       } else if (isKnownSetReturning(name)) obstacle ??= 'set';
     }
@@ -146,7 +164,10 @@ export function obstacleOf(node: Node, around: Surroundings): ArgumentObstacle {
  * References to columns of the surrounding query. Outside a sub-select any column is one. In a sub-select, `x.y` is one
  * if no table of the sub-select is called x; of a bare `y` only PostgreSQL knows (`perhaps`).
  */
-function outerReferences(node: Node, around: Surroundings): { readonly certain: boolean; readonly perhaps: boolean } {
+function outerReferences(
+  node: Node,
+  around: Surroundings,
+): { readonly certain: boolean; readonly perhaps: boolean } {
   let certain = false;
   let perhaps = false;
   if (!around.outerColumns) return { certain, perhaps };
@@ -155,7 +176,9 @@ function outerReferences(node: Node, around: Surroundings): { readonly certain: 
       if ('ColumnRef' in value) {
         const { fields } = value['ColumnRef'] as { fields?: Node[] };
         const names = nameParts(fields);
-        if (depth === 0 || (names.length > 1 && !tables.has(names.at(-2)!))) certain = true;
+        // A bare name that is a table's could be a column outside, which would win.
+        const inner = names.length > 1 ? tables.has(names.at(-2)!) : !tables.has(names[0] ?? '');
+        if (depth === 0 || !inner) certain = true;
         else if (names.length === 1 && fields?.[0] !== undefined && 'String' in fields[0]) perhaps = true;
         return false;
       }

@@ -1,7 +1,13 @@
 import type { FuncCall, Node, RangeFunction } from 'libpg-query';
-import { type ArgumentObstacle, obstacleOf, readArgument, readBoolean, type Surroundings } from './arguments.js';
+import {
+  type ArgumentObstacle,
+  obstacleOf,
+  readArgument,
+  readBoolean,
+  type Surroundings,
+} from './arguments.js';
 import { DBLINK_FUNCTIONS, declaredTypes, hasOverload, isDblinkFunction } from './functions.js';
-import { nameParts, type ParsedText } from './parser.js';
+import { nameParts, type ParsedText, walk } from './parser.js';
 import { identifier, type Tokens } from './tokens.js';
 import type { Argument, DblinkCall, DblinkFunction, ScalarUse, SourceUse, Span } from './types.js';
 
@@ -9,6 +15,9 @@ import type { Argument, DblinkCall, DblinkFunction, ScalarUse, SourceUse, Span }
 export interface FoundCall extends Omit<DblinkCall, 'certain' | 'pure'> {
   readonly node: FuncCall;
   readonly obstacle: ArgumentObstacle;
+  readonly inRowsFrom: boolean;
+  /** A COLLATE in an argument decides about the collation of the result. */
+  readonly collated: boolean;
 }
 
 /** The statement contains a call that PostgreSQL itself refuses, or whose text was not understood: let it pass as it is. */
@@ -46,8 +55,13 @@ export class CallReader {
   }
 
   /** Reads a call that is an item of a FROM list, or one of the functions of a ROWS FROM. */
-  fromItem(call: FuncCall, item: RangeFunction, ownColumns: readonly Node[], around: Surroundings): FoundCall {
-    const { open, close } = this.#parentheses(call);
+  fromItem(
+    call: FuncCall,
+    item: RangeFunction,
+    ownColumns: readonly Node[],
+    around: Surroundings,
+  ): FoundCall {
+    const { close } = this.#parentheses(call);
     const first = this.#tokens.indexAt(this.#parsed.byteOffset(call.location));
     const rowsFrom = item.is_rowsfrom === true;
     const name = nameParts(call.funcname).at(-1) ?? '';
@@ -83,7 +97,12 @@ export class CallReader {
     const span = this.#tokens.span(before, last);
     const aliasGiven = alias !== undefined;
     if (DBLINK_FUNCTIONS[name as DblinkFunction].returns !== 'rows') {
-      return this.#read(call, around, { kind: 'scalar', item: span, aliasGiven, namesColumn: false }, { open, close });
+      return this.#read(
+        call,
+        around,
+        { kind: 'scalar', item: span, aliasGiven: aliasGiven || names.length > 0, namesColumn: false },
+        rowsFrom,
+      );
     }
     const use: SourceUse = {
       kind: 'source',
@@ -95,15 +114,11 @@ export class CallReader {
       ordinality,
       aliasAt,
     };
-    return this.#read(call, around, use, { open, close });
+    return this.#read(call, around, use, rowsFrom);
   }
 
-  #read(
-    call: FuncCall,
-    around: Surroundings,
-    use: ScalarUse | SourceUse,
-    { open, close } = this.#parentheses(call),
-  ): FoundCall {
+  #read(call: FuncCall, around: Surroundings, use: ScalarUse | SourceUse, inRowsFrom = false): FoundCall {
+    const { open, close } = this.#parentheses(call);
     const { name, schema } = this.functionOf(call)!;
     const nodes = call.args ?? [];
     const odd =
@@ -125,7 +140,9 @@ export class CallReader {
     if (!hasOverload(name, types)) throw new LeaveAlone();
     const declared = declaredTypes(name, types);
     const start = this.#parsed.byteOffset(call.location);
-    const obstacles = nodes.map((node) => obstacleOf(node, around)).filter((obstacle) => obstacle !== undefined);
+    const obstacles = nodes
+      .map((node) => obstacleOf(node, around))
+      .filter((obstacle) => obstacle !== undefined);
     return {
       node: call,
       name,
@@ -134,6 +151,8 @@ export class CallReader {
       args: args.map((argument, i) => (declared[i] === 'boolean' ? asBoolean(argument) : argument)),
       use,
       obstacle: obstacles[0],
+      inRowsFrom,
+      collated: nodes.some(hasCollate),
     };
   }
 
@@ -148,6 +167,15 @@ export class CallReader {
   }
 }
 
+function hasCollate(node: Node): boolean {
+  let found = false;
+  walk(node, (value) => {
+    if ('CollateClause' in value) found = true;
+    return !found;
+  });
+  return found;
+}
+
 /**
  * A literal in the place of a boolean is read as one while the statement is parsed. One that is no boolean stays without
  * a value: PostgreSQL has to raise 22P02 (rewrite.ts keeps it in the statement).
@@ -156,5 +184,7 @@ function asBoolean(argument: Argument): Argument {
   if (argument.constant?.kind !== 'string') return argument;
   const value = readBoolean(argument.constant.value);
   const { constant: _, ...rest } = argument;
-  return value === undefined ? { ...rest, harmless: false } : { ...rest, constant: { kind: 'boolean', value } };
+  return value === undefined
+    ? { ...rest, harmless: false }
+    : { ...rest, constant: { kind: 'boolean', value } };
 }

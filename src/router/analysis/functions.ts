@@ -26,7 +26,8 @@ export const DBLINK_FUNCTIONS: Readonly<Record<DblinkFunction, FunctionFacts>> =
   dblink_error_message: { overloads: [TEXT], returns: 'text', readsOnly: true },
 };
 
-export const isDblinkFunction = (name: string): name is DblinkFunction => Object.hasOwn(DBLINK_FUNCTIONS, name);
+export const isDblinkFunction = (name: string): name is DblinkFunction =>
+  Object.hasOwn(DBLINK_FUNCTIONS, name);
 
 const accepts = (declared: DeclaredType, given: ArgumentType): boolean =>
   given === 'unknown' || given === 'parameter' || given === 'expression' || given === declared;

@@ -44,8 +44,20 @@ const LITERAL_TYPES: ReadonlySet<string> = new Set(
 );
 
 const COMPARISONS: ReadonlySet<string> = new Set(['=', '<>', '!=', '<', '>', '<=', '>=']);
-const CLOCKS: ReadonlySet<string> = new Set(['now', 'transaction_timestamp', 'statement_timestamp', 'clock_timestamp']);
-const NEVER_FAILING_AGGREGATES: ReadonlySet<string> = new Set(['count', 'min', 'max', 'string_agg', 'bool_and', 'bool_or']);
+const CLOCKS: ReadonlySet<string> = new Set([
+  'now',
+  'transaction_timestamp',
+  'statement_timestamp',
+  'clock_timestamp',
+]);
+const NEVER_FAILING_AGGREGATES: ReadonlySet<string> = new Set([
+  'count',
+  'min',
+  'max',
+  'string_agg',
+  'bool_and',
+  'bool_or',
+]);
 
 /** The unqualified name of a type of pg_catalog without modifier or dimensions; undefined for any other. */
 export function plainTypeName(type: TypeName | undefined): string | undefined {
@@ -60,7 +72,12 @@ export function plainTypeName(type: TypeName | undefined): string | undefined {
 /** The name of a function of pg_catalog as it is called plainly; undefined for any other kind of call. */
 export function plainFunctionName(call: FuncCall): string | undefined {
   const extras =
-    call.agg_order?.length || call.agg_filter || call.over || call.agg_within_group || call.agg_star || call.agg_distinct;
+    call.agg_order?.length ||
+    call.agg_filter ||
+    call.over ||
+    call.agg_within_group ||
+    call.agg_star ||
+    call.agg_distinct;
   if (extras || call.func_variadic) return undefined;
   const parts = nameParts(call.funcname);
   if (parts.length === 1) return parts[0];
@@ -75,9 +92,16 @@ export function literalText(node: Node | undefined): string | undefined {
 
 export const isNullLiteral = (node: Node): boolean => 'A_Const' in node && node.A_Const.isnull === true;
 
+/** Whether a call means a function of pg_catalog of which it is known that it is no SQL function and returns no set. */
+export function isKnownFunction(call: FuncCall): boolean {
+  const name = plainFunctionName(call) ?? '';
+  return SAFE_FUNCTIONS.has(name) || name === 'format' || name === 'to_char' || name === 'current_setting';
+}
+
 /** Whether an expression is harmless. */
 export function isHarmless(node: Node, where: Harmlessness = {}): boolean {
-  const all = (nodes: readonly Node[] | undefined): boolean => (nodes ?? []).every((item) => isHarmless(item, where));
+  const all = (nodes: readonly Node[] | undefined): boolean =>
+    (nodes ?? []).every((item) => isHarmless(item, where));
   if ('A_Const' in node || 'ParamRef' in node || 'SQLValueFunction' in node) return true;
   if ('ColumnRef' in node) return where.columns === true;
   if ('TypeCast' in node) {
@@ -141,7 +165,9 @@ function isHarmlessOperator(expression: A_Expr, where: Harmlessness): boolean {
 
 const isClock = (node: Node): boolean =>
   'SQLValueFunction' in node
-    ? ['SVFOP_CURRENT_TIMESTAMP', 'SVFOP_LOCALTIMESTAMP', 'SVFOP_CURRENT_DATE'].includes(node.SQLValueFunction.op ?? '')
+    ? ['SVFOP_CURRENT_TIMESTAMP', 'SVFOP_LOCALTIMESTAMP', 'SVFOP_CURRENT_DATE'].includes(
+        node.SQLValueFunction.op ?? '',
+      )
     : 'FuncCall' in node && CLOCKS.has(plainFunctionName(node.FuncCall) ?? '');
 
 function isInterval(node: Node): boolean {
@@ -196,7 +222,9 @@ export function isNeverNull(node: Node): boolean {
     const name = plainFunctionName(node.FuncCall) ?? '';
     const args = node.FuncCall.args ?? [];
     if (name === 'format') return literalText(args[0]) !== undefined;
-    return NEVER_NULL.has(name) && (name === 'concat' || name === 'quote_nullable' || args.every(isNeverNull));
+    return (
+      NEVER_NULL.has(name) && (name === 'concat' || name === 'quote_nullable' || args.every(isNeverNull))
+    );
   }
   if ('A_Expr' in node) {
     const { kind, name, lexpr, rexpr } = node.A_Expr;
@@ -231,7 +259,10 @@ function isHarmlessSelect(select: SelectStmt, result: 'row' | 'rows'): boolean {
   if (!from.every((item) => 'RangeVar' in item)) return false;
   const inside: Harmlessness = { columns: true };
   const sorted = (select.sortClause ?? []).map((item) => ('SortBy' in item ? item.SortBy.node : undefined));
-  const rest = [...(select.whereClause ? [select.whereClause] : []), ...sorted.filter((node) => node !== undefined)];
+  const rest = [
+    ...(select.whereClause ? [select.whereClause] : []),
+    ...sorted.filter((node) => node !== undefined),
+  ];
   if (!rest.every((node) => isHarmless(node, inside))) return false;
   if (select.limitCount !== undefined && !('A_Const' in select.limitCount)) return false;
   const values = targets.map((target) => ('ResTarget' in target ? target.ResTarget.val : undefined));

@@ -88,7 +88,9 @@ function offsetTranslation(text: Buffer): (location: number | undefined) => numb
 /** The one key of a node of the syntax tree, and what is under it. */
 export function unwrap(node: Node): { readonly tag: string; readonly body: Record<string, unknown> } {
   const [entry] = Object.entries(node);
-  return entry === undefined ? { tag: '', body: {} } : { tag: entry[0], body: entry[1] as Record<string, unknown> };
+  return entry === undefined
+    ? { tag: '', body: {} }
+    : { tag: entry[0], body: entry[1] as Record<string, unknown> };
 }
 
 /** The texts of a list of String nodes: the parts of a qualified name. */
@@ -102,6 +104,6 @@ export function walk(part: unknown, visit: (value: Record<string, unknown>) => b
     for (const item of part) walk(item, visit);
   } else if (part !== null && typeof part === 'object') {
     if (!visit(part as Record<string, unknown>)) return;
-    for (const value of Object.values(part)) if (typeof value === 'object') walk(value, visit);
+    for (const key in part) walk((part as Record<string, unknown>)[key], visit);
   }
 }

@@ -42,7 +42,9 @@ export class Tokens {
   isWord(index: number, word: string): boolean {
     const token = this.#tokens[index];
     return (
-      token !== undefined && token.end - token.start === word.length && this.textOf(index).toLowerCase() === word
+      token !== undefined &&
+      token.end - token.start === word.length &&
+      this.textOf(index).toLowerCase() === word
     );
   }
 
@@ -66,8 +68,10 @@ export class Tokens {
     let first = open + 1;
     for (let i = first; i <= close; i++) {
       const c = this.textOf(i);
-      if (c === '(' || c === '[') i = this.closing(i);
-      else if (c === ',' || i === close) {
+      if (c === '(' || c === '[') {
+        i = this.closing(i);
+        if (i < 0) return [];
+      } else if (c === ',' || i === close) {
         items.push({ first, last: i - 1 });
         first = i + 1;
       }
@@ -91,7 +95,8 @@ export class Tokens {
     if (last < first) return undefined;
     const span = this.span(first, last);
     const hint = this.#comments.find(
-      (comment) => comment.start >= start && comment.end <= span.start && this.#text.startsWith('/*+', comment.start),
+      (comment) =>
+        comment.start >= start && comment.end <= span.start && this.#text.startsWith('/*+', comment.start),
     );
     return hint === undefined ? span : { start: hint.start, end: span.end };
   }
@@ -132,7 +137,10 @@ export class Tokens {
  * @param parsed as the syntax tree has it
  * @param token as written
  */
-export function identifier(parsed: string, token: string): { readonly text: string; readonly exact: boolean } {
+export function identifier(
+  parsed: string,
+  token: string,
+): { readonly text: string; readonly exact: boolean } {
   if (/^[\x20-\x7e]*$/.test(parsed)) return { text: parsed, exact: true };
   const quoted = /^"(.*)"$/s.exec(token)?.[1];
   if (quoted !== undefined) return { text: quoted.replaceAll('""', '"'), exact: false };

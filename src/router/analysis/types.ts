@@ -40,7 +40,8 @@ export interface Argument {
   readonly harmless: boolean;
   /**
    * A sub-select in it has column names without a table, and there is a surrounding query: PostgreSQL takes them from
-   * there if the sub-select's own tables lack them. Evaluated alone it then fails with 42703: needs a bridge.
+   * there if the sub-select's own tables lack them. Evaluated alone it then fails with 42703 or 42P01, which means
+   * that the statement needs a bridge; if it does not fail, it means the same alone as in its place.
    */
   readonly perhapsOuter: boolean;
 }

@@ -41,7 +41,6 @@ export const bridgeCases: readonly Case[] = [
   shape('DECLARE', "DECLARE k CURSOR WITH HOLD FOR SELECT * FROM dblink('c', 'SELECT id FROM people ORDER BY id') AS t(a int)", ['FETCH 2 FROM k', 'FETCH ALL FROM k', 'CLOSE k']),
   shape('COPY (query)', "COPY (SELECT * FROM dblink('c', 'SELECT id, name FROM people ORDER BY id') AS t(a int, b text)) TO STDOUT"),
   shape('PREPARE', "PREPARE ps(text) AS SELECT * FROM dblink('c', $1) AS t(a text)", ["EXECUTE ps('SELECT 5')", "EXECUTE ps('SET a.b = 1')", 'DEALLOCATE ps']),
-  shape('MERGE', "MERGE INTO l USING (SELECT * FROM dblink('c', 'SELECT id, name FROM people') AS t(id int, name text)) s ON s.id = l.id WHEN MATCHED THEN UPDATE SET v = s.name WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.name)", ['SELECT * FROM l ORDER BY id'], { local: 'CREATE TABLE l (id int, v text); INSERT INTO l VALUES (1, $$old$$)' }),
   shape('SELECT INTO', "SELECT * INTO newt FROM dblink('c', 'SELECT id FROM people') AS t(id int)", ['SELECT count(*) FROM newt'], { local: '' }),
   shape('CREATE VIEW', "CREATE VIEW v AS SELECT * FROM dblink('c', 'SELECT id FROM people') AS t(id int)", ['SELECT * FROM v ORDER BY id'], { local: '' }),
   shape('CREATE MATERIALIZED VIEW', "CREATE MATERIALIZED VIEW m AS SELECT * FROM dblink('c', 'SELECT id FROM people') AS t(id int)", ['SELECT * FROM m ORDER BY id', 'REFRESH MATERIALIZED VIEW m'], { local: '' }),

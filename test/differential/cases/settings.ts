@@ -29,7 +29,9 @@ export const settingCases: readonly Case[] = [
   testCase('settings: bytea_output of the remote', [connect("options='-c bytea_output=escape'"), fetch("SELECT '\\x00ff41'::bytea", 'a bytea'), fetch("SELECT '\\x00ff41'::bytea", 'a text')]),
   testCase('settings: bytea_output here', ["SET bytea_output = 'escape'", open('c'), fetch("SELECT '\\x00ff41'::bytea", 'a bytea')]),
   testCase('settings: standard_conforming_strings of the remote', [connect("options='-c standard_conforming_strings=off -c escape_string_warning=off'"), fetch("SELECT 'a\\nb'", 'a text')]),
-  testCase('settings: standard_conforming_strings here', ['SET standard_conforming_strings = off', 'SET escape_string_warning = off', open('c'), "SELECT * FROM dblink('c', 'SELECT \\'x\\'') AS t(a text)", "SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)"]),
+  testCase('settings: standard_conforming_strings here', ['SET standard_conforming_strings = off', 'SET escape_string_warning = off', open('c'), "SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)", "SELECT * FROM dblink('c', 'SELECT ''x\"y''') AS t(a text)"]),
+  // What the parser would misread goes to the primary as it came.
+  testCase('settings: backslashes without standard_conforming_strings', ['SET standard_conforming_strings = off', 'SET escape_string_warning = off', open('c'), "SELECT * FROM dblink('c', 'SELECT \\'x\\'') AS t(a text)", 'SELECT 1'], { bridge: { step: 3, sqlstate: '42883' } }),
   testCase('settings: search_path of the remote', [connect("options='-c search_path=pg_catalog'"), fetch('SELECT count(*) FROM people', 'n int')]),
   testCase('settings: nothing is set on the remote', [open('c'), fetch("SELECT name, setting FROM pg_settings WHERE source IN ('client', 'session') AND name <> 'client_encoding' ORDER BY name", 'a text, b text')]),
   testCase('settings: client_encoding of the connection', [open('c'), fetch('SELECT pg_client_encoding()', 'a name'), fetch("SELECT setting FROM pg_settings WHERE name = 'client_encoding'", 'a text')]),

@@ -5,7 +5,7 @@ import type { Case } from '../types.js';
 
 /** Fetches a list of values, each one row, in a column of the type; the remote may have another type. */
 function values(type: string, list: readonly string[], remoteType = type): Case {
-  const rows = list.map((value, index) => `(${index}, ${value}::${remoteType})`).join(', ');
+  const rows = list.map((value, index) => `(${index}, (${value})::${remoteType})`).join(', ');
   return testCase(`values of ${type}${remoteType === type ? '' : ` from ${remoteType}`}`, [
     open('c'),
     fetch(`SELECT v FROM (VALUES ${rows}, (9999, NULL)) x(n, v) ORDER BY n`, `v ${type}`),

@@ -1,0 +1,100 @@
+import { type PostgresServer, prepareBinaries, startPostgres } from '../src/embedded/index.js';
+import type { Contender } from './benchmark.js';
+import { Connection } from './connection.js';
+import { type PgBouncer, startPgBouncer } from './pgbouncer.js';
+import { type ProxyProcess, startProxyProcess } from './proxy.js';
+
+/** How many accounts the small queries of the relay benchmarks choose from. */
+export const ACCOUNTS = 100_000;
+/** Rows of the local tables of the dblink benchmarks, and the most that a join or INSERT takes from the remote. */
+export const LOCAL_ROWS = 100_000;
+
+/** Every server that takes part. The remote is the same for the proxy and for the extension. */
+export interface Rig {
+  readonly postgresVersion: string;
+  readonly pgbouncer: PgBouncer | undefined;
+  readonly contenders: Readonly<Record<'relay' | 'dblink', readonly Contender[]>>;
+  /** Connection string of the remote for dblink. */
+  readonly remote: string;
+  /** Another proxy process in front of the same primary, for a profile of its own. */
+  startProxy(profile?: { readonly directory: string; readonly name: string }): Promise<ProxyProcess>;
+  stop(): Promise<void>;
+}
+
+const SETTINGS = {
+  shared_buffers: '256MB',
+  max_wal_size: '4GB',
+  // Nothing that would come and go in the middle of a measurement.
+  autovacuum: 'off',
+  checkpoint_timeout: '1h',
+};
+
+/** Starts what the chosen groups need, and fills the tables. */
+export async function startRig(options: {
+  readonly major: number;
+  readonly bulkRows: number;
+  readonly groups: ReadonlySet<'relay' | 'dblink'>;
+}): Promise<Rig> {
+  const { major, bulkRows, groups } = options;
+  const plain = await prepareBinaries({ major, dblink: false });
+  const start = (installation = plain): Promise<PostgresServer> =>
+    startPostgres({ installation, settings: SETTINGS });
+  const primary = await start();
+  await fill(primary, [...(groups.has('relay') ? [ACCOUNTS_TABLE, bulkTable(bulkRows)] : []), LOCAL_TABLES]);
+
+  const pgbouncer = groups.has('relay') ? await startPgBouncer(primary) : undefined;
+  const proxy = await startProxyProcess(primary);
+  const servers = [primary];
+  let native: PostgresServer | undefined;
+  let remote: PostgresServer | undefined;
+  if (groups.has('dblink')) {
+    native = await start(await prepareBinaries({ major, dblink: true }));
+    await fill(native, ['CREATE EXTENSION dblink', LOCAL_TABLES]);
+    remote = await start();
+    await fill(remote, [bulkTable(bulkRows), 'CREATE UNLOGGED TABLE sink (n int)']);
+    servers.push(native, remote);
+  }
+  return {
+    postgresVersion: plain.version,
+    pgbouncer,
+    contenders: {
+      relay: [
+        { name: 'direct', host: primary.host, port: primary.port },
+        ...(pgbouncer === undefined ? [] : [pgbouncer.contender]),
+        proxy.contender,
+      ],
+      dblink:
+        native === undefined
+          ? []
+          : [{ name: 'native', host: native.host, port: native.port }, proxy.contender],
+    },
+    remote:
+      remote === undefined ? '' : `host=${remote.host} port=${remote.port} dbname=postgres user=postgres`,
+    startProxy: (profile) => startProxyProcess(primary, profile),
+    async stop() {
+      await Promise.all([proxy.stop(), pgbouncer?.stop()]);
+      await Promise.all(servers.map((server) => server.stop('immediate')));
+    },
+  };
+}
+
+const ACCOUNTS_TABLE = `
+  CREATE TABLE accounts (aid int PRIMARY KEY, abalance int NOT NULL, filler char(84) NOT NULL);
+  INSERT INTO accounts SELECT i, 0, '' FROM generate_series(1, ${ACCOUNTS}) i`;
+
+/** A row is some 115 bytes on the wire: 7 of the message, two lengths, the number and 94 characters. */
+const bulkTable = (rows: number): string => `
+  CREATE UNLOGGED TABLE bulk (id int PRIMARY KEY, filler text);
+  INSERT INTO bulk SELECT i, rpad(md5(i::text), 94, 'x') FROM generate_series(1, ${rows}) i;
+  CREATE UNLOGGED TABLE bulk_copy (id int, filler text)`;
+
+const LOCAL_TABLES = `
+  CREATE UNLOGGED TABLE local (id int PRIMARY KEY, v int NOT NULL);
+  INSERT INTO local SELECT i, i % 10 FROM generate_series(1, ${LOCAL_ROWS}) i;
+  CREATE UNLOGGED TABLE target (id int, filler text)`;
+
+async function fill(server: PostgresServer, scripts: readonly string[]): Promise<void> {
+  const connection = await Connection.open(server.host, server.port);
+  for (const script of [...scripts, 'VACUUM ANALYZE', 'CHECKPOINT']) await connection.query(script);
+  await connection.end();
+}

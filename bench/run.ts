@@ -1,0 +1,121 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CommanderError } from 'commander';
+import type { Benchmark } from './benchmark.js';
+import { dblinkBenchmarks } from './dblink.js';
+import { type BenchOptions, parseOptions } from './options.js';
+import { type Driver, findDriver } from './pgbench.js';
+import { renderProfile, summarizeProfile } from './profile.js';
+import { relayBenchmarks } from './relay.js';
+import { makeReport, renderReport } from './report.js';
+import { type Rig, startRig } from './rig.js';
+import { type Outcome, runSchedule, type SchedulePlan } from './schedule.js';
+
+/** For starting to measure only what can still be finished. */
+const RESERVE_MS = 5_000;
+
+const progress = (text: string): void => console.error(text);
+
+/** @returns the exit code */
+async function main(options: BenchOptions): Promise<number> {
+  const begin = performance.now();
+  const driver = await findDriver(options.builtIn || options.short);
+  const all = [...relayBenchmarks(driver), ...dblinkBenchmarks];
+  const { only } = options;
+  const chosen = all.filter(({ id, short }) =>
+    only.length > 0 ? only.some((part) => id.includes(part)) : short || !options.short,
+  );
+  if (options.list) {
+    for (const { id, title } of all) console.log(`${id.padEnd(26)}${title}`);
+    return 0;
+  }
+  if (chosen.length === 0) {
+    console.error(`no benchmark matches ${only.join(' or ')}; --list names them`);
+    return 2;
+  }
+  progress('starting the servers and filling their tables');
+  const groups = new Set(chosen.map(({ group }) => group));
+  const rig = await startRig({ major: options.major, bulkRows: options.rows, groups });
+  try {
+    const plan: SchedulePlan = {
+      rounds: options.rounds,
+      seconds: options.seconds,
+      bulkRows: options.rows,
+      remote: rig.remote,
+      deadline: begin + options.minutes * 60_000 - RESERVE_MS,
+      progress,
+    };
+    return options.profile === undefined
+      ? await compareContenders(rig, driver, chosen, plan, options)
+      : await profileProxy(rig, chosen, plan, options.profile);
+  } finally {
+    await rig.stop();
+  }
+}
+
+async function compareContenders(
+  rig: Rig,
+  driver: Driver,
+  chosen: readonly Benchmark[],
+  plan: SchedulePlan,
+  options: BenchOptions,
+): Promise<number> {
+  const relay = chosen.some(({ group }) => group === 'relay');
+  if (relay && rig.pgbouncer === undefined) {
+    progress(
+      '\n*** SKIPPED: PgBouncer is not installed (Debian: apt-get install pgbouncer); nothing is compared with it ***\n',
+    );
+  }
+  const outcomes = await runSchedule(
+    chosen.map((benchmark) => ({ benchmark, contenders: rig.contenders[benchmark.group] })),
+    plan,
+  );
+  const report = makeReport(
+    {
+      postgres: rig.postgresVersion,
+      pgbouncer: rig.pgbouncer?.version ?? null,
+      driver: driver.name,
+      seconds: plan.seconds,
+      bulkRows: plan.bulkRows,
+    },
+    outcomes,
+    options.samples,
+  );
+  console.log(`\n${renderReport(report)}\n`);
+  console.log(JSON.stringify(report));
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  return exitCode(outcomes);
+}
+
+/** Each benchmark on a proxy process of its own, whose profile is left in the directory and summed up. */
+async function profileProxy(
+  rig: Rig,
+  chosen: readonly Benchmark[],
+  plan: SchedulePlan,
+  directory: string,
+): Promise<number> {
+  const outcomes: Outcome[] = [];
+  for (const [i, benchmark] of chosen.entries()) {
+    const name = `${benchmark.id}.cpuprofile`;
+    const proxy = await rig.startProxy({ directory, name });
+    const share = (plan.deadline - performance.now()) / (chosen.length - i);
+    const deadline = performance.now() + share;
+    outcomes.push(
+      ...(await runSchedule([{ benchmark, contenders: [proxy.contender] }], { ...plan, deadline })),
+    );
+    await proxy.stop();
+    const file = join(directory, name);
+    console.log(`\n${benchmark.id} (${file})\n${renderProfile(summarizeProfile(file))}`);
+  }
+  return exitCode(outcomes);
+}
+
+const exitCode = (outcomes: readonly Outcome[]): number =>
+  outcomes.some(({ series }) => series.some(({ failure }) => failure !== undefined)) ? 1 : 0;
+
+try {
+  process.exitCode = await main(parseOptions(process.argv.slice(2)));
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else throw error;
+}

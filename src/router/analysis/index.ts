@@ -1,0 +1,8 @@
+export { analyze } from './analyze.js';
+export { containsDblink } from './candidate.js';
+export { DBLINK_FUNCTIONS, type DeclaredType, declaredTypes, isDblinkFunction } from './functions.js';
+export { analyzeAsync } from './offload.js';
+export { loadParser } from './parser.js';
+export { isPlainlyReadOnly } from './readOnly.js';
+export { arrayLiteralOf, CannotRewrite, type RewriteOptions, type Rewritten, rewrite } from './rewrite.js';
+export * from './types.js';

@@ -1,0 +1,316 @@
+import { DBLINK_FUNCTIONS, type DeclaredType, declaredTypes } from './functions.js';
+import type { DblinkCall, ScalarUse, SourceUse, Span, Statement } from './types.js';
+
+/** A statement whose calls are replaced by parameters. */
+export interface Rewritten {
+  readonly sql: Buffer;
+  /**
+   * For each call of the statement, the keys of the JSON objects that its parameter must hold, one object a row; empty
+   * for scalar calls, whose parameter is the value's text. Every parameter is a bytea in the database's encoding.
+   */
+  readonly keys: readonly (readonly string[])[];
+  /**
+   * For each call and key: the value must be given as the text of an array with this one element (arrayLiteralOf).
+   * json_to_recordset does not read the strings of a json column with its input function, but those of a json[] it does.
+   */
+  readonly asArray: readonly (readonly boolean[])[];
+  /**
+   * Where an error position (1-based, in characters of the rewritten text) lies in the whole original text. What stands
+   * for a call maps to the call's beginning.
+   */
+  readonly mapPosition: (position: number) => number;
+}
+
+export interface RewriteOptions {
+  /** Per declared column of a source: whether its base type is json or jsonb. Without it no column is taken for one. */
+  readonly sourceColumns?: (call: DblinkCall) => readonly { readonly jsonText: boolean }[];
+  /** The types of a call's arguments where more is known than the text says (declared parameter types). */
+  readonly argumentTypes?: (call: DblinkCall) => readonly (DeclaredType | undefined)[];
+  /**
+   * The values of the sources are read in a DateStyle and an IntervalStyle that are not the session's: parameters behind
+   * those of the calls, followed by the two to go back to. Nothing else of the statement sees the change: PostgreSQL runs
+   * the functions of ROWS FROM one after another, each to its end.
+   */
+  readonly styled?: boolean;
+  /** Number of characters in bytes of the client's encoding. */
+  readonly countCharacters: (bytes: Buffer) => number;
+}
+
+/** The statement cannot be rewritten although its shape allowed it; a reason like those of the shape `bridge`. */
+export class CannotRewrite extends Error {}
+
+/**
+ * The text of an array with one element: every value survives array_in, and the element's input function reads it at
+ * the time and with the errors that it would be read with as a column.
+ * @param value bytes as a latin1 string; null for SQL's NULL, which a NOT NULL domain refuses
+ */
+export const arrayLiteralOf = (value: string | null): string =>
+  value === null ? '{NULL}' : `{"${value.replace(/["\\]/g, (c) => `\\${c}`)}"}`;
+
+/**
+ * Replaces every call of a statement by rows or a value that come from a parameter, and leaves everything else as the
+ * user wrote it: aliases, column definitions, names of output columns, positions in errors.
+ *
+ * What stands for a call is volatile, as the call is: the planner must neither compute it early nor move anything
+ * across it (a CTE that reads it is not inlined, and so on). It raises, for a parameter that is not JSON, when and only
+ * when PostgreSQL reaches it.
+ * @param firstParameter number of the first call's parameter; the others follow in the order of `statement.calls`
+ * @throws CannotRewrite
+ */
+export function rewrite(
+  text: Buffer,
+  statement: Statement,
+  firstParameter: number,
+  options: RewriteOptions,
+): Rewritten {
+  const builder = new TextBuilder(text, options.countCharacters);
+  const keys: (readonly string[])[] = [];
+  const asArray: (readonly boolean[])[] = [];
+  let position = statement.span.start;
+  statement.calls.forEach((call, i) => {
+    const { use } = call;
+    const region = regionOf(call);
+    builder.copy({ start: position, end: region.start });
+    builder.anchor = call.span.start;
+    const value = (): void => writeValue(builder, call, firstParameter + i, options);
+    if (use.kind === 'source') {
+      const arrays = use.columns.map((_, c) => options.sourceColumns?.(call)[c]?.jsonText === true);
+      const style = options.styled === true ? firstParameter + statement.calls.length : undefined;
+      const source = writeSource(builder, use, arrays, call, value, style);
+      keys.push(source.keys);
+      asArray.push(source.asArray);
+    } else {
+      writeScalar(builder, call, use, value);
+      keys.push([]);
+      asArray.push([]);
+    }
+    position = region.end;
+  });
+  builder.copy({ start: position, end: statement.span.end });
+  return { sql: builder.toBuffer(), keys, asArray, mapPosition: builder.mapPosition() };
+}
+
+/** What is replaced: a call; of a source also its alias and column list, which are written anew or copied. */
+const regionOf = (call: DblinkCall): Span =>
+  call.use.item === undefined ? call.span : { start: call.span.start, end: call.use.item.end };
+
+/** The bytes of a parameter as text of the database. */
+const decoded = (bytes: () => void, builder: TextBuilder): void => {
+  builder.insert('pg_catalog.convert_from(');
+  bytes();
+  builder.insert(', pg_catalog.getdatabaseencoding())');
+};
+
+/** Keeps what stands for a call volatile: a condition that is true, but that the planner cannot know. */
+const volatile = (value: () => void, builder: TextBuilder, also = ''): void => {
+  builder.insert(`CASE WHEN pg_catalog.clock_timestamp() IS NOT NULL${also} THEN `);
+  value();
+  builder.insert(' END');
+};
+
+/**
+ * The parameter. Arguments that are not all constants stay in the statement, so that PostgreSQL infers the types of the
+ * client's parameters from them and raises what is wrong with them while it parses the statement: in branches that
+ * planning removes before it looks at them, each as the argument of a function that takes what the dblink function takes.
+ */
+function writeValue(
+  builder: TextBuilder,
+  call: DblinkCall,
+  parameter: number,
+  options: RewriteOptions,
+): void {
+  const own = `$${parameter}::pg_catalog.bytea`;
+  const kept = call.args.some((argument) => argument.constant === undefined);
+  if (!kept) {
+    builder.insert(own);
+    return;
+  }
+  builder.insert(`CASE WHEN true THEN ${own}`);
+  const types = options.argumentTypes?.(call) ?? argumentTypesOf(call);
+  call.args.forEach((argument, i) => {
+    const type = types[i];
+    if (type === undefined) {
+      builder.insert(' WHEN (');
+      builder.copy(argument.span);
+      builder.insert(') IS NULL THEN NULL');
+    } else {
+      builder.insert(` WHEN false THEN pg_catalog.${type === 'text' ? 'textsend' : 'boolsend'}((`);
+      builder.copy(argument.span);
+      builder.insert('))');
+    }
+  });
+  builder.insert(' END');
+}
+
+const argumentTypesOf = (call: DblinkCall): readonly (DeclaredType | undefined)[] =>
+  declaredTypes(
+    call.name,
+    call.args.map((argument) => argument.type),
+  );
+
+/** `FROM dblink(…) AS t(a int)`: a function that reads JSON, in the same form. */
+function writeSource(
+  builder: TextBuilder,
+  use: SourceUse,
+  arrays: readonly boolean[],
+  call: DblinkCall,
+  value: () => void,
+  style: number | undefined,
+): { readonly keys: readonly string[]; readonly asArray: readonly boolean[] } {
+  const recordset = (): void => {
+    builder.insert('pg_catalog.json_to_recordset(');
+    const json = (): void => {
+      decoded(value, builder);
+      builder.insert('::pg_catalog.json');
+    };
+    const adopting =
+      style === undefined
+        ? ''
+        : ` AND ${setStyle('datestyle', style)} IS NOT NULL AND ${setStyle('intervalstyle', style + 1)} IS NOT NULL`;
+    volatile(json, builder, adopting);
+    builder.insert(')');
+  };
+  const names = use.columns.map((column) => column.name);
+  const distinct = new Set(names).size === names.length;
+  // Two columns of one name are an error (42701) that the same form raises.
+  const sameForm = !distinct || use.ordinality || (!arrays.includes(true) && use.columns.every(isPlainKey));
+  if (sameForm && style === undefined) {
+    recordset();
+    const alias = use.aliasGiven || use.rowsFrom ? undefined : `"${call.name}"`;
+    if (alias === undefined) builder.copy({ start: call.span.end, end: use.item.end });
+    else {
+      builder.copy({ start: call.span.end, end: use.aliasAt });
+      builder.insert(use.aliasAt === use.item.end ? ` AS ${alias}` : alias);
+      builder.copy({ start: use.aliasAt, end: use.item.end });
+    }
+    return { keys: names, asArray: arrays.map(() => false) };
+  }
+  if (use.rowsFrom) {
+    throw new CannotRewrite(
+      style === undefined
+        ? 'ROWS FROM with a column of type json'
+        : 'ROWS FROM with dates or intervals in the style of another server',
+    );
+  }
+  // Inside, columns are called by their keys; outside, an alias gives them the user's names.
+  const keys = sameForm ? names : use.columns.map((_, i) => String(i + 1));
+  builder.insert('(SELECT ');
+  use.columns.forEach((_, i) => {
+    builder.insert(`${i === 0 ? '' : ', '}"${keys[i]}"${arrays[i] ? '[1]' : ''}`);
+  });
+  builder.insert(style === undefined ? ' FROM ' : ' FROM ROWS FROM (');
+  recordset();
+  builder.insert(style === undefined ? ` AS "${call.name}"(` : ' AS (');
+  use.columns.forEach((column, i) => {
+    builder.insert(`${i === 0 ? '' : ', '}"${keys[i]}" `);
+    builder.copy(column.typeSpan);
+    if (arrays[i]) builder.insert('[]');
+    builder.copy({ start: column.typeSpan.end, end: column.definitionSpan.end });
+  });
+  builder.insert(')');
+  if (style !== undefined) {
+    const inner = keys.map((key) => `"${key}"`).join(', ');
+    builder.insert(
+      `, ${setStyle('datestyle', style + 2)}, ${setStyle('intervalstyle', style + 3)}) AS "${call.name}"(${inner})`,
+    );
+  }
+  builder.insert(') ');
+  if (use.aliasGiven) {
+    builder.copy({ start: call.span.end, end: use.aliasAt });
+  } else builder.insert(`AS "${call.name}"`);
+  builder.insert('(');
+  use.columns.forEach((column, i) => {
+    if (i > 0) builder.insert(', ');
+    builder.copy(column.nameSpan);
+  });
+  builder.insert(')');
+  return { keys, asArray: arrays };
+}
+
+const setStyle = (setting: string, parameter: number): string =>
+  `pg_catalog.set_config('${setting}', $${parameter}, true)`;
+
+/** A name that is the same bytes as a JSON key in every encoding, and no longer than a name of PostgreSQL's. */
+const isPlainKey = (column: SourceUse['columns'][number]): boolean =>
+  column.nameExact && /^[\x20-\x7e]{1,63}$/.test(column.name) && !/["\\]/.test(column.name);
+
+/** A value in the place of a call. */
+function writeScalar(builder: TextBuilder, call: DblinkCall, use: ScalarUse, value: () => void): void {
+  const { returns } = DBLINK_FUNCTIONS[call.name];
+  if (use.item !== undefined) {
+    // An item of a FROM list has to look like a function call; its one column is named after the alias.
+    if (returns === 'textArray') builder.insert('CAST(');
+    decoded(() => volatile(value, builder), builder);
+    if (returns === 'textArray') builder.insert(' AS pg_catalog.text[])');
+    builder.copy({ start: call.span.end, end: use.item.end });
+    if (!use.aliasGiven) builder.insert(` AS "${call.name}"`);
+    return;
+  }
+  const expression = (): void => {
+    if (returns === 'rows') builder.insert('ROW(');
+    const typed = (): void => {
+      decoded(value, builder);
+      if (returns === 'textArray') builder.insert('::pg_catalog.text[]');
+    };
+    volatile(typed, builder);
+    if (returns === 'rows') builder.insert(')');
+  };
+  if (!use.namesColumn) {
+    expression();
+    return;
+  }
+  // A sub-select lends its column's name to the output column, through casts and subscripts too. The CAST around it
+  // keeps `= ANY (…)` and `IN (…)` from taking it for a list of rows.
+  const type =
+    returns === 'textArray' ? 'pg_catalog.text[]' : returns === 'text' ? 'pg_catalog.text' : undefined;
+  if (type !== undefined) builder.insert('CAST(');
+  builder.insert('(SELECT ');
+  expression();
+  builder.insert(` AS "${call.name}")`);
+  if (type !== undefined) builder.insert(` AS ${type})`);
+}
+
+/** Puts a text together from parts of the original and parts that are new, and remembers which is which. */
+class TextBuilder {
+  /** Where in the original an error in a new part is said to be. */
+  anchor = 0;
+  readonly #original: Buffer;
+  readonly #count: (bytes: Buffer) => number;
+  readonly #parts: { readonly bytes: Buffer; readonly origin: number; readonly copied: boolean }[] = [];
+
+  constructor(original: Buffer, countCharacters: (bytes: Buffer) => number) {
+    this.#original = original;
+    this.#count = countCharacters;
+  }
+
+  copy(span: Span): void {
+    if (span.end <= span.start) return;
+    this.#parts.push({
+      bytes: this.#original.subarray(span.start, span.end),
+      origin: span.start,
+      copied: true,
+    });
+  }
+
+  insert(sql: string): void {
+    this.#parts.push({ bytes: Buffer.from(sql, 'latin1'), origin: this.anchor, copied: false });
+  }
+
+  toBuffer(): Buffer {
+    return Buffer.concat(this.#parts.map((part) => part.bytes));
+  }
+
+  mapPosition(): (position: number) => number {
+    const before = (offset: number): number => this.#count(this.#original.subarray(0, offset));
+    return (position) => {
+      let rest = position - 1;
+      for (const { bytes, origin, copied } of this.#parts) {
+        const length = this.#count(bytes);
+        if (rest < length) return before(origin) + (copied ? rest : 0) + 1;
+        rest -= length;
+      }
+      const last = this.#parts.at(-1);
+      return last === undefined ? position : before(last.origin + (last.copied ? last.bytes.length : 0)) + 1;
+    };
+  }
+}

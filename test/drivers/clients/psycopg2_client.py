@@ -1,0 +1,200 @@
+"""psycopg2: the flows in autocommit and in its implicit transactions, then what only psycopg2 does.
+
+Reads the input of test/drivers as JSON from standard input and prints the transcript as JSON lines.
+"""
+
+import json
+import re
+import sys
+import threading
+import time
+
+import psycopg2
+import psycopg2.extras
+
+INPUT = json.load(sys.stdin)
+TARGET = INPUT["target"]
+REMOTE = TARGET["remote"]
+FIELDS = [
+    "severity",
+    "sqlstate",
+    "message_primary",
+    "message_detail",
+    "message_hint",
+    "context",
+    "statement_position",
+    "internal_position",
+    "internal_query",
+    "schema_name",
+    "table_name",
+    "column_name",
+    "datatype_name",
+    "constraint_name",
+]
+
+
+def show(value):
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (tuple, list)):
+        return [show(item) for item in value]
+    if isinstance(value, memoryview):
+        return "bytes " + value.hex()
+    return f"{type(value).__name__} {value}"
+
+
+def show_error(error):
+    fields = {"class": type(error).__name__, "text": str(error)}
+    for name in FIELDS:
+        value = getattr(getattr(error, "diag", None), name, None)
+        if value is not None:
+            fields[name] = value
+    return fields
+
+
+def connect():
+    return psycopg2.connect(
+        host=TARGET["host"], port=TARGET["port"], user=TARGET["user"], dbname=TARGET["database"])
+
+
+class Session:
+    """A connection whose statements go into the transcript."""
+
+    def __init__(self, flow, autocommit=True):
+        self.flow = flow
+        self.connection = connect()
+        self.connection.autocommit = autocommit
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.connection.close()
+
+    def note(self, at, **outcome):
+        status = self.connection.info.transaction_status
+        notices = self.connection.notices[:]
+        self.connection.notices.clear()
+        print(json.dumps({"flow": self.flow, "at": at, **outcome, "status": status, "notices": notices}), flush=True)
+
+    def attempt(self, at, action):
+        """Does something; an error is part of the transcript."""
+        try:
+            self.note(at, result=action())
+            return True
+        except psycopg2.Error as error:
+            self.note(at, error=show_error(error))
+            return False
+
+    def run(self, sql, values=None):
+        def action():
+            with self.connection.cursor() as cursor:
+                cursor.execute(sql, values)
+                return outcome(cursor)
+
+        return self.attempt(sql, action)
+
+
+def outcome(cursor):
+    described = cursor.description
+    return {
+        "columns": described and [[c.name, c.type_code, c.internal_size, c.precision, c.scale] for c in described],
+        "rows": show(cursor.fetchall()) if described else None,
+        "status": cursor.statusmessage,
+        "count": cursor.rowcount,
+    }
+
+
+def positional(step):
+    """The statement with psycopg2's placeholders, and its values."""
+    if not step["values"]:
+        return step["sql"], None
+    return re.sub(r"\$\d+", "%s", step["sql"].replace("%", "%%")), step["values"]
+
+
+def shared_flows():
+    for flow in INPUT["flows"]:
+        with Session(flow["name"] + " [autocommit]") as session:
+            for step in flow["steps"]:
+                session.run(*positional(step))
+        with Session(flow["name"] + " [transactions]", autocommit=False) as session:
+            for step in flow["steps"]:
+                if session.run(*positional(step)):
+                    continue
+                session.attempt("rollback", session.connection.rollback)
+            session.attempt("commit", session.connection.commit)
+        # Leaves nothing for the next flow.
+        with Session(flow["name"] + " [clean up]") as session:
+            session.run("DELETE FROM log")
+            session.run("DELETE FROM archive")
+
+
+def own_flows():
+    with Session("with connection", autocommit=False) as session:
+        connection = session.connection
+        session.run("SELECT dblink_connect('c', %s)", [REMOTE])
+        connection.commit()
+
+        def block(sql):
+            def action():
+                with connection, connection.cursor() as cursor:
+                    cursor.execute("INSERT INTO log (line) VALUES ('x')")
+                    cursor.execute(sql)
+                    return outcome(cursor)
+
+            return action
+
+        session.attempt("committed", block("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)"))
+        session.attempt("rolled back", block("SELECT * FROM dblink('c', 'SELECT 1/0') AS t(a int)"))
+        session.run("SELECT count(*) FROM log")
+        session.run("DELETE FROM log")
+        session.attempt("commit", connection.commit)
+
+    with Session("executemany and execute_values") as session:
+        session.run("SELECT dblink_connect('c', %s)", [REMOTE])
+
+        def many():
+            with session.connection.cursor() as cursor:
+                cursor.executemany(
+                    "INSERT INTO archive SELECT t.id + %s, t.item FROM dblink('c', %s) AS t(id int, item text)",
+                    [(100, "SELECT id, item FROM orders"), (200, "SELECT 1, 'one'")])
+                return cursor.statusmessage
+
+        def pages():
+            with session.connection.cursor() as cursor:
+                psycopg2.extras.execute_batch(
+                    cursor, "SELECT dblink_exec('c', %s)",
+                    [(f"INSERT INTO log (line) VALUES ('{n}')",) for n in range(5)], page_size=3)
+                return cursor.statusmessage
+
+        session.attempt("executemany", many)
+        session.attempt("execute_batch", pages)
+        session.run("SELECT * FROM archive ORDER BY id")
+        session.run("SELECT * FROM dblink('c', 'DELETE FROM log RETURNING line') AS t(line text)")
+        session.run("DELETE FROM archive")
+
+    with Session("serializable, read only", autocommit=False) as session:
+        session.connection.set_session(isolation_level="SERIALIZABLE", readonly=True)
+        session.run("SELECT dblink_connect('c', %s)", [REMOTE])
+        session.run("SELECT * FROM dblink('c', 'INSERT INTO log (line) VALUES (''x'') RETURNING 1') AS t(a int)")
+        session.run("INSERT INTO log (line) SELECT * FROM dblink('c', 'SELECT 1') AS t(a text)")
+        session.attempt("rollback", session.connection.rollback)
+        session.run("SELECT * FROM dblink('c', 'DELETE FROM log') AS t(a text)")
+
+    with Session("cancel()") as session:
+        session.run("SELECT dblink_connect('c', %s)", [REMOTE])
+        for sql in (
+            "SELECT * FROM dblink('c', 'SELECT pg_sleep(2)') AS t(a text)",
+            "SELECT count(*) FROM customers, dblink('c', 'SELECT pg_sleep(2)') AS t(a text)",
+        ):
+            started = time.monotonic()
+            timer = threading.Timer(0.3, session.connection.cancel)
+            timer.start()
+            session.run(sql)
+            session.note("time of the cancel", elapsedMs=round((time.monotonic() - started) * 1000))
+            timer.join()
+        session.run("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")
+
+
+shared_flows()
+own_flows()

@@ -1,0 +1,124 @@
+import { createServer } from 'node:net';
+import { escapeIdentifier, escapeLiteral } from 'pg';
+import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { execute } from '../support/postgres.js';
+import { startTestProxy } from '../support/proxy.js';
+import { LOCAL_FIXTURE, REMOTE_FIXTURE, REMOTE_HBA, ROLES, TEMPLATE } from './fixtures.js';
+
+/** What a driver's program is told about the side it runs on. */
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly database: string;
+  /** Connection string of the remote, as dblink takes it. */
+  readonly remote: string;
+  readonly remotePort: number;
+}
+
+/** One side of the comparison. */
+export interface Side {
+  readonly name: 'extension' | 'proxy';
+  /** Ports by what listens there; they differ between the sides. */
+  readonly ports: ReadonlyMap<string, number>;
+  /** Makes the databases of a driver, local and remote, as copies of the fixtures. */
+  prepare(database: string): Promise<Target>;
+  /** Statements other than the question itself that the remote is running or holds a transaction open for. */
+  remoteActivity(database: string): Promise<readonly string[]>;
+}
+
+/** Both sides, with two identical remotes. */
+export interface Environment {
+  readonly extension: Side;
+  readonly proxy: Side;
+  stop(): Promise<void>;
+}
+
+const SETTINGS = {
+  timezone: 'UTC',
+  datestyle: 'ISO, MDY',
+  autovacuum: 'off',
+  max_connections: '60',
+  log_min_messages: 'fatal',
+};
+
+/** Starts a primary with the extension, one without behind a proxy, and a remote for each. */
+export async function startEnvironment(major: number): Promise<Environment> {
+  // libpq inside the extension's server, and the proxy in this process, must find no settings but those given below.
+  for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];
+  const withExtension = await prepareBinaries({ major, dblink: true });
+  const without = await prepareBinaries({ major, dblink: false });
+  const remote = (): Promise<PostgresServer> =>
+    startPostgres({ installation: withExtension, settings: SETTINGS, hba: REMOTE_HBA });
+  // A connection string without a host means "here": the server itself, as the proxy takes it too.
+  const port = await freePort();
+  const env = { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' };
+  const primary1 = await startPostgres({ installation: withExtension, settings: SETTINGS, port, env });
+  const primary2 = await startPostgres({ installation: without, settings: SETTINGS });
+  const remote1 = await remote();
+  const remote2 = await remote();
+  const proxy = await startTestProxy(primary2);
+  return {
+    extension: await makeSide('extension', primary1, primary1, remote1),
+    proxy: await makeSide('proxy', proxy, primary2, remote2),
+    async stop() {
+      await proxy.stop();
+      const servers = [primary1, primary2, remote1, remote2];
+      await Promise.all(servers.map((server) => server.stop('immediate')));
+    },
+  };
+}
+
+async function makeSide(
+  name: Side['name'],
+  client: { readonly host: string; readonly port: number },
+  primary: PostgresServer,
+  remote: PostgresServer,
+): Promise<Side> {
+  await createDatabase(primary, TEMPLATE, 'template0');
+  await createDatabase(remote, TEMPLATE, 'template0');
+  await execute(primary.url(TEMPLATE), LOCAL_FIXTURE);
+  if (name === 'extension') await execute(primary.url(TEMPLATE), 'CREATE EXTENSION dblink');
+  await execute(remote.url(), ROLES);
+  await execute(remote.url(TEMPLATE), REMOTE_FIXTURE);
+  return {
+    name,
+    ports: new Map([
+      ['client', client.port],
+      ['primary', primary.port],
+      ['remote', remote.port],
+    ]),
+    async prepare(database) {
+      await createDatabase(primary, database, TEMPLATE);
+      await createDatabase(remote, database, TEMPLATE);
+      const conninfo = `host=127.0.0.1 port=${remote.port} user=postgres dbname=${database}`;
+      await execute(primary.url(database), `INSERT INTO conf VALUES ('remote', ${escapeLiteral(conninfo)})`);
+      const { host, port } = client;
+      return { host, port, user: 'postgres', database, remote: conninfo, remotePort: remote.port };
+    },
+    async remoteActivity(database) {
+      const rows = await execute(
+        remote.url(),
+        `SELECT query FROM pg_stat_activity WHERE datname = ${escapeLiteral(database)} AND state <> 'idle'`,
+      );
+      return rows.map(([query]) => String(query));
+    },
+  };
+}
+
+function createDatabase(server: PostgresServer, name: string, template: string): Promise<unknown> {
+  const options = template === 'template0' ? " ENCODING 'UTF8' LOCALE 'C'" : '';
+  return execute(server.url(), `CREATE DATABASE ${escapeIdentifier(name)} TEMPLATE ${template}${options}`);
+}
+
+/** A port of five digits, as the system gives them out for port 0. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
