@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 
-/** The parts of a .cpuprofile file that are read here (DevTools protocol, "Profiler.Profile"; times in µs). */
+/**
+ * The parts of a .cpuprofile file that are read here (DevTools protocol, "Profiler.Profile"). Times are in microseconds;
+ * the clock is the one of process.hrtime, in every process of the machine.
+ */
 interface CpuProfile {
+  readonly startTime: number;
   readonly nodes: readonly {
     readonly id: number;
     readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
@@ -28,12 +32,17 @@ export interface ProfileSummary {
 
 const IDLE = new Set(['(idle)', '(root)']);
 
-/** Adds up where the time of a processor profile went. */
-export function summarizeProfile(file: string): ProfileSummary {
+/** Adds up where the time of a processor profile went between two times of process.hrtime.bigint(). */
+export function summarizeProfile(
+  file: string,
+  span: { readonly begin: bigint; readonly end: bigint },
+): ProfileSummary {
+  const [begin, end] = [Number(span.begin / 1000n), Number(span.end / 1000n)];
   const profile = JSON.parse(readFileSync(file, 'utf8')) as CpuProfile;
   const frames = new Map(profile.nodes.map(({ id, callFrame }) => [id, callFrame]));
   const places = new Map<string, number>();
   const functions = new Map<string, number>();
+  let now = profile.startTime;
   let idle = 0;
   let busy = 0;
   const add = (to: Map<string, number>, name: string, time: number): void => {
@@ -42,6 +51,8 @@ export function summarizeProfile(file: string): ProfileSummary {
   for (const [i, id] of profile.samples.entries()) {
     const { functionName, url, lineNumber } = frames.get(id)!;
     const time = profile.timeDeltas[i] ?? 0;
+    now += time;
+    if (now < begin || now > end) continue;
     if (IDLE.has(functionName)) {
       idle += time;
       continue;

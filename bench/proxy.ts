@@ -22,7 +22,12 @@ export async function startProxyProcess(
   const node =
     profile === undefined
       ? []
-      : ['--cpu-prof', `--cpu-prof-dir=${profile.directory}`, `--cpu-prof-name=${profile.name}`];
+      : [
+          '--cpu-prof',
+          '--cpu-prof-interval=250',
+          `--cpu-prof-dir=${profile.directory}`,
+          `--cpu-prof-name=${profile.name}`,
+        ];
   const child = await startChild(process.execPath, [
     ...node,
     MAIN,

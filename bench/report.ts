@@ -12,7 +12,7 @@ export interface Report {
     readonly platform: string;
     readonly node: string;
     readonly postgres: string;
-    /** null when it is not installed, and nothing was compared with it. */
+    /** null when it is not installed, or none of the benchmarks compares with it. */
     readonly pgbouncer: string | null;
     readonly driver: string;
     readonly seconds: number;
@@ -121,13 +121,15 @@ export function renderReport(report: Report): string {
     .map((group) => ({ group, own: benchmarks.filter((benchmark) => benchmark.group === group) }))
     .filter(({ own }) => own.length > 0)
     .map(({ group, own }) => `${HEADINGS[group]}\n\n${renderGroup(own)}`);
-  return [
-    `${setup.driver} for small queries, PostgreSQL ${setup.postgres}, ` +
-      `${setup.pgbouncer === null ? 'NO PgBouncer' : `PgBouncer ${setup.pgbouncer} (session mode)`}, ` +
-      `Node ${setup.node}, ${setup.bulkRows.toLocaleString('en')} rows in the large tables`,
-    report.note,
-    ...sections,
-  ].join('\n\n');
+  const relay = benchmarks.some(({ group }) => group === 'relay');
+  const pgbouncer = setup.pgbouncer === null ? 'NO PgBouncer' : `PgBouncer ${setup.pgbouncer} (session mode)`;
+  const programs = [
+    `PostgreSQL ${setup.postgres}`,
+    ...(relay ? [pgbouncer, `small queries by ${setup.driver}`] : []),
+    `Node ${setup.node}`,
+    `${setup.bulkRows.toLocaleString('en')} rows in the large tables`,
+  ];
+  return [programs.join(', '), report.note, ...sections].join('\n\n');
 }
 
 const HEADINGS = {

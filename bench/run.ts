@@ -10,6 +10,7 @@ import { relayBenchmarks } from './relay.js';
 import { makeReport, renderReport } from './report.js';
 import { type Rig, startRig } from './rig.js';
 import { type Outcome, runSchedule, type SchedulePlan } from './schedule.js';
+import { median } from './statistics.js';
 
 /** For starting to measure only what can still be finished. */
 const RESERVE_MS = 5_000;
@@ -21,16 +22,13 @@ async function main(options: BenchOptions): Promise<number> {
   const begin = performance.now();
   const driver = await findDriver(options.builtIn || options.short);
   const all = [...relayBenchmarks(driver), ...dblinkBenchmarks];
-  const { only } = options;
-  const chosen = all.filter(({ id, short }) =>
-    only.length > 0 ? only.some((part) => id.includes(part)) : short || !options.short,
-  );
+  const chosen = choose(all, options);
   if (options.list) {
     for (const { id, title } of all) console.log(`${id.padEnd(26)}${title}`);
     return 0;
   }
   if (chosen.length === 0) {
-    console.error(`no benchmark matches ${only.join(' or ')}; --list names them`);
+    console.error(`no benchmark matches ${options.only.join(' or ')}; --list names them`);
     return 2;
   }
   progress('starting the servers and filling their tables');
@@ -51,6 +49,13 @@ async function main(options: BenchOptions): Promise<number> {
   } finally {
     await rig.stop();
   }
+}
+
+/** By the whole id where there is one, else by any part of it. */
+function choose(all: readonly Benchmark[], { only, short }: BenchOptions): readonly Benchmark[] {
+  if (only.length === 0) return all.filter((benchmark) => benchmark.short || !short);
+  const isWhole = (word: string): boolean => all.some(({ id }) => id === word);
+  return all.filter(({ id }) => only.some((word) => (isWhole(word) ? id === word : id.includes(word))));
 }
 
 async function compareContenders(
@@ -100,12 +105,18 @@ async function profileProxy(
     const proxy = await rig.startProxy({ directory, name });
     const share = (plan.deadline - performance.now()) / (chosen.length - i);
     const deadline = performance.now() + share;
-    outcomes.push(
-      ...(await runSchedule([{ benchmark, contenders: [proxy.contender] }], { ...plan, deadline })),
-    );
+    const begin = process.hrtime.bigint();
+    const measured = await runSchedule([{ benchmark, contenders: [proxy.contender] }], { ...plan, deadline });
+    const end = process.hrtime.bigint();
+    outcomes.push(...measured);
     await proxy.stop();
     const file = join(directory, name);
-    console.log(`\n${benchmark.id} (${file})\n${renderProfile(summarizeProfile(file))}`);
+    const costs = measured.flatMap(({ series }) => series.flatMap(({ processor }) => processor));
+    const cost =
+      costs.length === 0 ? '' : `, ${(median(costs) * 1e6).toFixed(1)} µs of processor time per unit`;
+    console.log(
+      `\n${benchmark.id} (${file})${cost}\n${renderProfile(summarizeProfile(file, { begin, end }))}`,
+    );
   }
   return exitCode(outcomes);
 }

@@ -34,6 +34,7 @@ export interface SchedulePlan {
 
 /** No measurement takes that long unless something hangs. */
 const MEASUREMENT_TIMEOUT_MS = 60_000;
+const WARM_UP_SECONDS = 0.3;
 
 /** Series while they grow. */
 interface Recording {
@@ -75,13 +76,20 @@ async function runBenchmark(
     (contender): Recording => ({ contender, samples: [], processor: [], failure: undefined }),
   );
   const watches = contenders.map(({ meter }) => meter?.watch());
+  // A first turn that does not count: code that has never run is slow, and so are caches that have not been filled.
+  const warm = { ...plan, seconds: Math.min(plan.seconds, WARM_UP_SECONDS) };
+  const turn = async (of: SchedulePlan): Promise<void> => {
+    for (const recording of recordings) {
+      if (recording.failure === undefined) await record(benchmark, recording, of);
+    }
+  };
+  await turn(warm);
+  for (const { samples, processor } of recordings) samples.length = processor.length = 0;
   let rounds = 0;
   let longest = 0;
   while (rounds < plan.rounds && (rounds === 0 || performance.now() + longest < until)) {
     const begin = performance.now();
-    for (const recording of recordings) {
-      if (recording.failure === undefined) await record(benchmark, recording, plan);
-    }
+    await turn(plan);
     longest = Math.max(longest, performance.now() - begin);
     rounds++;
     // Nothing to compare with any more.

@@ -27,25 +27,37 @@ export type EvaluatedCall =
     };
 
 /**
- * Whether the call's arguments can be had without the primary: constants whose bytes in the text are their bytes in the
- * database's encoding.
+ * Whether the call's arguments can be had without the primary: constants and bare parameters whose bytes are their bytes
+ * in the database's encoding.
  */
-export function isLocal(call: DblinkCall, text: Buffer, engine: Engine): boolean {
-  const sameEncoding = engine.clientEncoding === engine.databaseEncoding;
-  return call.args.every(
-    (argument) =>
-      argument.constant !== undefined &&
-      (argument.constant.kind !== 'string' ||
-        sameEncoding ||
-        isAscii(text.subarray(argument.span.start, argument.span.end))),
-  );
+export function isLocal(call: DblinkCall, text: Buffer, bound: BoundParameters, engine: Engine): boolean {
+  return call.args.every((argument) => {
+    if (argument.type === 'parameter') return engine.sameEncoding && localParameter(argument, bound) !== undefined;
+    if (argument.constant === undefined) return false;
+    if (argument.constant.kind !== 'string') return true;
+    return engine.sameEncoding || isAscii(text.subarray(argument.span.start, argument.span.end));
+  });
 }
 
-/** Evaluates constants. @throws NoSuchSignature */
-export function evaluateLocally(call: DblinkCall): EvaluatedCall {
-  const roles = chooseSignature(call.name, call.args.map(kindOfArgument));
+/** Types whose text and binary forms are the same bytes. */
+const PLAIN_TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043]);
+
+/** The value of a bare text parameter as it was bound; the primary has checked it when it bound the statement. */
+function localParameter(argument: Argument, bound: BoundParameters): Buffer | null | undefined {
+  const index = (argument.parameters[0] ?? 0) - 1;
+  return PLAIN_TEXT_OIDS.has(bound.types[index] ?? 0) ? bound.values[index] : undefined;
+}
+
+/** Evaluates constants and parameters. @throws NoSuchSignature */
+export function evaluateLocally(call: DblinkCall, bound: BoundParameters): EvaluatedCall {
+  const roles = chooseSignature(
+    call.name,
+    call.args.map((argument) => (argument.type === 'parameter' ? 'text' : kindOfArgument(argument))),
+  );
   if (roles === undefined) throw new NoSuchSignature();
-  const values = call.args.map(({ constant }) => {
+  const values = call.args.map((argument) => {
+    if (argument.type === 'parameter') return localParameter(argument, bound) ?? null;
+    const { constant } = argument;
     if (constant === undefined || constant.kind === 'null') return null;
     return Buffer.from(String(constant.value), 'latin1');
   });

@@ -3,10 +3,13 @@ import type { DblinkSession } from '../dblink/session.js';
 import { byteCounter } from '../wire/encoding.js';
 import { noticeResponse, PgError } from '../wire/errors.js';
 import { TransactionStatus } from '../wire/protocol.js';
+import { transcode } from '../wire/transcode.js';
 import { FactsProbe, type SessionFacts } from './facts.js';
+import { PreparedCache } from './preparedCache.js';
 import type { PrimaryLink } from './primary.js';
 import type { Session } from './session.js';
 import type { RouterSettings } from './settings.js';
+import type { Prepared } from './spliceSimple.js';
 
 /** Levels of client_min_messages that keep a NOTICE from the client. */
 const ABOVE_NOTICE: ReadonlySet<string> = new Set(['warning', 'error', 'fatal', 'panic']);
@@ -15,6 +18,7 @@ const ABOVE_NOTICE: ReadonlySet<string> = new Set(['warning', 'error', 'fatal', 
 export class Engine {
   readonly primary: PrimaryLink;
   readonly probe: FactsProbe;
+  readonly preparedStreams: PreparedCache<Prepared>;
   #abort = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   /** Calls that wait for a remote now. */
@@ -27,6 +31,7 @@ export class Engine {
   ) {
     this.primary = session.primary;
     this.probe = new FactsProbe(session.primary);
+    this.preparedStreams = new PreparedCache(session.primary);
   }
 
   /** The encoding of the database, as PostgreSQL names it. */
@@ -36,6 +41,11 @@ export class Engine {
 
   get clientEncoding(): string {
     return this.primary.parameters.get('client_encoding') ?? 'UTF8';
+  }
+
+  /** Whether bytes of the database's encoding are what the client reads. */
+  get sameEncoding(): boolean {
+    return this.clientEncoding === this.databaseEncoding;
   }
 
   get majorVersion(): number {
@@ -96,6 +106,12 @@ export class Engine {
     };
   }
 
+  /** A dblink error or notice, whose texts are in the database's encoding, as the client reads it. */
+  inClientEncoding(error: PgError): PgError {
+    const [from, to] = [this.databaseEncoding, this.clientEncoding];
+    return from === to ? error : error.mapText((text) => transcode(text, from, to));
+  }
+
   /** Does remote work under the statement's cancel and clock. */
   async remotely<T>(facts: SessionFacts, act: (call: CallContext) => Promise<T>): Promise<T> {
     this.startClock(facts);
@@ -106,7 +122,8 @@ export class Engine {
         facts: this.dblinkFacts(facts),
         signal: this.#abort.signal,
         notice: (notice) => {
-          if (!ABOVE_NOTICE.has(facts.clientMinMessages)) this.session.toClient(noticeResponse(notice));
+          if (ABOVE_NOTICE.has(facts.clientMinMessages)) return;
+          this.session.toClient(noticeResponse(this.inClientEncoding(notice)));
         },
       });
     } finally {

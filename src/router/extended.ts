@@ -240,7 +240,7 @@ export class ExtendedQuery {
         session.toClient(commandComplete(`SELECT ${outcome.rows}`));
         return;
       }
-      const poison = new Poison();
+      const poison = new Poison(engine);
       let values = poison.values(statement, outcome.results);
       let spliced = prepared.spliced;
       let source = bound.statement;
@@ -306,7 +306,8 @@ export class ExtendedQuery {
       const told = error instanceof PrimaryRaised ? error.error : error;
       if (!(told instanceof PgError)) throw error;
       await this.engine.failTransaction(told);
-      session.toClient(errorResponse(told));
+      const own = !(error instanceof PrimaryRaised);
+      session.toClient(errorResponse(own ? this.engine.inClientEncoding(told) : told));
     }
   }
 

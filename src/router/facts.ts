@@ -21,13 +21,22 @@ export interface SessionFacts {
  * Asked in one query. A function counts as a user's own unless it is implemented by the dblink library.
  */
 const PROBE = `SELECT r.rolsuper,
-  (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'),
+  pg_catalog.current_setting('statement_timeout'),
   pg_catalog.current_setting('client_min_messages'),
   pg_catalog.current_setting('extra_float_digits'),
   (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, p.proname, p.pronargs, pg_catalog.pg_function_is_visible(p.oid)))
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
     WHERE p.proname >= 'dblink' AND p.proname < 'dblinl' AND coalesce(p.probin, '') NOT LIKE '%dblink')
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user`;
+
+/** Units in which PostgreSQL shows times, in ms. */
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A time setting as PostgreSQL shows it: `0`, `500ms`, `1min`. */
+function milliseconds(shown: string): number {
+  const match = /^(\d+)(ms|s|min|h|d)?$/.exec(shown);
+  return match === null ? 0 : Number(match[1]) * (UNIT_MS[match[2] ?? 'ms'] ?? 1);
+}
 
 /**
  * Facts about the session, found by one probe and kept until anything of the client's was forwarded to the primary,
@@ -60,7 +69,7 @@ export class FactsProbe {
     this.#asOf = asOf;
     this.#facts = {
       superuser: superuser === 't',
-      statementTimeoutMs: Number(timeout ?? 0),
+      statementTimeoutMs: milliseconds(timeout ?? '0'),
       clientMinMessages: minMessages ?? 'notice',
       extraFloatDigits: Number(floatDigits ?? 1),
       shadowing: (JSON.parse(shadowing ?? '[]') as [string, string, number, boolean][]).map(

@@ -37,7 +37,7 @@ export class Performer {
 
   /** The arguments of a call. @throws PgError, NoSuchSignature */
   evaluate(call: DblinkCall): EvaluatedCall | Promise<EvaluatedCall> {
-    if (isLocal(call, this.text, this.engine)) return evaluateLocally(call);
+    if (isLocal(call, this.text, this.bound, this.engine)) return evaluateLocally(call, this.bound);
     return evaluateOnPrimary(call, this.text, this.bound, this.engine);
   }
 

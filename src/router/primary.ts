@@ -68,7 +68,7 @@ export class PrimaryLink {
   readonly parameters = new Map<string, string>();
   /** Transaction status byte of the last ReadyForQuery. */
   status: number = TransactionStatus.idle;
-  /** Counts what was sent that may change facts about the session (any forwarded request). */
+  /** Counts what was sent that may change facts about the session (anything of the client's that runs). */
   forwarded = 0;
   readonly #socket: Socket;
   readonly #events: PrimaryEvents;
@@ -77,6 +77,8 @@ export class PrimaryLink {
   batchOpen = false;
   /** SQL of the proxy's own failed and may have left its prepared statement behind. */
   #ownLeft = false;
+  /** Something of the client's has run since the last Sync. */
+  #executed = false;
   #idleWaiters: (() => void)[] = [];
   /** The primary said why it ends the session, and the client was told. */
   #fatal = false;
@@ -204,7 +206,15 @@ export class PrimaryLink {
 
   /** Announces a forwarded request. */
   expect(expected: Expected): void {
-    this.forwarded++;
+    const { kind } = expected;
+    if (kind === 'query' || kind === 'execute' || kind === 'functionCall') {
+      this.forwarded++;
+      this.#executed = kind === 'execute';
+    } else if (kind === 'sync' && this.#executed) {
+      // The end of an implicit transaction takes back what was set for it alone.
+      this.forwarded++;
+      this.#executed = false;
+    }
     this.#push(expected);
   }
 

@@ -61,7 +61,7 @@ async function stream(
   const args = await performer.evaluate(call);
   if (args.kind === 'null') return { kind: 'value', value: null };
   // Rows before a NOTICE of fail_on_error = false, or of a string's earlier statements, must not be sent.
-  if (!args.failOnError || !mayStream(args.sql!) || engine.clientEncoding !== engine.databaseEncoding) {
+  if (!args.failOnError || !mayStream(args.sql!) || !engine.sameEncoding) {
     return performer.source(call, args, shape);
   }
   const { parameters } = engine.primary;

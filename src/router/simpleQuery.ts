@@ -69,7 +69,8 @@ export class SimpleQuery {
     if (statement.parameters > 0) throw this.#noParameter(statement);
     if (statement.shape.kind === 'bridge') throw new NeedsBridge(statement.shape.reason);
     try {
-      if (statement.shape.kind === 'answer' && !this.engine.inBlock && this.#allLocal(statement)) {
+      const alone = !this.engine.inBlock && this.engine.sameEncoding;
+      if (statement.shape.kind === 'answer' && alone && this.#allLocal(statement)) {
         await this.#answer(statement, facts);
       } else {
         await this.#splice(statement, facts, last);
@@ -91,7 +92,7 @@ export class SimpleQuery {
   }
 
   #allLocal(statement: Statement): boolean {
-    return statement.calls.every((call) => isLocal(call, this.text, this.engine));
+    return statement.calls.every((call) => isLocal(call, this.text, NO_PARAMETERS, this.engine));
   }
 
   #facts(): Promise<SessionFacts> {
@@ -257,7 +258,8 @@ export class SimpleQuery {
       if (!(error instanceof PrimaryRaised) && (primary.batchOpen || this.engine.inBlock)) {
         await this.engine.failTransaction(raised);
       }
-      session.toClient(errorResponse(raised));
+      const own = !(error instanceof PrimaryRaised);
+      session.toClient(errorResponse(own ? this.engine.inClientEncoding(raised) : raised));
     }
     if (primary.batchOpen) await primary.sync();
     if (this.#hidden) {

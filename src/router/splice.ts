@@ -176,10 +176,13 @@ export class Poison {
     });
   }
 
-  /** The error that a primary's error about a poisoned source stands for. */
+  constructor(private readonly engine: Engine) {}
+
+  /** The error that a primary's error about a poisoned source stands for, as the client reads it. */
   translate(error: PgError): PgError | undefined {
     const { context, detail, message } = error.fields;
     const match = new RegExp(`${this.#token} (\\d+)`).exec(`${context ?? ''}\n${detail ?? ''}\n${message}`);
-    return match === null ? undefined : this.#errors[Number(match[1])];
+    const meant = match === null ? undefined : this.#errors[Number(match[1])];
+    return meant && this.engine.inClientEncoding(meant);
   }
 }

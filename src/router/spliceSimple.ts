@@ -2,7 +2,7 @@ import type { PgError } from '../wire/errors.js';
 import { type BindFields, bind, commandComplete, describe, execute, parse } from '../wire/messages.js';
 import { Backend, EMPTY } from '../wire/protocol.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
-import { NO_PARAMETERS } from './arguments.js';
+import { isLocal, NO_PARAMETERS } from './arguments.js';
 import type { ColumnType } from './columns.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
@@ -39,7 +39,13 @@ export async function spliceSimple(
   facts: SessionFacts,
 ): Promise<Buffer | undefined> {
   const { primary, session } = engine;
-  const prepared = await prepare(engine, text, statement);
+  // Outside of a transaction a stream leaves nothing to the primary once it has said what the statement returns.
+  const streams = statement.shape.kind === 'stream';
+  const cacheable = streams && !engine.inBlock && statement.calls.every((call) => isLocal(call, text, NO_PARAMETERS, engine));
+  const key = text.subarray(statement.span.start, statement.span.end);
+  const known = cacheable ? engine.preparedStreams.get(key) : undefined;
+  const prepared = known ?? (await prepare(engine, text, statement));
+  if (cacheable && known === undefined) engine.preparedStreams.set(key, prepared);
   const { description } = prepared;
   let { spliced } = prepared;
   // A SELECT describes its rows before it runs; other statements when they have run.
@@ -52,11 +58,11 @@ export async function spliceSimple(
     bound: NO_PARAMETERS,
     facts,
     shapes: spliced.shapes,
-    stream: statement.shape.kind === 'stream',
+    stream: streams,
   });
   if (outcome.kind === 'streamed') return commandComplete(`SELECT ${outcome.rows}`);
 
-  const poison = new Poison();
+  const poison = new Poison(engine);
   let values = poison.values(statement, outcome.results);
   const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
   if (outcome.style !== undefined) {
@@ -64,6 +70,7 @@ export async function spliceSimple(
     await dryRun(engine, statement, spliced, styleValues(engine, outcome.style));
     values = [...values, ...styleValues(engine, outcome.style)];
   }
+  if (known !== undefined && outcome.style === undefined) await dryRun(engine, statement, spliced);
   let tag: Buffer | undefined;
   let described = isSelect;
   const sink = new MessageSink({
@@ -90,7 +97,8 @@ export async function spliceSimple(
   return tag;
 }
 
-interface Prepared {
+/** What the primary said about a statement. */
+export interface Prepared {
   readonly spliced: SplicedStatement;
   readonly description: Buffer | undefined;
   readonly types: ReadonlyMap<DblinkCall, readonly ColumnType[]>;

@@ -28,6 +28,7 @@ const POLICY_METHODS: ReadonlySet<string> = new Set([
   'gss',
   'sspi',
   'scram-sha-256',
+  'oauth',
   'none',
 ]);
 
@@ -46,7 +47,7 @@ export function parseRequireAuth(value: string | undefined): AuthenticationPolic
       throw new AuthenticationError(
         negated
           ? `require_auth method "${part}" cannot be mixed with negative methods`
-          : `negative require_auth method "${method}" cannot be mixed with non-negative methods`,
+          : `negative require_auth method "${part}" cannot be mixed with non-negative methods`,
       );
     }
     if (!POLICY_METHODS.has(method)) throw new AuthenticationError(`invalid require_auth value: "${method}"`);

@@ -79,6 +79,15 @@ export class PgError extends Error {
     return new PgError(sqlstate, message, details);
   }
 
+  /** The error with every text changed (byte strings in, byte strings out). */
+  mapText(change: (text: string) => string): PgError {
+    const entries = Object.entries(this.fields).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? change(value) : value,
+    ]);
+    return PgError.from(Object.fromEntries(entries) as ErrorFields);
+  }
+
   /** An error object for fields that a server sent. */
   static from(fields: ErrorFields): PgError {
     return new PgError(fields.sqlstate, fields.message, fields);

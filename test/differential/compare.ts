@@ -121,7 +121,18 @@ function compareMessages(
 }
 
 /** Fields of the proxy's refusal that the error standing in for it on the extension's side cannot share. */
-const REFUSAL_TEXT = new Set(['message', 'detail', 'hint', 'position', 'context', 'file', 'line', 'routine']);
+const REFUSAL_TEXT = new Set([
+  'message',
+  'detail',
+  'hint',
+  'position',
+  'internal position',
+  'internal query',
+  'context',
+  'file',
+  'line',
+  'routine',
+]);
 const BEFORE_EXECUTION = new Set([
   'ParseComplete',
   'BindComplete',

@@ -304,7 +304,11 @@ export async function play(side: Side, testCase: Case, variant: Variant): Promis
 function stepsFor(side: Side, testCase: Case): readonly Step[] {
   const { bridge, steps } = testCase;
   if (bridge === undefined || !side.standsInForRefusals) return steps;
-  return steps.map((step, index) => (index === bridge.step ? failingStatement(bridge.sqlstate ?? '0A000') : step));
+  const failing = failingStatement(bridge.sqlstate ?? '0A000');
+  return steps.map((step, index) => {
+    if (index !== bridge.step) return step;
+    return typeof step === 'string' ? failing : { sql: failing, params: [] };
+  });
 }
 
 /** Waits until the session's remote connections are gone; what is still there after a second is left over. */

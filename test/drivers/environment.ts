@@ -18,7 +18,7 @@ export interface Target {
 
 /** One side of the comparison. */
 export interface Side {
-  readonly name: 'extension' | 'proxy';
+  readonly name: 'extension' | 'proxy' | 'extension again';
   /** Ports by what listens there; they differ between the sides. */
   readonly ports: ReadonlyMap<string, number>;
   /** Makes the databases of a driver, local and remote, as copies of the fixtures. */
@@ -42,28 +42,41 @@ const SETTINGS = {
   log_min_messages: 'fatal',
 };
 
-/** Starts a primary with the extension, one without behind a proxy, and a remote for each. */
-export async function startEnvironment(major: number): Promise<Environment> {
+/**
+ * Starts a primary with the extension, one without behind a proxy, and a remote for each. With `second: 'extension'`
+ * both primaries have the extension, which shows that what the programs print does not vary by itself.
+ */
+export async function startEnvironment(major: number, second: 'proxy' | 'extension'): Promise<Environment> {
   // libpq inside the extension's server, and the proxy in this process, must find no settings but those given below.
   for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];
   const withExtension = await prepareBinaries({ major, dblink: true });
-  const without = await prepareBinaries({ major, dblink: false });
   const remote = (): Promise<PostgresServer> =>
     startPostgres({ installation: withExtension, settings: SETTINGS, hba: REMOTE_HBA });
-  // A connection string without a host means "here": the server itself, as the proxy takes it too.
-  const port = await freePort();
-  const env = { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' };
-  const primary1 = await startPostgres({ installation: withExtension, settings: SETTINGS, port, env });
-  const primary2 = await startPostgres({ installation: without, settings: SETTINGS });
-  const remote1 = await remote();
-  const remote2 = await remote();
-  const proxy = await startTestProxy(primary2);
+  const primary = async (dblink: boolean): Promise<PostgresServer> => {
+    const port = await freePort();
+    // A connection string without a host means "here": the server itself, as the proxy takes it too.
+    const env: Record<string, string> = dblink
+      ? { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' }
+      : {};
+    const installation = dblink ? withExtension : await prepareBinaries({ major, dblink: false });
+    return startPostgres({ installation, settings: SETTINGS, port, env });
+  };
+  const servers = [
+    await primary(true),
+    await remote(),
+    await primary(second === 'extension'),
+    await remote(),
+  ] as const;
+  const [primary1, remote1, primary2, remote2] = servers;
+  const proxy = second === 'proxy' ? await startTestProxy(primary2) : undefined;
   return {
     extension: await makeSide('extension', primary1, primary1, remote1),
-    proxy: await makeSide('proxy', proxy, primary2, remote2),
+    proxy:
+      proxy === undefined
+        ? await makeSide('extension again', primary2, primary2, remote2)
+        : await makeSide('proxy', proxy, primary2, remote2),
     async stop() {
-      await proxy.stop();
-      const servers = [primary1, primary2, remote1, remote2];
+      await proxy?.stop();
       await Promise.all(servers.map((server) => server.stop('immediate')));
     },
   };
@@ -78,7 +91,7 @@ async function makeSide(
   await createDatabase(primary, TEMPLATE, 'template0');
   await createDatabase(remote, TEMPLATE, 'template0');
   await execute(primary.url(TEMPLATE), LOCAL_FIXTURE);
-  if (name === 'extension') await execute(primary.url(TEMPLATE), 'CREATE EXTENSION dblink');
+  if (name !== 'proxy') await execute(primary.url(TEMPLATE), 'CREATE EXTENSION dblink');
   await execute(remote.url(), ROLES);
   await execute(remote.url(TEMPLATE), REMOTE_FIXTURE);
   return {

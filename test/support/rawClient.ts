@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 
 /**
  * A client that sends any bytes in any portions, over plain TCP or TLS, and sees exactly what comes back: the phase
@@ -67,7 +67,12 @@ export class RawClient {
     try {
       await new Promise<void>((resolve, reject) => {
         timer = setTimeout(
-          () => reject(new Error(`nothing more came in ${timeoutMs} ms; so far ${JSON.stringify(this.#buffer.toString('latin1').slice(0, 500))}`)),
+          () =>
+            reject(
+              new Error(
+                `nothing more came in ${timeoutMs} ms; so far ${JSON.stringify(this.#buffer.toString('latin1').slice(0, 500))}`,
+              ),
+            ),
           timeoutMs,
         );
         this.#wake = () => {
@@ -158,7 +163,9 @@ export class Message {
   /** Fields of an ErrorResponse or NoticeResponse by their letter. */
   get fields(): Readonly<Record<string, string>> {
     const parts = this.body.toString('utf8').split('\0');
-    return Object.fromEntries(parts.filter((part) => part !== '').map((part) => [part.slice(0, 1), part.slice(1)]));
+    return Object.fromEntries(
+      parts.filter((part) => part !== '').map((part) => [part.slice(0, 1), part.slice(1)]),
+    );
   }
 }
 

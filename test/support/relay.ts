@@ -1,7 +1,7 @@
 import { loadConfig } from '../../src/config/index.js';
 import { createLogger, type Logger } from '../../src/log.js';
 import { startProxy } from '../../src/server.js';
-import { Message, RawClient } from './rawClient.js';
+import { type Message, RawClient } from './rawClient.js';
 import { frontend } from './wire.js';
 
 /** A proxy in this process, and what a test of forwarding needs to know of it. */
@@ -25,7 +25,10 @@ export interface RelayOptions {
 }
 
 /** Starts a proxy on a free port in front of a server on this machine. It logs nothing unless a log is given. */
-export async function startRelay(primary: { readonly port: number }, options: RelayOptions = {}): Promise<RelayProxy> {
+export async function startRelay(
+  primary: { readonly port: number },
+  options: RelayOptions = {},
+): Promise<RelayProxy> {
   const { query = 'sslmode=disable', host = '127.0.0.1', flags = {}, env = {} } = options;
   const config = loadConfig({
     flags: {

@@ -34,26 +34,28 @@ export function shapeOf(facts: ShapeFacts): Shape {
     if (isStream(body as SelectStmt, calls)) return { kind: 'stream' };
   }
   for (const [i, call] of calls.entries()) {
-    if (call.use.kind === 'scalar' && call.name === 'dblink') {
-      return bridge('the rows of dblink() outside a FROM list');
-    }
-    if (call.certain) continue;
-    if (call.pure) {
-      if (calls.some((other) => disturbs(other, call))) {
-        return bridge(`${call.name}() beside a call that changes what it reads`);
-      }
-      continue;
-    }
-    if (call.use.kind === 'scalar') {
-      if (modifiesData) return bridge(`${call.name}() inside a data-modifying statement`);
-      if (found[i]!.place.outerColumns) return bridge(`${call.name}() for each row of a query`);
-      return bridge(`${call.name}() where PostgreSQL may skip it, or evaluates something else before it`);
-    }
-    if (!call.args.every((argument) => argument.harmless)) {
-      return bridge('an argument that has to be computed only when PostgreSQL reaches the dblink call');
+    const stopped = call.pure ? undefined : obstacleOfCall(call, found[i]!, modifiesData);
+    if (stopped !== undefined) return bridge(stopped);
+  }
+  for (const call of calls) {
+    if (call.pure && !call.certain && calls.some((other) => disturbs(other, call))) {
+      return bridge(`${call.name}() beside a call that changes what it reads`);
     }
   }
   return { kind: 'splice' };
+}
+
+/** Why a call that is not only a read of the session's state cannot be replaced. */
+function obstacleOfCall(call: DblinkCall, found: PlacedCall, modifiesData: boolean): string | undefined {
+  if (call.use.kind === 'scalar' && call.name === 'dblink') return 'the rows of dblink() outside a FROM list';
+  if (call.certain) return undefined;
+  if (call.use.kind === 'source') {
+    if (call.args.every((argument) => argument.harmless)) return undefined;
+    return 'an argument that has to be computed only when PostgreSQL reaches the dblink call';
+  }
+  if (modifiesData) return `${call.name}() inside a data-modifying statement`;
+  if (found.place.outerColumns) return `${call.name}() for each row of a query`;
+  return `${call.name}() where PostgreSQL may skip it, or evaluates something else before it`;
 }
 
 /** What stops a statement whatever its calls do. */

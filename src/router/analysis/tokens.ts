@@ -94,9 +94,10 @@ export class Tokens {
     while (last > first && this.textOf(last) === ';') last--;
     if (last < first) return undefined;
     const span = this.span(first, last);
+    const before = this.#tokens[first - 1]?.end ?? 0;
     const hint = this.#comments.find(
       (comment) =>
-        comment.start >= start && comment.end <= span.start && this.#text.startsWith('/*+', comment.start),
+        comment.start >= before && comment.end <= span.start && this.#text.startsWith('/*+', comment.start),
     );
     return hint === undefined ? span : { start: hint.start, end: span.end };
   }

@@ -60,6 +60,13 @@ export const bridgeCases: readonly Case[] = [
   shape('dblink in the select list per row', "SELECT dblink('c', 'SET a.b = 1') FROM generate_series(1, 2)"),
   shape('aggregate over calls', "SELECT count(dblink_exec('c', 'INSERT INTO w VALUES (1)')) FROM generate_series(1, 3)", [], REMOTE),
   shape('ORDER BY a call', "SELECT id FROM items ORDER BY dblink_exec('c', 'SET a.b = 1'), id"),
+  shape('a write that is limited to nothing', "SELECT * FROM dblink('c', 'INSERT INTO w VALUES (3) RETURNING a') AS t(a int) LIMIT 0", [], REMOTE),
+  shape('a write under WHERE false', "SELECT * FROM dblink('c', 'INSERT INTO w VALUES (3) RETURNING a') AS t(a int) WHERE false", [], REMOTE),
+  shape('dblink in the select list, expanded', "SELECT (dblink('c', 'SET application_name = ''x''')).*"),
+  shape('dblink in the select list, NULL', "SELECT dblink('c', NULL)"),
+  shape('inside COALESCE', "SELECT coalesce(dblink_exec('c', 'SET a.b = 1'), 'none')"),
+  shape('dblink inside an argument', "SELECT dblink_exec('c', 'SET a.b = ' || (SELECT a FROM dblink('c', 'SELECT 5') AS t(a text)))"),
+  shape('error_message inside an argument', "SELECT dblink_exec('c', 'SET a.b = ' || quote_literal(dblink_error_message('c')))"),
   shape('ROWS FROM with a function of rows', "SELECT i.id, r.* FROM items i, ROWS FROM (dblink('c', 'SELECT ' || i.id) AS (a int), generate_series(1, 2)) AS r(a, g) ORDER BY 1, 3"),
 
   hidden('a plpgsql function', [FUNCTION("BEGIN RETURN dblink_exec('c', 'INSERT INTO w VALUES (1)'); END")], 'SELECT f()', REMOTE),
@@ -71,6 +78,10 @@ export const bridgeCases: readonly Case[] = [
   hidden('a trigger', ['CREATE TABLE l (a int)', FUNCTION("BEGIN PERFORM dblink_exec('c', format('INSERT INTO w VALUES (%s)', NEW.a)); RETURN NEW; END", 'trig', 'trigger'), 'CREATE TRIGGER t AFTER INSERT ON l FOR EACH ROW EXECUTE FUNCTION trig()'], 'INSERT INTO l VALUES (1), (2)', REMOTE),
   hidden('SECURITY DEFINER', ["CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $body$ BEGIN RETURN dblink_connect('sd', '{R}'); END $body$", 'SET ROLE plain_user'], 'SELECT f()'),
   hidden('a cleanup block', [FUNCTION("BEGIN IF 'c' = ANY (dblink_get_connections()) THEN PERFORM dblink_disconnect('c'); END IF; RETURN 'ok'; END")], 'SELECT f()'),
+  // The call itself is wrong in a way that only a primary that knows the function can tell.
+  ...["dblink_exec(DISTINCT 'c', 'x')", "dblink_exec('c', 'x') OVER ()", "dblink_exec(VARIADIC ARRAY['c'])", 'dblink_exec(*)', "dblink_exec('c' ORDER BY 1)", "dblink_exec('c', 'x') FILTER (WHERE true)"].map((call) =>
+    hidden(`not an aggregate: ${call}`, [], `SELECT ${call}`),
+  ),
   hidden('has the function at all', [], "SELECT 'dblink(text,text)'::regprocedure"),
   testCase('bridge: a function LANGUAGE sql', [open('c'), "CREATE FUNCTION f() RETURNS TABLE (a int) LANGUAGE sql AS $body$ SELECT * FROM dblink('c', 'SELECT id FROM people ORDER BY id') AS t(a int) $body$", 'SELECT * FROM f()'], { local: '', bridge: { step: 1, sqlstate: '42883' } }),
   testCase('bridge: parameters of a lateral call', [open('c'), bound("SELECT i.id, t.n FROM items i, LATERAL dblink($1, format('SELECT %s', i.id)) AS t(n int) WHERE i.id > $2 ORDER BY 1", ['c', 1])], { bridge: { step: 1 } }),

@@ -16,7 +16,6 @@ export const untouchedCases: readonly Case[] = [
   plain('a syntax error behind a good statement', "SELECT dblink_get_connections(); SELEC 1"),
   plain('an unknown function beside the word', "SELECT nosuch('dblink')"),
   plain('a wrong number of arguments', "SELECT dblink_exec('a', 'b', true, 'd')", 'SELECT dblink_get_connections(1)', "SELECT dblink_disconnect('a', 'b')", 'SELECT * FROM dblink() AS t(a int)'),
-  plain('aggregate and window forms', "SELECT dblink_exec(DISTINCT 'c', 'x')", "SELECT dblink_exec('c', 'x') OVER ()", "SELECT dblink_exec(VARIADIC ARRAY['c'])", 'SELECT dblink_exec(*)', "SELECT dblink_exec('c' ORDER BY 1)", "SELECT dblink_exec('c', 'x') FILTER (WHERE true)"),
   testCase('untouched: a table and a function of similar names', ['SELECT * FROM dblink ORDER BY a', 'SELECT dblink FROM dblink ORDER BY a', "SELECT dblink_own('x')", "UPDATE dblink SET dblink = 'dblink' WHERE a = 2", 'DROP TABLE dblink'], { local: LOCAL }),
   testCase('untouched: a dblink beside a table of that name', [open('c'), "SELECT d.a, t.b FROM dblink d JOIN dblink('c', 'SELECT 1, $$r$$') AS t(a int, b text) USING (a)"], { local: LOCAL }),
   testCase('untouched: a function of the user before the extension in search_path', ["SELECT * FROM dblink('c', 'x') AS d", "SELECT dblink('c', 'x')"], { local: "CREATE FUNCTION dblink(text, text) RETURNS text LANGUAGE sql AS $$ SELECT 'own ' || $1 $$" }),

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync, openSync, readFileSync, closeSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -69,7 +69,10 @@ const MODES: readonly Mode[] = [
   {
     name: 'gdesc',
     script: (statements) =>
-      statements.map((sql) => [sql, /^(BEGIN|COMMIT|ROLLBACK)/.test(sql) ? `${sql};` : `${sql} \\gdesc\n\\gx`]),
+      statements.map((sql) => [
+        sql,
+        /^(BEGIN|COMMIT|ROLLBACK)/.test(sql) ? `${sql};` : `${sql} \\gdesc\n\\gx`,
+      ]),
     accepts: ({ simpleOnly }) => !simpleOnly,
   },
   {
@@ -99,7 +102,11 @@ async function sharedFlows(): Promise<void> {
     const lines = [PREAMBLE];
     const titles: string[] = [];
     for (const { name, steps } of flows.filter((flow) => accepts?.(flow) ?? true)) {
-      lines.push('\\set ON_ERROR_ROLLBACK off\n\\set AUTOCOMMIT on\n\\connect', settings, `\\echo '${FLOW}${name} [${mode}]'`);
+      lines.push(
+        '\\set ON_ERROR_ROLLBACK off\n\\set AUTOCOMMIT on\n\\connect',
+        settings,
+        `\\echo '${FLOW}${name} [${mode}]'`,
+      );
       for (const [title, text] of script(steps.map(({ sql, values }) => withLiterals(sql, values)))) {
         lines.push(`\\echo '${STEP}${titles.push(title) - 1}'`, text);
       }
@@ -132,7 +139,11 @@ async function ownFlows(): Promise<void> {
   const verbose = ['-v', 'VERBOSITY=verbose'];
   const connect = `SELECT dblink_connect('c', '${remote}')`;
   await run('-c', [...verbose, '-c', connect, '-c', FIVE, '-c', "SELECT dblink_disconnect('c')"]);
-  await run('-c with several statements', [...verbose, '-c', `${connect}; ${FIVE}; SELECT 1; SELECT dblink_disconnect('c')`]);
+  await run('-c with several statements', [
+    ...verbose,
+    '-c',
+    `${connect}; ${FIVE}; SELECT 1; SELECT dblink_disconnect('c')`,
+  ]);
   await run('-c with an error in the middle', [
     ...verbose,
     '-c',
@@ -157,7 +168,7 @@ async function ownFlows(): Promise<void> {
       '\\echo :ERROR :SQLSTATE :LAST_ERROR_MESSAGE :ROW_COUNT',
       '\\errverbose',
       "SELECT * FROM dblink('c', 'SELECT id, item, shipped FROM orders') AS t(id int, item text, shipped bool) \\crosstabview id shipped item",
-      "PREPARE p(int) AS SELECT name FROM customers WHERE id = $1;\nEXECUTE p(1);",
+      'PREPARE p(int) AS SELECT name FROM customers WHERE id = $1;\nEXECUTE p(1);',
       "\\pset format csv\nSELECT * FROM dblink('c', 'SELECT id, item FROM orders ORDER BY id') AS t(id int, item text);",
       '\\pset format unaligned\n\\pset tuples_only on',
       "SELECT * FROM dblink('c', 'SELECT id, item FROM orders ORDER BY id') AS t(id int, item text);",
@@ -176,14 +187,17 @@ async function interrupt(flow: string, statement: string): Promise<void> {
     600,
   );
   emit(flow, statement, { output: withoutLocations(output).split('\n'), status });
-  emit(flow, 'time of the cancel', { elapsedMs: Math.round(performance.now() - started) });
+  emit(flow, 'time of the cancel', { elapsedMs: Math.round(performance.now() - started), limitMs: 2900 });
 }
 
 try {
   await sharedFlows();
   await ownFlows();
   await interrupt('Ctrl-C in dblink()', "SELECT * FROM dblink('c', 'SELECT pg_sleep(3)') AS t(a text)");
-  await interrupt('Ctrl-C in dblink_exec()', `SELECT dblink_exec('${remote}', 'DO $$ BEGIN PERFORM pg_sleep(3); END $$')`);
+  await interrupt(
+    'Ctrl-C in dblink_exec()',
+    `SELECT dblink_exec('${remote}', 'DO $$ BEGIN PERFORM pg_sleep(3); END $$')`,
+  );
   await interrupt(
     'Ctrl-C in a join',
     "SELECT * FROM customers c JOIN dblink('c', 'SELECT 1 FROM pg_sleep(3)') AS t(a int) ON t.a = c.id",

@@ -1,0 +1,42 @@
+import iconv from 'iconv-lite';
+import { isAscii } from './encoding.js';
+
+/** PostgreSQL's names of encodings as the conversion library calls them, where the letters and digits differ. */
+const LIBRARY_NAMES: Readonly<Record<string, string>> = {
+  LATIN1: 'iso88591',
+  LATIN2: 'iso88592',
+  LATIN3: 'iso88593',
+  LATIN4: 'iso88594',
+  LATIN5: 'iso88599',
+  LATIN6: 'iso885910',
+  LATIN7: 'iso885913',
+  LATIN8: 'iso885914',
+  LATIN9: 'iso885915',
+  LATIN10: 'iso885916',
+  ISO_8859_5: 'iso88595',
+  ISO_8859_6: 'iso88596',
+  ISO_8859_7: 'iso88597',
+  ISO_8859_8: 'iso88598',
+  WIN866: 'cp866',
+  WIN874: 'windows874',
+  UHC: 'cp949',
+  EUC_CN: 'gbk',
+};
+
+const libraryName = (encoding: string): string =>
+  LIBRARY_NAMES[encoding] ?? encoding.toLowerCase().replace(/^win(?=125)/, 'windows').replace(/_/g, '');
+
+/**
+ * Text in another encoding, for messages: characters that the target lacks become question marks, and text in an
+ * encoding that is not known, or in none (SQL_ASCII), stays as it is.
+ * @param text byte string in the encoding `from`
+ * @returns byte string in the encoding `to`
+ */
+export function transcode(text: string, from: string, to: string): string {
+  if (from === to || from === 'SQL_ASCII' || to === 'SQL_ASCII') return text;
+  const bytes = Buffer.from(text, 'latin1');
+  if (isAscii(bytes)) return text;
+  const [source, target] = [libraryName(from), libraryName(to)];
+  if (!iconv.encodingExists(source) || !iconv.encodingExists(target)) return text;
+  return iconv.encode(iconv.decode(bytes, source), target).toString('latin1');
+}

@@ -1,0 +1,56 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { tooSlow, withoutKnownDifferences } from './differences.js';
+import type { Driver, Program } from './drivers.js';
+import type { Environment, Side } from './environment.js';
+import { play } from './play.js';
+import { compareTranscripts, formatDifferences } from './transcript.js';
+
+/** What came of a driver's program. */
+export interface Comparison {
+  readonly outcomes: number;
+  readonly sessions: number;
+  /** What is wrong, in words; empty if both sides are alike. */
+  readonly problems: readonly string[];
+}
+
+/** Runs a driver's program on both sides at once and compares what it printed. */
+export async function compareSides(
+  driver: Driver,
+  program: Program,
+  { extension, proxy }: Environment,
+): Promise<Comparison> {
+  const database = driver.name.toLowerCase().replaceAll(/\W+/g, '_');
+  const [left, right] = await Promise.all([
+    play(program, extension, database),
+    play(program, proxy, database),
+  ]);
+  const remaining = proxy.name === 'proxy' ? await restOnRemote(proxy, database) : [];
+  const slow = proxy.name === 'proxy' ? tooSlow(right.lines) : [];
+  const differences = compareTranscripts(
+    withoutKnownDifferences(left.lines),
+    withoutKnownDifferences(right.lines),
+  );
+  const problems = [
+    ...(left.failure === undefined ? [] : [`the program, with the extension, ${left.failure}`]),
+    ...(right.failure === undefined ? [] : [`the program, with the proxy, ${right.failure}`]),
+    ...(differences.length === 0 ? [] : [formatDifferences(differences)]),
+    ...slow.map(
+      ({ flow, outcome }) => `${flow}: not cancelled at once, took ${String(outcome['elapsedMs'])} ms`,
+    ),
+    ...remaining.map((query) => `still running on the remote when all sessions had ended: ${query}`),
+    ...(left.lines.length === 0 ? ['the program printed nothing'] : []),
+  ];
+  const sessions = new Set(left.lines.map(({ flow }) => flow)).size;
+  return { outcomes: left.lines.length, sessions, problems };
+}
+
+/** What still runs on the remote when the sessions of a program have had a moment to end. */
+async function restOnRemote(side: Side, database: string): Promise<readonly string[]> {
+  let activity: readonly string[] = [];
+  for (let attempt = 0; attempt < 10; attempt += 1) {
+    activity = await side.remoteActivity(database);
+    if (activity.length === 0) break;
+    await delay(50);
+  }
+  return activity;
+}

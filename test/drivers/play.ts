@@ -1,0 +1,77 @@
+import { spawn } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import type { Program } from './drivers.js';
+import type { Side, Target } from './environment.js';
+import { FLOWS } from './flows/index.js';
+import type { Flow, Value } from './flows/types.js';
+import { type Line, parseTranscript } from './transcript.js';
+
+/** Long enough for a slow machine; a program that hangs is ended, and what it printed so far is compared. */
+const LIMIT_MS = 120_000;
+
+/** What a driver's program did on one side. */
+export interface Played {
+  readonly lines: readonly Line[];
+  /** Why it did not end as it should, if it did not. */
+  readonly failure: string | undefined;
+}
+
+/** Runs a driver's program on one side, in databases of its own. */
+export async function play(program: Program, side: Side, database: string): Promise<Played> {
+  const target = await side.prepare(database);
+  const flows = FLOWS.map((flow) => fill(flow, target));
+  const { stdout, failure } = await execute(program, program.input(target, flows));
+  return { lines: parseTranscript(stdout, side.ports), failure };
+}
+
+/** Puts the side's connection string where the flows have placeholders. */
+function fill(flow: Flow, target: Target): Flow {
+  const text = (sql: string): string =>
+    sql
+      .replaceAll('{R}', target.remote)
+      .replaceAll('{P}', String(target.remotePort))
+      .replaceAll('{D}', target.database);
+  const value = (given: Value): Value => (typeof given === 'string' ? text(given) : given);
+  return {
+    ...flow,
+    steps: flow.steps.map(({ sql, values }) => ({ sql: text(sql), values: values.map(value) })),
+  };
+}
+
+function execute(program: Program, input: string): Promise<{ stdout: string; failure: string | undefined }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program.command, program.args, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // Nothing of the user's: no files in a home directory, no PG* variables.
+      env: {
+        PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+        HOME: tmpdir(),
+        LC_ALL: 'C.UTF-8',
+        TZ: 'UTC',
+        PGCONNECT_TIMEOUT: '20',
+      },
+    });
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
+    child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
+    child.stdin.on('error', () => {}); // The exit code says why it did not read.
+    child.stdin.end(input);
+    const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      const end = code === null ? `was ended by ${signal ?? 'a signal'}` : `exited with code ${code}`;
+      resolve({
+        // A line that was being written when the program was ended is no line.
+        stdout: Buffer.concat(stdout)
+          .toString('utf8')
+          .replace(/[^\n]*$/, ''),
+        failure: code === 0 ? undefined : `${end}: ${Buffer.concat(stderr).toString('utf8').slice(-2000)}`,
+      });
+    });
+  });
+}
