@@ -70,7 +70,7 @@ function compareExchange(
   rightFacts: SideFacts,
   { encoding, differs, refusal }: CompareOptions,
 ): Difference | undefined {
-  if (sameBytes(left.frames, right.frames)) return undefined;
+  if (sameBytes(left.frames, right.frames) && !isPeculiar(left.frames, [leftFacts, rightFacts])) return undefined;
   const prepare = (exchange: Exchange, facts: SideFacts): readonly Decoded[] => {
     const messages = normalise(exchange.frames.map(decode), facts);
     return refusal === undefined ? messages : withoutRefusal(messages, refusal);
@@ -91,6 +91,13 @@ function sameBytes(left: readonly Frame[], right: readonly Frame[]): boolean {
     left.length === right.length &&
     left.every((frame, index) => frame.type === right[index]?.type && frame.body.equals(right[index].body))
   );
+}
+
+/** Whether the bytes mention an OID or a port that stands for something else on the other side. */
+function isPeculiar(frames: readonly Frame[], sides: readonly SideFacts[]): boolean {
+  if (sides.some(({ objectNames }) => objectNames.size > 0)) return true;
+  const ports = sides.flatMap((facts) => [...facts.ports.values()]);
+  return frames.some(({ type, body }) => 'END'.includes(type) && ports.some((port) => body.includes(port)));
 }
 
 function compareMessages(

@@ -81,8 +81,9 @@ export function normalise(messages: readonly Decoded[], facts: SideFacts): reado
 
 /** Elements of a one-dimensional text[] in text format, sorted; quoted elements stay whole. */
 function sortedArray(text: string): string {
-  const elements = text.slice(1, -1).match(/"(?:[^"\\]|\\.)*"|[^,]+/g);
-  return elements === null ? text : `{${elements.sort().join(',')}}`;
+  if (!/^\{.+\}$/s.test(text)) return text;
+  const elements = text.slice(1, -1).match(/"(?:[^"\\]|\\.)*"|[^,]+/g) ?? [];
+  return `{${elements.sort().join(',')}}`;
 }
 
 /** The same in binary format: 20 bytes of header, then elements with their lengths. */

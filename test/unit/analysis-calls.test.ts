@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { analyze, type DblinkCall, loadParser, type SourceUse, type Statement } from '../../src/router/analysis/index.js';
+import {
+  analyze,
+  type DblinkCall,
+  loadParser,
+  type SourceUse,
+  type Statement,
+} from '../../src/router/analysis/index.js';
 
 before(loadParser);
 
@@ -78,7 +84,12 @@ describe('finding dblink calls', () => {
   });
 
   it('leaves text that it cannot read alone', () => {
-    for (const sql of [`SELECT dblink_exec(`, `SELECT dblink_exec('c','x') \0 SELECT 1`, ``, ` -- dblink_exec('c')`]) {
+    for (const sql of [
+      `SELECT dblink_exec(`,
+      `SELECT dblink_exec('c','x') \0 SELECT 1`,
+      ``,
+      ` -- dblink_exec('c')`,
+    ]) {
       assert.equal(analyze(Buffer.from(sql), OPTIONS), undefined, sql);
     }
     const off = { ...OPTIONS, standardConformingStrings: false };
@@ -100,7 +111,10 @@ describe('finding dblink calls', () => {
     const sql = `SELECT '\xe9\xa0\xff' AS \xe9, dblink_exec('\xa4', 'x\xe9') AS "\xdf"`;
     const bytes = Buffer.from(sql, 'latin1');
     const call = onlyCall(sql, 'latin1');
-    assert.equal(bytes.subarray(call.span.start, call.span.end).toString('latin1'), `dblink_exec('\xa4', 'x\xe9')`);
+    assert.equal(
+      bytes.subarray(call.span.start, call.span.end).toString('latin1'),
+      `dblink_exec('\xa4', 'x\xe9')`,
+    );
     assert.deepEqual(
       call.args.map((argument) => argument.constant),
       [
@@ -158,10 +172,17 @@ describe('arguments', () => {
     ] as const) {
       assert.deepEqual(flag(literal).constant, { kind: 'boolean', value }, literal);
     }
-    for (const literal of [`'o'`, `''`, `'maybe'`, `'2'`]) assert.equal(flag(literal).constant, undefined, literal);
+    for (const literal of [`'o'`, `''`, `'maybe'`, `'2'`])
+      assert.equal(flag(literal).constant, undefined, literal);
     // A literal that could be either is text: the overload is dblink_exec(text, text).
-    assert.deepEqual(onlyCall(`SELECT dblink_exec('c', 'false')`).args[1]!.constant, { kind: 'string', value: 'false' });
-    assert.deepEqual(onlyCall(`SELECT dblink_exec('c', false)`).args[1]!.constant, { kind: 'boolean', value: false });
+    assert.deepEqual(onlyCall(`SELECT dblink_exec('c', 'false')`).args[1]!.constant, {
+      kind: 'string',
+      value: 'false',
+    });
+    assert.deepEqual(onlyCall(`SELECT dblink_exec('c', false)`).args[1]!.constant, {
+      kind: 'boolean',
+      value: false,
+    });
   });
 
   it('tell the parameters that they use', () => {
@@ -180,6 +201,7 @@ describe('arguments', () => {
       `format('select * from t where id=%L', $1)`,
       `'x' || quote_literal($1) || quote_ident(current_user) || session_user`,
       `$1`,
+      `format('100%% of %s', $1)`,
       `lower(coalesce($1, 'x'))`,
       `to_char(now(), 'YYYY')`,
       `format('%L', now() - interval '1 day')`,
@@ -197,7 +219,7 @@ describe('arguments', () => {
       `(1/0)::text`,
       `$1::int::text`,
       `format($1, 'x')`,
-      `format('%s %s', 'x')`,
+      `format('%%%s %s', 'x')`,
       `format('%I', NULL)`,
       `format('%I', $1)`,
       `format('%10$s', 'x')`,
@@ -252,7 +274,12 @@ describe('sources', () => {
   });
 
   it('may lack a column list, which PostgreSQL refuses', () => {
-    for (const item of [`dblink('x')`, `dblink('x') t`, `dblink('x') AS t(a, b)`, `dblink('x') WITH ORDINALITY t`]) {
+    for (const item of [
+      `dblink('x')`,
+      `dblink('x') t`,
+      `dblink('x') AS t(a, b)`,
+      `dblink('x') WITH ORDINALITY t`,
+    ]) {
       const sql = `SELECT * FROM ${item} WHERE true`;
       const use = source(sql);
       assert.deepEqual(use.columns, []);

@@ -88,11 +88,16 @@ describe('the shape of a statement', () => {
       [`SELECT * FROM s, LATERAL dblink(s.connstr, 'x') t(a int)`, /LATERAL/],
       [`SELECT * FROM s CROSS JOIN dblink('c', format('x %L', s.id)) t(a int)`, /LATERAL/],
       [`SELECT * FROM o WHERE EXISTS (SELECT 1 FROM dblink('c', o.q) t(a int))`, /LATERAL/],
+      // A table's bare name could be a column of the surrounding query, which would win.
+      [`SELECT * FROM o, dblink((SELECT conf FROM conf LIMIT 1)::text, 'x') t(a int)`, /LATERAL/],
       [`SELECT dblink_exec(n, 'begin') FROM unnest(ARRAY['a']) n`, /each row/],
       [`SELECT dblink_exec('c', 'x') FROM o`, /each row/],
       [`SELECT CASE WHEN 'c' = ANY(dblink_get_connections()) THEN dblink_disconnect('c') END`, /skip/],
       [`SELECT dblink_exec('c', dblink_exec('d', 'x'))`, /arguments of another/],
-      [`SELECT a FROM dblink('c', (SELECT b FROM dblink('d', 'y') u(b text))) t(a int)`, /arguments of another/],
+      [
+        `SELECT a FROM dblink('c', (SELECT b FROM dblink('d', 'y') u(b text))) t(a int)`,
+        /arguments of another/,
+      ],
       [`WITH RECURSIVE r AS (SELECT 1 UNION ALL SELECT a FROM r, ${SOURCE}) SELECT * FROM r`, /recursive/],
       [`WITH c AS (SELECT 'x' AS s) SELECT * FROM dblink((SELECT s FROM c), 'x') t(a int)`, /common table/],
       [`SELECT dblink_exec('c', format('%s', count(*)))`, /aggregate/],
@@ -198,7 +203,10 @@ describe('certainty', () => {
       assert.match(certain(sql), /^no( no)*$/, sql);
     }
     // What the first call's arguments evaluate comes before everything; the second's comes between the calls.
-    assert.equal(certain(`SELECT dblink_exec(my_function(), 'x'), dblink_exec('c', my_function())`), 'yes no');
+    assert.equal(
+      certain(`SELECT dblink_exec(my_function(), 'x'), dblink_exec('c', my_function())`),
+      'yes no',
+    );
     assert.equal(certain(`SELECT ${exec('1')}::int, ${exec('2')}`), 'yes no');
   });
 

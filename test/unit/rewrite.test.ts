@@ -19,7 +19,9 @@ const utf8: RewriteOptions = { countCharacters: (bytes) => [...bytes.toString()]
 const withJson: RewriteOptions = {
   ...utf8,
   sourceColumns: (call) =>
-    call.use.kind === 'source' ? call.use.columns.map(({ type }) => ({ jsonText: /^jsonb?$/.test(type) })) : [],
+    call.use.kind === 'source'
+      ? call.use.columns.map(({ type }) => ({ jsonText: /^jsonb?$/.test(type) }))
+      : [],
 };
 
 function rewritten(sql: string, options = utf8, index = 0): Rewritten {
@@ -28,7 +30,8 @@ function rewritten(sql: string, options = utf8, index = 0): Rewritten {
   return rewrite(text, statement, statement.parameters + 1, options);
 }
 
-const DECODED = (parameter: string) => `pg_catalog.convert_from(${parameter}, pg_catalog.getdatabaseencoding())`;
+const DECODED = (parameter: string) =>
+  `pg_catalog.convert_from(${parameter}, pg_catalog.getdatabaseencoding())`;
 const VOLATILE = (value: string) => `CASE WHEN pg_catalog.clock_timestamp() IS NOT NULL THEN ${value} END`;
 const ROWS = (parameter: string) =>
   `pg_catalog.json_to_recordset(${VOLATILE(`${DECODED(parameter)}::pg_catalog.json`)})`;
@@ -73,15 +76,23 @@ describe('rewriting', () => {
     for (const name of ['é', '"a\\b"', '"a""b"']) {
       assert.deepEqual(rewritten(`SELECT 1 FROM dblink('x') t(${name} int)`).keys, [['1']], name);
     }
-    assert.deepEqual(rewritten(`SELECT 1 FROM dblink('x') t(${'n'.repeat(70)} int)`).keys, [['n'.repeat(63)]]);
+    assert.deepEqual(rewritten(`SELECT 1 FROM dblink('x') t(${'n'.repeat(70)} int)`).keys, [
+      ['n'.repeat(63)],
+    ]);
     // Two of one name are an error that only the same form raises.
-    assert.match(rewritten(`SELECT 1 FROM dblink('x') t(a int, a json)`, withJson).sql.toString(), / t\(a int, a json\)$/);
+    assert.match(
+      rewritten(`SELECT 1 FROM dblink('x') t(a int, a json)`, withJson).sql.toString(),
+      / t\(a int, a json\)$/,
+    );
   });
 
   it('does not do what ROWS FROM cannot', () => {
     const sql = `SELECT * FROM ROWS FROM (dblink('x') AS (j json), generate_series(1, 3)) r`;
     assert.throws(() => rewritten(sql, withJson), CannotRewrite);
-    assert.match(rewritten(sql).sql.toString(), /ROWS FROM \(pg_catalog.json_to_recordset\(.*\) AS \(j json\), gen/);
+    assert.match(
+      rewritten(sql).sql.toString(),
+      /ROWS FROM \(pg_catalog.json_to_recordset\(.*\) AS \(j json\), gen/,
+    );
   });
 
   it('puts values in the place of scalar calls, and keeps the names of columns', () => {
@@ -103,8 +114,14 @@ describe('rewriting', () => {
       rewritten(`SELECT 'c' = ANY(dblink_get_connections())`).sql.toString(),
       `SELECT 'c' = ANY(${array})`,
     );
-    for (const target of ['(dblink_get_connections())[1]', 'CASE WHEN $1 THEN 1 ELSE dblink_get_connections() END']) {
-      assert.match(rewritten(`SELECT ${target}`).sql.toString(), /AS "dblink_get_connections"\) AS pg_catalog.text\[\]\)/);
+    for (const target of [
+      '(dblink_get_connections())[1]',
+      'CASE WHEN $1 THEN 1 ELSE dblink_get_connections() END',
+    ]) {
+      assert.match(
+        rewritten(`SELECT ${target}`).sql.toString(),
+        /AS "dblink_get_connections"\) AS pg_catalog.text\[\]\)/,
+      );
     }
     assert.match(
       rewritten(`SELECT (SELECT dblink_get_connections())`).sql.toString(),
@@ -114,7 +131,10 @@ describe('rewriting', () => {
       rewritten(`SELECT * FROM dblink_get_connections() c, unnest(c)`).sql.toString(),
       /FROM CAST\(pg_catalog.convert_from\(.* AS pg_catalog.text\[\]\) c, unnest\(c\)$/,
     );
-    assert.equal(rewritten(`SELECT dblink('c', 'x')`).sql.toString(), `SELECT (SELECT ROW(${plain}) AS "dblink")`);
+    assert.equal(
+      rewritten(`SELECT dblink('c', 'x')`).sql.toString(),
+      `SELECT (SELECT ROW(${plain}) AS "dblink")`,
+    );
   });
 
   it('keeps arguments that are not constant, unevaluated, for their types and errors', () => {
@@ -172,12 +192,9 @@ describe('rewriting', () => {
     const argument = mapPosition(at('$1'));
     assert.equal(original[argument - 1], '$');
     assert.equal(mapPosition(characters.length + 1), original.length + 1);
-    const latin1 = rewrite(
-      Buffer.from(sql),
-      analyze(Buffer.from(sql), ANALYSIS)!.statements[0]!,
-      2,
-      { countCharacters: (b) => b.length },
-    );
+    const latin1 = rewrite(Buffer.from(sql), analyze(Buffer.from(sql), ANALYSIS)!.statements[0]!, 2, {
+      countCharacters: (b) => b.length,
+    });
     assert.equal(latin1.mapPosition(bytes.length + 1), Buffer.from(sql).length + 1);
   });
 

@@ -42,6 +42,7 @@ interface Job {
 /** Analyses texts: small ones at once, large ones in a thread of its own, each distinct one once. */
 export class Analyzer {
   readonly #limits: OffloadLimits;
+  readonly #report: (error: unknown) => void;
   readonly #cache: ByteBoundedCache<Analysis>;
   readonly #waiting: Job[] = [];
   #waitingBytes = 0;
@@ -50,7 +51,9 @@ export class Analyzer {
   #timer: NodeJS.Timeout | undefined;
   #workerBytes = 0;
 
-  constructor(limits: Partial<OffloadLimits> = {}) {
+  /** @param report is told why texts were given up, for a log */
+  constructor(limits: Partial<OffloadLimits> = {}, report: (error: unknown) => void = () => undefined) {
+    this.#report = report;
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#cache = new ByteBoundedCache(this.#limits.cacheBytes);
   }
@@ -118,31 +121,37 @@ export class Analyzer {
     this.#workerBytes += job.request.text.length;
     this.#worker.ref();
     this.#worker.postMessage(job.request);
-    this.#timer = setTimeout(() => this.#fail(), left);
+    this.#timer = setTimeout(() => this.#fail(new Error('an SQL text took too long to analyse')), left);
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { stdout: false, stderr: false });
+    // Not the process's own flags: some of them (--eval, --input-type) make no sense in a worker.
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { execArgv: [] });
     this.#workerBytes = 0;
     worker.on('message', ({ analysis, broken }: WorkAnswer) => {
       if (worker !== this.#worker) return;
       const job = this.#current;
       this.#current = undefined;
       clearTimeout(this.#timer);
-      if (broken) this.#drop();
+      if (broken) {
+        this.#report(new Error('an SQL text is nested too deeply for the parser'));
+        this.#drop();
+      }
       job?.settle(analysis, true);
       this.#next();
     });
-    const died = (): void => {
-      if (worker === this.#worker) this.#fail();
-    };
-    worker.on('error', died);
-    worker.on('exit', died);
+    worker.on('error', (error: unknown) => {
+      if (worker === this.#worker) this.#fail(error);
+    });
+    worker.on('exit', (code) => {
+      if (worker === this.#worker) this.#fail(new Error(`the analysis worker ended with code ${code}`));
+    });
     return worker;
   }
 
   /** The worker died, or took too long: the text is given up, and the next one gets a new worker. */
-  #fail(): void {
+  #fail(error: unknown): void {
+    this.#report(error);
     this.#drop();
     this.#next();
   }

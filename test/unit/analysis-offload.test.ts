@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { after, before, describe, it } from 'node:test';
+import { ByteBoundedCache } from '../../src/router/analysis/cache.js';
+import { analyze, loadParser } from '../../src/router/analysis/index.js';
+import { Analyzer, type OffloadLimits } from '../../src/router/analysis/offload.js';
+
+before(loadParser);
+
+const OPTIONS = { schemas: ['public'], standardConformingStrings: true };
+const analyzers: Analyzer[] = [];
+const reports: string[] = [];
+const analyzer = (limits: Partial<OffloadLimits> = {}, report?: (error: unknown) => void): Analyzer => {
+  const made = new Analyzer(limits, report);
+  analyzers.push(made);
+  return made;
+};
+after(() => Promise.all(analyzers.map((made) => made.close())));
+
+const small = (n = 1) => Buffer.from(`SELECT dblink_exec('c', 'é ${n}')`);
+const large = (n = 1) => Buffer.from(`SELECT dblink_exec('c', '${'é'.repeat(5000)} ${n}')`);
+/** Overflows the parser's stack. */
+const deep = () => Buffer.from(`SELECT dblink_exec('c', 'x' || 1${'+1'.repeat(300_000)})`);
+
+describe('Analyzer', () => {
+  it('analyses small texts at once and large ones in a thread, with the same result', async () => {
+    const made = analyzer();
+    const direct = made.analyze(small(), OPTIONS);
+    assert.ok(!(direct instanceof Promise));
+    assert.deepEqual(direct, analyze(small(), OPTIONS));
+    const promised = made.analyze(large(), OPTIONS);
+    assert.ok(promised instanceof Promise);
+    const analysis = await promised;
+    assert.ok(analysis !== undefined);
+    assert.deepEqual(analysis, analyze(large(), OPTIONS));
+  });
+
+  it('remembers both kinds by text and options, and copies the bytes it was given', async () => {
+    const made = analyzer();
+    const bytes = large();
+    const promised = made.analyze(bytes, OPTIONS);
+    bytes.fill(0x20);
+    const analysis = await promised;
+    assert.ok(analysis !== undefined);
+    assert.equal(made.analyze(large(), OPTIONS), analysis);
+    assert.equal(made.analyze(small(), OPTIONS), made.analyze(small(), OPTIONS));
+    const qualified = Buffer.from(`SELECT other.dblink_exec('c', 'x')`);
+    assert.equal(made.analyze(qualified, OPTIONS), undefined);
+    assert.notEqual(made.analyze(qualified, { ...OPTIONS, schemas: ['other'] }), undefined);
+    const escaped = Buffer.from(`SELECT dblink_exec('c', '\\')`);
+    assert.notEqual(made.analyze(escaped, OPTIONS), undefined);
+    assert.equal(made.analyze(escaped, { ...OPTIONS, standardConformingStrings: false }), undefined);
+  });
+
+  it('answers many large texts in any number at once', async () => {
+    const made = analyzer();
+    const all = await Promise.all(Array.from({ length: 20 }, (_, i) => made.analyze(large(i), OPTIONS)));
+    for (const [i, analysis] of all.entries()) assert.deepEqual(analysis, analyze(large(i), OPTIONS));
+  });
+
+  it('gives up a text that breaks the parser, and serves the next one', async () => {
+    const made = analyzer({}, (error) => reports.push(String(error)));
+    const [broken, next] = await Promise.all([made.analyze(deep(), OPTIONS), made.analyze(large(), OPTIONS)]);
+    assert.equal(broken, undefined);
+    assert.notEqual(next, undefined);
+    assert.match(reports.join(), /nested too deeply/);
+  });
+
+  it('gives up a text that takes too long, and serves the next one', async () => {
+    const made = analyzer({ workMs: 300 });
+    assert.notEqual(await made.analyze(large(), OPTIONS), undefined);
+    const long = Buffer.from(`SELECT dblink_exec('c', 'x'), 1 IN (${'12345, '.repeat(400_000)}1)`);
+    const started = Date.now();
+    const [slow, next] = await Promise.all([made.analyze(long, OPTIONS), made.analyze(large(2), OPTIONS)]);
+    assert.equal(slow, undefined);
+    assert.ok(Date.now() - started < 5000);
+    // The new worker has to start within the time, too.
+    assert.ok(next !== undefined || (await made.analyze(large(3), OPTIONS)) !== undefined);
+  });
+
+  it('lets no more texts wait than its limits say', async () => {
+    const byNumber = analyzer({ maxWaiting: 1 });
+    const numbers = await Promise.all([1, 2, 3].map((n) => byNumber.analyze(large(n), OPTIONS)));
+    assert.deepEqual(
+      numbers.map((analysis) => analysis === undefined),
+      [false, false, true],
+    );
+    const byBytes = analyzer({ maxWaitingBytes: 15_000 });
+    const bytes = await Promise.all([1, 2, 3].map((n) => byBytes.analyze(large(n), OPTIONS)));
+    assert.deepEqual(
+      bytes.map((analysis) => analysis === undefined),
+      [false, false, true],
+    );
+    assert.equal(analyzer({ maxTextBytes: 1000 }).analyze(large(), OPTIONS), undefined);
+  });
+
+  it('replaces a worker that has read a lot', async () => {
+    const made = analyzer({ renewAfterBytes: 1 });
+    for (let i = 0; i < 3; i++) assert.notEqual(await made.analyze(large(i), OPTIONS), undefined);
+  });
+
+  it('settles what waits when it is closed', async () => {
+    const made = analyzer();
+    const waiting = [1, 2].map((n) => made.analyze(large(n), OPTIONS));
+    await made.close();
+    assert.deepEqual(await Promise.all(waiting), [undefined, undefined]);
+  });
+
+  it('keeps no process alive', () => {
+    const module = new URL('../../src/router/analysis/index.js', import.meta.url);
+    const program = `
+      import { analyzeAsync, loadParser } from ${JSON.stringify(module.href)};
+      await loadParser();
+      const text = Buffer.from("SELECT dblink_exec('c', '" + 'x'.repeat(20000) + "')");
+      const analysis = await analyzeAsync(text, ${JSON.stringify(OPTIONS)});
+      console.log(analysis.statements.length);`;
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      encoding: 'utf8',
+      timeout: 20_000,
+    });
+    assert.deepEqual([status, stdout], [0, '1\n'], stderr);
+  });
+});
+
+describe('ByteBoundedCache', () => {
+  it('forgets what was used longest ago, and keeps its bound', () => {
+    const cache = new ByteBoundedCache<number | undefined>(80);
+    for (let i = 0; i < 8; i++) cache.set(`k${i}`, i, 10);
+    assert.deepEqual(cache.get('k0'), { value: 0, bytes: 10 });
+    cache.set('k8', undefined, 10);
+    assert.equal(cache.get('k1'), undefined);
+    assert.equal(cache.get('k0')?.value, 0);
+    assert.ok(cache.get('k8') !== undefined && cache.get('k8')?.value === undefined);
+    assert.deepEqual([cache.bytes, cache.size], [80, 8]);
+  });
+
+  it('does not take what is too large, and counts an entry once', () => {
+    const cache = new ByteBoundedCache<number>(80);
+    cache.set('large', 1, 11);
+    assert.equal(cache.get('large'), undefined);
+    for (let i = 0; i < 100; i++) cache.set('same', i, 10);
+    assert.deepEqual([cache.bytes, cache.size, cache.get('same')?.value], [10, 1, 99]);
+  });
+});
