@@ -14,6 +14,8 @@ export interface DblinkHome {
 export interface DblinkFacts {
   /** Whether the current role is a superuser. */
   readonly superuser: boolean;
+  /** Asks the primary whether that still holds. @throws PgError what the primary raised */
+  readonly confirmSuperuser: () => Promise<boolean>;
   /** The primary's major version: the proxy follows it where versions differ. */
   readonly primaryMajor: number;
   /** The encoding of the database, PostgreSQL's name. */

@@ -39,11 +39,12 @@ export interface OpenOptions {
  */
 export async function openRemote(conninfo: string, options: OpenOptions): Promise<WireClient> {
   const { home, facts } = options;
-  const checked = !facts.superuser && !options.unchecked;
+  // What was learnt before this statement may have been taken away meanwhile.
+  const checked = !options.unchecked && !(facts.superuser && (await facts.confirmSuperuser()));
   let explicit: ReadonlyMap<string, string> | undefined;
   let problem: PgError | undefined;
   try {
-    explicit = parseConninfo(conninfo);
+    explicit = parseConninfo(Buffer.from(conninfo, 'latin1'));
   } catch (error) {
     problem = asConnectError(error);
   }
@@ -126,7 +127,9 @@ async function connectFirst(target: ResolvedConninfo, signal: AbortSignal): Prom
         const unfit = await sessionUnfit(client, target);
         if (unfit === undefined) return client;
         client.close();
-        failures.push(unfit);
+        failures.push(
+          `connection to ${describeServer(address, host.host || host.displayHost)} failed: ${unfit}`,
+        );
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof ConnectError)) throw error;

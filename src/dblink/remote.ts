@@ -1,4 +1,4 @@
-import { ConnectionLost, type QueryHandler, renderError, type WireClient } from '../wire/client.js';
+import { isFatal, type QueryHandler, renderError, type WireClient } from '../wire/client.js';
 import type { ErrorFields } from '../wire/errors.js';
 
 /** How a query string ended: its last result, as libpq would report it. */
@@ -35,7 +35,11 @@ export class RemoteConnection {
   /** A query that was given up (cancelled) and is not over yet. */
   #abandoned: Promise<void> | undefined;
 
-  constructor(client: WireClient) {
+  /** @param libpqMajor version of the libpq whose words are used: the primary's */
+  constructor(
+    client: WireClient,
+    private readonly libpqMajor: number,
+  ) {
     this.client = client;
   }
 
@@ -116,13 +120,14 @@ export class RemoteConnection {
     return outcome;
   }
 
+  /** The remote ended the connection: not an error of its own, but libpq's account of it (08006). */
   #lost(error: unknown, before?: Outcome): Outcome {
     this.#lossUnreported = false;
-    const text = error instanceof Error ? error.message : (this.client.closedReason ?? NO_CONNECTION);
+    if (before?.kind === 'error' && before.fields !== undefined && !isFatal(before.fields)) return before;
+    const account = error instanceof Error ? error.message : (this.client.closedReason ?? NO_CONNECTION);
+    const text = this.libpqMajor >= 17 ? `${account}\ninvalid socket` : account;
     this.errorText = text;
-    const fields = error instanceof ConnectionLost ? error.fields : undefined;
-    if (before?.kind === 'error') return before;
-    return { kind: 'error', fields: error === undefined ? undefined : fields, text };
+    return { kind: 'error', fields: undefined, text };
   }
 
   /** Ends the connection; a query that still runs is cancelled, for the remote may not notice otherwise. */

@@ -83,7 +83,7 @@ export class DblinkSession {
       signal: call.signal,
       ...(beforeConnect === undefined ? {} : { beforeConnect }),
     });
-    const connection = new RemoteConnection(client);
+    const connection = new RemoteConnection(client, call.facts.primaryMajor);
     // The session may have ended while the connection was being made.
     if (this.#closed) {
       connection.close();
@@ -235,12 +235,13 @@ export class DblinkSession {
 
 /** An empty string or a COPY is a failure without a message (reference, section 4.4). */
 function failure(outcome: Exclude<Outcome, { kind: 'command' | 'rows' }>) {
-  return outcome.kind === 'error' ? outcome : { fields: undefined, text: '' };
+  if (outcome.kind !== 'error') return { fields: undefined, text: '' };
+  return outcome.fields === undefined ? outcome : { fields: outcome.fields, text: '' };
 }
 
 function isConninfo(text: string): boolean {
   try {
-    parseConninfo(text);
+    parseConninfo(Buffer.from(text, 'latin1'));
     return true;
   } catch {
     return false;

@@ -32,7 +32,8 @@ export type EvaluatedCall =
  */
 export function isLocal(call: DblinkCall, text: Buffer, bound: BoundParameters, engine: Engine): boolean {
   return call.args.every((argument) => {
-    if (argument.type === 'parameter') return engine.sameEncoding && localParameter(argument, bound) !== undefined;
+    if (argument.type === 'parameter')
+      return engine.sameEncoding && localParameter(argument, bound) !== undefined;
     if (argument.constant === undefined) return false;
     if (argument.constant.kind !== 'string') return true;
     return engine.sameEncoding || isAscii(text.subarray(argument.span.start, argument.span.end));
@@ -77,10 +78,56 @@ const kindOfArgument = (argument: Argument): ArgumentKind => {
   }
 };
 
+/** SQL that computes the arguments of a call, and where in it each of them stands. */
+interface ArgumentQuery {
+  readonly sql: Buffer;
+  readonly starts: readonly { readonly at: number; readonly argument: Argument }[];
+}
+
+/** Each argument is computed once, as text in the database's encoding, with its type, which decides the overload. */
+function argumentQuery(call: DblinkCall, text: Buffer): ArgumentQuery {
+  const columns = call.args.map(
+    (_, i) =>
+      `pg_catalog.convert_to(x.a${i}::pg_catalog.text, pg_catalog.getdatabaseencoding()), pg_catalog.pg_typeof(x.a${i})::pg_catalog.oid`,
+  );
+  // One row of VALUES: an argument that returns a set is refused by the primary (0A000).
+  let sql = Buffer.from(`SELECT ${columns.join(', ')} FROM (VALUES (`, 'latin1');
+  const append = (bytes: Buffer | string): void => {
+    sql = Buffer.concat([sql, typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes]);
+  };
+  const starts = call.args.map((argument, i) => {
+    append(i === 0 ? '(' : ', (');
+    const at = sql.length;
+    append(text.subarray(argument.span.start, argument.span.end));
+    append(')');
+    return { at, argument };
+  });
+  append(`)) AS x(${call.args.map((_, i) => `a${i}`).join(', ')})`);
+  return { sql, starts };
+}
+
 /**
- * Evaluates a call's arguments on the primary, in the client's transaction: each once, as text in the database's
- * encoding, together with its type, which decides about the overload.
- * @throws PgError what an argument raised, with positions in the original text; NoSuchSignature
+ * Has the primary check a call's arguments without computing them: what is wrong with them when the statement is parsed
+ * and planned has to be said before anything else.
+ * @param bound undefined when nothing is bound yet: then planning is left out
+ * @throws PrimaryRaised, NeedsBridge
+ */
+export async function checkArguments(
+  call: DblinkCall,
+  text: Buffer,
+  bound: BoundParameters | undefined,
+  types: readonly number[],
+  engine: Engine,
+): Promise<void> {
+  const query = argumentQuery(call, text);
+  const own = { ...bound, types, sql: query.sql, resultFormats: [1] };
+  const { error } = await engine.primary.run(own, 'flush', bound === undefined ? 'parse' : 'bind');
+  if (error !== undefined) throw argumentError(error, call, query, text, engine);
+}
+
+/**
+ * Evaluates a call's arguments on the primary, in the client's transaction.
+ * @throws PrimaryRaised what an argument raised, with positions in the original text; NoSuchSignature, NeedsBridge
  */
 export async function evaluateOnPrimary(
   call: DblinkCall,
@@ -88,44 +135,16 @@ export async function evaluateOnPrimary(
   bound: BoundParameters,
   engine: Engine,
 ): Promise<EvaluatedCall> {
-  const pieces: Buffer[] = [];
-  const literal = (sql: string) => pieces.push(Buffer.from(sql, 'latin1'));
-  const columns = call.args.map(
-    (_, i) =>
-      `pg_catalog.convert_to(x.a${i}::pg_catalog.text, pg_catalog.getdatabaseencoding()), pg_catalog.pg_typeof(x.a${i})::pg_catalog.oid`,
-  );
-  // One row of VALUES: each argument is evaluated once, and one that returns a set is refused by the primary (0A000).
-  literal(`SELECT ${columns.join(', ')} FROM (VALUES (`);
-  const starts: { readonly at: number; readonly argument: Argument }[] = [];
-  call.args.forEach((argument, i) => {
-    literal(i === 0 ? '(' : ', (');
-    starts.push({ at: Buffer.concat(pieces).length, argument });
-    pieces.push(text.subarray(argument.span.start, argument.span.end));
-    literal(')');
-  });
-  literal(`)) AS x(${call.args.map((_, i) => `a${i}`).join(', ')})`);
-  const sql = Buffer.concat(pieces);
-  const result = await engine.primary.run(
-    {
-      sql,
-      types: bound.types,
-      formats: bound.formats,
-      values: bound.values,
-      resultFormats: [1],
-    },
-    'flush',
-  );
-  if (result.error !== undefined) {
-    const unknownName = result.error.sqlstate === '42703' || result.error.sqlstate === '42P01';
-    if (unknownName && call.args.some((argument) => argument.perhapsOuter)) {
-      throw new NeedsBridge('an argument that depends on the surrounding query');
-    }
-    throw new PrimaryRaised(atOriginalPosition(result.error, sql, text, starts, engine));
-  }
+  const query = argumentQuery(call, text);
+  const own = { ...bound, sql: query.sql, resultFormats: [1], notices: true };
+  const result = await engine.primary.run(own, 'flush');
+  if (result.error !== undefined) throw argumentError(result.error, call, query, text, engine);
   const row = result.rows[0] ?? [];
   const kinds = call.args.map((argument, i): ArgumentKind => {
     if (argument.type === 'unknown') return 'unknown';
-    if (argument.type === 'parameter') return kindOfType(bound.types[(argument.parameters[0] ?? 0) - 1] ?? 0);
+    if (argument.type === 'parameter') {
+      return kindOfType(bound.types[(argument.parameters[0] ?? 0) - 1] ?? 0);
+    }
     return kindOfType(row[i * 2 + 1]?.readUInt32BE(0) ?? 0);
   });
   const roles = chooseSignature(call.name, kinds);
@@ -134,6 +153,16 @@ export async function evaluateOnPrimary(
     roles,
     call.args.map((_, i) => row[i * 2] ?? null),
   );
+}
+
+/** Whether no signature of a function fits, as far as the types are known before anything is evaluated. */
+export function fitsNoSignature(call: DblinkCall, types: readonly number[]): boolean {
+  const kinds = call.args.map((argument): ArgumentKind => {
+    if (argument.type !== 'parameter')
+      return argument.type === 'expression' ? 'unknown' : kindOfArgument(argument);
+    return kindOfType(types[(argument.parameters[0] ?? 0) - 1] ?? 0);
+  });
+  return chooseSignature(call.name, kinds) === undefined;
 }
 
 function assemble(roles: readonly Role[], values: readonly (Buffer | null)[]): EvaluatedCall {
@@ -163,22 +192,23 @@ function parseBoolean(text: string): boolean {
 }
 
 /** An error in SQL made from the arguments, with its position moved to where the argument stands in the client's text. */
-function atOriginalPosition(
+function argumentError(
   error: PgError,
-  sql: Buffer,
+  call: DblinkCall,
+  { sql, starts }: ArgumentQuery,
   text: Buffer,
-  starts: readonly { readonly at: number; readonly argument: Argument }[],
   engine: Engine,
-): PgError {
-  if (error.fields.position === undefined) return error;
+): Error {
+  const unknownName = error.sqlstate === '42703' || error.sqlstate === '42P01';
+  if (unknownName && call.args.some((argument) => argument.perhapsOuter)) {
+    return new NeedsBridge('an argument that depends on the surrounding query');
+  }
+  if (error.fields.position === undefined) return new PrimaryRaised(error);
   const count = engine.countCharacters;
   const position = Number(error.fields.position) - 1;
-  for (const { at, argument } of [...starts].reverse()) {
-    const before = count(sql.subarray(0, at));
-    if (position < before) continue;
-    return error.with({
-      position: String(count(text.subarray(0, argument.span.start)) + position - before + 1),
-    });
-  }
-  return error.with({ position: undefined });
+  const start = starts.findLast(({ at }) => position >= count(sql.subarray(0, at)));
+  if (start === undefined) return new PrimaryRaised(error.with({ position: undefined }));
+  const inArgument = position - count(sql.subarray(0, start.at));
+  const before = count(text.subarray(0, start.argument.span.start));
+  return new PrimaryRaised(error.with({ position: String(before + inArgument + 1) }));
 }

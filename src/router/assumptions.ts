@@ -9,7 +9,8 @@ import { NeedsBridge, PrimaryRaised } from './failures.js';
 const UNUSUAL = `SELECT p.proname FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
   JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-  JOIN pg_catalog.unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.bool[]) AS a(name, schema, surrounds)
+  JOIN ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[]),
+                  pg_catalog.unnest($3::pg_catalog.bool[])) AS a(name, schema, surrounds)
     ON p.proname = a.name AND (a.schema = '' OR n.nspname = a.schema)
  WHERE p.proretset OR p.prokind <> 'f' OR (a.surrounds AND l.lanname = 'sql')
  LIMIT 1`;

@@ -21,6 +21,8 @@ export class Engine {
   readonly preparedStreams: PreparedCache<Prepared>;
   #abort = new AbortController();
   #timer: NodeJS.Timeout | undefined;
+  /** Counts statements. */
+  #begun = 0;
   /** Calls that wait for a remote now. */
   #remoteCalls = 0;
 
@@ -66,6 +68,8 @@ export class Engine {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#abort = new AbortController();
+    this.#begun++;
+    this.probe.statement = this.#begun;
   }
 
   /** Starts the statement's clock once the limit is known; the primary's own does not run while a remote works. */
@@ -101,9 +105,17 @@ export class Engine {
   dblinkFacts(facts: SessionFacts): DblinkFacts {
     return {
       superuser: facts.superuser,
+      confirmSuperuser: () => this.#confirmSuperuser(),
       primaryMajor: this.majorVersion,
       databaseEncoding: this.databaseEncoding,
     };
+  }
+
+  async #confirmSuperuser(): Promise<boolean> {
+    if (this.probe.askedSince(this.#begun)) return this.probe.current?.superuser ?? false;
+    this.probe.forget();
+    const facts = await this.probe.get(this.inBlock || this.primary.batchOpen ? 'flush' : 'sync');
+    return facts.superuser;
   }
 
   /** A dblink error or notice, whose texts are in the database's encoding, as the client reads it. */

@@ -4,6 +4,7 @@ import {
   bind,
   close,
   commandComplete,
+  dataRow,
   describe,
   execute,
   PARSE_COMPLETE,
@@ -17,11 +18,13 @@ import { Backend, Frontend, TransactionStatus } from '../wire/protocol.js';
 import { MessageReader } from '../wire/reader.js';
 import { MessageWriter } from '../wire/writer.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
+import { type BoundParameters, checkArguments, fitsNoSignature, isLocal } from './arguments.js';
 import { checkAssumptions } from './assumptions.js';
 import type { ColumnType } from './columns.js';
 import type { Engine } from './engine.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import { isShadowed } from './names.js';
+import { checkPrivileges } from './privileges.js';
 import { FORWARD } from './responses.js';
 import { runCalls } from './runCalls.js';
 import { MessageSink } from './sinks.js';
@@ -35,6 +38,7 @@ import {
   type SplicedStatement,
   sourceTypes,
   spliceStatement,
+  statementError,
   styleValues,
 } from './splice.js';
 
@@ -51,6 +55,8 @@ interface PreparedDblink {
 interface Portal {
   readonly prepared: PreparedDblink;
   readonly bound: BindFields;
+  /** Number of ReadyForQuery messages that will have come when the portal's batch begins; see `ready`. */
+  readonly after: number;
   /** dry: bound without rows, to be bound again when it is executed; done: its rows went to the client directly. */
   state: 'dry' | 'bound' | 'done';
 }
@@ -76,7 +82,12 @@ export class ExtendedQuery {
 
   /** A ReadyForQuery passed: outside of a transaction block no portal is left. */
   ready(): void {
-    if (this.engine.primary.status === TransactionStatus.idle) this.#portals.clear();
+    const { primary } = this.engine;
+    if (this.#portals.size === 0 || primary.status !== TransactionStatus.idle) return;
+    // Those that were bound behind this ReadyForQuery's request, further on in the pipeline, live.
+    for (const [name, portal] of this.#portals) {
+      if (portal.after < primary.readies) this.#portals.delete(name);
+    }
   }
 
   /** A Query or another Parse replaces the unnamed statement. */
@@ -98,6 +109,8 @@ export class ExtendedQuery {
       const facts = await engine.probe.get(end).catch(raised);
       if (isShadowed(statement, facts.shadowing)) return this.#relay('parse', message);
       if (statement.shape.kind === 'bridge') throw new NeedsBridge(statement.shape.reason);
+      if (statement.calls.some((call) => fitsNoSignature(call, fields.types)))
+        return this.#relay('parse', message);
       await checkAssumptions(engine, statement);
       const prepared = await this.#prepare(fields.name, fields.sql, fields.types, statement);
       this.#statements.set(nameOf(fields.name), prepared);
@@ -114,9 +127,14 @@ export class ExtendedQuery {
     const parameters = Math.max(statement.parameters, clientTypes.length);
     const none = new Map<DblinkCall, readonly ColumnType[]>();
     let spliced = spliceStatement(this.engine, text, statement, parameters, none, { clientTypes });
+    const { primary } = this.engine;
+    // Outside of a batch this is asked on its own, so that no transaction is begun before the client begins one.
+    const alone = !primary.batchOpen && !this.engine.inBlock;
+    const before = alone ? sourceTypes(this.engine, statement, 'sync') : undefined;
+    const parsed = this.#parseAndDescribe(name, spliced, clientTypes, statement);
     const [described, types] = await Promise.all([
-      this.#parseAndDescribe(name, spliced, clientTypes, statement),
-      sourceTypes(this.engine, statement, 'flush'),
+      parsed,
+      before ?? sourceTypes(this.engine, statement, 'flush'),
     ]);
     let resolved = described;
     if (!assumedRight(types)) {
@@ -124,7 +142,8 @@ export class ExtendedQuery {
       this.engine.primary.send(close('S', name), { kind: 'close', sink: new MessageSink() });
       resolved = await this.#parseAndDescribe(name, spliced, clientTypes, statement);
     } else spliced = spliceStatement(this.engine, text, statement, parameters, types, { clientTypes });
-    return { text, statement, spliced, types, parameterTypes: resolved.slice(0, parameters) };
+    const parameterTypes = resolved.slice(0, parameters);
+    return { text, statement, spliced, types, parameterTypes };
   }
 
   /** @returns the types of all parameters */
@@ -135,8 +154,9 @@ export class ExtendedQuery {
     statement: Statement,
   ): Promise<readonly number[]> {
     const { primary } = this.engine;
-    const parsed = new MessageSink();
-    const described = new MessageSink();
+    const muted = name === STYLED;
+    const parsed = new MessageSink({ muted });
+    const described = new MessageSink({ muted });
     const types = parameterTypes(clientTypes, spliced.parameters, statement.calls.length);
     primary.send(parse(name, spliced.rewritten.sql, types), { kind: 'parse', sink: parsed });
     primary.send(describe('S', name), { kind: 'describe', sink: described });
@@ -145,7 +165,7 @@ export class ExtendedQuery {
     const answer = await described.answered;
     primary.assertOpen();
     const failure = error ?? answer.error;
-    if (failure !== undefined) throw new PrimaryRaised(mapPosition(failure, spliced));
+    if (failure !== undefined) throw statementError(this.engine, failure, statement, spliced);
     return readParameterTypes(answer.parameters);
   }
 
@@ -185,17 +205,48 @@ export class ExtendedQuery {
     const { primary } = this.engine;
     const { statement, spliced } = prepared;
     if (primary.queue.skipping) return;
-    if (fields.values.length !== spliced.parameters) {
+    const computed = statement.calls.filter((call) => this.#computes(call, prepared, fields));
+    const facts = this.engine.probe.current;
+    if (fields.values.length !== spliced.parameters || computed.length > 0 || facts?.superuser !== true) {
       await primary.settled();
-      const error = new PgError(
-        '08P01',
-        `bind message supplies ${fields.values.length} parameters, but prepared statement "${nameOf(fields.statement)}" requires ${spliced.parameters}`,
-      );
-      return this.#guard(() => Promise.reject(error), prepared.text);
+      if (primary.queue.skipping) return;
+      const checked = await this.#guard(() => this.#check(fields, prepared, computed), prepared.text);
+      if (!checked) return;
     }
     const sink = this.#forwarding((error) => error);
     primary.send(bind(bindWith(fields, dryValues(statement))), { kind: 'bind', sink });
-    this.#portals.set(nameOf(fields.portal), { prepared, bound: fields, state: 'dry' });
+    const after = primary.readies + primary.queue.boundaries;
+    this.#portals.set(nameOf(fields.portal), { prepared, bound: fields, after, state: 'dry' });
+  }
+
+  #computes(call: DblinkCall, prepared: PreparedDblink, fields: BindFields): boolean {
+    return !isLocal(call, prepared.text, boundOf(prepared, fields), this.engine);
+  }
+
+  /** What PostgreSQL refuses when it binds a portal: the number of parameters, privileges, what planning computes. */
+  async #check(fields: BindFields, prepared: PreparedDblink, computed: readonly DblinkCall[]): Promise<void> {
+    const { primary, probe } = this.engine;
+    const { statement, spliced, text } = prepared;
+    if (fields.values.length !== spliced.parameters)
+      throw new PrimaryRaised(await this.#wrongCount(fields, spliced.parameters));
+    checkPrivileges(
+      statement,
+      await probe.get(primary.batchOpen || this.engine.inBlock ? 'flush' : 'sync').catch(raised),
+    );
+    const bound = boundOf(prepared, fields);
+    for (const call of computed) await checkArguments(call, text, bound, bound.types, this.engine);
+  }
+
+  /** The primary's own complaint about a Bind with too many or too few parameters. */
+  async #wrongCount(fields: BindFields, wanted: number): Promise<PgError> {
+    const parameters = Array.from({ length: wanted }, (_, i) => `$${i + 1}::pg_catalog.text`).join(', ');
+    const { error } = await this.engine.primary.run(
+      { sql: `SELECT ${parameters}`, values: fields.values },
+      'flush',
+      'bind',
+    );
+    const message = `bind message supplies ${fields.values.length} parameters, but prepared statement "${nameOf(fields.statement)}" requires ${wanted}`;
+    return error?.with({ message }) ?? new PgError('08P01', message);
   }
 
   /** Describe of a statement: the parameters of the proxy are not the client's business. */
@@ -227,7 +278,7 @@ export class ExtendedQuery {
       const outcome = await runCalls(engine, {
         text,
         statement,
-        bound: { types: prepared.parameterTypes, formats: bound.formats, values: bound.values },
+        bound: boundOf(prepared, bound),
         facts,
         shapes: prepared.spliced.shapes,
         stream:
@@ -235,9 +286,10 @@ export class ExtendedQuery {
           maxRows === 0 &&
           bound.resultFormats.every((format) => format === 0),
       });
-      if (outcome.kind === 'streamed') {
+      if (outcome.kind !== 'results') {
         portal.state = 'done';
-        session.toClient(commandComplete(`SELECT ${outcome.rows}`));
+        if (outcome.kind === 'status') session.toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));
+        session.toClient(commandComplete(`SELECT ${outcome.kind === 'status' ? 1 : outcome.rows}`));
         return;
       }
       const poison = new Poison(engine);
@@ -290,24 +342,29 @@ export class ExtendedQuery {
     });
   }
 
-  /** Tells the client of an error; the primary skips to the next Sync, as it does after an error of its own. */
-  async #guard(act: () => Promise<void>, text: Buffer): Promise<void> {
+  /**
+   * Tells the client of an error; the primary skips to the next Sync, as it does after an error of its own.
+   * @returns whether there was none
+   */
+  async #guard(act: () => Promise<void>, text: Buffer): Promise<boolean> {
     const { primary, session } = this.engine;
     try {
       await act();
+      return true;
     } catch (error) {
       if (primary.closed) throw error;
       if (error instanceof NoSuchSignature) {
         // The primary lacks the function with these arguments and says so in its own words.
         const { error: own } = await primary.run({ sql: text }, 'flush');
         session.toClient(errorResponse(own ?? new PgError('42883', 'function does not exist')));
-        return;
+        return false;
       }
       const told = error instanceof PrimaryRaised ? error.error : error;
       if (!(told instanceof PgError)) throw error;
       await this.engine.failTransaction(told);
       const own = !(error instanceof PrimaryRaised);
       session.toClient(errorResponse(own ? this.engine.inClientEncoding(told) : told));
+      return false;
     }
   }
 
@@ -316,6 +373,12 @@ export class ExtendedQuery {
     this.engine.primary.write(message);
   }
 }
+
+const boundOf = (prepared: PreparedDblink, fields: BindFields): BoundParameters => ({
+  types: prepared.parameterTypes,
+  formats: fields.formats,
+  values: fields.values,
+});
 
 const raised = (error: unknown): never => {
   throw error instanceof PgError ? new PrimaryRaised(error) : error;

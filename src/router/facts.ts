@@ -4,7 +4,8 @@ import type { PrimaryLink } from './primary.js';
 export interface ShadowingFunction {
   readonly schema: string;
   readonly name: string;
-  readonly arguments: number;
+  /** OIDs. */
+  readonly argumentTypes: readonly number[];
   readonly visible: boolean;
 }
 
@@ -24,13 +25,19 @@ const PROBE = `SELECT r.rolsuper,
   pg_catalog.current_setting('statement_timeout'),
   pg_catalog.current_setting('client_min_messages'),
   pg_catalog.current_setting('extra_float_digits'),
-  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, p.proname, p.pronargs, pg_catalog.pg_function_is_visible(p.oid)))
+  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, p.proname, p.proargtypes::pg_catalog.oid[], pg_catalog.pg_function_is_visible(p.oid)))
      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
     WHERE p.proname >= 'dblink' AND p.proname < 'dblinl' AND coalesce(p.probin, '') NOT LIKE '%dblink')
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user`;
 
 /** Units in which PostgreSQL shows times, in ms. */
-const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
 /** A time setting as PostgreSQL shows it: `0`, `500ms`, `1min`. */
 function milliseconds(shown: string): number {
@@ -45,8 +52,20 @@ function milliseconds(shown: string): number {
 export class FactsProbe {
   #facts: SessionFacts | undefined;
   #asOf = -1;
+  /** Number of the statement that runs now, and of the one that the facts were asked in. */
+  statement = 0;
+  #askedIn = -1;
 
   constructor(private readonly primary: PrimaryLink) {}
+
+  /** Whether the facts were asked in this statement or later. */
+  askedSince(statement: number): boolean {
+    return this.current !== undefined && this.#askedIn >= statement;
+  }
+
+  forget(): void {
+    this.#facts = undefined;
+  }
 
   /** The facts if they are known to be true now. */
   get current(): SessionFacts | undefined {
@@ -67,13 +86,14 @@ export class FactsProbe {
       value?.toString('latin1'),
     );
     this.#asOf = asOf;
+    this.#askedIn = this.statement;
     this.#facts = {
       superuser: superuser === 't',
       statementTimeoutMs: milliseconds(timeout ?? '0'),
       clientMinMessages: minMessages ?? 'notice',
       extraFloatDigits: Number(floatDigits ?? 1),
-      shadowing: (JSON.parse(shadowing ?? '[]') as [string, string, number, boolean][]).map(
-        ([schema, name, count, visible]) => ({ schema, name, arguments: count, visible }),
+      shadowing: (JSON.parse(shadowing ?? '[]') as [string, string, (number | string)[], boolean][]).map(
+        ([schema, name, types, visible]) => ({ schema, name, argumentTypes: types.map(Number), visible }),
       ),
     };
     return this.#facts;

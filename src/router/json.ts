@@ -103,7 +103,10 @@ export class JsonRows {
 
   /** The text of an array of one element: quotes and backslashes are escaped for the array, then for JSON. */
   #array(source: Buffer, start: number, end: number, isNull: boolean): void {
-    if (isNull) return this.#append(NULL_ELEMENT);
+    if (isNull) {
+      this.#append(NULL_ELEMENT);
+      return;
+    }
     this.#append(ARRAY_OPEN);
     this.#escaped(source, start, end, true);
     this.#append(ARRAY_CLOSE);

@@ -1,5 +1,12 @@
+import { kindOfType } from '../dblink/functions.js';
 import type { Statement } from './analysis/index.js';
 import type { ShadowingFunction } from './facts.js';
+
+/** Functions of other types lose against dblink's, which take text and boolean (function type resolution). */
+const takesText = (oid: number): boolean => kindOfType(oid) !== 'other' || POLYMORPHIC.has(oid);
+
+/** anyelement, "any", anynonarray, anycompatible. */
+const POLYMORPHIC: ReadonlySet<number> = new Set([2283, 2276, 2776, 5077]);
 
 /**
  * Whether one of the statement's calls means a function of the user's own: one of that name and number of arguments
@@ -11,7 +18,8 @@ export function isShadowed(statement: Statement, functions: readonly ShadowingFu
     functions.some(
       (own) =>
         own.name === call.name &&
-        own.arguments === call.args.length &&
+        own.argumentTypes.length === call.args.length &&
+        own.argumentTypes.every(takesText) &&
         (call.schema === undefined ? own.visible : own.schema === call.schema),
     ),
   );

@@ -2,7 +2,7 @@ import type { CallContext } from '../dblink/context.js';
 import type { RowSink } from '../dblink/results.js';
 import { PgError } from '../wire/errors.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
-import { isPlainlyReadOnly } from './analysis/index.js';
+import { isPlainlyReadOnlyAsync } from './analysis/index.js';
 import {
   type BoundParameters,
   type EvaluatedCall,
@@ -20,7 +20,13 @@ import type { SourceShape } from './sourceShape.js';
 /** What a call left for the primary to go on with. */
 export type CallResult =
   /** A scalar's value, or the rows of a source as JSON; null is SQL's NULL, for a source no rows. */
-  | { readonly kind: 'value'; readonly value: Buffer | null; readonly sink?: CollectSink }
+  | {
+      readonly kind: 'value';
+      readonly value: Buffer | null;
+      readonly sink?: CollectSink;
+      /** The rows are the status row of a command. */
+      readonly status?: string;
+    }
   /** The call failed; to be raised when PostgreSQL reaches it. */
   | { readonly kind: 'failed'; readonly error: PgError };
 
@@ -73,7 +79,7 @@ export class Performer {
         results.set(call, { kind: 'value', value: null });
         continue;
       }
-      if (!call.certain) this.#checkEarly(args);
+      if (!call.certain) await this.#checkEarly(args);
       const connection = await this.engine.remotely(this.facts, async (context) =>
         this.engine.dblink.connectionKey(args.connection, context),
       );
@@ -104,8 +110,8 @@ export class Performer {
   }
 
   /** What may run before PostgreSQL reaches it: a plain read, of which nobody notices whether it ran. */
-  #checkEarly(args: EvaluatedCall & { kind: 'call' }): void {
-    if (!isPlainlyReadOnly(args.sql!)) {
+  async #checkEarly(args: EvaluatedCall & { kind: 'call' }): Promise<void> {
+    if (!(await isPlainlyReadOnlyAsync(args.sql!))) {
       throw new NeedsBridge(
         'a remote statement other than a plain SELECT whose execution PostgreSQL may skip or repeat',
       );
@@ -143,6 +149,7 @@ export class Performer {
     if (outcome.kind === 'status') {
       await this.checkStatusRow(call, shape);
       collector.setStatus(outcome.tag);
+      return { kind: 'value', value: collector.json(), sink: collector, status: outcome.tag };
     }
     return { kind: 'value', value: collector.json(), sink: collector };
   }

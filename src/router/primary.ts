@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { PgError, parseFields } from '../wire/errors.js';
 import { type Delivery, type FrameHandler, Framer } from '../wire/framer.js';
-import { bind, close, describe, execute, FLUSH, parse, SYNC } from '../wire/messages.js';
+import { type BindFields, bind, close, describe, execute, FLUSH, parse, SYNC } from '../wire/messages.js';
 import { Backend, EMPTY, MAX_MESSAGE_BYTES, TransactionStatus } from '../wire/protocol.js';
 import { MessageReader } from '../wire/reader.js';
 import { type Expected, ResponseQueue, type ResponseSink } from './responses.js';
@@ -15,8 +15,10 @@ export interface PrimaryEvents {
   chunk(begin: boolean): void;
   /** The hook for every NoticeResponse, whatever runs. @returns whether the client gets it */
   notice(message: Buffer): boolean;
+  /** A NotificationResponse. @returns whether the client gets it now */
+  notification(message: Buffer): boolean;
   /** A setting changed. @returns whether the client is told */
-  parameter(name: string, value: string): boolean;
+  parameter(name: string, value: string, before: string | undefined): boolean;
   /** A ReadyForQuery that the client gets. */
   ready(): void;
   /** The connection ended; `fatal` when the primary said why, and that has been forwarded. */
@@ -39,6 +41,8 @@ export interface OwnQuery {
   readonly formats?: readonly number[];
   readonly values?: readonly (Buffer | null)[];
   readonly resultFormats?: readonly number[];
+  /** Whether the client gets notices that the SQL raises (it contains expressions of the client's). */
+  readonly notices?: boolean;
 }
 
 /** A notice longer than this is passed on without being looked at. */
@@ -73,6 +77,8 @@ export class PrimaryLink {
   readonly #socket: Socket;
   readonly #events: PrimaryEvents;
   readonly #framer: Framer;
+  /** Number of ReadyForQuery messages that have come. */
+  readies = 0;
   /** Requests of the extended protocol were sent since the last Sync: an implicit transaction may be open. */
   batchOpen = false;
   /** SQL of the proxy's own failed and may have left its prepared statement behind. */
@@ -154,9 +160,8 @@ export class PrimaryLink {
       case Backend.copyData:
         return sink === undefined || sink.passRows ? 'pass' : 'whole';
       case Backend.noticeResponse:
-        return length <= HOOKED_BYTES ? 'whole' : 'pass';
       case Backend.notificationResponse:
-        return 'pass';
+        return length <= HOOKED_BYTES ? 'whole' : 'pass';
       case Backend.parameterStatus:
       case Backend.readyForQuery:
       case Backend.errorResponse:
@@ -171,16 +176,23 @@ export class PrimaryLink {
   }
 
   #whole(type: number, message: Buffer): boolean {
-    if (type === Backend.noticeResponse) return this.#events.notice(message);
+    if (type === Backend.noticeResponse) {
+      return this.queue.next?.sink?.muted === true ? false : this.#events.notice(message);
+    }
+    if (type === Backend.notificationResponse) return this.#events.notification(message);
     if (type === Backend.parameterStatus) {
       const reader = new MessageReader(message);
       const name = reader.cstring('latin1');
       const value = reader.cstring('latin1');
+      const before = this.parameters.get(name);
       this.parameters.set(name, value);
-      return this.#events.parameter(name, value);
+      return this.#events.parameter(name, value, before);
     }
     const ready = type === Backend.readyForQuery;
-    if (ready) this.status = message[5] ?? TransactionStatus.idle;
+    if (ready) {
+      this.status = message[5] ?? TransactionStatus.idle;
+      this.readies++;
+    }
     const { expected, last } = this.queue.take(type);
     const goesOn = expected?.sink === undefined || expected.sink.message(type, message, last);
     if (type === Backend.errorResponse && goesOn) this.#fatal ||= endsSession(message);
@@ -257,33 +269,22 @@ export class PrimaryLink {
    * the client's side; notices that the SQL raises go where notices go.
    * @param end 'flush' leaves the implicit transaction of the batch open (and, after an error, the primary skipping to
    * the next Sync); 'sync' ends it
+   * @param until how far to go: to its end, or only to parse it, or to parse, bind and plan it
    * @throws PgError 08006 when the primary is lost; an error of the SQL is returned in the result
    */
-  run(own: OwnQuery, end: 'flush' | 'sync'): Promise<OwnResult> {
+  run(own: OwnQuery, end: 'flush' | 'sync', until: 'parse' | 'bind' | 'end' = 'end'): Promise<OwnResult> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(connectionLost());
-      const values = own.values ?? [];
-      const requests: [Expected['kind'], Buffer][] = [
-        ['parse', parse(OWN_NAME, own.sql, own.types ?? [])],
-        [
-          'bind',
-          bind({
-            portal: OWN_NAME,
-            statement: OWN_NAME,
-            formats: own.formats ?? [],
-            values,
-            resultFormats: own.resultFormats ?? [],
-          }),
-        ],
-        ['describe', describe('P', OWN_NAME)],
-        ['execute', execute(OWN_NAME)],
-        ['close', close('P', OWN_NAME)],
-        ['close', close('S', OWN_NAME)],
-      ];
+      const requests: [Expected['kind'], Buffer][] = [['parse', parse(OWN_NAME, own.sql, own.types ?? [])]];
+      if (until !== 'parse') requests.push(['bind', bind(ownBind(own))]);
+      if (until === 'end')
+        requests.push(['describe', describe('P', OWN_NAME)], ['execute', execute(OWN_NAME)]);
+      if (until !== 'parse') requests.push(['close', close('P', OWN_NAME)]);
+      requests.push(['close', close('S', OWN_NAME)]);
       if (end === 'sync') requests.push(['sync', SYNC]);
       // An error keeps the primary from closing what it has prepared; that is done before it is prepared again.
       if (this.#ownLeft) requests.unshift(['close', close('S', OWN_NAME)]);
-      const sink = new OwnSink(requests.length, (result) => {
+      const sink = new OwnSink(requests.length, own.notices !== true, (result) => {
         this.#ownLeft = result.error !== undefined || result.skipped;
         if (this.#closed) reject(connectionLost());
         else resolve(result);
@@ -299,7 +300,7 @@ export class PrimaryLink {
    * @throws PgError 08006
    */
   async sync(): Promise<PgError | undefined> {
-    const sink = new MessageSink();
+    const sink = new MessageSink({ muted: false });
     this.send(SYNC, { kind: 'sync', sink });
     const { error } = await sink.answered;
     this.assertOpen();
@@ -337,6 +338,14 @@ export const connectionLost = (): PgError =>
     hint: 'The primary may have been restarted or be out of reach of the proxy. Connect again.',
   });
 
+const ownBind = (own: OwnQuery): BindFields => ({
+  portal: OWN_NAME,
+  statement: OWN_NAME,
+  formats: own.formats ?? [],
+  values: own.values ?? [],
+  resultFormats: own.resultFormats ?? [],
+});
+
 /** Reads the values of a DataRow; copies, so they outlive the message. */
 const readRow = (message: Buffer): (Buffer | null)[] => {
   const reader = new MessageReader(Buffer.from(message));
@@ -352,6 +361,7 @@ class OwnSink implements ResponseSink {
 
   constructor(
     private outstanding: number,
+    readonly muted: boolean,
     private readonly done: (result: OwnResult) => void,
   ) {}
 

@@ -19,6 +19,8 @@ export type RequestKind =
 export interface ResponseSink {
   /** Rows and COPY data of the answer go to the client without being handed to `message`. */
   readonly passRows: boolean;
+  /** Notices that come while this answer does are not the client's. */
+  readonly muted?: boolean;
   /**
    * One whole message of the answer, valid during the call only; `last` when the answer is complete.
    * @returns whether the message goes on to the client as it is
@@ -72,6 +74,16 @@ export class ResponseQueue {
     return this.#copyIn;
   }
 
+  /** Number of outstanding requests that end with a ReadyForQuery. */
+  get boundaries(): number {
+    let count = 0;
+    for (let i = this.#head; i < this.#entries.length; i++) {
+      const { kind } = this.#entries[i]!;
+      if (kind === 'sync' || kind === 'query' || kind === 'functionCall') count++;
+    }
+    return count;
+  }
+
   /** The request whose answer comes next. */
   get next(): Expected | undefined {
     return this.#entries[this.#head];
@@ -90,14 +102,20 @@ export class ResponseQueue {
     const { kind } = expected;
     if (this.#copyIn) {
       // Ignored by the server while it reads COPY data; anything else makes the COPY fail and is answered.
-      if (kind === 'sync') return expected.sink?.skipped();
+      if (kind === 'sync') {
+        expected.sink?.skipped();
+        return;
+      }
       if (kind === 'copyEnd') {
         this.#copyIn = false;
         return;
       }
     }
     if (this.#skipping) {
-      if (kind !== 'sync') return expected.sink?.skipped();
+      if (kind !== 'sync') {
+        expected.sink?.skipped();
+        return;
+      }
       this.#skipping = false;
     }
     if (kind === 'copyEnd' && this.length === 0) return;

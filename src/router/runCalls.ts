@@ -14,6 +14,8 @@ import { mayStream, StreamSink } from './streamSink.js';
 export type CallsOutcome =
   /** The rows have gone to the client: what remains is the command tag. */
   | { readonly kind: 'streamed'; readonly rows: number }
+  /** A command whose status row is all that the client gets: no input function reads it. */
+  | { readonly kind: 'status'; readonly tag: string }
   /** The primary is to finish the statement with these. */
   | {
       readonly kind: 'results';
@@ -43,6 +45,9 @@ export async function runCalls(engine: Engine, options: RunCallsOptions): Promis
   if (options.stream && first !== undefined && shapes.get(first)?.types !== undefined) {
     const outcome = await stream(engine, performer, first, shapes.get(first)!, options.facts);
     if (outcome.kind === 'streamed') return outcome;
+    if (outcome.kind === 'value' && outcome.status !== undefined && outcome.sink?.earlier.length === 0) {
+      return { kind: 'status', tag: outcome.status };
+    }
     results = [outcome];
   } else {
     results = await performer.all(statement, shapes);

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { CancelKey, CancelKeys, Cancellable } from '../wire/cancelKeys.js';
 import { errorResponse, PgError } from '../wire/errors.js';
 import type { Delivery } from '../wire/framer.js';
-import { TERMINATE } from '../wire/messages.js';
+import { parameterStatus, TERMINATE } from '../wire/messages.js';
 import { Frontend, TransactionStatus } from '../wire/protocol.js';
 import { ClientLink } from './client.js';
 import { connectionLost, PrimaryLink } from './primary.js';
@@ -54,6 +54,12 @@ export class Session implements Cancellable {
   readonly #interceptor: Interceptor;
   readonly #closed: Promise<void>;
   #markClosed!: () => void;
+  #heldReports:
+    | {
+        readonly parameters: Map<string, { readonly before: string | undefined; readonly value: string }>;
+        readonly notifications: Buffer[];
+      }
+    | undefined;
   #phase: 'startup' | 'ready' | 'ended' = 'startup';
   #draining = false;
   /** The client has said goodbye. */
@@ -84,7 +90,8 @@ export class Session implements Cancellable {
       forward: (bytes) => this.toClient(bytes),
       chunk: (begin) => (begin ? options.client.cork() : options.client.uncork()),
       notice: () => true,
-      parameter: (name, value) => this.parameterChanged(name, value),
+      notification: (message) => this.#report(message),
+      parameter: (name, value, before) => this.#reportParameter(name, value, before),
       ready: () => this.#ready(),
       closed: (fatal) => this.#primaryClosed(fatal),
     });
@@ -209,6 +216,36 @@ export class Session implements Cancellable {
   #ready(): void {
     this.#interceptor.ready();
     if (this.#draining) this.#endIfIdle();
+  }
+
+  /**
+   * Keeps changed settings and notifications back until `releaseReports`: while a Query is carried out in parts, the client
+   * gets them where it would get them, in front of the one ReadyForQuery.
+   */
+  holdReports(): void {
+    this.#heldReports ??= { parameters: new Map(), notifications: [] };
+  }
+
+  releaseReports(): void {
+    const held = this.#heldReports;
+    this.#heldReports = undefined;
+    if (held === undefined) return;
+    for (const notification of held.notifications) this.toClient(notification);
+    for (const [name, { before, value }] of held.parameters) {
+      if (value !== before && this.parameterChanged(name, value)) this.toClient(parameterStatus(name, value));
+    }
+  }
+
+  #report(message: Buffer): boolean {
+    this.#heldReports?.notifications.push(Buffer.from(message));
+    return this.#heldReports === undefined;
+  }
+
+  #reportParameter(name: string, value: string, before?: string): boolean {
+    const held = this.#heldReports;
+    if (held === undefined) return this.parameterChanged(name, value);
+    held.parameters.set(name, { before: held.parameters.get(name)?.before ?? before, value });
+    return false;
   }
 
   /** A request that the interceptor carried out is over, its ReadyForQuery sent. */

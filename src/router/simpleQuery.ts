@@ -9,6 +9,7 @@ import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import { isShadowed } from './names.js';
 import { Performer } from './performer.js';
+import { checkPrivileges } from './privileges.js';
 import { MessageSink } from './sinks.js';
 import { spliceSimple } from './spliceSimple.js';
 
@@ -42,7 +43,10 @@ export class SimpleQuery {
   /** Runs the message up to and including ReadyForQuery. @throws PgError 08006 when the primary is lost */
   async run(): Promise<void> {
     const { primary, session } = this.engine;
+    session.holdReports();
     try {
+      // A Query ends what was begun with the extended protocol.
+      if (primary.batchOpen) await this.#finishBatch();
       for (const [i, statement] of this.statements.entries()) {
         this.engine.begin();
         await this.#statement(statement, i === this.statements.length - 1);
@@ -56,6 +60,7 @@ export class SimpleQuery {
       this.engine.finish();
     }
     primary.assertOpen();
+    session.releaseReports();
     session.toClient(readyForQuery(primary.status));
     session.requestDone();
   }
@@ -66,8 +71,9 @@ export class SimpleQuery {
     if (this.engine.primary.status === TransactionStatus.failed) return this.#plain(statement, last);
     const facts = await this.#facts();
     if (isShadowed(statement, facts.shadowing)) return this.#plain(statement, last);
-    if (statement.parameters > 0) throw this.#noParameter(statement);
     if (statement.shape.kind === 'bridge') throw new NeedsBridge(statement.shape.reason);
+    if (statement.parameters > 0) throw this.#noParameter(statement);
+    checkPrivileges(statement, facts);
     try {
       const alone = !this.engine.inBlock && this.engine.sameEncoding;
       if (statement.shape.kind === 'answer' && alone && this.#allLocal(statement)) {
@@ -151,11 +157,16 @@ export class SimpleQuery {
 
   /** A statement without dblink. Its ReadyForQuery is the message's, so it is kept back. */
   async #plain(statement: Statement, last: boolean): Promise<void> {
-    const { primary, session } = this.engine;
     await this.#finishBatch();
     if (this.#hidden && statement.transaction !== undefined) return this.#transaction(statement);
     const startsBlock = statement.transaction?.kind === 'begin';
     if (!startsBlock && statement.transaction === undefined) await this.#openHidden();
+    await this.#send(statement, last);
+  }
+
+  /** Sends a statement to the primary and forwards its answer, but for ReadyForQuery. */
+  async #send(statement: Statement, last: boolean): Promise<void> {
+    const { primary, session } = this.engine;
     const offset = this.engine.countCharacters(this.text.subarray(0, statement.span.start));
     let told = false;
     let copying = false;
@@ -218,6 +229,11 @@ export class SimpleQuery {
         session.toClient(commandComplete(kind === 'commit' ? 'COMMIT' : 'ROLLBACK'));
         return;
       }
+      case 'prepare':
+      case 'commitPrepared':
+      case 'rollbackPrepared':
+        // Refused inside any transaction but one that is a block of its own.
+        return this.#send(statement, true);
       default: {
         // Not allowed in an implicit transaction: outside of a block the primary says so itself.
         await primary.run({ sql: 'ROLLBACK' }, 'sync');

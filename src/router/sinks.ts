@@ -17,6 +17,8 @@ export interface Answer {
 export interface SinkOptions {
   /** Whether rows and COPY data go to the client without being looked at. */
   readonly passRows?: boolean;
+  /** Whether notices that come meanwhile are kept from the client. */
+  readonly muted?: boolean;
   /** Sees every other message of the answer; says whether it goes to the client. Without it, none does. */
   readonly message?: (type: number, message: Buffer) => boolean;
 }
@@ -24,6 +26,7 @@ export interface SinkOptions {
 /** Waits for the answer to one request. */
 export class MessageSink implements ResponseSink {
   readonly passRows: boolean;
+  readonly muted: boolean;
   readonly answered: Promise<Answer>;
   readonly #options: SinkOptions;
   #resolve!: (answer: Answer) => void;
@@ -34,6 +37,7 @@ export class MessageSink implements ResponseSink {
   constructor(options: SinkOptions = {}) {
     this.#options = options;
     this.passRows = options.passRows ?? false;
+    this.muted = options.muted ?? false;
     this.answered = new Promise((resolve) => {
       this.#resolve = resolve;
     });

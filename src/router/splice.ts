@@ -14,7 +14,7 @@ import {
 } from './analysis/index.js';
 import { type ColumnType, describeColumns, needsJsonText } from './columns.js';
 import type { Engine } from './engine.js';
-import { NeedsBridge } from './failures.js';
+import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import type { CallResult } from './performer.js';
 import type { SourceShape } from './sourceShape.js';
 
@@ -154,6 +154,34 @@ export function mapPosition(error: PgError, spliced: SplicedStatement): PgError 
   const { position } = error.fields;
   if (position === undefined) return error;
   return error.with({ position: String(spliced.rewritten.mapPosition(Number(position))) });
+}
+
+/** The functions that hold the arguments of a call in the rewritten text. */
+const HOLDER = /^function pg_catalog\.(?:text|bool)send\((.*)\) does not exist$/;
+
+/**
+ * An error that the primary raised for a rewritten statement, as one of the client's.
+ * @returns NoSuchSignature when it is an argument's type that no signature takes, and the primary can still say so itself
+ */
+export function statementError(
+  engine: Engine,
+  error: PgError,
+  statement: Statement,
+  spliced: SplicedStatement,
+): PrimaryRaised | NoSuchSignature {
+  const mapped = mapPosition(error, spliced);
+  const type = error.sqlstate === '42883' ? HOLDER.exec(error.message)?.[1] : undefined;
+  if (type === undefined) return new PrimaryRaised(mapped);
+  if (!engine.inBlock) return new NoSuchSignature();
+  // The block has failed already, so the primary would not look at the statement again.
+  const position = Number(mapped.fields.position) - 1;
+  const call =
+    statement.calls.find((c) => c.span.start <= position && position < c.span.end) ?? statement.calls[0]!;
+  const types = call.args.map((a) =>
+    a.type === 'unknown' ? 'unknown' : a.type === 'boolean' ? 'boolean' : type,
+  );
+  const name = call.schema === undefined ? call.name : `${call.schema}.${call.name}`;
+  return new PrimaryRaised(mapped.with({ message: `function ${name}(${types.join(', ')}) does not exist` }));
 }
 
 /** Values with which a statement can be bound before anything remote has run: no rows, no values. */

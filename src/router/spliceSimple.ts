@@ -1,8 +1,16 @@
 import type { PgError } from '../wire/errors.js';
-import { type BindFields, bind, commandComplete, describe, execute, parse } from '../wire/messages.js';
+import {
+  type BindFields,
+  bind,
+  commandComplete,
+  dataRow,
+  describe,
+  execute,
+  parse,
+} from '../wire/messages.js';
 import { Backend, EMPTY } from '../wire/protocol.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
-import { isLocal, NO_PARAMETERS } from './arguments.js';
+import { checkArguments, isLocal, NO_PARAMETERS } from './arguments.js';
 import type { ColumnType } from './columns.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
@@ -19,6 +27,7 @@ import {
   type SplicedStatement,
   sourceTypes,
   spliceStatement,
+  statementError,
   styleValues,
 } from './splice.js';
 
@@ -41,7 +50,8 @@ export async function spliceSimple(
   const { primary, session } = engine;
   // Outside of a transaction a stream leaves nothing to the primary once it has said what the statement returns.
   const streams = statement.shape.kind === 'stream';
-  const cacheable = streams && !engine.inBlock && statement.calls.every((call) => isLocal(call, text, NO_PARAMETERS, engine));
+  const cacheable =
+    streams && !engine.inBlock && statement.calls.every((call) => isLocal(call, text, NO_PARAMETERS, engine));
   const key = text.subarray(statement.span.start, statement.span.end);
   const known = cacheable ? engine.preparedStreams.get(key) : undefined;
   const prepared = known ?? (await prepare(engine, text, statement));
@@ -61,16 +71,20 @@ export async function spliceSimple(
     stream: streams,
   });
   if (outcome.kind === 'streamed') return commandComplete(`SELECT ${outcome.rows}`);
+  if (outcome.kind === 'status') {
+    session.toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));
+    return commandComplete('SELECT 1');
+  }
 
   const poison = new Poison(engine);
   let values = poison.values(statement, outcome.results);
   const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
   if (outcome.style !== undefined) {
     spliced = spliceStatement(engine, text, statement, 0, prepared.types, { styled: true });
-    await dryRun(engine, statement, spliced, styleValues(engine, outcome.style));
+    await dryRun(engine, statement, spliced, false, styleValues(engine, outcome.style));
     values = [...values, ...styleValues(engine, outcome.style)];
   }
-  if (known !== undefined && outcome.style === undefined) await dryRun(engine, statement, spliced);
+  if (known !== undefined && outcome.style === undefined) await dryRun(engine, statement, spliced, false);
   let tag: Buffer | undefined;
   let described = isSelect;
   const sink = new MessageSink({
@@ -109,22 +123,29 @@ async function prepare(engine: Engine, text: Buffer, statement: Statement): Prom
   const none = new Map<DblinkCall, readonly ColumnType[]>();
   const assumed = spliceStatement(engine, text, statement, 0, none);
   const [description, types] = await Promise.all([
-    dryRun(engine, statement, assumed),
+    dryRun(engine, statement, assumed, true),
     sourceTypes(engine, statement, 'flush'),
   ]);
+  for (const call of statement.calls) {
+    if (!isLocal(call, text, NO_PARAMETERS, engine))
+      await checkArguments(call, text, NO_PARAMETERS, [], engine);
+  }
   const spliced = spliceStatement(engine, text, statement, 0, types);
   if (assumedRight(types)) return { spliced, description, types };
-  return { spliced, description: await dryRun(engine, statement, spliced), types };
+  return { spliced, description: await dryRun(engine, statement, spliced, false), types };
 }
 
+/** @param first whether the client gets the notices that the statement raises while it is parsed and planned */
 async function dryRun(
   engine: Engine,
   statement: Statement,
   spliced: SplicedStatement,
+  first: boolean,
   more: readonly Buffer[] = [],
 ): Promise<Buffer | undefined> {
   const { primary } = engine;
-  const sinks = [new MessageSink(), new MessageSink(), new MessageSink()] as const;
+  const muted = !first;
+  const sinks = [new MessageSink({ muted }), new MessageSink({ muted }), new MessageSink({ muted })] as const;
   const types = parameterTypes([], 0, statement.calls.length);
   primary.send(parse(EMPTY, spliced.rewritten.sql, types), { kind: 'parse', sink: sinks[0] });
   primary.send(bind(bindWith(UNNAMED, [...dryValues(statement), ...more])), { kind: 'bind', sink: sinks[1] });
@@ -133,6 +154,6 @@ async function dryRun(
   const answers = await Promise.all(sinks.map((sink) => sink.answered));
   primary.assertOpen();
   const error = answers.find((answer) => answer.error !== undefined)?.error;
-  if (error !== undefined) throw new PrimaryRaised(mapPosition(error, spliced));
+  if (error !== undefined) throw statementError(engine, error, statement, spliced);
   return answers[2]!.description;
 }

@@ -24,7 +24,11 @@ const LIBRARY_NAMES: Readonly<Record<string, string>> = {
 };
 
 const libraryName = (encoding: string): string =>
-  LIBRARY_NAMES[encoding] ?? encoding.toLowerCase().replace(/^win(?=125)/, 'windows').replace(/_/g, '');
+  LIBRARY_NAMES[encoding] ??
+  encoding
+    .toLowerCase()
+    .replace(/^win(?=125)/, 'windows')
+    .replace(/_/g, '');
 
 /**
  * Text in another encoding, for messages: characters that the target lacks become question marks, and text in an

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Frame } from '../support/wire.js';
-import { type CompareOptions, type Conversation, type Difference, compare, missingHint } from './compare.js';
+import { type CompareOptions, type Conversation, compare, type Difference, missingHint } from './compare.js';
 
 /** The comparer on conversations made up here: what may differ, and only there. */
 
@@ -26,7 +26,11 @@ function description(name: string, oid: number): Frame {
   return { type: 'T', body: Buffer.concat([Buffer.from([0, 1]), Buffer.from(`${name}\0`), rest]) };
 }
 
-function conversation(frames: readonly Frame[], port = '11111', names: readonly (readonly [string, string])[] = []): Conversation {
+function conversation(
+  frames: readonly Frame[],
+  port = '11111',
+  names: readonly (readonly [string, string])[] = [],
+): Conversation {
   const facts = { ports: new Map([['remote', port]]), objectNames: new Map(names) };
   return { exchanges: [{ label: 'x', frames }], facts };
 }
@@ -52,7 +56,8 @@ test('ports are equal by what listens there', () => {
 test('OIDs given out at run time are equal by name', () => {
   const options = { encoding: 'UTF8' } as const;
   const left = conversation([description('a', 16400)], '1', [['16400', 'type mood']]);
-  const right = (name: string): Conversation => conversation([description('a', 16500)], '2', [['16500', name]]);
+  const right = (name: string): Conversation =>
+    conversation([description('a', 16500)], '2', [['16500', name]]);
   assert.equal(compare(left, right('type mood'), options), undefined);
   assert.ok(compare(left, right('type pair'), options));
   assert.ok(compare(left, conversation([description('a', 23)]), options));
@@ -63,7 +68,9 @@ test('the order of connection names does not count, the names do', () => {
   assert.equal(difference(named('{a,"b,c",d}'), named('{d,a,"b,c"}')), undefined);
   assert.ok(difference(named('{a,b}'), named('{a,c}')));
   assert.ok(difference(named('{a,b}'), named('{a,b,b}')));
-  assert.ok(difference([description('other', 1009), row('{a,b}')], [description('other', 1009), row('{b,a}')]));
+  assert.ok(
+    difference([description('other', 1009), row('{a,b}')], [description('other', 1009), row('{b,a}')]),
+  );
 });
 
 test('the place in dblink.c may be left out, not made up', () => {
@@ -81,7 +88,10 @@ test('rows before an error pass only in cases that say so', () => {
   assert.ok(difference(left, right));
   assert.equal(difference(left, right, { differs: 'streamed-rows' }), undefined);
   const complete = [description('a', 23), row('1'), ready];
-  assert.ok(difference([description('a', 23), ready], complete, { differs: 'streamed-rows' }), 'no error, no rows');
+  assert.ok(
+    difference([description('a', 23), ready], complete, { differs: 'streamed-rows' }),
+    'no error, no rows',
+  );
 });
 
 test('a refusal is compared by SQLSTATE and by what follows', () => {
@@ -99,7 +109,10 @@ test('a refusal is compared by SQLSTATE and by what follows', () => {
 test('the report shows both sides and marks the first difference', () => {
   const found = difference([row('same'), row('one'), ready], [row('same'), row('two'), ready]);
   assert.equal(found?.what, 'DataRow: value 1');
-  assert.match(found?.report ?? '', /both: DataRow · value 1 "same"\n>>extension: DataRow · value 1 "one"\n>> {4}proxy: .*"two"/);
+  assert.match(
+    found?.report ?? '',
+    /both: DataRow · value 1 "same"\n>>extension: DataRow · value 1 "one"\n>> {4}proxy: .*"two"/,
+  );
 });
 
 test('silence and a lost connection are differences', () => {

@@ -1,8 +1,8 @@
 import type { Frame } from '../support/wire.js';
-import { type Decoded, type Field, decode } from './decode.js';
+import { type Decoded, decode, type Field } from './decode.js';
 import { type ClientEncoding, display } from './encoding.js';
 import { type KnownDifference, reconcile } from './known-differences.js';
-import { type SideFacts, normalise } from './normalise.js';
+import { normalise, type SideFacts } from './normalise.js';
 
 /** What was sent in one flight, and all that came back until the server was ready or silent. */
 export interface Exchange {
@@ -70,7 +70,8 @@ function compareExchange(
   rightFacts: SideFacts,
   { encoding, differs, refusal }: CompareOptions,
 ): Difference | undefined {
-  if (sameBytes(left.frames, right.frames) && !isPeculiar(left.frames, [leftFacts, rightFacts])) return undefined;
+  if (sameBytes(left.frames, right.frames) && !isPeculiar(left.frames, [leftFacts, rightFacts]))
+    return undefined;
   const prepare = (exchange: Exchange, facts: SideFacts): readonly Decoded[] => {
     const messages = normalise(exchange.frames.map(decode), facts);
     return refusal === undefined ? messages : withoutRefusal(messages, refusal);
@@ -79,7 +80,11 @@ function compareExchange(
   for (let index = 0; index < Math.max(extension.length, proxy.length); index += 1) {
     const found = compareMessages(extension[index], proxy[index], encoding);
     if (found !== undefined) {
-      return { exchange: left.label, ...found, report: sideBySide(left.label, extension, proxy, index, encoding) };
+      return {
+        exchange: left.label,
+        ...found,
+        report: sideBySide(left.label, extension, proxy, index, encoding),
+      };
     }
   }
   return undefined;

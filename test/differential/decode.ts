@@ -1,4 +1,4 @@
-import { CLOSED, type Frame, TIMEOUT, dataRowValues } from '../support/wire.js';
+import { CLOSED, dataRowValues, type Frame, TIMEOUT } from '../support/wire.js';
 
 /** A message of the server taken apart: everything in it has a name and a value that can be compared and printed. */
 export interface Decoded {
@@ -98,24 +98,52 @@ function dataRow(body: Body): Field[] {
 function copyResponse(body: Body): Field[] {
   const format: Field = ['format', body.number(1)];
   const count = Number(body.number(2));
-  return [
-    format,
-    ...body.times(count, (index): Field => [`column ${index + 1} format`, body.number(2)]),
-  ];
+  return [format, ...body.times(count, (index): Field => [`column ${index + 1} format`, body.number(2)])];
 }
 
 const DECODERS: Readonly<Record<string, readonly [string, (body: Body) => Field[]]>> = {
-  R: ['Authentication', (b) => [['code', b.number(4)], ['data', b.raw(b.rest)]]],
-  K: ['BackendKeyData', (b) => [['pid', b.number(4)], ['key', b.raw(b.rest)]]],
-  S: ['ParameterStatus', (b) => [['parameter', b.text()], ['value', b.text()]]],
-  v: ['NegotiateProtocolVersion', (b) => [['version', b.number(4)], ['options', b.raw(b.rest)]]],
+  R: [
+    'Authentication',
+    (b) => [
+      ['code', b.number(4)],
+      ['data', b.raw(b.rest)],
+    ],
+  ],
+  K: [
+    'BackendKeyData',
+    (b) => [
+      ['pid', b.number(4)],
+      ['key', b.raw(b.rest)],
+    ],
+  ],
+  S: [
+    'ParameterStatus',
+    (b) => [
+      ['parameter', b.text()],
+      ['value', b.text()],
+    ],
+  ],
+  v: [
+    'NegotiateProtocolVersion',
+    (b) => [
+      ['version', b.number(4)],
+      ['options', b.raw(b.rest)],
+    ],
+  ],
   Z: ['ReadyForQuery', (b) => [['status', b.raw(1)]]],
   T: ['RowDescription', rowDescription],
   D: ['DataRow', dataRow],
   C: ['CommandComplete', (b) => [['tag', b.text()]]],
   E: ['ErrorResponse', errorFields],
   N: ['NoticeResponse', errorFields],
-  A: ['NotificationResponse', (b) => [['pid', b.number(4)], ['channel', b.text()], ['payload', b.text()]]],
+  A: [
+    'NotificationResponse',
+    (b) => [
+      ['pid', b.number(4)],
+      ['channel', b.text()],
+      ['payload', b.text()],
+    ],
+  ],
   t: [
     'ParameterDescription',
     (b) => b.times(Number(b.number(2)), (index): Field => [`parameter ${index + 1} type`, b.number(4)]),
@@ -139,7 +167,8 @@ const DECODERS: Readonly<Record<string, readonly [string, (body: Body) => Field[
 /** Takes a message apart. Never throws: what is malformed is shown as such, with its bytes. */
 export function decode(frame: Frame): Decoded {
   const decoder = DECODERS[frame.type];
-  if (decoder === undefined) return { name: `message ${frame.type}`, fields: [['bytes', frame.body.toString('hex')]] };
+  if (decoder === undefined)
+    return { name: `message ${frame.type}`, fields: [['bytes', frame.body.toString('hex')]] };
   const [name, read] = decoder;
   try {
     const body = new Body(frame.body);

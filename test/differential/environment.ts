@@ -95,7 +95,8 @@ export async function startEnvironment(
       }
     },
     async stop() {
-      for (const side of [left, right]) for (const connection of Object.values(side.direct)) connection.destroy();
+      for (const side of [left, right])
+        for (const connection of Object.values(side.direct)) connection.destroy();
       await proxy?.stop();
       await Promise.all(servers.map((server) => server.stop('immediate')));
     },
@@ -146,6 +147,27 @@ async function makeSide(
 /** What `{R}` stands for. */
 export function connectionString(remote: PostgresServer): string {
   return `host=127.0.0.1 port=${remote.port} user=postgres dbname=remote`;
+}
+
+/** Puts the values of a side in for the placeholders of a case. */
+export function fillIn(sql: string, side: Side): string {
+  const { remote, local } = side;
+  return sql.replace(/\{(R|URI|host|port|lport)\}/g, (whole, name: string) => {
+    switch (name) {
+      case 'R':
+        return connectionString(remote);
+      case 'URI':
+        return `postgresql://postgres@127.0.0.1:${remote.port}/remote`;
+      case 'host':
+        return '127.0.0.1';
+      case 'port':
+        return String(remote.port);
+      case 'lport':
+        return String(local.port);
+      default:
+        return whole;
+    }
+  });
 }
 
 async function createDatabases(server: PostgresServer, names: readonly string[]): Promise<void> {

@@ -4,7 +4,11 @@
  */
 
 /** Passwords of the remote's roles; the names of the roles say how they must authenticate. */
-export const PASSWORDS = { scram_user: 'sécret pass', md5_user: 'md5 pass', clear_user: 'clear pass' } as const;
+export const PASSWORDS = {
+  scram_user: 'sécret pass',
+  md5_user: 'md5 pass',
+  clear_user: 'clear pass',
+} as const;
 
 /** pg_hba.conf of the remotes. */
 export const REMOTE_HBA: readonly string[] = [

@@ -1,9 +1,10 @@
-import { type Conversation, type Difference, compare, missingHint } from './compare.js';
+import { type Conversation, compare, type Difference, missingHint } from './compare.js';
 import type { Environment } from './environment.js';
-import { NotInEncoding, play } from './play.js';
+import { play } from './play.js';
+import { NotInEncoding } from './player.js';
 import { sample, seeded } from './random.js';
 import { type Case, type Variant, variantName } from './types.js';
-import { ALL_VARIANTS, CORE_VARIANTS, SESSIONS, applies } from './variants.js';
+import { ALL_VARIANTS, applies, CORE_VARIANTS, SESSIONS } from './variants.js';
 
 /** One case in one variant on the servers of one major. */
 export interface Comparison {

@@ -39,7 +39,10 @@ export const KNOWN_DIFFERENCES = {
           EXTENSION_FILES.has(place(message, 'file')) || EXTENSION_ROUTINES.has(place(message, 'routine'));
         const leftOut = counterpart?.fields.every(([name]) => !LOCATION.has(name)) ?? false;
         if (!raisedByDblink || !leftOut) return [message, counterpart];
-        return [{ name: message.name, fields: message.fields.filter(([name]) => !LOCATION.has(name)) }, counterpart];
+        return [
+          { name: message.name, fields: message.fields.filter(([name]) => !LOCATION.has(name)) },
+          counterpart,
+        ];
       });
       return [pairs.map(([message]) => message), proxy];
     },

@@ -12,8 +12,14 @@ const RICH: readonly (readonly [name: string, Variant])[] = [
   ['all rows and types of a table', { transport: 'simple', context: 'autocommit', session: 'utf8' }],
   ['remote error: all fields', { transport: 'simple', context: 'savepoint', session: 'utf8' }],
   ['with local tables: a trigger fires', { transport: 'binary', context: 'block', session: 'styles' }],
-  ['with local tables: INSERT that violates a constraint', { transport: 'pipeline-syncs', context: 'autocommit', session: 'utf8' }],
-  ['protocol: describe before bind, parameters', { transport: 'extended', context: 'autocommit', session: 'utf8' }],
+  [
+    'with local tables: INSERT that violates a constraint',
+    { transport: 'pipeline-syncs', context: 'autocommit', session: 'utf8' },
+  ],
+  [
+    'protocol: describe before bind, parameters',
+    { transport: 'extended', context: 'autocommit', session: 'utf8' },
+  ],
   ['untouched: notices', { transport: 'simple', context: 'autocommit', session: 'latin1' }],
   ['untouched: ParameterStatus', { transport: 'simple', context: 'autocommit', session: 'utf8' }],
   ['untouched: COPY to the client', { transport: 'simple', context: 'autocommit', session: 'utf8' }],
@@ -21,9 +27,7 @@ const RICH: readonly (readonly [name: string, Variant])[] = [
 ];
 
 /** What normalisations and known differences deliberately let pass; everything else must be caught. */
-const LET_PASS: readonly RegExp[] = [
-  /^start-up: message \d+ \(K\): (?!a byte)/,
-];
+const LET_PASS: readonly RegExp[] = [/^start-up: message \d+ \(K\): (?!a byte)/];
 
 let environment: Environment;
 
@@ -58,7 +62,11 @@ for (const [name, variant] of RICH) {
 test('a conversation that ends early or goes on is caught', async () => {
   const testCase = CASES[0];
   assert.ok(testCase);
-  const both = await record(environment, testCase, { transport: 'simple', context: 'autocommit', session: 'utf8' });
+  const both = await record(environment, testCase, {
+    transport: 'simple',
+    context: 'autocommit',
+    session: 'utf8',
+  });
   assert.ok(both !== 'skipped');
   const [extension, proxy] = both;
   const shorter: Conversation = { ...proxy, exchanges: proxy.exchanges.slice(0, -1) };

@@ -1,4 +1,4 @@
-import { type Frame, dataRowValues } from '../support/wire.js';
+import { dataRowValues, type Frame } from '../support/wire.js';
 import type { Conversation, Exchange } from './compare.js';
 
 /**
@@ -34,7 +34,8 @@ function* exchangeMutations(frames: readonly Frame[]): Generator<Named> {
       yield [`${place} after the next`, frames.toSpliced(at, 2, next, frame)];
     }
     yield [`${place} of another type`, replaced({ type: frame.type === 'n' ? '1' : 'n', body: frame.body })];
-    for (const [name, body] of bodyMutations(frame)) yield [`${place}: ${name}`, replaced({ type: frame.type, body })];
+    for (const [name, body] of bodyMutations(frame))
+      yield [`${place}: ${name}`, replaced({ type: frame.type, body })];
   }
 }
 
@@ -49,7 +50,8 @@ function* bodyMutations({ type, body }: Frame): Generator<NamedBody> {
   else if (type === 't') yield ['another parameter type', flipped(body, body.length - 1)];
   else if (type === 'C') yield ['another tag', flipped(body, 0)];
   else if (type === 'Z') {
-    for (const status of 'ITE') if (body.toString('latin1') !== status) yield [`status ${status}`, Buffer.from(status)];
+    for (const status of 'ITE')
+      if (body.toString('latin1') !== status) yield [`status ${status}`, Buffer.from(status)];
   } else if (type === 'S') {
     yield ['another parameter', flipped(body, 0)];
     yield ['another value', flipped(body, body.length - 2)];
@@ -69,7 +71,10 @@ function* errorMutations(body: Buffer): Generator<NamedBody> {
   const encoded = (list: readonly Buffer[]): Buffer => Buffer.concat([...list, Buffer.from([0])]);
   for (const [at, field] of fields.entries()) {
     const code = String.fromCharCode(field[0] ?? 0);
-    yield [`field ${code} changed`, encoded(fields.with(at, Buffer.concat([field.subarray(0, -1), Buffer.from('x\0')])))];
+    yield [
+      `field ${code} changed`,
+      encoded(fields.with(at, Buffer.concat([field.subarray(0, -1), Buffer.from('x\0')]))),
+    ];
     yield [`field ${code} empty`, encoded(fields.with(at, Buffer.from(`${code}\0`)))];
     yield [`field ${code} left out`, encoded(fields.toSpliced(at, 1))];
     yield [`field ${code} twice`, encoded([...fields, field])];
@@ -126,7 +131,8 @@ function* rowMutations(body: Buffer): Generator<NamedBody> {
       yield [`${place} empty`, rowOf(values.with(at, Buffer.alloc(0)))];
       yield [`${place} is the word NULL`, rowOf(values.with(at, Buffer.from('NULL')))];
     } else {
-      if (value.length > 0) yield [`${place} changed`, rowOf(values.with(at, flipped(value, value.length - 1)))];
+      if (value.length > 0)
+        yield [`${place} changed`, rowOf(values.with(at, flipped(value, value.length - 1)))];
       yield [`${place} longer`, rowOf(values.with(at, Buffer.concat([value, Buffer.from(' ')])))];
       yield [`${place} NULL`, rowOf(values.with(at, null))];
     }

@@ -50,7 +50,8 @@ const RULES: readonly Rule[] = [
     applies: (message, field) =>
       (message.name === 'RowDescription' || message.name === 'ParameterDescription') &&
       (field.endsWith(' type') || field.endsWith(' table')),
-    replace: (value, facts) => (Number(value) < 16384 ? value : (facts.objectNames.get(value) ?? '<unknown OID>')),
+    replace: (value, facts) =>
+      Number(value) < 16384 ? value : (facts.objectNames.get(value) ?? '<unknown OID>'),
   },
 ];
 
@@ -64,7 +65,9 @@ export function normalise(messages: readonly Decoded[], facts: SideFacts): reado
   return messages.map((message) => {
     if (message.name === 'RowDescription') {
       columns = message.fields.filter(([name]) => name.endsWith(' name')).map(([, value]) => value);
-      textFormat = message.fields.filter(([name]) => name.endsWith(' format')).map(([, value]) => value === '0');
+      textFormat = message.fields
+        .filter(([name]) => name.endsWith(' format'))
+        .map(([, value]) => value === '0');
     }
     const fields = message.fields.map(([name, value], index): Field => {
       if (value === null) return [name, value];

@@ -17,7 +17,9 @@ export function groupFailures(failures: readonly Failure[]): readonly FailureGro
     if (group === undefined) groups.set(kind, [failure]);
     else group.push(failure);
   }
-  return [...groups].map(([kind, group]) => ({ kind, failures: group })).sort((a, b) => cases(b).size - cases(a).size);
+  return [...groups]
+    .map(([kind, group]) => ({ kind, failures: group }))
+    .sort((a, b) => cases(b).size - cases(a).size);
 }
 
 /** What stays the same when names, numbers and values change. */
@@ -37,12 +39,18 @@ function cases({ failures }: FailureGroup): ReadonlySet<string> {
 /** The shortest failure of the group in full, and where else it shows. */
 export function printGroup(group: FailureGroup): string {
   const { failures } = group;
-  const shortest = [...failures].sort((a, b) => a.difference.report.length - b.difference.report.length)[0] ?? failures[0];
+  const shortest =
+    [...failures].sort((a, b) => a.difference.report.length - b.difference.report.length)[0] ?? failures[0];
   const names = [...cases(group)];
   return [
-    `=== ${failures.length} comparisons of ${names.length} cases: ${names.slice(0, 8).map((name) => `"${name}"`).join(', ')}${names.length > 8 ? ', …' : ''}`,
+    `=== ${failures.length} comparisons of ${names.length} cases: ${names
+      .slice(0, 8)
+      .map((name) => `"${name}"`)
+      .join(', ')}${names.length > 8 ? ', …' : ''}`,
     `    what differs: ${shortest.difference.what}`,
     `    shown by: "${shortest.testCase.name}", PostgreSQL ${shortest.major}, ${variantName(shortest.variant)}`,
-    shortest.difference.report.length > 6000 ? `${shortest.difference.report.slice(0, 6000)}…` : shortest.difference.report,
+    shortest.difference.report.length > 6000
+      ? `${shortest.difference.report.slice(0, 6000)}…`
+      : shortest.difference.report,
   ].join('\n');
 }

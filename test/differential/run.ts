@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { CASES } from './cases/index.js';
 import { type SecondSide, startEnvironment } from './environment.js';
-import { type Comparison, type Failure, type Plan, comparisons, runComparisons } from './harness.js';
+import { type Comparison, comparisons, type Failure, type Plan, runComparisons } from './harness.js';
 import { groupFailures, printGroup } from './report.js';
 import { variantName } from './types.js';
 
@@ -45,12 +45,16 @@ async function main(): Promise<number> {
     return 0;
   }
   const started = Date.now();
-  console.log(`${cases.length} cases, PostgreSQL ${majors.join(' and ')}, extension against ${second}, seed ${seed}`);
+  console.log(
+    `${cases.length} cases, PostgreSQL ${majors.join(' and ')}, extension against ${second}, seed ${seed}`,
+  );
   let passed = 0;
   let skipped = 0;
   const failures: Failure[] = [];
   for (const major of majors) {
-    const lanes = Array.from({ length: Number(values.lanes) }, () => startEnvironment(major, second, values.bridge));
+    const lanes = Array.from({ length: Number(values.lanes) }, () =>
+      startEnvironment(major, second, values.bridge),
+    );
     const environments = await Promise.all(lanes);
     try {
       const list = chosen(major);

@@ -34,7 +34,11 @@ const TRANSPORTS: readonly Transport[] = [
 const CONTEXTS: readonly Context[] = ['autocommit', 'block', 'repeatable-read', 'savepoint'];
 const SESSION_NAMES = Object.keys(SESSIONS) as SessionName[];
 
-function variant(transport: Transport, context: Context = 'autocommit', session: SessionName = 'utf8'): Variant {
+function variant(
+  transport: Transport,
+  context: Context = 'autocommit',
+  session: SessionName = 'utf8',
+): Variant {
   return { transport, context, session };
 }
 

@@ -1,8 +1,7 @@
 import { createServer } from 'node:net';
-import { escapeIdentifier, escapeLiteral } from 'pg';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
-import { execute } from '../support/postgres.js';
 import { startTestProxy } from '../support/proxy.js';
+import { WireConnection } from '../support/wire.js';
 import { LOCAL_FIXTURE, REMOTE_FIXTURE, REMOTE_HBA, ROLES, TEMPLATE } from './fixtures.js';
 
 /** What a driver's program is told about the side it runs on. */
@@ -90,10 +89,10 @@ async function makeSide(
 ): Promise<Side> {
   await createDatabase(primary, TEMPLATE, 'template0');
   await createDatabase(remote, TEMPLATE, 'template0');
-  await execute(primary.url(TEMPLATE), LOCAL_FIXTURE);
-  if (name !== 'proxy') await execute(primary.url(TEMPLATE), 'CREATE EXTENSION dblink');
-  await execute(remote.url(), ROLES);
-  await execute(remote.url(TEMPLATE), REMOTE_FIXTURE);
+  await execute(primary, TEMPLATE, LOCAL_FIXTURE);
+  if (name !== 'proxy') await execute(primary, TEMPLATE, 'CREATE EXTENSION dblink');
+  await execute(remote, 'postgres', ROLES);
+  await execute(remote, TEMPLATE, REMOTE_FIXTURE);
   return {
     name,
     ports: new Map([
@@ -105,23 +104,40 @@ async function makeSide(
       await createDatabase(primary, database, TEMPLATE);
       await createDatabase(remote, database, TEMPLATE);
       const conninfo = `host=127.0.0.1 port=${remote.port} user=postgres dbname=${database}`;
-      await execute(primary.url(database), `INSERT INTO conf VALUES ('remote', ${escapeLiteral(conninfo)})`);
+      await execute(primary, database, `INSERT INTO conf VALUES ('remote', '${conninfo}')`);
       const { host, port } = client;
       return { host, port, user: 'postgres', database, remote: conninfo, remotePort: remote.port };
     },
     async remoteActivity(database) {
       const rows = await execute(
-        remote.url(),
-        `SELECT query FROM pg_stat_activity WHERE datname = ${escapeLiteral(database)} AND state <> 'idle'`,
+        remote,
+        'postgres',
+        `SELECT query FROM pg_stat_activity WHERE datname = '${database}' AND state <> 'idle'`,
       );
-      return rows.map(([query]) => String(query));
+      return rows.map(([query]) => query ?? '');
     },
   };
 }
 
-function createDatabase(server: PostgresServer, name: string, template: string): Promise<unknown> {
+/** Runs SQL on a direct connection of its own. */
+async function execute(
+  server: PostgresServer,
+  database: string,
+  sql: string,
+): Promise<readonly (readonly (string | null)[])[]> {
+  const { host, port, user } = server;
+  const { connection } = await WireConnection.open({ host, port, parameters: { user, database } });
+  try {
+    return await connection.rows(sql);
+  } finally {
+    await connection.end();
+  }
+}
+
+/** Names are the tests' own and need no quotes. */
+async function createDatabase(server: PostgresServer, name: string, template: string): Promise<void> {
   const options = template === 'template0' ? " ENCODING 'UTF8' LOCALE 'C'" : '';
-  return execute(server.url(), `CREATE DATABASE ${escapeIdentifier(name)} TEMPLATE ${template}${options}`);
+  await execute(server, 'postgres', `CREATE DATABASE ${name} TEMPLATE ${template}${options}`);
 }
 
 /** A port of five digits, as the system gives them out for port 0. */

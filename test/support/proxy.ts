@@ -1,5 +1,5 @@
 import { loadConfig } from '../../src/config/index.js';
-import { type Logger, createLogger } from '../../src/log.js';
+import { createLogger, type Logger } from '../../src/log.js';
 import { type RunningProxy, startProxy } from '../../src/server.js';
 
 /** A proxy in this process, in front of one primary. */

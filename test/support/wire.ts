@@ -1,4 +1,4 @@
-import { type Socket, connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 
 /**
  * A raw client for the frontend/backend protocol 3, for tests only.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { ByteBoundedCache } from '../../src/router/analysis/cache.js';
-import { analyze, loadParser } from '../../src/router/analysis/index.js';
+import { analyze, isPlainlyReadOnly, loadParser } from '../../src/router/analysis/index.js';
 import { Analyzer, type OffloadLimits } from '../../src/router/analysis/offload.js';
 
 before(loadParser);
@@ -56,6 +56,20 @@ describe('Analyzer', () => {
     const made = analyzer();
     const all = await Promise.all(Array.from({ length: 20 }, (_, i) => made.analyze(large(i), OPTIONS)));
     for (const [i, analysis] of all.entries()) assert.deepEqual(analysis, analyze(large(i), OPTIONS));
+  });
+
+  it('tells of SQL of any length whether it only reads', async () => {
+    const made = analyzer();
+    const reads = (sql: string) => made.isPlainlyReadOnly(Buffer.from(sql));
+    const padding = `/* ${'x'.repeat(9000)} */`;
+    assert.deepEqual([reads('select 1'), reads('delete from t')], [true, false]);
+    assert.ok(reads(`select 1 ${padding}`) instanceof Promise);
+    assert.deepEqual(
+      [await reads(`select 2 ${padding}`), await reads(`delete from t ${padding}`)],
+      [true, false],
+    );
+    assert.equal(reads(`select 2 ${padding}`), true);
+    assert.equal(isPlainlyReadOnly(Buffer.from(`select 1 ${padding}`)), false);
   });
 
   it('gives up a text that breaks the parser, and serves the next one', async () => {

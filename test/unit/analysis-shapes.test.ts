@@ -34,15 +34,19 @@ describe('the shape of a statement', () => {
     shapes('splice', [`SELECT dblink_connect('c') AS É`]);
   });
 
-  it('is stream for plain columns of one source', () => {
+  it('is stream for the columns of one source', () => {
     shapes('stream', [
       `SELECT * FROM ${SOURCE}`,
-      `SELECT b, t.a AS x, t.* FROM ${SOURCE}`,
+      `SELECT t.a AS x, b FROM ${SOURCE}`,
+      `SELECT t.* FROM ${SOURCE}`,
       `SELECT dblink.a FROM dblink(my_conninfo(), $1) AS (a int)`,
       `SELECT * FROM dblink((SELECT connstr FROM conf WHERE k = 'erp'), 'x') t(a int)`,
     ]);
     shapes('splice', [
       `SELECT t FROM ${SOURCE}`,
+      `SELECT b, a FROM ${SOURCE}`,
+      `SELECT a FROM ${SOURCE}`,
+      `SELECT *, a FROM ${SOURCE}`,
       `SELECT t.c FROM ${SOURCE}`,
       `SELECT a + 1 FROM ${SOURCE}`,
       `SELECT a FROM ${SOURCE} WHERE a = 1`,

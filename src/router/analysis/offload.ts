@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { analyze } from './analyze.js';
 import { ByteBoundedCache } from './cache.js';
 import { parserIsBroken } from './parser.js';
+import { readsOnly } from './readOnly.js';
 import type { Analysis, AnalyzeOptions, Statement } from './types.js';
 import type { WorkAnswer, WorkRequest } from './worker.js';
 
@@ -36,7 +37,8 @@ export const DEFAULT_LIMITS: OffloadLimits = {
 interface Job {
   readonly request: WorkRequest;
   readonly deadline: number;
-  readonly settle: (analysis: Analysis, keep: boolean) => void;
+  /** Without a result, the text was given up. */
+  readonly settle: (answer: WorkAnswer | undefined) => void;
 }
 
 /** Analyses texts: small ones at once, large ones in a thread of its own, each distinct one once. */
@@ -44,6 +46,7 @@ export class Analyzer {
   readonly #limits: OffloadLimits;
   readonly #report: (error: unknown) => void;
   readonly #cache: ByteBoundedCache<Analysis>;
+  readonly #readOnly: ByteBoundedCache<boolean>;
   readonly #waiting: Job[] = [];
   #waitingBytes = 0;
   #worker: Worker | undefined;
@@ -56,6 +59,7 @@ export class Analyzer {
     this.#report = report;
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#cache = new ByteBoundedCache(this.#limits.cacheBytes);
+    this.#readOnly = new ByteBoundedCache(this.#limits.cacheBytes / 4);
   }
 
   /**
@@ -74,21 +78,46 @@ export class Analyzer {
       if (!parserIsBroken()) remember(analysis);
       return analysis;
     }
-    return new Promise((resolve) => {
-      const settle = (analysis: Analysis, keep: boolean): void => {
-        if (keep) remember(analysis);
-        resolve(analysis);
-      };
+    return this.#offload({ text, options }).then((answer) => {
+      const analysis = answer?.result as Analysis;
+      if (answer !== undefined) remember(analysis);
+      return analysis;
+    });
+  }
+
+  /**
+   * Like `isPlainlyReadOnly`, for texts of any length up to maxTextBytes; false when there is no time or room.
+   * @returns a promise only for texts that go to the worker
+   */
+  isPlainlyReadOnly(sql: Buffer): boolean | Promise<boolean> {
+    if (sql.length > this.#limits.maxTextBytes) return false;
+    const key = sql.toString('latin1');
+    const known = this.#readOnly.get(key);
+    if (known !== undefined) return known.value;
+    const remember = (result: boolean): void => this.#readOnly.set(key, result, key.length + 100);
+    if (sql.length <= this.#limits.inlineBytes && !parserIsBroken()) {
+      const result = readsOnly(sql);
+      if (!parserIsBroken()) remember(result);
+      return result;
+    }
+    return this.#offload({ text: sql }).then((answer) => {
+      if (answer !== undefined) remember(answer.result === true);
+      return answer?.result === true;
+    });
+  }
+
+  #offload(request: WorkRequest): Promise<WorkAnswer | undefined> {
+    return new Promise((settle) => {
       const { maxWaiting, maxWaitingBytes, totalMs } = this.#limits;
-      const full = this.#waiting.length >= maxWaiting || this.#waitingBytes + text.length > maxWaitingBytes;
-      if (full) {
-        settle(undefined, false);
+      const bytes = request.text.length;
+      if (this.#waiting.length >= maxWaiting || this.#waitingBytes + bytes > maxWaitingBytes) {
+        settle(undefined);
         return;
       }
       // The bytes may be a view of a buffer that is used again.
-      const request = { text: Uint8Array.from(text), options };
-      this.#waiting.push({ request, deadline: Date.now() + totalMs, settle });
-      this.#waitingBytes += text.length;
+      const copy = { ...request, text: Uint8Array.from(request.text) };
+      this.#waiting.push({ request: copy, deadline: Date.now() + totalMs, settle });
+      this.#waitingBytes += bytes;
       this.#next();
     });
   }
@@ -96,7 +125,7 @@ export class Analyzer {
   /** Ends the worker; texts that wait for it become undefined. For tests and an orderly end. */
   async close(): Promise<void> {
     const worker = this.#worker;
-    for (const job of this.#waiting.splice(0)) job.settle(undefined, false);
+    for (const job of this.#waiting.splice(0)) job.settle(undefined);
     this.#waitingBytes = 0;
     this.#drop();
     await worker?.terminate();
@@ -112,7 +141,7 @@ export class Analyzer {
     this.#waitingBytes -= job.request.text.length;
     const left = Math.min(this.#limits.workMs, job.deadline - Date.now());
     if (left <= 0) {
-      job.settle(undefined, false);
+      job.settle(undefined);
       this.#next();
       return;
     }
@@ -128,16 +157,16 @@ export class Analyzer {
     // Not the process's own flags: some of them (--eval, --input-type) make no sense in a worker.
     const worker = new Worker(new URL('./worker.js', import.meta.url), { execArgv: [] });
     this.#workerBytes = 0;
-    worker.on('message', ({ analysis, broken }: WorkAnswer) => {
+    worker.on('message', (answer: WorkAnswer) => {
       if (worker !== this.#worker) return;
       const job = this.#current;
       this.#current = undefined;
       clearTimeout(this.#timer);
-      if (broken) {
+      if (answer.broken) {
         this.#report(new Error('an SQL text is nested too deeply for the parser'));
         this.#drop();
       }
-      job?.settle(analysis, true);
+      job?.settle(answer);
       this.#next();
     });
     worker.on('error', (error: unknown) => {
@@ -163,7 +192,7 @@ export class Analyzer {
     this.#current = undefined;
     this.#worker = undefined;
     void worker?.terminate();
-    job?.settle(undefined, false);
+    job?.settle(undefined);
   }
 
   /** Nothing to do: the process may end, and a worker that has grown large is given up. */
@@ -178,6 +207,10 @@ const shared = new Analyzer();
 /** `Analyzer.analyze` of the process's one analyzer. */
 export const analyzeAsync = (text: Buffer, options: AnalyzeOptions): Analysis | Promise<Analysis> =>
   shared.analyze(text, options);
+
+/** `Analyzer.isPlainlyReadOnly` of the process's one analyzer. */
+export const isPlainlyReadOnlyAsync = (sql: Buffer): boolean | Promise<boolean> =>
+  shared.isPlainlyReadOnly(sql);
 
 /** About how many bytes an analysis takes in memory. */
 function sizeOf(analysis: Analysis): number {

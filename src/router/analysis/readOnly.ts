@@ -34,13 +34,19 @@ const FAMILIES: readonly string[] = READ_ONLY.filter((name) => name.endsWith('*'
 /** Nodes that write, lock or leave something behind, wherever they stand in a query. */
 const FORBIDDEN = ['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'LockingClause', 'intoClause'];
 
+/** The longest text that is parsed on the caller's thread; see OffloadLimits.inlineBytes. */
+const MAX_INLINE_BYTES = 8 * 1024;
+
+/** Like readsOnly, for short texts; long ones count as something else (isPlainlyReadOnlyAsync reads those as well). */
+export const isPlainlyReadOnly = (sql: Buffer): boolean => sql.length <= MAX_INLINE_BYTES && readsOnly(sql);
+
 /**
  * Whether SQL for a remote is plainly read-only, so that nobody notices whether and when it ran: one SELECT, VALUES,
  * TABLE or SHOW, without row locks, INTO or data-modifying CTE, that calls no function but PostgreSQL's own harmless
  * ones (a user's function, nextval, set_config, pg_sleep … may do anything).
  * @param sql bytes in an encoding in which no byte below 128 is part of a longer character
  */
-export function isPlainlyReadOnly(sql: Buffer): boolean {
+export function readsOnly(sql: Buffer): boolean {
   const text = sql.toString('latin1');
   // With standard_conforming_strings off on the remote, \' would not end a literal where the parser sees its end.
   if (text.includes("\\'")) return false;

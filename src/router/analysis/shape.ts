@@ -167,7 +167,7 @@ function answerColumns(
   return names;
 }
 
-/** SELECT of plain columns from one source. */
+/** SELECT of all columns of one source, in their order. */
 function isStream(select: SelectStmt, calls: readonly DblinkCall[]): boolean {
   const [call] = calls;
   if (calls.length !== 1 || call === undefined || call.use.kind !== 'source') return false;
@@ -176,20 +176,22 @@ function isStream(select: SelectStmt, calls: readonly DblinkCall[]): boolean {
     return false;
   const allowed = ['op', 'targetList', 'fromClause', 'limitOption'];
   if (select.op !== 'SETOP_NONE' || !Object.keys(select).every((key) => allowed.includes(key))) return false;
-  const names = new Set(columns.map((column) => column.name));
-  const targets = select.targetList ?? [];
-  return (
-    names.size === columns.length &&
-    targets.length > 0 &&
-    targets.every((target) => 'ResTarget' in target && isPlainColumn(target.ResTarget.val, alias, names))
+  const names = columns.map((column) => column.name);
+  if (new Set(names).size !== names.length) return false;
+  // The remote's rows go out as they are: the targets must be all columns, in their order.
+  const wanted = (select.targetList ?? []).flatMap(
+    (target): readonly (string | undefined)[] => plainColumns(target, alias, names) ?? [undefined],
   );
+  return wanted.length === names.length && wanted.every((name, i) => name === names[i]);
 }
 
-function isPlainColumn(node: Node | undefined, alias: string, names: ReadonlySet<string>): boolean {
-  if (node === undefined || !('ColumnRef' in node)) return false;
+/** The columns that a target stands for if it is `*`, `alias.*` or a plain column; undefined for any other. */
+function plainColumns(target: Node, alias: string, names: readonly string[]): readonly string[] | undefined {
+  const node = 'ResTarget' in target ? target.ResTarget.val : undefined;
+  if (node === undefined || !('ColumnRef' in node)) return undefined;
   const fields = node.ColumnRef.fields ?? [];
   const last = fields.at(-1);
-  if (last === undefined || fields.length > 2) return false;
-  if (fields.length === 2 && nameParts(fields)[0] !== alias) return false;
-  return 'A_Star' in last || names.has(nameParts([last])[0] ?? '');
+  if (last === undefined || fields.length > 2) return undefined;
+  if (fields.length === 2 && nameParts(fields)[0] !== alias) return undefined;
+  return 'A_Star' in last ? names : nameParts([last]).slice(0, 1);
 }

@@ -1,3 +1,5 @@
+import type { DblinkFunction } from '../../dblink/functions.js';
+
 /** What the analysis of SQL text says about its dblink calls. Plain data: it passes between threads unchanged. */
 
 /** Byte span in the SQL text as the client sent it (end exclusive). */
@@ -6,15 +8,7 @@ export interface Span {
   readonly end: number;
 }
 
-/** The functions that the proxy carries out itself; their overloads are in functions.ts. */
-export type DblinkFunction =
-  | 'dblink'
-  | 'dblink_connect'
-  | 'dblink_connect_u'
-  | 'dblink_disconnect'
-  | 'dblink_exec'
-  | 'dblink_get_connections'
-  | 'dblink_error_message';
+export type { DblinkFunction } from '../../dblink/functions.js';
 
 /** A value that the text alone gives. Strings are bytes of the client's encoding as a latin1 string. */
 export type ConstantValue =
@@ -119,7 +113,7 @@ export type Shape =
   | { readonly kind: 'none' }
   /** SELECT of nothing but scalar calls, each a whole target; the names of the columns. */
   | { readonly kind: 'answer'; readonly columns: readonly string[] }
-  /** SELECT of plain columns from exactly one source, and nothing else. */
+  /** SELECT of all columns of exactly one source, in their order, and nothing else. */
   | { readonly kind: 'stream' }
   /** Every call may be replaced by its rows or value (rewrite.ts). */
   | { readonly kind: 'splice' }

@@ -1,23 +1,25 @@
 import { parentPort } from 'node:worker_threads';
 import { analyze } from './analyze.js';
 import { loadParser, parserIsBroken } from './parser.js';
+import { readsOnly } from './readOnly.js';
 import type { Analysis, AnalyzeOptions } from './types.js';
 
-/** A text to analyse. */
+/** A text to analyse; without options, SQL for a remote of which is asked whether it only reads. */
 export interface WorkRequest {
   readonly text: Uint8Array;
-  readonly options: AnalyzeOptions;
+  readonly options?: AnalyzeOptions;
 }
 
-/** Its analysis; `broken` when the worker's parser must not be used again. */
+/** What was asked for; `broken` when the worker's parser must not be used again. */
 export interface WorkAnswer {
-  readonly analysis: Analysis;
+  readonly result: Analysis | boolean;
   readonly broken: boolean;
 }
 
 await loadParser();
 parentPort?.on('message', ({ text, options }: WorkRequest) => {
-  const analysis = analyze(Buffer.from(text.buffer, text.byteOffset, text.byteLength), options);
-  const answer: WorkAnswer = { analysis, broken: parserIsBroken() };
+  const bytes = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
+  const result = options === undefined ? readsOnly(bytes) : analyze(bytes, options);
+  const answer: WorkAnswer = { result, broken: parserIsBroken() };
   parentPort?.postMessage(answer);
 });

@@ -83,7 +83,11 @@ export const connectCases: readonly Case[] = [
     open('n'.repeat(70)),
     fetch('SELECT 1/0', 'a int', `'${'n'.repeat(80)}', `),
   ]),
-  testCase('a cut name is a duplicate', [open('n'.repeat(63)), open('n'.repeat(64)), 'SELECT dblink_get_connections()']),
+  testCase('a cut name is a duplicate', [
+    open('n'.repeat(63)),
+    open('n'.repeat(64)),
+    'SELECT dblink_get_connections()',
+  ]),
   testCase('a name of exactly 63 bytes', [open('n'.repeat(63)), 'SELECT dblink_get_connections()']),
   testCase('a missing long name is shown as typed', [`SELECT dblink_disconnect('${'m'.repeat(70)}')`]),
   testCase('a long name of multi-byte characters is cut at a character', [
@@ -97,11 +101,7 @@ export const connectCases: readonly Case[] = [
     'SELECT dblink_get_connections()',
     `SELECT dblink_disconnect('${'日'.repeat(21)}')`,
   ]),
-  testCase('a duplicate name', [
-    open('c'),
-    open('c'),
-    fetch('SELECT 1', 'a int'),
-  ]),
+  testCase('a duplicate name', [open('c'), open('c'), fetch('SELECT 1', 'a int')]),
   testCase('a duplicate name leaves the old connection as it was', [
     open('c'),
     "SELECT dblink_exec('c', 'SET application_name = ''kept''')",
@@ -134,10 +134,17 @@ export const connectCases: readonly Case[] = [
     'SELECT dblink_get_connections()',
   ]),
   testCase('connection names are not connection strings', [open('c'), "SELECT dblink_connect('c')"]),
-  testCase('connection names are not connection strings, named', [open('c'), "SELECT dblink_connect('d', 'c')"]),
+  testCase('connection names are not connection strings, named', [
+    open('c'),
+    "SELECT dblink_connect('d', 'c')",
+  ]),
   testCase('NULL name', ["SELECT dblink_connect(NULL, '{R}')", 'SELECT dblink_get_connections()']),
   testCase('NULL connection string', ["SELECT dblink_connect('c', NULL)", 'SELECT dblink_connect(NULL)']),
-  testCase('NULL to disconnect', [open('c'), 'SELECT dblink_disconnect(NULL)', 'SELECT dblink_get_connections()']),
+  testCase('NULL to disconnect', [
+    open('c'),
+    'SELECT dblink_disconnect(NULL)',
+    'SELECT dblink_get_connections()',
+  ]),
   testCase('connections survive COMMIT and ROLLBACK', [
     'BEGIN',
     open('in_commit'),
@@ -163,7 +170,7 @@ export const connectCases: readonly Case[] = [
     { contexts: ['autocommit'], transports: ['simple', 'extended', 'binary', 'pipeline-syncs'] },
   ),
   testCase('a connection made and lost in the same statement list', [
-    'SELECT dblink_connect(\'c\', \'{R}\'), dblink_disconnect(\'c\')',
+    "SELECT dblink_connect('c', '{R}'), dblink_disconnect('c')",
     'SELECT dblink_get_connections()',
   ]),
   testCase('several calls in one select list run left to right', [
@@ -186,7 +193,10 @@ export const connectCases: readonly Case[] = [
     'SELECT * FROM dblink_get_connections()',
     "SELECT dblink_disconnect FROM dblink_disconnect('c')",
   ]),
-  testCase('get_connections: none', ['SELECT dblink_get_connections()', 'SELECT dblink_get_connections() IS NULL AS n']),
+  testCase('get_connections: none', [
+    'SELECT dblink_get_connections()',
+    'SELECT dblink_get_connections() IS NULL AS n',
+  ]),
   testCase('get_connections in conditions', [
     open('c'),
     "SELECT 'c' = ANY (dblink_get_connections()) AS there, dblink_get_connections() @> '{c}' AS contained",
@@ -222,7 +232,7 @@ export const connectCases: readonly Case[] = [
     "select /* in a comment */ dblink_disconnect -- another\n ( 'c' )",
   ]),
   testCase('a function of that name in another schema', ["SELECT nosuch.dblink_connect('c', '{R}')"]),
-  testCase('a quoted name in the wrong case', ['SELECT "DBLINK_CONNECT"(\'c\', \'{R}\')']),
+  testCase('a quoted name in the wrong case', ["SELECT \"DBLINK_CONNECT\"('c', '{R}')"]),
   testCase('no such overload', ["SELECT dblink_connect('a', 'b', 'c')"]),
   testCase('no such overload: no arguments', ['SELECT dblink_connect()']),
   testCase('no such overload: number', ['SELECT dblink_connect(1)']),

@@ -6,7 +6,11 @@ import type { Case } from '../types.js';
 const connect = (conninfo: string): string => `SELECT dblink_connect('c', $conn$${conninfo}$conn$)`;
 
 /** Connects by a string and looks at what arrived. */
-function arrives(name: string, conninfo: string, shown = "current_user, current_setting('application_name')"): Case {
+function arrives(
+  name: string,
+  conninfo: string,
+  shown = "current_user, current_setting('application_name')",
+): Case {
   return testCase(`connection string: ${name}`, [
     connect(conninfo),
     fetch(`SELECT ${shown}`, shown.includes(',') ? 'a text, b text' : 'a text'),
@@ -18,21 +22,47 @@ function fails(name: string, conninfo: string): Case {
 }
 
 export const conninfoCases: readonly Case[] = [
-  arrives('quoted values', "host='127.0.0.1' port = '{port}' user='postgres' dbname='remote' application_name='two words'"),
+  arrives(
+    'quoted values',
+    "host='127.0.0.1' port = '{port}' user='postgres' dbname='remote' application_name='two words'",
+  ),
   arrives('backslashes', String.raw`{R} application_name='a\'b\\c\d'`),
   arrives('backslashes without quotes', String.raw`{R} application_name=a\ b\'c`),
   arrives('a quote closes and the next keyword follows at once', "{R} application_name='q1'user=postgres"),
   arrives('a value that looks like a keyword', '{R} application_name= x=1'),
-  arrives('blanks, tabs and newlines', '\n host\t=\n127.0.0.1\tport={port}   user=postgres dbname=remote\n application_name=x \n'),
-  arrives('the last of repeated keywords wins', '{R} application_name=first user=nosuch user=postgres application_name=last'),
+  arrives(
+    'blanks, tabs and newlines',
+    '\n host\t=\n127.0.0.1\tport={port}   user=postgres dbname=remote\n application_name=x \n',
+  ),
+  arrives(
+    'the last of repeated keywords wins',
+    '{R} application_name=first user=nosuch user=postgres application_name=last',
+  ),
   arrives('empty value', "{R} application_name=''"),
-  arrives('hostaddr beats host', 'host=nosuch.invalid hostaddr=127.0.0.1 port={port} user=postgres dbname=remote'),
-  arrives('two hosts, the first refuses', 'host=127.0.0.1,127.0.0.1 port=1,{port} user=postgres dbname=remote'),
+  arrives(
+    'hostaddr beats host',
+    'host=nosuch.invalid hostaddr=127.0.0.1 port={port} user=postgres dbname=remote',
+  ),
+  arrives(
+    'two hosts, the first refuses',
+    'host=127.0.0.1,127.0.0.1 port=1,{port} user=postgres dbname=remote',
+  ),
   arrives('one port for two hosts', 'host=127.0.0.1,127.0.0.1 port={port} user=postgres dbname=remote'),
-  arrives('options', "{R} options='-c work_mem=333kB -c application_name=by_options'", "current_setting('work_mem')"),
-  arrives('options with an escaped blank', "{R} options='-c search_path=a,\\\\ b'", "current_setting('search_path')"),
+  arrives(
+    'options',
+    "{R} options='-c work_mem=333kB -c application_name=by_options'",
+    "current_setting('work_mem')",
+  ),
+  arrives(
+    'options with an escaped blank',
+    "{R} options='-c search_path=a,\\\\ b'",
+    "current_setting('search_path')",
+  ),
   arrives('fallback_application_name', '{R} fallback_application_name=fallback'),
-  arrives('application_name beats the fallback', '{R} fallback_application_name=fallback application_name=given'),
+  arrives(
+    'application_name beats the fallback',
+    '{R} fallback_application_name=fallback application_name=given',
+  ),
   arrives('client_encoding is overridden', '{R} client_encoding=SQL_ASCII', 'pg_client_encoding()'),
   arrives('connect_timeout', '{R} connect_timeout=5'),
   arrives('sslmode=disable', '{R} sslmode=disable'),
@@ -43,10 +73,16 @@ export const conninfoCases: readonly Case[] = [
   arrives('gssencmode', '{R} gssencmode=disable'),
   arrives('URI', 'postgresql://postgres@127.0.0.1:{port}/remote?application_name=by%20uri'),
   arrives('URI, short scheme', 'postgres://postgres@127.0.0.1:{port}/remote'),
-  arrives('URI with everything in parameters', 'postgresql:///?host=127.0.0.1&port={port}&user=postgres&dbname=remote'),
+  arrives(
+    'URI with everything in parameters',
+    'postgresql:///?host=127.0.0.1&port={port}&user=postgres&dbname=remote',
+  ),
   arrives('URI with an empty password', 'postgresql://postgres:@127.0.0.1:{port}/remote'),
   arrives('URI with two hosts', 'postgresql://postgres@127.0.0.1:1,127.0.0.1:{port}/remote'),
-  arrives('parameters of a URI override its parts', 'postgresql://nosuch@127.0.0.1:{port}/nosuch?user=postgres&dbname=remote'),
+  arrives(
+    'parameters of a URI override its parts',
+    'postgresql://nosuch@127.0.0.1:{port}/nosuch?user=postgres&dbname=remote',
+  ),
   arrives('password by SCRAM', "{R} user=scram_user password='sécret pass'"),
   arrives('password by md5', "{R} user=md5_user password='md5 pass'"),
   arrives('password in clear', "{R} user=clear_user password='clear pass'"),
@@ -86,11 +122,17 @@ export const conninfoCases: readonly Case[] = [
   { ...fails('bad connect_timeout', '{R} connect_timeout=soon'), maxMajor: 15 },
   fails('bad channel_binding', '{R} channel_binding=maybe'),
   fails('bad gssencmode', '{R} gssencmode=maybe'),
-  fails('channel_binding=require without TLS', "{R} user=scram_user password='sécret pass' channel_binding=require"),
+  fails(
+    'channel_binding=require without TLS',
+    "{R} user=scram_user password='sécret pass' channel_binding=require",
+  ),
   fails('bad keepalives_idle', '{R} keepalives_idle=x'),
   fails('service that does not exist', 'service=nosuch'),
   fails('unknown server setting in options', "{R} options='-c nosuch_setting=1'"),
-  fails('a socket directory that does not exist', 'host=/nosuch/directory port=5432 user=postgres dbname=remote'),
+  fails(
+    'a socket directory that does not exist',
+    'host=/nosuch/directory port=5432 user=postgres dbname=remote',
+  ),
   fails('URI in capitals', 'POSTGRESQL://127.0.0.1'),
   fails('URI with an unknown parameter', 'postgresql://127.0.0.1/remote?nosuch=1'),
   fails('URI without a value', 'postgresql://127.0.0.1/remote?user'),
@@ -103,12 +145,12 @@ export const conninfoCases: readonly Case[] = [
   fails('URI with ssl=maybe', 'postgresql://127.0.0.1:{port}/remote?ssl=maybe'),
   fails('URI that requires TLS', 'postgresql://postgres@127.0.0.1:{port}/remote?ssl=true'),
 
-  testCase(
-    'connection string fails: require_auth another',
-    [connect('{R} require_auth=md5')],
-    { minMajor: 16 },
-  ),
-  testCase('connection string fails: bad load_balance_hosts', [connect('{R} load_balance_hosts=maybe')], { minMajor: 16 }),
+  testCase('connection string fails: require_auth another', [connect('{R} require_auth=md5')], {
+    minMajor: 16,
+  }),
+  testCase('connection string fails: bad load_balance_hosts', [connect('{R} load_balance_hosts=maybe')], {
+    minMajor: 16,
+  }),
 
   // Name resolution can take seconds where there is no network: these run in one variant only.
   ...[
@@ -119,7 +161,9 @@ export const conninfoCases: readonly Case[] = [
     fetch('SELECT 1', 'a int', "'nosuch', "),
     fetch('SELECT 1', 'a int', "'host=127.0.0.1 port=1', "),
   ]),
-  testCase('one-shot exec that cannot connect', ["SELECT dblink_exec('host=127.0.0.1 port=1', 'SET a.b = 1')"]),
+  testCase('one-shot exec that cannot connect', [
+    "SELECT dblink_exec('host=127.0.0.1 port=1', 'SET a.b = 1')",
+  ]),
   testCase('one-shot exec that cannot connect, errors off', [
     "SELECT dblink_exec('host=127.0.0.1 port=1', 'SET a.b = 1', false)",
   ]),
@@ -138,12 +182,20 @@ export const conninfoCases: readonly Case[] = [
     open('watch'),
     fetch('SELECT 1', 'a int', "'{R} application_name=oneshot', "),
     "SELECT dblink_exec('{R} application_name=oneshot', 'SET a.b = 1')",
-    fetch("SELECT pg_sleep(0.1); SELECT count(*) FROM pg_stat_activity WHERE application_name = 'oneshot'", 'n text', "'watch', "),
+    fetch(
+      "SELECT pg_sleep(0.1); SELECT count(*) FROM pg_stat_activity WHERE application_name = 'oneshot'",
+      'n text',
+      "'watch', ",
+    ),
   ]),
   testCase('one-shot connections are closed after an error', [
     open('watch'),
     fetch('SELECT 1/0', 'a int', "'{R} application_name=oneshot', "),
-    fetch("SELECT pg_sleep(0.1); SELECT count(*) FROM pg_stat_activity WHERE application_name = 'oneshot'", 'n text', "'watch', "),
+    fetch(
+      "SELECT pg_sleep(0.1); SELECT count(*) FROM pg_stat_activity WHERE application_name = 'oneshot'",
+      'n text',
+      "'watch', ",
+    ),
   ]),
   testCase('one-shot error says unnamed', [fetch('SELECT 1/0', 'a int', "'{R}', ")]),
   testCase('a name wins over a connection string', [
@@ -162,11 +214,15 @@ export const conninfoCases: readonly Case[] = [
   testCase('the empty connection string means here', [
     "SELECT * FROM dblink('', 'SELECT current_database(), current_user') AS t(d text, u text)",
   ]),
-  testCase('only a dbname means here', [
-    "SELECT * FROM dblink('dbname=app', 'SELECT current_database(), current_user') AS t(d text, u text)",
-    "SELECT dblink_exec('dbname=app', 'CREATE TABLE here_t (a int)')",
-    'SELECT * FROM here_t',
-  ], { local: '', sessions: ['utf8', 'latin1', 'styles'] }),
+  testCase(
+    'only a dbname means here',
+    [
+      "SELECT * FROM dblink('dbname=app', 'SELECT current_database(), current_user') AS t(d text, u text)",
+      "SELECT dblink_exec('dbname=app', 'CREATE TABLE here_t (a int)')",
+      'SELECT * FROM here_t',
+    ],
+    { local: '', sessions: ['utf8', 'latin1', 'styles'] },
+  ),
   testCase('a loopback by address', [
     "SELECT * FROM dblink('host=127.0.0.1 port={lport} user=postgres dbname=app', 'SELECT count(*) FROM items') AS t(n int)",
   ]),

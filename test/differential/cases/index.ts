@@ -1,15 +1,20 @@
 import type { Case } from '../types.js';
 import { argumentCases } from './arguments.js';
 import { bridgeCases } from './bridge.js';
+import { hiddenCases } from './bridgeHidden.js';
 import { connectCases } from './connect.js';
 import { conninfoCases } from './conninfo.js';
 import { errorCases } from './errors.js';
 import { execCases } from './exec.js';
 import { joinCases } from './joins.js';
+import { parameterCases } from './parameters.js';
+import { pipelineCases } from './pipelines.js';
+import { portalCases } from './portals.js';
 import { protocolCases } from './protocol.js';
 import { queryCases } from './query.js';
 import { roleCases } from './roles.js';
 import { settingCases } from './settings.js';
+import { statementListCases } from './statementLists.js';
 import { transactionCases } from './transactions.js';
 import { typeCases } from './types.js';
 import { untouchedCases } from './untouched.js';
@@ -23,13 +28,18 @@ export const CASES: readonly Case[] = unique([
   ...execCases,
   ...errorCases,
   ...transactionCases,
+  ...statementListCases,
   ...argumentCases,
   ...joinCases,
   ...protocolCases,
+  ...parameterCases,
+  ...portalCases,
+  ...pipelineCases,
   ...settingCases,
   ...roleCases,
   ...untouchedCases,
   ...bridgeCases,
+  ...hiddenCases,
 ]);
 
 function unique(cases: readonly Case[]): readonly Case[] {

@@ -13,6 +13,11 @@ interface Options extends Partial<QueryArrayConfig> {
   readonly queryMode?: 'extended';
 }
 
+/** What `pg` does not show. */
+interface WithConnection {
+  readonly connection: { sync(): void };
+}
+
 interface Config extends ClientConfig {
   readonly pipeline?: boolean;
 }
@@ -57,6 +62,8 @@ class Session {
       outcome = { results: (Array.isArray(results) ? results : [results]).map(showResult) };
     } catch (error) {
       outcome = { error: showError(error) };
+      // With a row limit the driver has sent a Flush, and after an error it forgets the Sync.
+      if (options.rows !== undefined) (this.client as unknown as WithConnection).connection.sync();
     }
     this.note(sql, outcome);
   }
@@ -129,7 +136,11 @@ async function pipelined(name: string, steps: Flow['steps']): Promise<void> {
         (error: unknown) => ({ error: showError(error) }),
       ),
     );
-    for (const [index, outcome] of outcomes.entries()) opened.note(steps[index]?.sql ?? '', await outcome);
+    // Notices belong to no statement here: all of them come with the last line.
+    const all = await Promise.all(outcomes);
+    for (const [index, outcome] of all.entries())
+      emit(`${name} [pipelined]`, steps[index]?.sql ?? '', outcome);
+    opened.note('all notices', {});
   };
   await session(`${name} [pipelined]`, inFlight, { pipeline: true });
 }

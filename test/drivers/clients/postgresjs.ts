@@ -52,7 +52,10 @@ async function outcomeOf(query: () => PromiseLike<unknown>): Promise<Outcome> {
 }
 
 function showResult(result: unknown): unknown {
-  if (!Array.isArray(result)) return show(result);
+  if (!Array.isArray(result)) {
+    // The name of a prepared statement is random.
+    return show(typeof result === 'object' && result !== null ? { ...result, name: '' } : result);
+  }
   const { command, count, columns, statement } = result as unknown as Record<string, unknown>;
   // Several statements in one string: an array of results.
   if (command === undefined && result.some(Array.isArray)) return result.map(showResult);
@@ -103,7 +106,11 @@ async function sharedFlows(): Promise<void> {
       const outcomes = steps.map(({ sql, values }) =>
         outcomeOf(() => opened.sql.unsafe(sql, [...values], { prepare: true })),
       );
-      for (const [index, outcome] of outcomes.entries()) opened.note(steps[index]?.sql ?? '', await outcome);
+      // Notices belong to no statement here: all of them come with the last line.
+      const all = await Promise.all(outcomes);
+      for (const [index, outcome] of all.entries())
+        emit(`${name} [pipelined]`, steps[index]?.sql ?? '', outcome);
+      opened.note('all notices', {});
     });
   }
 }

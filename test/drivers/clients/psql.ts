@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -25,7 +25,7 @@ interface Outcome {
 
 /** Runs psql with both its outputs in one file, in the order of writing, as in a terminal. */
 async function psql(args: readonly string[], script: string, interruptAfterMs?: number): Promise<Outcome> {
-  const file = join(directory, 'output');
+  const file = join(mkdtempSync(join(directory, 'run-')), 'output');
   const output = openSync(file, 'w+');
   const address = ['-h', target.host, '-p', String(target.port), '-U', target.user, '-d', target.database];
   const child = spawn('psql', ['-X', '-q', ...address, ...args], { stdio: ['pipe', output, output] });
@@ -193,15 +193,17 @@ async function interrupt(flow: string, statement: string): Promise<void> {
 try {
   await sharedFlows();
   await ownFlows();
-  await interrupt('Ctrl-C in dblink()', "SELECT * FROM dblink('c', 'SELECT pg_sleep(3)') AS t(a text)");
-  await interrupt(
-    'Ctrl-C in dblink_exec()',
-    `SELECT dblink_exec('${remote}', 'DO $$ BEGIN PERFORM pg_sleep(3); END $$')`,
-  );
-  await interrupt(
-    'Ctrl-C in a join',
-    "SELECT * FROM customers c JOIN dblink('c', 'SELECT 1 FROM pg_sleep(3)') AS t(a int) ON t.a = c.id",
-  );
+  await Promise.all([
+    interrupt('Ctrl-C in dblink()', "SELECT * FROM dblink('c', 'SELECT pg_sleep(3)') AS t(a text)"),
+    interrupt(
+      'Ctrl-C in dblink_exec()',
+      `SELECT dblink_exec('${remote}', 'DO $$ BEGIN PERFORM pg_sleep(3); END $$')`,
+    ),
+    interrupt(
+      'Ctrl-C in a join',
+      "SELECT * FROM customers c JOIN dblink('c', 'SELECT 1 FROM pg_sleep(3)') AS t(a int) ON t.a = c.id",
+    ),
+  ]);
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
