@@ -84,7 +84,7 @@ function asConnectError(error: unknown): PgError {
       ? tooManyFiles()
       : couldNotConnect(error.message);
   }
-  if (error instanceof ConninfoError) return couldNotConnect(error.message);
+  if (error instanceof ConninfoError) return couldNotConnect(error.messageBytes.toString('latin1'));
   throw error;
 }
 
@@ -101,7 +101,7 @@ async function connectFirst(target: ResolvedConninfo, signal: AbortSignal): Prom
   if (target.loadBalance === 'random') shuffle(order);
   for (const { host, index } of order) {
     if (host.problem !== undefined) {
-      const text = host.problem.error.message;
+      const text = host.problem.error.messageBytes.toString('latin1');
       failures.push(host.problem.prefixed ? `connection to ${shownServer(host)} failed: ${text}` : text);
       if (host.problem.fatal) break;
       continue;

@@ -3,7 +3,7 @@ import type { DblinkSession } from '../dblink/session.js';
 import { byteCounter } from '../wire/encoding.js';
 import { noticeResponse, PgError } from '../wire/errors.js';
 import { TransactionStatus } from '../wire/protocol.js';
-import { transcode } from '../wire/transcode.js';
+import { transcode, type Untranslatable } from '../wire/transcode.js';
 import { FactsProbe, type SessionFacts } from './facts.js';
 import { PreparedCache } from './preparedCache.js';
 import type { PrimaryLink } from './primary.js';
@@ -18,6 +18,8 @@ const ABOVE_NOTICE: ReadonlySet<string> = new Set(['warning', 'error', 'fatal', 
 export class Engine {
   readonly primary: PrimaryLink;
   readonly probe: FactsProbe;
+  /** The client has an unnamed prepared statement, as far as is known. */
+  unnamedStatement = false;
   readonly preparedStreams: PreparedCache<Prepared>;
   #abort = new AbortController();
   #timer: NodeJS.Timeout | undefined;
@@ -118,10 +120,26 @@ export class Engine {
     return facts.superuser;
   }
 
-  /** A dblink error or notice, whose texts are in the database's encoding, as the client reads it. */
+  /**
+   * A dblink error or notice, whose texts are in the database's encoding, as the client reads it. As in PostgreSQL, a
+   * character that the client's encoding lacks makes it another error (22P05).
+   */
   inClientEncoding(error: PgError): PgError {
     const [from, to] = [this.databaseEncoding, this.clientEncoding];
-    return from === to ? error : error.mapText((text) => transcode(text, from, to));
+    if (from === to) return error;
+    let lacking: Untranslatable | undefined;
+    const changed = error.mapText((text) => {
+      const result = transcode(text, from, to);
+      if (typeof result === 'string') return result;
+      lacking ??= result;
+      return '?';
+    });
+    if (lacking === undefined) return changed;
+    const bytes = [...lacking.bytes].map((byte) => `0x${byte.toString(16).padStart(2, '0')}`).join(' ');
+    return new PgError(
+      '22P05',
+      `character with byte sequence ${bytes} in encoding "${from}" has no equivalent in encoding "${to}"`,
+    );
   }
 
   /** Does remote work under the statement's cancel and clock. */

@@ -1,5 +1,6 @@
 import { errorResponse, PgError } from '../wire/errors.js';
 import {
+  BIND_COMPLETE,
   type BindFields,
   bind,
   close,
@@ -206,15 +207,20 @@ export class ExtendedQuery {
     const { statement, spliced } = prepared;
     if (primary.queue.skipping) return;
     const computed = statement.calls.filter((call) => this.#computes(call, prepared, fields));
+    const message = bind(bindWith(fields, dryValues(statement)));
     const facts = this.engine.probe.current;
-    if (fields.values.length !== spliced.parameters || computed.length > 0 || facts?.superuser !== true) {
+    if (fields.values.length === spliced.parameters && computed.length === 0 && facts?.superuser === true) {
+      primary.send(message, { kind: 'bind', sink: this.#forwarding((error) => error) });
+    } else {
       await primary.settled();
       if (primary.queue.skipping) return;
-      const checked = await this.#guard(() => this.#check(fields, prepared, computed), prepared.text);
+      const checked = await this.#guard(
+        () => this.#check(fields, message, prepared, computed),
+        prepared.text,
+      );
       if (!checked) return;
+      this.engine.session.toClient(BIND_COMPLETE);
     }
-    const sink = this.#forwarding((error) => error);
-    primary.send(bind(bindWith(fields, dryValues(statement))), { kind: 'bind', sink });
     const after = primary.readies + primary.queue.boundaries;
     this.#portals.set(nameOf(fields.portal), { prepared, bound: fields, after, state: 'dry' });
   }
@@ -223,16 +229,28 @@ export class ExtendedQuery {
     return !isLocal(call, prepared.text, boundOf(prepared, fields), this.engine);
   }
 
-  /** What PostgreSQL refuses when it binds a portal: the number of parameters, privileges, what planning computes. */
-  async #check(fields: BindFields, prepared: PreparedDblink, computed: readonly DblinkCall[]): Promise<void> {
+  /**
+   * Binds the portal and finds what else PostgreSQL refuses then: the number of parameters, privileges, what planning
+   * computes.
+   */
+  async #check(
+    fields: BindFields,
+    message: Buffer,
+    prepared: PreparedDblink,
+    computed: readonly DblinkCall[],
+  ): Promise<void> {
     const { primary, probe } = this.engine;
     const { statement, spliced, text } = prepared;
-    if (fields.values.length !== spliced.parameters)
+    if (fields.values.length !== spliced.parameters) {
       throw new PrimaryRaised(await this.#wrongCount(fields, spliced.parameters));
-    checkPrivileges(
-      statement,
-      await probe.get(primary.batchOpen || this.engine.inBlock ? 'flush' : 'sync').catch(raised),
-    );
+    }
+    const sink = new MessageSink();
+    primary.send(message, { kind: 'bind', sink });
+    primary.flush();
+    const { error } = await sink.answered;
+    primary.assertOpen();
+    if (error !== undefined) throw new PrimaryRaised(error);
+    checkPrivileges(statement, await probe.get('flush').catch(raised));
     const bound = boundOf(prepared, fields);
     for (const call of computed) await checkArguments(call, text, bound, bound.types, this.engine);
   }
@@ -281,6 +299,7 @@ export class ExtendedQuery {
         bound: boundOf(prepared, bound),
         facts,
         shapes: prepared.spliced.shapes,
+        allRows: maxRows === 0,
         stream:
           statement.shape.kind === 'stream' &&
           maxRows === 0 &&
@@ -303,6 +322,8 @@ export class ExtendedQuery {
         });
         values = [...values, ...styleValues(engine, outcome.style)];
         source = STYLED;
+        // An error in an earlier one may have left it behind.
+        primary.send(close('S', STYLED), { kind: 'close', sink: new MessageSink() });
         await this.#parseAndDescribe(STYLED, spliced, prepared.parameterTypes, statement);
       }
       if (name.length > 0) primary.send(close('P', name), { kind: 'close', sink: new MessageSink() });

@@ -44,11 +44,16 @@ class DblinkInterceptor implements Interceptor {
     switch (type) {
       case Frontend.query:
         this.#extended.forgetUnnamed();
-        return this.#inspect(message, HEADER_BYTES, 'query', (whole, text, statements) =>
-          this.#query(whole, text, statements),
+        return (
+          this.#inspect(message, HEADER_BYTES, 'query', (whole, text, statements) =>
+            this.#query(whole, text, statements),
+          ) ?? this.#forwardsQuery()
         );
       case Frontend.parse: {
-        if (message[HEADER_BYTES] === 0) this.#extended.forgetUnnamed();
+        if (message[HEADER_BYTES] === 0) {
+          this.#extended.forgetUnnamed();
+          this.#engine.unnamedStatement = true;
+        }
         const start = message.indexOf(0, HEADER_BYTES) + 1;
         return this.#inspect(message, start, 'parse', (whole, _, statements) =>
           this.#parse(whole, statements),
@@ -57,6 +62,12 @@ class DblinkInterceptor implements Interceptor {
       default:
         return this.#extended.message(type, message);
     }
+  }
+
+  /** A Query that is forwarded: the primary drops the unnamed statement itself. */
+  #forwardsQuery(): undefined {
+    this.#engine.unnamedStatement = false;
+    return undefined;
   }
 
   /** Looks for calls in the SQL text that begins at `start` and ends at the next NUL. */

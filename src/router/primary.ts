@@ -283,7 +283,7 @@ export class PrimaryLink {
       requests.push(['close', close('S', OWN_NAME)]);
       if (end === 'sync') requests.push(['sync', SYNC]);
       // An error keeps the primary from closing what it has prepared; that is done before it is prepared again.
-      if (this.#ownLeft) requests.unshift(['close', close('S', OWN_NAME)]);
+      if (this.#ownLeft) requests.unshift(['close', close('P', OWN_NAME)], ['close', close('S', OWN_NAME)]);
       const sink = new OwnSink(requests.length, own.notices !== true, (result) => {
         this.#ownLeft = result.error !== undefined || result.skipped;
         if (this.#closed) reject(connectionLost());

@@ -29,7 +29,9 @@ export interface RunCallsOptions {
   readonly bound: BoundParameters;
   readonly facts: SessionFacts;
   readonly shapes: ReadonlyMap<DblinkCall, SourceShape>;
-  /** Whether rows may go to the client directly (text format, no row limit). */
+  /** Whether the client wants all rows at once. */
+  readonly allRows: boolean;
+  /** Whether rows may go to the client directly: all of them, in text format. */
   readonly stream: boolean;
 }
 
@@ -45,12 +47,14 @@ export async function runCalls(engine: Engine, options: RunCallsOptions): Promis
   if (options.stream && first !== undefined && shapes.get(first)?.types !== undefined) {
     const outcome = await stream(engine, performer, first, shapes.get(first)!, options.facts);
     if (outcome.kind === 'streamed') return outcome;
-    if (outcome.kind === 'value' && outcome.status !== undefined && outcome.sink?.earlier.length === 0) {
-      return { kind: 'status', tag: outcome.status };
-    }
     results = [outcome];
   } else {
     results = await performer.all(statement, shapes);
+  }
+  const [only] = results;
+  if (statement.shape.kind === 'stream' && options.allRows && only?.kind === 'value') {
+    if (only.status !== undefined && only.sink?.earlier.length === 0)
+      return { kind: 'status', tag: only.status };
   }
   await convertEarlier(engine, options, results);
   return { kind: 'results', results, style: commonStyle(engine, options, results) };

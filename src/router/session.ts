@@ -231,7 +231,8 @@ export class Session implements Cancellable {
     this.#heldReports = undefined;
     if (held === undefined) return;
     for (const notification of held.notifications) this.toClient(notification);
-    for (const [name, { before, value }] of held.parameters) {
+    // The setting that changed last comes first, as PostgreSQL 14 and later report them.
+    for (const [name, { before, value }] of [...held.parameters].reverse()) {
       if (value !== before && this.parameterChanged(name, value)) this.toClient(parameterStatus(name, value));
     }
   }
@@ -280,7 +281,7 @@ export class Session implements Cancellable {
   /** Ends the session now with 57P01, cancelling what it does. */
   terminate(): void {
     if (this.#phase === 'ended') return;
-    if (!this.#interceptor.cancel() && this.primary.queue.length > 0) {
+    if (!this.#interceptor.cancel() && this.primary.queue.length > 0 && this.primaryKey !== undefined) {
       void this.#options.cancelPrimary(this).catch(() => undefined);
     }
     this.fail(new PgError('57P01', 'terminating connection due to administrator command', FATAL));

@@ -1,6 +1,6 @@
-import { errorResponse, noticeResponse, PgError, parseFields } from '../wire/errors.js';
-import { commandComplete, dataRow, query, readyForQuery, rowDescription } from '../wire/messages.js';
-import { Backend, TransactionStatus } from '../wire/protocol.js';
+import { errorResponse, PgError, parseFields } from '../wire/errors.js';
+import { close, commandComplete, dataRow, query, readyForQuery, rowDescription } from '../wire/messages.js';
+import { Backend, EMPTY, TransactionStatus } from '../wire/protocol.js';
 import type { Statement } from './analysis/index.js';
 import { isLocal, NO_PARAMETERS } from './arguments.js';
 import { checkAssumptions } from './assumptions.js';
@@ -17,8 +17,8 @@ const TEXT_OID = 25;
 const TEXT_ARRAY_OID = 1009;
 const RECORD_OID = 2249;
 
-/** COMMIT or ROLLBACK where only an implicit transaction is open. */
-const NO_TRANSACTION = new PgError('25P01', 'there is no transaction in progress', { severity: 'WARNING' });
+/** Refused in the implicit transaction of several statements. */
+const NOT_IN_BLOCK: ReadonlySet<string> = new Set(['commitPrepared', 'rollbackPrepared']);
 
 /** An error response has been sent to the client: the message is over. */
 class AlreadyTold extends Error {}
@@ -46,7 +46,8 @@ export class SimpleQuery {
     session.holdReports();
     try {
       // A Query ends what was begun with the extended protocol.
-      if (primary.batchOpen) await this.#finishBatch();
+      if (this.engine.unnamedStatement) this.#forgetUnnamed();
+      await this.#finishBatch();
       for (const [i, statement] of this.statements.entries()) {
         this.engine.begin();
         await this.#statement(statement, i === this.statements.length - 1);
@@ -159,8 +160,8 @@ export class SimpleQuery {
   async #plain(statement: Statement, last: boolean): Promise<void> {
     await this.#finishBatch();
     if (this.#hidden && statement.transaction !== undefined) return this.#transaction(statement);
-    const startsBlock = statement.transaction?.kind === 'begin';
-    if (!startsBlock && statement.transaction === undefined) await this.#openHidden();
+    const { transaction } = statement;
+    if (transaction === undefined || NOT_IN_BLOCK.has(transaction.kind)) await this.#openHidden();
     await this.#send(statement, last);
   }
 
@@ -225,9 +226,8 @@ export class SimpleQuery {
         const { error } = await primary.run({ sql: kind === 'commit' ? 'COMMIT' : 'ROLLBACK' }, 'sync');
         if (error !== undefined) throw new PrimaryRaised(error);
         this.#releaseTag();
-        session.toClient(noticeResponse(NO_TRANSACTION));
-        session.toClient(commandComplete(kind === 'commit' ? 'COMMIT' : 'ROLLBACK'));
-        return;
+        // Now that no transaction is left, the primary gives the statement's warning and tag itself.
+        return this.#send(statement, true);
       }
       case 'prepare':
       case 'commitPrepared':
@@ -246,9 +246,20 @@ export class SimpleQuery {
   /** Ends what was opened with requests of the extended protocol. */
   async #finishBatch(): Promise<void> {
     if (!this.engine.primary.batchOpen) return;
+    this.#forgetUnnamed();
     const error = await this.engine.primary.sync();
     if (error !== undefined) throw new PrimaryRaised(error);
     if (!this.#hidden) this.#releaseTag();
+  }
+
+  /** A Query leaves no unnamed statement or portal, neither the client's earlier ones nor those that a splice used. */
+  #forgetUnnamed(): void {
+    const { primary } = this.engine;
+    if (!primary.queue.skipping) {
+      primary.send(close('P', EMPTY), { kind: 'close', sink: new MessageSink() });
+      primary.send(close('S', EMPTY), { kind: 'close', sink: new MessageSink() });
+    }
+    this.engine.unnamedStatement = false;
   }
 
   async #commit(): Promise<void> {

@@ -188,7 +188,8 @@ export function statementError(
 export const dryValues = (statement: Statement): readonly (Buffer | null)[] =>
   statement.calls.map((call) => (call.use.kind === 'source' ? NO_ROWS : null));
 
-/** What stands for a failed source: not JSON, so that PostgreSQL raises when, and only if, it reaches the source. */
+/**
+ * What stands for a failed source: one word that is not JSON (PostgreSQL names the word in its complaint), so that PostgreSQL raises when, and only if, it reaches the source. */
 export class Poison {
   readonly #token = randomBytes(12).toString('hex');
   readonly #errors: PgError[] = [];
@@ -197,7 +198,7 @@ export class Poison {
     return results.map((result, i) => {
       if (result.kind === 'failed') {
         this.#errors.push(result.error);
-        return Buffer.from(`dblink ${this.#token} ${this.#errors.length - 1}`, 'latin1');
+        return Buffer.from(`dblink_${this.#token}_${this.#errors.length - 1}`, 'latin1');
       }
       if (result.value === null && statement.calls[i]!.use.kind === 'source') return NO_ROWS;
       return result.value;
@@ -209,7 +210,7 @@ export class Poison {
   /** The error that a primary's error about a poisoned source stands for, as the client reads it. */
   translate(error: PgError): PgError | undefined {
     const { context, detail, message } = error.fields;
-    const match = new RegExp(`${this.#token} (\\d+)`).exec(`${context ?? ''}\n${detail ?? ''}\n${message}`);
+    const match = new RegExp(`${this.#token}_(\\d+)`).exec(`${context ?? ''}\n${detail ?? ''}\n${message}`);
     const meant = match === null ? undefined : this.#errors[Number(match[1])];
     return meant && this.engine.inClientEncoding(meant);
   }

@@ -68,6 +68,7 @@ export async function spliceSimple(
     bound: NO_PARAMETERS,
     facts,
     shapes: spliced.shapes,
+    allRows: true,
     stream: streams,
   });
   if (outcome.kind === 'streamed') return commandComplete(`SELECT ${outcome.rows}`);

@@ -87,7 +87,7 @@ export class QueryExchange {
   readonly #extended: boolean;
   readonly #send: (bytes: Buffer) => boolean;
   #rows: RowDelivery | undefined;
-  #copy: 'in' | 'out' | undefined;
+  #copy: 'in' | 'out' | 'both' | undefined;
   #copyControl: CopyInControl | undefined;
   #fatal: ErrorFields | undefined;
   #failure: { readonly cause: unknown } | undefined;
@@ -123,8 +123,8 @@ export class QueryExchange {
       return this.#rows === 'rows' ? 'whole' : 'pass';
     }
     if (type === Backend.copyData) {
-      if (this.#copy !== 'out') throw unexpected(type);
-      return this.#handler.copyData === undefined ? 'pass' : 'whole';
+      if (this.#copy !== 'out' && this.#copy !== 'both') throw unexpected(type);
+      return this.#copy === 'out' && this.#handler.copyData !== undefined ? 'whole' : 'pass';
     }
     return 'whole';
   }
@@ -171,7 +171,7 @@ export class QueryExchange {
       case Backend.copyBothResponse:
         // Streaming replication: asked to end at once, what comes until then is dropped.
         this.#endOfResult();
-        this.#copy = 'out';
+        this.#copy = 'both';
         this.#send(COPY_DONE);
         return false;
       case Backend.copyDone:

@@ -30,17 +30,27 @@ const libraryName = (encoding: string): string =>
     .replace(/^win(?=125)/, 'windows')
     .replace(/_/g, '');
 
+/** A character that the target encoding lacks: its bytes in the source encoding. */
+export class Untranslatable {
+  constructor(readonly bytes: Buffer) {}
+}
+
 /**
- * Text in another encoding, for messages: characters that the target lacks become question marks, and text in an
- * encoding that is not known, or in none (SQL_ASCII), stays as it is.
+ * Text in another encoding, for messages. Text in an encoding that is not known, or in none (SQL_ASCII), stays as it is.
  * @param text byte string in the encoding `from`
- * @returns byte string in the encoding `to`
+ * @returns byte string in the encoding `to`, or the first character that it lacks
  */
-export function transcode(text: string, from: string, to: string): string {
+export function transcode(text: string, from: string, to: string): string | Untranslatable {
   if (from === to || from === 'SQL_ASCII' || to === 'SQL_ASCII') return text;
   const bytes = Buffer.from(text, 'latin1');
   if (isAscii(bytes)) return text;
   const [source, target] = [libraryName(from), libraryName(to)];
   if (!iconv.encodingExists(source) || !iconv.encodingExists(target)) return text;
-  return iconv.encode(iconv.decode(bytes, source), target).toString('latin1');
+  const characters = iconv.decode(bytes, source);
+  const encoded = iconv.encode(characters, target);
+  if (iconv.decode(encoded, target) === characters) return encoded.toString('latin1');
+  const lacking = [...characters].find((c) => iconv.decode(iconv.encode(c, target), target) !== c);
+  return lacking === undefined
+    ? encoded.toString('latin1')
+    : new Untranslatable(iconv.encode(lacking, source));
 }

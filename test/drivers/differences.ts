@@ -38,5 +38,5 @@ export function withoutKnownDifferences(lines: readonly Line[]): readonly Line[]
 
 /** Lines that took as long as the remote's statement, although it was cancelled. */
 export function tooSlow(lines: readonly Line[]): readonly Line[] {
-  return lines.filter(({ outcome }) => Number(outcome['elapsedMs'] ?? 0) >= Number(outcome['limitMs'] ?? 0));
+  return lines.filter(({ outcome }) => Number(outcome['elapsedMs'] ?? 0) > Number(outcome['limitMs'] ?? 0));
 }

@@ -1,4 +1,5 @@
 import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net';
+import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ConnectOptions,
@@ -119,6 +120,11 @@ export interface ScriptedServer {
   close(): Promise<void>;
 }
 
+const scriptedServers = new Set<ScriptedServer>();
+
+// Also those that a failed test has left open, which would keep the process from ending.
+after(() => Promise.all([...scriptedServers].map((server) => server.close())));
+
 /** Starts a server on a free port; `behave` is called with every connection and its number from 0. */
 export async function scriptedServer(
   behave: (socket: Socket, number: number) => void,
@@ -128,17 +134,22 @@ export async function scriptedServer(
     socket.on('error', () => {});
     sockets.push(socket);
     behave(socket, sockets.length - 1);
+    // The end of a connection is only seen by who reads.
+    socket.resume();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
-  return {
+  const scripted: ScriptedServer = {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     sockets,
     close: async () => {
+      scriptedServers.delete(scripted);
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
     },
   };
+  scriptedServers.add(scripted);
+  return scripted;
 }
 
 /** A server that lets everybody in and then sends `answer` for the first query. */

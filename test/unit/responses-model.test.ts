@@ -175,7 +175,7 @@ class Exchange {
       return true;
     }
     const { expected, last } = this.queue.take(reply.type);
-    const owner = this.entries.findIndex((entry) => entry === expected);
+    const owner = expected === undefined ? -1 : this.entries.indexOf(expected);
     assert.deepEqual({ owner, last }, { owner: reply.owner, last: reply.last }, `reply ${reply.type}`);
     if (last) this.fates[owner] += 'answered';
     return true;

@@ -71,7 +71,17 @@ before(async () => {
       "create role scram login password 'pass\u00aaword'; set password_encryption = md5; create role md5ish login password 'p'",
   );
   assert.deepEqual(errors, []);
+  // Where the server's own user can read it.
+  writeFileSync(join(server.dataDir, 'client-ca.crt'), readFileSync(CA), { mode: 0o644 });
+  assert.deepEqual((await run(admin, "alter system set ssl_ca_file = 'client-ca.crt'")).errors, []);
+  server.reload();
   admin.close();
+  // New sessions follow the server's main process, which takes its time.
+  for (let setting: string | null | undefined; setting !== 'client-ca.crt'; ) {
+    const next = await connectTo({ path: `${server.socketDir}/.s.PGSQL.${server.port}` });
+    setting = (await run(next, 'show ssl_ca_file')).rows[0]?.[0];
+    next.close();
+  }
 });
 after(async () => {
   await server.stop('immediate');

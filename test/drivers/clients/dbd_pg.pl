@@ -29,10 +29,17 @@ sub connection {
 
 sub note {
   my ($flow, $at, %outcome) = @_;
-  my @seen = splice @warnings;
-  # The place in the script is no part of what the server said.
-  s/ at \S+ line \d+(, <STDIN>[^.]*)?\.\n?$// for @seen;
-  print $json->encode({ flow => $flow, at => $at, notices => [grep { !/^LOCATION: /m } map { s/^LOCATION: .*\n?//mr } @seen], %outcome }), "\n";
+  my @notices = map { bare($_) } splice @warnings;
+  print $json->encode({ flow => $flow, at => $at, notices => \@notices, %outcome }), "\n";
+}
+
+# What the server said, without the place in its source and the place in this script.
+sub bare {
+  my ($text) = @_;
+  $text =~ s/ at \S+ line \d+(, <STDIN>[^.]*)?\.\n?$//;
+  $text =~ s/^LOCATION: .*//mg;
+  $text =~ s/\s+$//;
+  return $text;
 }
 
 sub fields {
@@ -50,8 +57,7 @@ sub attempt {
   my ($flow, $dbh, $at, $action) = @_;
   my $result = eval { $action->() };
   if ($@) {
-    my $error = { %{ fields($dbh) }, failure => $dbh->errstr // $@ };
-    $error->{failure} =~ s/^LOCATION: .*\n?//mg;
+    my $error = { %{ fields($dbh) }, failure => bare($dbh->errstr // $@) };
     note($flow, $at, error => $error, status => $dbh->pg_error_field('state') && $dbh->ping);
     return 0;
   }

@@ -187,21 +187,21 @@ async function interrupt(flow: string, statement: string): Promise<void> {
     600,
   );
   emit(flow, statement, { output: withoutLocations(output).split('\n'), status });
-  emit(flow, 'time of the cancel', { elapsedMs: Math.round(performance.now() - started), limitMs: 2900 });
+  emit(flow, 'time of the cancel', { elapsedMs: Math.round(performance.now() - started), limitMs: 1900 });
 }
 
 try {
   await sharedFlows();
   await ownFlows();
   await Promise.all([
-    interrupt('Ctrl-C in dblink()', "SELECT * FROM dblink('c', 'SELECT pg_sleep(3)') AS t(a text)"),
+    interrupt('Ctrl-C in dblink()', "SELECT * FROM dblink('c', 'SELECT pg_sleep(2)') AS t(a text)"),
     interrupt(
       'Ctrl-C in dblink_exec()',
-      `SELECT dblink_exec('${remote}', 'DO $$ BEGIN PERFORM pg_sleep(3); END $$')`,
+      `SELECT dblink_exec('${remote}', 'DO $$ BEGIN PERFORM pg_sleep(2); END $$')`,
     ),
     interrupt(
       'Ctrl-C in a join',
-      "SELECT * FROM customers c JOIN dblink('c', 'SELECT 1 FROM pg_sleep(3)') AS t(a int) ON t.a = c.id",
+      "SELECT * FROM customers c JOIN dblink('c', 'SELECT a FROM slow') AS t(a int) ON t.a = c.id",
     ),
   ]);
 } finally {

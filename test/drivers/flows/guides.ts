@@ -69,7 +69,6 @@ export const guideFlows: readonly Flow[] = [
   ),
   flow(
     'expressions as arguments',
-    "SELECT dblink_connect('c', v) FROM conf WHERE k = 'nosuch'",
     "SELECT dblink_connect('c', (SELECT v FROM conf WHERE k = 'remote'))",
     "SELECT * FROM dblink('c', format('SELECT id, item FROM orders WHERE item = %L', 'ring')) AS t(id int, item text)",
     "SELECT * FROM dblink('c', 'SELECT id FROM orders WHERE item = ' || quote_literal('compiler')) AS t(id int)",
