@@ -127,9 +127,7 @@ async function connectFirst(target: ResolvedConninfo, signal: AbortSignal): Prom
         const unfit = await sessionUnfit(client, target);
         if (unfit === undefined) return client;
         client.close();
-        failures.push(
-          `connection to ${describeServer(address, host.host || host.displayHost)} failed: ${unfit}`,
-        );
+        failures.push(`connection to ${describeServer(address, host.displayHost)} failed: ${unfit}`);
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof ConnectError)) throw error;
@@ -155,7 +153,7 @@ async function connectOne(
   return WireClient.connect(
     {
       address,
-      describe: describeServer(address, host.host || host.displayHost),
+      describe: describeServer(address, host.displayHost),
       tls: {
         ...target.tls,
         ...(target.tls.keyPassword === undefined ? {} : { keyPassword: target.tls.keyPassword }),

@@ -5,6 +5,7 @@ import { noticeResponse, PgError } from '../wire/errors.js';
 import { TransactionStatus } from '../wire/protocol.js';
 import { transcode, type Untranslatable } from '../wire/transcode.js';
 import { FactsProbe, type SessionFacts } from './facts.js';
+import type { Plan } from './plan.js';
 import { PreparedCache } from './preparedCache.js';
 import type { PrimaryLink } from './primary.js';
 import type { Session } from './session.js';
@@ -23,6 +24,8 @@ export class Engine {
   readonly preparedStreams: PreparedCache<Prepared>;
   #abort = new AbortController();
   #timer: NodeJS.Timeout | undefined;
+  /** When the statement began, in ms. */
+  #began = 0;
   /** Counts statements. */
   #begun = 0;
   /** Calls that wait for a remote now. */
@@ -71,6 +74,7 @@ export class Engine {
     this.#timer = undefined;
     this.#abort = new AbortController();
     this.#begun++;
+    this.#began = Date.now();
     this.probe.statement = this.#begun;
   }
 
@@ -83,9 +87,12 @@ export class Engine {
     );
   }
 
-  finish(): void {
+  /** Ends a statement. @param plan how it was served; undefined when it went to the primary as it was */
+  finish(plan?: Plan): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    if (plan !== undefined)
+      this.session.log.debug({ plan, durationMs: Date.now() - this.#began }, 'dblink statement');
   }
 
   /** The client's cancel request: stops remote work; false when none is going on. */

@@ -25,6 +25,8 @@ import type { ColumnType } from './columns.js';
 import type { Engine } from './engine.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import { isShadowed } from './names.js';
+import type { Plan } from './plan.js';
+import { PreparedCache } from './preparedCache.js';
 import { checkPrivileges } from './privileges.js';
 import { FORWARD } from './responses.js';
 import { runCalls } from './runCalls.js';
@@ -74,8 +76,12 @@ const nameOf = (name: Buffer): string => name.toString('latin1');
 export class ExtendedQuery {
   readonly #statements = new Map<string, PreparedDblink>();
   readonly #portals = new Map<string, Portal>();
+  /** By text and declared types. */
+  readonly #known: PreparedCache<PreparedDblink>;
 
-  constructor(private readonly engine: Engine) {}
+  constructor(private readonly engine: Engine) {
+    this.#known = new PreparedCache(engine.primary);
+  }
 
   get tracking(): boolean {
     return this.#statements.size > 0;
@@ -102,6 +108,10 @@ export class ExtendedQuery {
     const { engine } = this;
     const { primary } = engine;
     const fields = readParse(message);
+    const key = Buffer.concat([fields.sql, Buffer.from(`\0${fields.types.join()}`, 'latin1')]);
+    const known = engine.probe.current === undefined ? undefined : this.#known.get(key);
+    if (known !== undefined && !primary.queue.skipping)
+      return this.#parseKnown(fields.name, fields.types, known);
     await primary.settled();
     if (primary.queue.skipping || primary.status === TransactionStatus.failed)
       return this.#relay('parse', message);
@@ -115,8 +125,18 @@ export class ExtendedQuery {
       await checkAssumptions(engine, statement);
       const prepared = await this.#prepare(fields.name, fields.sql, fields.types, statement);
       this.#statements.set(nameOf(fields.name), prepared);
+      this.#known.set(key, prepared);
       engine.session.toClient(PARSE_COMPLETE);
     }, fields.sql);
+  }
+
+  /** A statement of which everything is known: its Parse needs no answer before the next request. */
+  #parseKnown(name: Buffer, clientTypes: readonly number[], prepared: PreparedDblink): void {
+    const { spliced, statement } = prepared;
+    const types = parameterTypes(clientTypes, spliced.parameters, statement.calls.length);
+    const sink = this.#forwarding((error) => mapPosition(error, spliced));
+    this.engine.primary.send(parse(name, spliced.rewritten.sql, types), { kind: 'parse', sink });
+    this.#statements.set(nameOf(name), prepared);
   }
 
   async #prepare(
@@ -291,6 +311,7 @@ export class ExtendedQuery {
     const { prepared, bound } = portal;
     const { statement, text } = prepared;
     engine.begin();
+    let plan: Plan = 'splice';
     await this.#guard(async () => {
       const facts = await engine.probe.get('flush').catch(raised);
       const outcome = await runCalls(engine, {
@@ -307,6 +328,7 @@ export class ExtendedQuery {
       });
       if (outcome.kind !== 'results') {
         portal.state = 'done';
+        plan = 'stream';
         if (outcome.kind === 'status') session.toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));
         session.toClient(commandComplete(`SELECT ${outcome.kind === 'status' ? 1 : outcome.rows}`));
         return;
@@ -335,7 +357,7 @@ export class ExtendedQuery {
       if (source === STYLED) primary.send(close('S', STYLED), { kind: 'close', sink: new MessageSink() });
       portal.state = 'bound';
     }, text);
-    engine.finish();
+    engine.finish(plan);
   }
 
   /** Forwards an answer, its error changed. */

@@ -117,9 +117,11 @@ export function passwordLogin(
     if (code === Authentication.ok) {
       // Without a request for a password (trust, peer, a certificate) there is nothing to check.
       if (authenticator !== undefined) await answer(message);
+      session.expectsPassword = false;
       session.toClient(message);
     } else if (authenticator === undefined) {
       waiting = message;
+      session.expectsPassword = true;
       session.toClient(authentication(Authentication.cleartextPassword));
     } else await answer(message);
   };

@@ -67,6 +67,8 @@ export class Session implements Cancellable {
   #primaryFull = false;
   #clientFull = false;
   #onPassword: PasswordHandler = () => true;
+  /** The proxy has asked the client for its password and takes nothing else from it until it is authenticated. */
+  expectsPassword = false;
   /** The key that the client was given. */
   key: CancelKey | undefined;
   /** The key that the primary gave. */
@@ -133,6 +135,9 @@ export class Session implements Cancellable {
       if (this.#phase !== 'startup')
         throw new PgError('08P01', `invalid frontend message type ${type}`, FATAL);
       return 'whole';
+    }
+    if (this.expectsPassword) {
+      throw new PgError('08P01', `expected password response, got message type ${type}`, FATAL);
     }
     const inspected = length <= this.#options.maxStatementBytes;
     switch (type) {

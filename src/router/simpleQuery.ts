@@ -9,6 +9,7 @@ import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import { isShadowed } from './names.js';
 import { Performer } from './performer.js';
+import type { Plan } from './plan.js';
 import { checkPrivileges } from './privileges.js';
 import { MessageSink } from './sinks.js';
 import { spliceSimple } from './spliceSimple.js';
@@ -50,7 +51,7 @@ export class SimpleQuery {
       await this.#finishBatch();
       for (const [i, statement] of this.statements.entries()) {
         this.engine.begin();
-        await this.#statement(statement, i === this.statements.length - 1);
+        this.engine.finish(await this.#statement(statement, i === this.statements.length - 1));
       }
       await this.#finishBatch();
       if (this.#hidden) await this.#commit();
@@ -66,7 +67,7 @@ export class SimpleQuery {
     session.requestDone();
   }
 
-  async #statement(statement: Statement, last: boolean): Promise<void> {
+  async #statement(statement: Statement, last: boolean): Promise<Plan> {
     if (statement.calls.length === 0 && statement.shape.kind === 'none') return this.#plain(statement, last);
     // In a failed block the primary refuses the statement itself.
     if (this.engine.primary.status === TransactionStatus.failed) return this.#plain(statement, last);
@@ -79,12 +80,12 @@ export class SimpleQuery {
       const alone = !this.engine.inBlock && this.engine.sameEncoding;
       if (statement.shape.kind === 'answer' && alone && this.#allLocal(statement)) {
         await this.#answer(statement, facts);
-      } else {
-        await this.#splice(statement, facts, last);
+        return 'answer';
       }
+      return await this.#splice(statement, facts, last);
     } catch (error) {
       if (!(error instanceof NoSuchSignature)) throw error;
-      await this.#plain(statement, last);
+      return this.#plain(statement, last);
     }
   }
 
@@ -147,26 +148,29 @@ export class SimpleQuery {
   }
 
   /** The plans `splice` and `stream`. */
-  async #splice(statement: Statement, facts: SessionFacts, last: boolean): Promise<void> {
+  async #splice(statement: Statement, facts: SessionFacts, last: boolean): Promise<Plan> {
     await this.#openHidden();
     await checkAssumptions(this.engine, statement);
-    this.#heldTag = await spliceSimple(this.engine, this.text, statement, facts);
-    if (last) return;
+    const endBatch = last ? () => this.#finishBatch() : undefined;
+    const { plan, tag } = await spliceSimple(this.engine, this.text, statement, facts, endBatch);
+    this.#heldTag = tag;
+    if (last) return plan;
     await this.#finishBatch();
     this.#releaseTag();
+    return plan;
   }
 
   /** A statement without dblink. Its ReadyForQuery is the message's, so it is kept back. */
-  async #plain(statement: Statement, last: boolean): Promise<void> {
+  async #plain(statement: Statement, last: boolean): Promise<Plan> {
     await this.#finishBatch();
     if (this.#hidden && statement.transaction !== undefined) return this.#transaction(statement);
     const { transaction } = statement;
     if (transaction === undefined || NOT_IN_BLOCK.has(transaction.kind)) await this.#openHidden();
-    await this.#send(statement, last);
+    return this.#send(statement, last);
   }
 
   /** Sends a statement to the primary and forwards its answer, but for ReadyForQuery. */
-  async #send(statement: Statement, last: boolean): Promise<void> {
+  async #send(statement: Statement, last: boolean): Promise<Plan> {
     const { primary, session } = this.engine;
     const offset = this.engine.countCharacters(this.text.subarray(0, statement.span.start));
     let told = false;
@@ -201,10 +205,11 @@ export class SimpleQuery {
     if (copying) session.client.hold();
     primary.assertOpen();
     if (told) throw new AlreadyTold();
+    return 'relay';
   }
 
   /** BEGIN, COMMIT and the like in the hidden block do what they do in an implicit transaction. */
-  async #transaction(statement: Statement): Promise<void> {
+  async #transaction(statement: Statement): Promise<Plan> {
     const { primary, session } = this.engine;
     const { kind, options } = statement.transaction!;
     switch (kind) {
@@ -218,7 +223,7 @@ export class SimpleQuery {
         }
         const word = this.text.subarray(statement.span.start, statement.span.end).toString('latin1');
         session.toClient(commandComplete(/^\s*start/i.test(word) ? 'START TRANSACTION' : 'BEGIN'));
-        return;
+        return 'relay';
       }
       case 'commit':
       case 'rollback': {
@@ -249,7 +254,6 @@ export class SimpleQuery {
     this.#forgetUnnamed();
     const error = await this.engine.primary.sync();
     if (error !== undefined) throw new PrimaryRaised(error);
-    if (!this.#hidden) this.#releaseTag();
   }
 
   /** A Query leaves no unnamed statement or portal, neither the client's earlier ones nor those that a splice used. */

@@ -15,6 +15,7 @@ import type { ColumnType } from './columns.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
 import { PrimaryRaised } from './failures.js';
+import type { Plan } from './plan.js';
 import { runCalls } from './runCalls.js';
 import { MessageSink } from './sinks.js';
 import {
@@ -34,11 +35,17 @@ import {
 /** The unnamed statement and portal, which a Query message destroys anyway; everything in text format. */
 const UNNAMED: BindFields = { portal: EMPTY, statement: EMPTY, formats: [], values: [], resultFormats: [] };
 
+/** What became of a statement. */
+interface Spliced {
+  readonly plan: Plan;
+  /** CommandComplete, which the client gets when the statement's transaction is known to hold. */
+  readonly tag: Buffer | undefined;
+}
+
 /**
  * The plans `splice` and `stream` for a statement of a Query message: has the primary check the statement, runs the
  * dblink calls, and has the primary finish it with their rows in the place of the calls. Leaves the batch of requests
- * open; whoever called ends it with a Sync.
- * @returns CommandComplete, which the client gets when the statement's transaction is known to hold
+ * open, unless `endBatch` sends what ends it along with the last request.
  * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature
  */
 export async function spliceSimple(
@@ -46,7 +53,8 @@ export async function spliceSimple(
   text: Buffer,
   statement: Statement,
   facts: SessionFacts,
-): Promise<Buffer | undefined> {
+  endBatch?: () => Promise<void>,
+): Promise<Spliced> {
   const { primary, session } = engine;
   // Outside of a transaction a stream leaves nothing to the primary once it has said what the statement returns.
   const streams = statement.shape.kind === 'stream';
@@ -71,10 +79,12 @@ export async function spliceSimple(
     allRows: true,
     stream: streams,
   });
-  if (outcome.kind === 'streamed') return commandComplete(`SELECT ${outcome.rows}`);
+  if (outcome.kind === 'streamed') {
+    return { plan: 'stream', tag: commandComplete(`SELECT ${outcome.rows}`) };
+  }
   if (outcome.kind === 'status') {
     session.toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));
-    return commandComplete('SELECT 1');
+    return { plan: 'stream', tag: commandComplete('SELECT 1') };
   }
 
   const poison = new Poison(engine);
@@ -102,14 +112,25 @@ export async function spliceSimple(
     },
   });
   const bound = new MessageSink();
-  primary.forwarded++;
+  // Plain columns of a source change nothing about the session.
+  if (!streams) primary.forwarded++;
   primary.send(bind(bindWith(UNNAMED, values)), { kind: 'bind', sink: bound });
   primary.send(execute(EMPTY), { kind: 'execute', sink });
-  primary.flush();
+  // An error is told by the answers below; the end of the batch then has nothing to add.
+  const ended = endBatch?.().then(
+    () => undefined,
+    (failure: unknown) => ({ failure }),
+  );
+  if (ended === undefined) primary.flush();
   const error = (await bound.answered).error ?? (await sink.answered).error;
   primary.assertOpen();
-  if (error !== undefined) throw new PrimaryRaised(map(error));
-  return tag;
+  if (error !== undefined) {
+    await ended;
+    throw new PrimaryRaised(map(error));
+  }
+  const late = await ended;
+  if (late !== undefined) throw late.failure;
+  return { plan: 'splice', tag };
 }
 
 /** What the primary said about a statement. */

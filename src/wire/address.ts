@@ -32,7 +32,10 @@ export function socketPathProblem(address: SocketAddress): string | undefined {
   );
 }
 
-/** The address in the form that net.connect takes; `@name` is a socket in the abstract namespace, as for libpq. */
+/**
+ * The address in the form that net.connect takes; `@name` is a socket in the abstract namespace, as for libpq. Runtimes
+ * that fill such a name up with zero bytes (Node 20 does) find no server there: connection refused.
+ */
 export function connectTarget(address: SocketAddress): { host: string; port: number } | { path: string } {
   if (!('path' in address)) return { host: address.host, port: address.port };
   return { path: address.path.startsWith('@') ? `\0${address.path.slice(1)}` : address.path };

@@ -78,6 +78,7 @@ INSERT INTO public.items VALUES (1, 'apple', 1.50, '2024-01-02'), (2, 'pear', NU
 CREATE TABLE public.conf (k text PRIMARY KEY, v text);
 CREATE TABLE public.nothing (id int);
 CREATE FUNCTION public.shout(text) RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT upper($1) || '!' $$;
+CREATE FUNCTION public.loud(text) RETURNS text LANGUAGE plpgsql VOLATILE AS $$ BEGIN RETURN upper($1) || '!'; END $$;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
 CREATE TABLE public.secret (s text);
 ANALYZE;

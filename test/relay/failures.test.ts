@@ -3,7 +3,14 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
-import { backend, type FakeConnection, failure, fakePrimary, GREETING, header } from '../support/fakePrimary.js';
+import {
+  backend,
+  type FakeConnection,
+  failure,
+  fakePrimary,
+  GREETING,
+  header,
+} from '../support/fakePrimary.js';
 import { execute } from '../support/postgres.js';
 import { type Message, RawClient } from '../support/rawClient.js';
 import { firstValue, logIn, query, type RelayOptions, startRelay, types } from '../support/relay.js';
@@ -147,7 +154,13 @@ describe('a primary that refuses', () => {
 
   it('a wrong password is quoted', async () => {
     const proxy = await startRelay(primary);
-    const client = new Client({ host: '127.0.0.1', port: proxy.port, user: 'checked', password: 'wrong', database: 'postgres' });
+    const client = new Client({
+      host: '127.0.0.1',
+      port: proxy.port,
+      user: 'checked',
+      password: 'wrong',
+      database: 'postgres',
+    });
     await assert.rejects(client.connect(), { code: '28P01' });
     await proxy.stop();
   });
@@ -217,7 +230,10 @@ describe('a primary that goes away', () => {
     const { client } = await logIn(proxy.port);
     client.write(frontend.query('SELECT pg_sleep(30)'));
     await delay(100);
-    await execute(primary.url(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'`);
+    await execute(
+      primary.url(),
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'`,
+    );
     const messages = await client.messagesToEnd();
     assert.deepEqual([types(messages).at(-1), messages.at(-1)?.fields['C']], ['E', '57P01']);
     await proxy.stop();

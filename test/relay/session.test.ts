@@ -83,7 +83,12 @@ describe('a session', () => {
     it('stop a statement of the extended protocol and a COPY that waits for data', async () => {
       const { client, startup } = await logIn(proxy.port, { application_name: 'cancel others' });
       const { pid, secret } = keyOf(startup);
-      client.write(frontend.parse('', 'SELECT pg_sleep(30)'), frontend.bind({}), frontend.execute('', 0), frontend.sync());
+      client.write(
+        frontend.parse('', 'SELECT pg_sleep(30)'),
+        frontend.bind({}),
+        frontend.execute('', 0),
+        frontend.sync(),
+      );
       await runs('cancel others');
       await cancel(pid, secret);
       assert.equal(types(await client.until('Z')), '12EZ');
@@ -237,7 +242,10 @@ describe('a session', () => {
     it('with the work that was sent before it, however fast the client leaves', async () => {
       for (const leave of ['close', 'end'] as const) {
         const { client } = await logIn(proxy.port);
-        client.write(frontend.query(`SELECT pg_sleep(0.1); INSERT INTO kept VALUES (77)`), frontend.terminate());
+        client.write(
+          frontend.query(`SELECT pg_sleep(0.1); INSERT INTO kept VALUES (77)`),
+          frontend.terminate(),
+        );
         if (leave === 'end') client.socket.end();
         else client.socket.destroySoon();
       }
@@ -264,7 +272,10 @@ describe('a session', () => {
         frontend.execute('', 0),
         frontend.copyData(Buffer.from('1\n2\n345\n')),
         frontend.bind({ values: [] }),
-        Buffer.concat([header('Q', 2_000_000), Buffer.from('INSERT INTO kept VALUES (1) --'.padEnd(1_999_991))]),
+        Buffer.concat([
+          header('Q', 2_000_000),
+          Buffer.from('INSERT INTO kept VALUES (1) --'.padEnd(1_999_991)),
+        ]),
       ]) {
         const { client } = await logIn(proxy.port, { application_name: 'half' });
         const type = request.toString('latin1', 0, 1);
@@ -280,7 +291,10 @@ describe('a session', () => {
         await eventually('the primary’s session ends', async () => (await backends('half')) === 0);
       }
       assert.equal((await execute(primary.url(), 'SELECT 1 FROM kept')).length, 0);
-      assert.doesNotMatch(readFileSync(primary.logFile, 'utf8'), /invalid message format|insufficient data left/);
+      assert.doesNotMatch(
+        readFileSync(primary.logFile, 'utf8'),
+        /invalid message format|insufficient data left/,
+      );
     });
   });
 
@@ -307,12 +321,17 @@ describe('a session', () => {
     for (let count = 0; count < 100; count += 1) client.write(row);
     client.write(frontend.copyFail('enough'));
     await client.until('Z');
-    const queries = Buffer.concat(Array.from({ length: 5000 }, () => frontend.query(`SELECT repeat('x', 5000) -- ${'y'.repeat(200)}`)));
+    const queries = Buffer.concat(
+      Array.from({ length: 5000 }, () => frontend.query(`SELECT repeat('x', 5000) -- ${'y'.repeat(200)}`)),
+    );
     client.write(queries);
     await client.until('Z', 5000, 30_000);
     client.destroy();
     process.off('warning', note);
-    assert.deepEqual(warnings.map(({ message }) => message), []);
+    assert.deepEqual(
+      warnings.map(({ message }) => message),
+      [],
+    );
   });
 
   describe('at a shutdown', () => {

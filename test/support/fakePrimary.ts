@@ -22,7 +22,9 @@ export interface FakeConnection {
 }
 
 /** Starts a server on a free port that treats every connection according to the script. */
-export async function fakePrimary(script: (connection: FakeConnection) => Promise<void> | void): Promise<FakePrimary> {
+export async function fakePrimary(
+  script: (connection: FakeConnection) => Promise<void> | void,
+): Promise<FakePrimary> {
   const sockets = new Set<Socket>();
   let connections = 0;
   const server = createServer({ noDelay: true }, (socket) => {

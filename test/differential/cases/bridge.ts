@@ -201,6 +201,8 @@ export const bridgeCases: readonly Case[] = [
   ),
   shape('dblink in the select list, expanded', "SELECT (dblink('c', 'SET application_name = ''x''')).*"),
   shape('dblink in the select list, NULL', "SELECT dblink('c', NULL)"),
+  // The planner may put the body of an SQL function in the call's place, with the call in it twice or not at all.
+  shape('inside a function of the user in SQL', "SELECT shout(dblink_exec('c', 'set a.b = 1'))"),
   shape('inside COALESCE', "SELECT coalesce(dblink_exec('c', 'SET a.b = 1'), 'none')"),
   shape(
     'dblink inside an argument',

@@ -147,7 +147,7 @@ export const execCases: readonly Case[] = [
     "SELECT dblink_exec('c', 'SET a.b = 1') = 'SET' AS same, length(dblink_exec('c', 'RESET a.b')) AS n",
     "SELECT upper(dblink_exec('c', 'set a.b = 1')) || '!'",
   ),
-  on('as an argument of a function of the user', "SELECT shout(dblink_exec('c', 'set a.b = 1'))"),
+  on('as an argument of a function of the user', "SELECT loud(dblink_exec('c', 'set a.b = 1'))"),
   on('two in one select', "SELECT dblink_exec('c', 'BEGIN'), dblink_exec('c', 'COMMIT')"),
   on(
     'two in one select, the first fails',

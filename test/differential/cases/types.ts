@@ -247,7 +247,11 @@ export const typeCases: readonly Case[] = [
   converts('NOT NULL domain', 'SELECT NULL', 'a required'),
   converts('NULL of a checked domain', 'SELECT NULL', 'a positive'),
   converts('record', 'SELECT ROW(1, 2)', 'a record'),
-  converts('regclass of a local relation', "SELECT 'items'", 'a regclass'),
+  // In binary these are OIDs given out at run time, different on every server.
+  {
+    ...converts('regclass of a local relation', "SELECT 'items'", 'a regclass'),
+    transports: ['simple', 'multi', 'extended', 'row-limit', 'pipeline', 'pipeline-syncs'],
+  },
   converts('regclass of a remote relation', "SELECT 'people'::regclass", 'a regclass'),
   converts('the second column fails', "SELECT 1, 'x'", 'a int, b int'),
   converts('the last row fails', "SELECT unnest('{1,2,x}'::text[])", 'a int'),
@@ -255,7 +259,7 @@ export const typeCases: readonly Case[] = [
   testCase(
     'conversion: a relation made in the transaction',
     ['CREATE TABLE fresh (a int)', open('c'), fetch("SELECT 'fresh'", 'a regclass')],
-    { local: '' },
+    { local: '', transports: ['simple', 'multi', 'extended', 'row-limit', 'pipeline', 'pipeline-syncs'] },
   ),
   testCase('conversion: casts instead', [
     open('c'),
