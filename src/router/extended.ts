@@ -6,7 +6,6 @@ import {
   close,
   commandComplete,
   dataRow,
-  describe,
   execute,
   PARSE_COMPLETE,
   parse,
@@ -16,44 +15,35 @@ import {
   readTarget,
 } from '../wire/messages.js';
 import { Backend, Frontend, TransactionStatus } from '../wire/protocol.js';
-import { MessageReader } from '../wire/reader.js';
 import { MessageWriter } from '../wire/writer.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
 import { type BoundParameters, checkArguments, fitsNoSignature, isLocal } from './arguments.js';
 import { checkAssumptions } from './assumptions.js';
-import type { ColumnType } from './columns.js';
 import type { Engine } from './engine.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import { isShadowed } from './names.js';
 import type { Plan } from './plan.js';
 import { PreparedCache } from './preparedCache.js';
+import {
+  type PreparedDblink,
+  parseAndDescribe,
+  prepareStatement,
+  readParameterTypes,
+  STYLED,
+} from './preparedStatement.js';
 import { checkPrivileges } from './privileges.js';
 import { FORWARD } from './responses.js';
 import { runCalls } from './runCalls.js';
 import { MessageSink } from './sinks.js';
 import {
-  assumedRight,
   bindWith,
   dryValues,
   mapPosition,
   Poison,
   parameterTypes,
-  type SplicedStatement,
-  sourceTypes,
   spliceStatement,
-  statementError,
   styleValues,
 } from './splice.js';
-
-/** A prepared statement whose calls the proxy carries out. The primary has it under the same name, rewritten. */
-interface PreparedDblink {
-  readonly text: Buffer;
-  readonly statement: Statement;
-  readonly spliced: SplicedStatement;
-  readonly types: ReadonlyMap<DblinkCall, readonly ColumnType[]>;
-  /** Types of the client's parameters, as the primary resolved them. */
-  readonly parameterTypes: readonly number[];
-}
 
 interface Portal {
   readonly prepared: PreparedDblink;
@@ -63,9 +53,6 @@ interface Portal {
   /** dry: bound without rows, to be bound again when it is executed; done: its rows went to the client directly. */
   state: 'dry' | 'bound' | 'done';
 }
-
-/** Name under which a statement is prepared that reads its rows in another style. */
-const STYLED = Buffer.from('dblink_proxy_styled');
 
 const nameOf = (name: Buffer): string => name.toString('latin1');
 
@@ -123,7 +110,7 @@ export class ExtendedQuery {
       if (statement.calls.some((call) => fitsNoSignature(call, fields.types)))
         return this.#relay('parse', message);
       await checkAssumptions(engine, statement);
-      const prepared = await this.#prepare(fields.name, fields.sql, fields.types, statement);
+      const prepared = await prepareStatement(engine, fields.name, fields.sql, fields.types, statement);
       this.#statements.set(nameOf(fields.name), prepared);
       this.#known.set(key, prepared);
       engine.session.toClient(PARSE_COMPLETE);
@@ -137,57 +124,6 @@ export class ExtendedQuery {
     const sink = this.#forwarding((error) => mapPosition(error, spliced));
     this.engine.primary.send(parse(name, spliced.rewritten.sql, types), { kind: 'parse', sink });
     this.#statements.set(nameOf(name), prepared);
-  }
-
-  async #prepare(
-    name: Buffer,
-    text: Buffer,
-    clientTypes: readonly number[],
-    statement: Statement,
-  ): Promise<PreparedDblink> {
-    const parameters = Math.max(statement.parameters, clientTypes.length);
-    const none = new Map<DblinkCall, readonly ColumnType[]>();
-    let spliced = spliceStatement(this.engine, text, statement, parameters, none, { clientTypes });
-    const { primary } = this.engine;
-    // Outside of a batch this is asked on its own, so that no transaction is begun before the client begins one.
-    const alone = !primary.batchOpen && !this.engine.inBlock;
-    const before = alone ? sourceTypes(this.engine, statement, 'sync') : undefined;
-    const parsed = this.#parseAndDescribe(name, spliced, clientTypes, statement);
-    const [described, types] = await Promise.all([
-      parsed,
-      before ?? sourceTypes(this.engine, statement, 'flush'),
-    ]);
-    let resolved = described;
-    if (!assumedRight(types)) {
-      spliced = spliceStatement(this.engine, text, statement, parameters, types, { clientTypes });
-      this.engine.primary.send(close('S', name), { kind: 'close', sink: new MessageSink() });
-      resolved = await this.#parseAndDescribe(name, spliced, clientTypes, statement);
-    } else spliced = spliceStatement(this.engine, text, statement, parameters, types, { clientTypes });
-    const parameterTypes = resolved.slice(0, parameters);
-    return { text, statement, spliced, types, parameterTypes };
-  }
-
-  /** @returns the types of all parameters */
-  async #parseAndDescribe(
-    name: Buffer,
-    spliced: SplicedStatement,
-    clientTypes: readonly number[],
-    statement: Statement,
-  ): Promise<readonly number[]> {
-    const { primary } = this.engine;
-    const muted = name === STYLED;
-    const parsed = new MessageSink({ muted });
-    const described = new MessageSink({ muted });
-    const types = parameterTypes(clientTypes, spliced.parameters, statement.calls.length);
-    primary.send(parse(name, spliced.rewritten.sql, types), { kind: 'parse', sink: parsed });
-    primary.send(describe('S', name), { kind: 'describe', sink: described });
-    primary.flush();
-    const { error } = await parsed.answered;
-    const answer = await described.answered;
-    primary.assertOpen();
-    const failure = error ?? answer.error;
-    if (failure !== undefined) throw statementError(this.engine, failure, statement, spliced);
-    return readParameterTypes(answer.parameters);
   }
 
   /** Bind, Describe, Execute or Close while `tracking`. @returns undefined when it is not about such a statement */
@@ -346,7 +282,7 @@ export class ExtendedQuery {
         source = STYLED;
         // An error in an earlier one may have left it behind.
         primary.send(close('S', STYLED), { kind: 'close', sink: new MessageSink() });
-        await this.#parseAndDescribe(STYLED, spliced, prepared.parameterTypes, statement);
+        await parseAndDescribe(engine, STYLED, spliced, prepared.parameterTypes, statement);
       }
       if (name.length > 0) primary.send(close('P', name), { kind: 'close', sink: new MessageSink() });
       const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
@@ -426,12 +362,6 @@ const boundOf = (prepared: PreparedDblink, fields: BindFields): BoundParameters 
 const raised = (error: unknown): never => {
   throw error instanceof PgError ? new PrimaryRaised(error) : error;
 };
-
-function readParameterTypes(message: Buffer | undefined): readonly number[] {
-  if (message === undefined) return [];
-  const reader = new MessageReader(message);
-  return Array.from({ length: reader.uint16() }, () => reader.uint32());
-}
 
 function parameterDescription(types: readonly number[]): Buffer {
   const writer = new MessageWriter(Backend.parameterDescription, 2 + types.length * 4).int16(types.length);

@@ -93,11 +93,13 @@ export async function sourceTypes(
   end: 'flush' | 'sync',
 ): Promise<ReadonlyMap<DblinkCall, readonly ColumnType[]>> {
   const types = new Map<DblinkCall, readonly ColumnType[]>();
-  for (const call of statement.calls) {
-    if (call.use.kind !== 'source' || call.use.columns.length === 0) continue;
-    const found = await describeColumns(engine.primary, call.use.columns, end);
-    if (found !== undefined) types.set(call, found);
-  }
+  await Promise.all(
+    statement.calls.map(async (call) => {
+      if (call.use.kind !== 'source' || call.use.columns.length === 0) return;
+      const found = await describeColumns(engine.primary, call.use.columns, end);
+      if (found !== undefined) types.set(call, found);
+    }),
+  );
   return types;
 }
 

@@ -24,28 +24,41 @@ const EXTENSION_ROUTINES = new Set([
 ]);
 const LOCATION = new Set(['file', 'line', 'routine']);
 
+function isRaisedByDblink(message: Decoded): boolean {
+  const field = (wanted: string): string => message.fields.find(([name]) => name === wanted)?.[1] ?? '';
+  return EXTENSION_FILES.has(field('file')) || EXTENSION_ROUTINES.has(field('routine'));
+}
+
+/** The place in the source is not compared where `may` holds and the proxy leaves all of it out. */
+function withoutLocation(
+  extension: readonly Decoded[],
+  proxy: readonly Decoded[],
+  may: (message: Decoded) => boolean,
+): Pair {
+  const reconciled = extension.map((message, index) => {
+    const leftOut = proxy[index]?.fields.every(([name]) => !LOCATION.has(name)) ?? false;
+    if (!leftOut || !may(message)) return message;
+    return { name: message.name, fields: message.fields.filter(([name]) => !LOCATION.has(name)) };
+  });
+  return [reconciled, proxy];
+}
+
 export const KNOWN_DIFFERENCES = {
   'source-location': {
     reason:
       'File, line and routine of an error that dblink.c raises name a place in a C file that the proxy does not have, ' +
       'and that moves with every minor release: the proxy leaves the three fields out. All errors of PostgreSQL itself ' +
       'are compared with these fields.',
-    reconcile: (extension, proxy) => {
-      const place = (message: Decoded | undefined, wanted: string): string =>
-        message?.fields.find(([name]) => name === wanted)?.[1] ?? '';
-      const pairs = extension.map((message, index): readonly [Decoded, Decoded | undefined] => {
-        const counterpart = proxy[index];
-        const raisedByDblink =
-          EXTENSION_FILES.has(place(message, 'file')) || EXTENSION_ROUTINES.has(place(message, 'routine'));
-        const leftOut = counterpart?.fields.every(([name]) => !LOCATION.has(name)) ?? false;
-        if (!raisedByDblink || !leftOut) return [message, counterpart];
-        return [
-          { name: message.name, fields: message.fields.filter(([name]) => !LOCATION.has(name)) },
-          counterpart,
-        ];
-      });
-      return [pairs.map(([message]) => message), proxy];
-    },
+    reconcile: (extension, proxy) => withoutLocation(extension, proxy, isRaisedByDblink),
+  },
+  'own-error': {
+    reason:
+      'An error that a server raises in its own code and the proxy has to raise itself, because the primary takes no part ' +
+      'in what fails: a time limit that runs out while the remote works (the proxy cancels at once), a text of the remote ' +
+      'that the client encoding lacks, a privilege on a function that the primary does not have. The proxy leaves file, ' +
+      'line and routine out.',
+    reconcile: (extension, proxy) =>
+      withoutLocation(extension, proxy, ({ name }) => name === 'ErrorResponse'),
   },
   'streamed-rows': {
     reason:

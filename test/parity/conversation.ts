@@ -28,9 +28,13 @@ export function say(...messages: readonly Buffer[]): Step {
 }
 
 /** Messages sent together that must be answered by a message of this type. */
-export const ask = (until: string, ...messages: readonly Buffer[]): Step => ({ send: Buffer.concat(messages), until });
+export const ask = (until: string, ...messages: readonly Buffer[]): Step => ({
+  send: Buffer.concat(messages),
+  until,
+});
 
-export const { query, parse, bind, describe, execute, close, flush, sync, copyData, copyDone, copyFail } = frontend;
+export const { query, parse, bind, describe, execute, close, flush, sync, copyData, copyDone, copyFail } =
+  frontend;
 
 /** A conversation of simple queries, each waited for. */
 export const queries = (name: string, ...sql: readonly (string | Buffer)[]): Conversation => ({
@@ -39,14 +43,26 @@ export const queries = (name: string, ...sql: readonly (string | Buffer)[]): Con
 });
 
 /** Parse, Bind, Describe and Execute of one statement, without a Sync. */
-export const extended = (sql: string | Buffer, values: readonly (Buffer | null)[] = [], maxRows = 0): Buffer =>
-  Buffer.concat([parse('', sql), bind({ values }), describe('P', ''), execute('', maxRows)]);
+export const extended = (
+  sql: string | Buffer,
+  values: readonly (Buffer | null)[] = [],
+  maxRows = 0,
+): Buffer => Buffer.concat([parse('', sql), bind({ values }), describe('P', ''), execute('', maxRows)]);
 
 /** FunctionCall: arguments and result in binary. */
 export function functionCall(oid: number, args: readonly (Buffer | null)[], resultFormat = 1): Buffer {
   const int16 = (value: number): Buffer => Buffer.from([value >> 8, value & 255]);
-  const values = args.map((value) => (value === null ? int32(-1) : Buffer.concat([int32(value.length), value])));
-  const body = Buffer.concat([int32(oid), int16(1), int16(1), int16(args.length), ...values, int16(resultFormat)]);
+  const values = args.map((value) =>
+    value === null ? int32(-1) : Buffer.concat([int32(value.length), value]),
+  );
+  const body = Buffer.concat([
+    int32(oid),
+    int16(1),
+    int16(1),
+    int16(args.length),
+    ...values,
+    int16(resultFormat),
+  ]);
   return Buffer.concat([Buffer.from('F'), int32(body.length + 4), body]);
 }
 

@@ -1,0 +1,18 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Waits until the check no longer fails; after the time its last failure is thrown. */
+export async function eventually(
+  what: string,
+  check: () => Promise<void> | void,
+  timeoutMs = 8000,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause: error });
+    }
+    await delay(20);
+  }
+}
