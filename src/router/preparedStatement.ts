@@ -38,7 +38,6 @@ export async function prepareStatement(
   statement: Statement,
 ): Promise<PreparedDblink> {
   const parameters = Math.max(statement.parameters, clientTypes.length);
-  const none = new Map<DblinkCall, readonly ColumnType[]>();
   const splice = (known: ReadonlyMap<DblinkCall, readonly ColumnType[]>): SplicedStatement =>
     spliceStatement(engine, text, statement, parameters, known, { clientTypes });
   const { primary } = engine;
