@@ -26,8 +26,6 @@ export class Engine {
   #timer: NodeJS.Timeout | undefined;
   /** When the statement began, in ms. */
   #began = 0;
-  /** Counts statements. */
-  #begun = 0;
   /** Calls that wait for a remote now. */
   #remoteCalls = 0;
 
@@ -73,9 +71,7 @@ export class Engine {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#abort = new AbortController();
-    this.#begun++;
     this.#began = Date.now();
-    this.probe.statement = this.#begun;
   }
 
   /** Starts the statement's clock once the limit is known; the primary's own does not run while a remote works. */
@@ -114,17 +110,11 @@ export class Engine {
   dblinkFacts(facts: SessionFacts): DblinkFacts {
     return {
       superuser: facts.superuser,
-      confirmSuperuser: () => this.#confirmSuperuser(),
+      confirmSuperuser: () =>
+        this.probe.superuserNow(this.inBlock || this.primary.batchOpen ? 'flush' : 'sync'),
       primaryMajor: this.majorVersion,
       databaseEncoding: this.databaseEncoding,
     };
-  }
-
-  async #confirmSuperuser(): Promise<boolean> {
-    if (this.probe.askedSince(this.#begun)) return this.probe.current?.superuser ?? false;
-    this.probe.forget();
-    const facts = await this.probe.get(this.inBlock || this.primary.batchOpen ? 'flush' : 'sync');
-    return facts.superuser;
   }
 
   /**

@@ -18,17 +18,18 @@ export interface SessionFacts {
   readonly shadowing: readonly ShadowingFunction[];
 }
 
-/**
- * Asked in one query. A function counts as a user's own unless it is implemented by the dblink library.
- */
-const PROBE = `SELECT r.rolsuper,
-  pg_catalog.current_setting('statement_timeout'),
-  pg_catalog.current_setting('client_min_messages'),
-  pg_catalog.current_setting('extra_float_digits'),
-  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, p.proname, p.proargtypes::pg_catalog.oid[], pg_catalog.pg_function_is_visible(p.oid)))
-     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-    WHERE p.proname >= 'dblink' AND p.proname < 'dblinl' AND coalesce(p.probin, '') NOT LIKE '%dblink')
-FROM pg_catalog.pg_roles r WHERE r.rolname = current_user`;
+/** Asked before every dblink statement that follows anything else, so it has to be quick to plan. */
+const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.current_setting('statement_timeout'),
+  pg_catalog.current_setting('client_min_messages'), pg_catalog.current_setting('extra_float_digits'),
+  EXISTS (SELECT 1 FROM pg_catalog.pg_proc WHERE proname >= 'dblink' AND proname < 'dblinl')`;
+
+/** A function counts as a user's own unless it is implemented by the dblink library. */
+const SHADOWING = `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_catalog.pg_function_is_visible(p.oid)
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+ WHERE p.proname >= 'dblink' AND p.proname < 'dblinl' AND coalesce(p.probin, '') NOT LIKE '%dblink'`;
+
+/** The setting is only as new as the session's last SET ROLE; the catalog knows of an ALTER ROLE elsewhere. */
+const SUPERUSER = 'SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user';
 
 /** Units in which PostgreSQL shows times, in ms. */
 const UNIT_MS: Readonly<Record<string, number>> = {
@@ -52,20 +53,8 @@ function milliseconds(shown: string): number {
 export class FactsProbe {
   #facts: SessionFacts | undefined;
   #asOf = -1;
-  /** Number of the statement that runs now, and of the one that the facts were asked in. */
-  statement = 0;
-  #askedIn = -1;
 
   constructor(private readonly primary: PrimaryLink) {}
-
-  /** Whether the facts were asked in this statement or later. */
-  askedSince(statement: number): boolean {
-    return this.current !== undefined && this.#askedIn >= statement;
-  }
-
-  forget(): void {
-    this.#facts = undefined;
-  }
 
   /** The facts if they are known to be true now. */
   get current(): SessionFacts | undefined {
@@ -80,22 +69,38 @@ export class FactsProbe {
     const known = this.current;
     if (known !== undefined) return known;
     const asOf = this.primary.forwarded;
-    const result = await this.primary.run({ sql: PROBE }, end);
-    if (result.error !== undefined) throw result.error;
-    const [superuser, timeout, minMessages, floatDigits, shadowing] = (result.rows[0] ?? []).map((value) =>
-      value?.toString('latin1'),
-    );
-    this.#asOf = asOf;
-    this.#askedIn = this.statement;
+    const [row = []] = await this.#ask(PROBE, end);
+    const [superuser, timeout, minMessages, floatDigits, named] = row;
     this.#facts = {
-      superuser: superuser === 't',
+      superuser: superuser === 'on',
       statementTimeoutMs: milliseconds(timeout ?? '0'),
       clientMinMessages: minMessages ?? 'notice',
       extraFloatDigits: Number(floatDigits ?? 1),
-      shadowing: (JSON.parse(shadowing ?? '[]') as [string, string, (number | string)[], boolean][]).map(
-        ([schema, name, types, visible]) => ({ schema, name, argumentTypes: types.map(Number), visible }),
-      ),
+      shadowing: named === 't' ? (await this.#ask(SHADOWING, end)).map(shadowingFunction) : [],
     };
+    this.#asOf = asOf;
     return this.#facts;
   }
+
+  /** Whether the current role is a superuser at this moment. @throws PgError what the primary raised */
+  async superuserNow(end: 'flush' | 'sync'): Promise<boolean> {
+    const [row] = await this.#ask(SUPERUSER, end);
+    return row?.[0] === 't';
+  }
+
+  async #ask(sql: string, end: 'flush' | 'sync'): Promise<readonly (readonly (string | undefined)[])[]> {
+    const { error, rows } = await this.primary.run({ sql }, end);
+    if (error !== undefined) throw error;
+    return rows.map((row) => row.map((value) => value?.toString('latin1')));
+  }
 }
+
+const shadowingFunction = ([schema, name, types, visible]: readonly (
+  | string
+  | undefined
+)[]): ShadowingFunction => ({
+  schema: schema ?? '',
+  name: name ?? '',
+  argumentTypes: (types ?? '').split(' ').filter(Boolean).map(Number),
+  visible: visible === 't',
+});

@@ -12,7 +12,7 @@ import { Performer } from './performer.js';
 import type { Plan } from './plan.js';
 import { checkPrivileges } from './privileges.js';
 import { MessageSink } from './sinks.js';
-import { spliceSimple } from './spliceSimple.js';
+import { knownStream, type Prepared, prepare, spliceSimple } from './spliceSimple.js';
 
 const TEXT_OID = 25;
 const TEXT_ARRAY_OID = 1009;
@@ -71,7 +71,9 @@ export class SimpleQuery {
     if (statement.calls.length === 0 && statement.shape.kind === 'none') return this.#plain(statement, last);
     // In a failed block the primary refuses the statement itself.
     if (this.engine.primary.status === TransactionStatus.failed) return this.#plain(statement, last);
-    const facts = await this.#facts();
+    const asked = this.#facts();
+    const preparing = this.#prepareEarly(statement);
+    const facts = await asked;
     if (isShadowed(statement, facts.shadowing)) return this.#plain(statement, last);
     if (statement.shape.kind === 'bridge') throw new NeedsBridge(statement.shape.reason);
     if (statement.parameters > 0) throw this.#noParameter(statement);
@@ -82,11 +84,27 @@ export class SimpleQuery {
         await this.#answer(statement, facts);
         return 'answer';
       }
-      return await this.#splice(statement, facts, last);
+      return await this.#splice(statement, facts, preparing, last);
     } catch (error) {
       if (!(error instanceof NoSuchSignature)) throw error;
       return this.#plain(statement, last);
     }
+  }
+
+  /**
+   * Asks the primary about a statement in the same flight as about the session, where being wrong does no harm: outside of
+   * a transaction, for a statement that will be spliced unless its names mean something else.
+   */
+  #prepareEarly(statement: Statement): Promise<Prepared> | undefined {
+    const { engine, text } = this;
+    const { shape, assumptions, parameters } = statement;
+    if (shape.kind !== 'stream' && shape.kind !== 'splice') return undefined;
+    if (engine.inBlock || this.statements.length > 1 || assumptions.length > 0 || parameters > 0)
+      return undefined;
+    if (knownStream(engine, text, statement) !== undefined) return undefined;
+    const preparing = prepare(engine, text, statement);
+    preparing.catch(() => undefined);
+    return preparing;
   }
 
   /** A $n in a Query message, which has no parameters. */
@@ -148,11 +166,16 @@ export class SimpleQuery {
   }
 
   /** The plans `splice` and `stream`. */
-  async #splice(statement: Statement, facts: SessionFacts, last: boolean): Promise<Plan> {
+  async #splice(
+    statement: Statement,
+    facts: SessionFacts,
+    preparing: Promise<Prepared> | undefined,
+    last: boolean,
+  ): Promise<Plan> {
     await this.#openHidden();
     await checkAssumptions(this.engine, statement);
     const endBatch = last ? () => this.#finishBatch() : undefined;
-    const { plan, tag } = await spliceSimple(this.engine, this.text, statement, facts, endBatch);
+    const { plan, tag } = await spliceSimple(this.engine, this.text, statement, facts, preparing, endBatch);
     this.#heldTag = tag;
     if (last) return plan;
     await this.#finishBatch();

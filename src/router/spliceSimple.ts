@@ -53,17 +53,16 @@ export async function spliceSimple(
   text: Buffer,
   statement: Statement,
   facts: SessionFacts,
+  preparing: Promise<Prepared> | undefined,
   endBatch?: () => Promise<void>,
 ): Promise<Spliced> {
   const { primary, session } = engine;
-  // Outside of a transaction a stream leaves nothing to the primary once it has said what the statement returns.
   const streams = statement.shape.kind === 'stream';
-  const cacheable =
-    streams && !engine.inBlock && statement.calls.every((call) => isLocal(call, text, NO_PARAMETERS, engine));
-  const key = text.subarray(statement.span.start, statement.span.end);
-  const known = cacheable ? engine.preparedStreams.get(key) : undefined;
-  const prepared = known ?? (await prepare(engine, text, statement));
-  if (cacheable && known === undefined) engine.preparedStreams.set(key, prepared);
+  const known = preparing === undefined ? knownStream(engine, text, statement) : undefined;
+  const prepared = known ?? (await (preparing ?? prepare(engine, text, statement)));
+  if (known === undefined && isCacheable(engine, text, statement)) {
+    engine.preparedStreams.set(textOf(text, statement), prepared);
+  }
   const { description } = prepared;
   let { spliced } = prepared;
   // A SELECT describes its rows before it runs; other statements when they have run.
@@ -140,8 +139,21 @@ export interface Prepared {
   readonly types: ReadonlyMap<DblinkCall, readonly ColumnType[]>;
 }
 
+const textOf = (text: Buffer, statement: Statement): Buffer =>
+  text.subarray(statement.span.start, statement.span.end);
+
+/** Outside of a transaction a stream leaves nothing to the primary once it has said what the statement returns. */
+const isCacheable = (engine: Engine, text: Buffer, statement: Statement): boolean =>
+  statement.shape.kind === 'stream' &&
+  !engine.inBlock &&
+  statement.calls.every((call) => isLocal(call, text, NO_PARAMETERS, engine));
+
+/** What the primary said earlier about a stream. */
+export const knownStream = (engine: Engine, text: Buffer, statement: Statement): Prepared | undefined =>
+  isCacheable(engine, text, statement) ? engine.preparedStreams.get(textOf(text, statement)) : undefined;
+
 /** Has the primary parse, plan and describe the statement without running it. @throws PrimaryRaised */
-async function prepare(engine: Engine, text: Buffer, statement: Statement): Promise<Prepared> {
+export async function prepare(engine: Engine, text: Buffer, statement: Statement): Promise<Prepared> {
   const none = new Map<DblinkCall, readonly ColumnType[]>();
   const assumed = spliceStatement(engine, text, statement, 0, none);
   const [description, types] = await Promise.all([

@@ -2,7 +2,7 @@ import type { Frame } from '../support/wire.js';
 import { type Decoded, decode, type Field } from './decode.js';
 import { type ClientEncoding, display } from './encoding.js';
 import { type KnownDifference, reconcile } from './known-differences.js';
-import { normalise, type SideFacts } from './normalise.js';
+import { normaliser, type SideFacts } from './normalise.js';
 
 /** What was sent in one flight, and all that came back until the server was ready or silent. */
 export interface Exchange {
@@ -43,6 +43,10 @@ export function compare(
   options: CompareOptions,
 ): Difference | undefined {
   const count = Math.max(extension.exchanges.length, proxy.exchanges.length);
+  const sides: Sides = [
+    { facts: extension.facts, normalise: normaliser(extension.facts) },
+    { facts: proxy.facts, normalise: normaliser(proxy.facts) },
+  ];
   for (let index = 0; index < count; index += 1) {
     const [left, right] = [extension.exchanges[index], proxy.exchanges[index]];
     // Where a statement stands in for one that is refused, the labels are of what was sent and differ.
@@ -57,26 +61,39 @@ export function compare(
         report: `the sides went different ways:\n  extension: ${a}\n  proxy: ${b}`,
       };
     }
-    const difference = compareExchange(left, right, extension.facts, proxy.facts, options);
+    const difference = compareExchange(left, right, sides, options);
     if (difference !== undefined) return difference;
   }
   return undefined;
 }
 
+interface PreparedSide {
+  readonly facts: SideFacts;
+  readonly normalise: (messages: readonly Decoded[]) => readonly Decoded[];
+}
+type Sides = readonly [extension: PreparedSide, proxy: PreparedSide];
+
 function compareExchange(
   left: Exchange,
   right: Exchange,
-  leftFacts: SideFacts,
-  rightFacts: SideFacts,
+  [leftSide, rightSide]: Sides,
   { encoding, differs, refusal }: CompareOptions,
 ): Difference | undefined {
-  if (sameBytes(left.frames, right.frames) && !isPeculiar(left.frames, [leftFacts, rightFacts]))
-    return undefined;
-  const prepare = (exchange: Exchange, facts: SideFacts): readonly Decoded[] => {
-    const messages = normalise(exchange.frames.map(decode), facts);
+  const prepare = (
+    { frames }: { readonly frames: readonly Frame[] },
+    side: PreparedSide,
+  ): readonly Decoded[] => {
+    const messages = side.normalise(frames.map(decode));
     return refusal === undefined ? messages : withoutRefusal(messages, refusal);
   };
-  const [extension, proxy] = reconcile(prepare(left, leftFacts), prepare(right, rightFacts), differs);
+  if (sameBytes(left.frames, right.frames) && !isPeculiar(left.frames, [leftSide.facts, rightSide.facts])) {
+    // Rows in a later exchange may be described in this one.
+    const descriptions = { frames: left.frames.filter(({ type }) => type === 'T') };
+    prepare(descriptions, leftSide);
+    prepare(descriptions, rightSide);
+    return undefined;
+  }
+  const [extension, proxy] = reconcile(prepare(left, leftSide), prepare(right, rightSide), differs);
   for (let index = 0; index < Math.max(extension.length, proxy.length); index += 1) {
     const found = compareMessages(extension[index], proxy[index], encoding);
     if (found !== undefined) {

@@ -58,28 +58,43 @@ const RULES: readonly Rule[] = [
 /** Column that reports the names of open connections; their order is that of a hash table ("arbitrary", says the manual). */
 const CONNECTIONS_COLUMN = 'dblink_get_connections';
 
-/** Applies the list to the messages of one exchange. */
-export function normalise(messages: readonly Decoded[], facts: SideFacts): readonly Decoded[] {
-  let columns: readonly (string | null)[] = [];
-  let textFormat: readonly boolean[] = [];
-  return messages.map((message) => {
-    if (message.name === 'RowDescription') {
-      columns = message.fields.filter(([name]) => name.endsWith(' name')).map(([, value]) => value);
-      textFormat = message.fields
-        .filter(([name]) => name.endsWith(' format'))
-        .map(([, value]) => value === '0');
-    }
-    const fields = message.fields.map(([name, value], index): Field => {
-      if (value === null) return [name, value];
-      let text = value;
-      for (const rule of RULES) if (rule.applies(message, name)) text = rule.replace(text, facts);
-      if (message.name === 'DataRow' && columns[index] === CONNECTIONS_COLUMN) {
-        text = textFormat[index] ? sortedArray(text) : sortedBinaryArray(text);
-      }
-      return [name, text];
+/** What the last RowDescription said; the rows of a statement described before it was bound come in a later exchange. */
+interface Column {
+  readonly name: string | null;
+  readonly type: string | null;
+}
+
+/** Applies the list to the exchanges of one conversation, which must come in their order. */
+export function normaliser(facts: SideFacts): (messages: readonly Decoded[]) => readonly Decoded[] {
+  let columns: readonly Column[] = [];
+  return (messages) =>
+    messages.map((message) => {
+      if (message.name === 'RowDescription') columns = described(message);
+      const fields = message.fields.map(([name, value], index): Field => {
+        if (value === null) return [name, value];
+        let text = value;
+        for (const rule of RULES) if (rule.applies(message, name)) text = rule.replace(text, facts);
+        return [name, message.name === 'DataRow' ? normaliseValue(text, columns[index], facts) : text];
+      });
+      return { name: message.name, fields };
     });
-    return { name: message.name, fields };
-  });
+}
+
+function described(message: Decoded): readonly Column[] {
+  const values = (suffix: string): (string | null)[] =>
+    message.fields.filter(([name]) => name.endsWith(suffix)).map(([, value]) => value);
+  const types = values(' type');
+  return values(' name').map((name, index) => ({ name, type: types[index] ?? null }));
+}
+
+/** The two rules for values that depend on their column: names of connections, and element types of binary arrays. */
+function normaliseValue(text: string, column: Column | undefined, facts: SideFacts): string {
+  const binaryArray = text.length >= 12 && text.startsWith('\0\0\0');
+  if (column?.name === CONNECTIONS_COLUMN) return binaryArray ? sortedBinaryArray(text) : sortedArray(text);
+  if (!binaryArray || column?.type === undefined || Number(column.type) < 16384) return text;
+  // An array names the type of its elements by OID behind the number of dimensions and the flags.
+  const element = facts.objectNames.get(String(Buffer.from(text.slice(8, 12), 'latin1').readUInt32BE(0)));
+  return element === undefined ? text : `${text.slice(0, 8)}<${element}>${text.slice(12)}`;
 }
 
 /** Elements of a one-dimensional text[] in text format, sorted; quoted elements stay whole. */

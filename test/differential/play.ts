@@ -71,6 +71,7 @@ async function objectNames(
   const list = [...oids].join(',');
   const rows = await side.direct[database].rows(
     `SELECT oid, 'type ' || oid::regtype FROM pg_type WHERE oid IN (${list})
+     UNION ALL SELECT e.oid, 'type ' || e.oid::regtype FROM pg_type e JOIN pg_type a ON a.typelem = e.oid WHERE a.oid IN (${list})
      UNION ALL SELECT oid, 'relation ' || oid::regclass FROM pg_class WHERE oid IN (${list})`,
   );
   return new Map(rows.map(([oid, name]) => [oid ?? '', (name ?? '').replace(/pg_temp_\d+/, 'pg_temp')]));

@@ -65,11 +65,10 @@ function execute(program: Program, input: string): Promise<{ stdout: string; fai
     child.on('close', (code, signal) => {
       clearTimeout(timer);
       const end = code === null ? `was ended by ${signal ?? 'a signal'}` : `exited with code ${code}`;
+      const text = Buffer.concat(stdout).toString('utf8');
       resolve({
         // A line that was being written when the program was ended is no line.
-        stdout: Buffer.concat(stdout)
-          .toString('utf8')
-          .replace(/[^\n]*$/, ''),
+        stdout: text.slice(0, text.lastIndexOf('\n') + 1),
         failure: code === 0 ? undefined : `${end}: ${Buffer.concat(stderr).toString('utf8').slice(-2000)}`,
       });
     });

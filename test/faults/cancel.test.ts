@@ -26,7 +26,7 @@ const CASES: readonly { readonly name: string; readonly sql: string; readonly ru
   },
   {
     name: 'a stream in mid-flow',
-    sql: `SELECT * FROM dblink('c', 'SELECT repeat(''x'', 1000) FROM generate_series(1, 2000000000)') AS t(a text)`,
+    sql: `SELECT * FROM dblink('c', 'SELECT repeat(''x'', 1000), generate_series(1, 2000000000)') AS t(a text, b int)`,
     runs: 'generate_series',
   },
   {

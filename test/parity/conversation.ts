@@ -49,6 +49,10 @@ export const extended = (
   maxRows = 0,
 ): Buffer => Buffer.concat([parse('', sql), bind({ values }), describe('P', ''), execute('', maxRows)]);
 
+/** A statement that succeeds, and one that fails when it is executed. */
+export const one = extended('SELECT 1');
+export const failing = extended('SELECT 1/0');
+
 /** FunctionCall: arguments and result in binary. */
 export function functionCall(oid: number, args: readonly (Buffer | null)[], resultFormat = 1): Buffer {
   const int16 = (value: number): Buffer => Buffer.from([value >> 8, value & 255]);

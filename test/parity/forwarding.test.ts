@@ -5,13 +5,20 @@ import { createDatabase, execute, primaryServer } from '../support/postgres.js';
 import { Message } from '../support/rawClient.js';
 import { type RelayProxy, startRelay } from '../support/relay.js';
 import { type Conversation, FIXTURE } from './conversation.js';
+import { copyConversations } from './copyConversations.js';
 import { extendedConversations } from './extendedConversations.js';
 import { normalise } from './normalise.js';
+import { pipelineConversations } from './pipelineConversations.js';
 import { byteByByte, difference, type Pattern, play, randomPieces, whole } from './play.js';
 import { simpleConversations } from './simpleConversations.js';
 import { type Splitter, startSplitter } from './splitter.js';
 
-const conversations = [...simpleConversations, ...extendedConversations];
+const conversations = [
+  ...simpleConversations,
+  ...copyConversations,
+  ...extendedConversations,
+  ...pipelineConversations,
+];
 /** Another seed, to look for more: DBLINK_PROXY_TEST_SEED=1 npm test parity */
 const SEED = Number(process.env['DBLINK_PROXY_TEST_SEED'] ?? 20_240_611);
 /** One byte at a time is too slow for the longest, which random pieces split often enough. */

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { loadConfig } from '../../src/config/index.js';
 import { createLogger, type Logger } from '../../src/log.js';
 import { startProxy } from '../../src/server.js';
@@ -74,4 +75,11 @@ export function firstValue(messages: readonly Message[]): string | undefined {
   if (row === undefined) return undefined;
   const length = row.body.readInt32BE(2);
   return length < 0 ? undefined : row.body.toString('utf8', 6, 6 + length);
+}
+
+/** Fields of the error with which a connection ends; fails if something else comes, or it does not end. */
+export async function refusal(client: RawClient): Promise<Readonly<Record<string, string>>> {
+  const messages = await client.messagesToEnd();
+  assert.equal(types(messages), 'E', messages.map(({ whole }) => whole.toString('latin1')).join());
+  return messages[0]!.fields;
 }

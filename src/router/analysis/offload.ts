@@ -30,7 +30,7 @@ export const DEFAULT_LIMITS: OffloadLimits = {
   maxWaitingBytes: 64 * 1024 * 1024,
   workMs: 10_000,
   totalMs: 30_000,
-  cacheBytes: 16 * 1024 * 1024,
+  cacheBytes: 2 * 1024 * 1024,
   renewAfterBytes: 64 * 1024 * 1024,
 };
 

@@ -149,7 +149,12 @@ const argumentTypesOf = (call: DblinkCall): readonly (DeclaredType | undefined)[
     call.args.map((argument) => argument.type),
   );
 
-/** `FROM dblink(…) AS t(a int)`: a function that reads JSON, in the same form. */
+/**
+ * `FROM dblink(…) AS t(a int)`: a function that reads JSON.
+ *
+ * Beside it stands a function that returns no rows and of which the planner expects as many as of dblink(), so that it
+ * plans the statement as it would with the extension.
+ */
 function writeSource(
   builder: TextBuilder,
   use: SourceUse,
@@ -158,25 +163,21 @@ function writeSource(
   value: () => void,
   style: number | undefined,
 ): { readonly keys: readonly string[]; readonly asArray: readonly boolean[] } {
-  const recordset = (): void => {
-    builder.insert('pg_catalog.json_to_recordset(');
-    const json = (): void => {
-      decoded(value, builder);
-      builder.insert('::pg_catalog.json');
-    };
-    const adopting =
-      style === undefined
-        ? ''
-        : ` AND ${setStyle('datestyle', style)} IS NOT NULL AND ${setStyle('intervalstyle', style + 1)} IS NOT NULL`;
-    volatile(json, builder, adopting);
-    builder.insert(')');
-  };
   const names = use.columns.map((column) => column.name);
-  const distinct = new Set(names).size === names.length;
-  // Two columns of one name are an error (42701) that the same form raises.
-  const sameForm = !distinct || use.ordinality || (!arrays.includes(true) && use.columns.every(isPlainKey));
-  if (sameForm && style === undefined) {
-    recordset();
+  // The primary raises what is wrong with these (42601, 42701, 0A000), or they cannot have another form.
+  const sameForm =
+    use.columns.length === 0 || new Set(names).size < names.length || use.ordinality || use.rowsFrom;
+  if (sameForm) {
+    const refused =
+      style !== undefined
+        ? 'dates or intervals in the style of another server'
+        : arrays.includes(true)
+          ? 'a column of type json'
+          : !use.columns.every(isPlainKey)
+            ? 'unusual column names'
+            : undefined;
+    if (use.rowsFrom && refused !== undefined) throw new CannotRewrite(`ROWS FROM with ${refused}`);
+    writeRecordset(builder, value, undefined);
     const alias = use.aliasGiven || use.rowsFrom ? undefined : `"${call.name}"`;
     if (alias === undefined) builder.copy({ start: call.span.end, end: use.item.end });
     else {
@@ -186,36 +187,24 @@ function writeSource(
     }
     return { keys: names, asArray: arrays.map(() => false) };
   }
-  if (use.rowsFrom) {
-    throw new CannotRewrite(
-      style === undefined
-        ? 'ROWS FROM with a column of type json'
-        : 'ROWS FROM with dates or intervals in the style of another server',
-    );
-  }
-  // Inside, columns are called by their keys; outside, an alias gives them the user's names.
-  const keys = sameForm ? names : use.columns.map((_, i) => String(i + 1));
-  builder.insert('(SELECT ');
-  use.columns.forEach((_, i) => {
-    builder.insert(`${i === 0 ? '' : ', '}"${keys[i]}"${arrays[i] ? '[1]' : ''}`);
-  });
-  builder.insert(style === undefined ? ' FROM ' : ' FROM ROWS FROM (');
-  recordset();
-  builder.insert(style === undefined ? ` AS "${call.name}"(` : ' AS (');
+  // Inside, columns are numbered; outside, an alias gives them the user's names.
+  const keys = use.columns.map((_, i) => String(i + 1));
+  builder.insert(
+    `(SELECT ${keys.map((key, i) => `"${key}"${arrays[i] ? '[1]' : ''}`).join(', ')} FROM ROWS FROM (`,
+  );
+  writeRecordset(builder, value, style);
+  builder.insert(' AS (');
   use.columns.forEach((column, i) => {
     builder.insert(`${i === 0 ? '' : ', '}"${keys[i]}" `);
     builder.copy(column.typeSpan);
     if (arrays[i]) builder.insert('[]');
     builder.copy({ start: column.typeSpan.end, end: column.definitionSpan.end });
   });
-  builder.insert(')');
+  builder.insert(`), ${EXPECTED_ROWS}`);
   if (style !== undefined) {
-    const inner = keys.map((key) => `"${key}"`).join(', ');
-    builder.insert(
-      `, ${setStyle('datestyle', style + 2)}, ${setStyle('intervalstyle', style + 3)}) AS "${call.name}"(${inner})`,
-    );
+    builder.insert(`, ${setStyle('datestyle', style + 2)}, ${setStyle('intervalstyle', style + 3)}`);
   }
-  builder.insert(') ');
+  builder.insert(`) AS "${call.name}"(${keys.map((key) => `"${key}"`).join(', ')})) `);
   if (use.aliasGiven) {
     builder.copy({ start: call.span.end, end: use.aliasAt });
   } else builder.insert(`AS "${call.name}"`);
@@ -226,6 +215,24 @@ function writeSource(
   });
   builder.insert(')');
   return { keys, asArray: arrays };
+}
+
+/** Returns no rows; like dblink(), the planner takes it to return a thousand. */
+const EXPECTED_ROWS = "pg_catalog.generate_subscripts('{}'::pg_catalog.int4[], 1)";
+
+/** @param style number of the first parameter of a style to read the values in */
+function writeRecordset(builder: TextBuilder, value: () => void, style: number | undefined): void {
+  builder.insert('pg_catalog.json_to_recordset(');
+  const json = (): void => {
+    decoded(value, builder);
+    builder.insert('::pg_catalog.json');
+  };
+  const adopting =
+    style === undefined
+      ? ''
+      : ` AND ${setStyle('datestyle', style)} IS NOT NULL AND ${setStyle('intervalstyle', style + 1)} IS NOT NULL`;
+  volatile(json, builder, adopting);
+  builder.insert(')');
 }
 
 const setStyle = (setting: string, parameter: number): string =>

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { PostgresServer } from '../../src/embedded/index.js';
+import { untilSleeping } from '../support/activity.js';
+import { execute, primaryServer } from '../support/postgres.js';
+import { type Message, RawClient, split } from '../support/rawClient.js';
+import { firstValue, logIn, query, type RelayProxy, startRelay, types } from '../support/relay.js';
+import { frontend } from '../support/wire.js';
+
+describe('cancel requests', () => {
+  let primary: PostgresServer;
+  let proxy: RelayProxy;
+  before(async () => {
+    primary = await primaryServer(18);
+    proxy = await startRelay(primary);
+    await execute(primary.url(), 'CREATE TABLE kept (n int)');
+  });
+  after(() => proxy?.stop());
+
+  const keyOf = (startup: readonly Message[]): { pid: number; secret: Buffer } => {
+    const body = startup.find(({ type }) => type === 'K')!.body;
+    return { pid: body.readInt32BE(0), secret: body.subarray(4) };
+  };
+
+  /** Sends a CancelRequest and waits until the connection for it is closed; nothing must come back. */
+  async function cancel(pid: number, secret: Buffer): Promise<void> {
+    const client = await RawClient.connect(proxy.port);
+    client.write(frontend.cancelRequest(pid, secret));
+    assert.equal((await client.toEnd()).length, 0);
+  }
+
+  for (const [version, name] of [
+    [0x30000, '3.0'],
+    [0x30002, '3.2'],
+  ] as const) {
+    it(`stop what the session is doing, with the keys of protocol ${name}`, async () => {
+      const client = await RawClient.connect(proxy.port);
+      client.write(frontend.startup({ user: 'postgres', application_name: `cancel ${name}` }, version));
+      const { pid, secret } = keyOf(await client.until('Z'));
+      const since = performance.now();
+      client.write(frontend.query('SELECT pg_sleep(30)'));
+      await untilSleeping(primary, `cancel ${name}`);
+      await cancel(pid, secret);
+      const messages = await client.until('Z');
+      assert.equal(messages.find(({ type }) => type === 'E')?.fields['C'], '57014');
+      assert.ok(performance.now() - since < 5000);
+      assert.equal(firstValue(await query(client, 'SELECT 1')), '1');
+      client.destroy();
+    });
+  }
+
+  it('stop a statement of the extended protocol and a COPY that waits for data', async () => {
+    const { client, startup } = await logIn(proxy.port, { application_name: 'cancel others' });
+    const { pid, secret } = keyOf(startup);
+    client.write(
+      frontend.parse('', 'SELECT pg_sleep(30)'),
+      frontend.bind({}),
+      frontend.execute('', 0),
+      frontend.sync(),
+    );
+    await untilSleeping(primary, 'cancel others');
+    await cancel(pid, secret);
+    assert.equal(types(await client.until('Z')), '12EZ');
+
+    client.write(frontend.query('COPY kept FROM STDIN'));
+    await client.until('G');
+    await cancel(pid, secret);
+    client.write(frontend.copyData(Buffer.from('1\n')), frontend.copyDone());
+    const messages = await client.until('Z');
+    assert.equal(messages[0]?.fields['C'], '57014');
+    client.destroy();
+  });
+
+  it('with a wrong key, another session’s, or the primary’s own do nothing', async () => {
+    const { client, startup } = await logIn(proxy.port, { application_name: 'not cancelled' });
+    const other = await logIn(proxy.port);
+    const { pid, secret } = keyOf(startup);
+    const backendPid = Number(firstValue(await query(client, 'SELECT pg_backend_pid()')));
+    assert.notEqual(pid, backendPid);
+    client.write(frontend.query("SELECT pg_sleep(0.7), 'done'"));
+    await untilSleeping(primary, 'not cancelled');
+    const flipped = Buffer.from(secret);
+    flipped[0]! ^= 1;
+    await cancel(pid, flipped);
+    await cancel(pid, keyOf(other.startup).secret);
+    await cancel(pid + 1, secret);
+    await cancel(backendPid, secret);
+    await cancel(pid, Buffer.alloc(4));
+    await cancel(pid, Buffer.alloc(256));
+    for (let tries = 0; tries < 200; tries += 1) await cancel(pid, Buffer.from([1, 2, 3, tries]));
+    assert.equal(types(await client.until('Z')), 'TDCZ');
+    client.destroy();
+    other.client.destroy();
+  });
+
+  it('of an absurd length are refused', async () => {
+    for (const length of [0, 257, 9000]) {
+      const client = await RawClient.connect(proxy.port);
+      client.write(frontend.cancelRequest(1, Buffer.alloc(length)));
+      const messages = split(await client.toEnd());
+      assert.equal(messages[0]?.fields['C'], '08P01');
+    }
+  });
+
+  it('for a session that does nothing hit nothing afterwards', async () => {
+    const { client, startup } = await logIn(proxy.port);
+    const { pid, secret } = keyOf(startup);
+    await cancel(pid, secret);
+    assert.equal(types(await query(client, 'SELECT pg_sleep(0.05)')), 'TDCZ');
+    client.write(frontend.parse('', 'SELECT 1'), frontend.flush());
+    await client.until('1');
+    await cancel(pid, secret);
+    client.write(frontend.bind({}), frontend.execute('', 0), frontend.sync());
+    assert.equal(types(await client.until('Z')), '2DCZ');
+    client.destroy();
+  });
+
+  it('that race with the end of a statement never hit the next one', async () => {
+    const { client, startup } = await logIn(proxy.port);
+    const { pid, secret } = keyOf(startup);
+    let hits = 0;
+    for (let round = 0; round < 100; round += 1) {
+      // About as long as a cancel request takes, so that some come too late.
+      client.write(frontend.query(`SELECT pg_sleep(${(round % 10) / 2000})`));
+      const cancelled = cancel(pid, secret);
+      if (types(await client.until('Z')).includes('E')) hits += 1;
+      await cancelled;
+      assert.equal(types(await query(client, 'SELECT pg_sleep(0.002)')), 'TDCZ', `round ${round}`);
+    }
+    assert.ok(hits > 0, 'none of them was in time, so nothing was tested');
+    client.destroy();
+  });
+
+  it('that race with pipelined requests leave every one answered', async () => {
+    const { client, startup } = await logIn(proxy.port);
+    const { pid, secret } = keyOf(startup);
+    for (let round = 0; round < 20; round += 1) {
+      client.write(...Array.from({ length: 10 }, () => frontend.query('SELECT pg_sleep(0.001)')));
+      await Promise.all([cancel(pid, secret), cancel(pid, secret)]);
+      const answers = (await client.until('Z', 10)).map(({ type }) => type);
+      assert.equal(answers.filter((type) => type === 'Z').length, 10);
+      assert.equal(answers.filter((type) => type === 'C' || type === 'E').length, 10);
+    }
+    client.destroy();
+  });
+});

@@ -1,0 +1,253 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { PostgresServer } from '../../src/embedded/index.js';
+import { backend, type FakePrimary, fakePrimary, GREETING } from '../support/fakePrimary.js';
+import { primaryServer } from '../support/postgres.js';
+import { canMeasure, type ProxyProcess, startProxyProcess } from '../support/proxyProcess.js';
+import { RawClient } from '../support/rawClient.js';
+import { firstValue, logIn, query } from '../support/relay.js';
+import { frontend } from '../support/wire.js';
+
+/** The full form: `npm run test:memory`. */
+const FULL = process.env['DBLINK_PROXY_TEST_MEMORY'] === 'full';
+const MIB = 1024 * 1024;
+const LIMIT = 64 * MIB;
+
+const RESULT_BYTES = FULL ? 10e9 : 1.1e9;
+const COPY_BYTES = FULL ? 3e9 : 300e6;
+const SLOW_MS = FULL ? 60_000 : 2_000;
+const SLOW_BYTES_PER_S = FULL ? 1_000 : 4_000;
+/** Read at full speed after the slow part, to see that everything goes on. */
+const FAST_BYTES = FULL ? 1e9 : 50e6;
+
+if (!canMeasure) console.warn('SKIPPED: the memory of another process cannot be measured on this system');
+
+describe('memory stays bounded however slow a peer is', {
+  skip: !canMeasure && 'cannot be measured here',
+}, () => {
+  let primary: PostgresServer;
+  before(async () => {
+    primary = await primaryServer(18);
+  });
+
+  /**
+   * Samples the proxy's memory, and the latency of another session, until it is stopped; the time in which the peer is
+   * slow and what follows apart.
+   */
+  function watch(proxy: ProxyProcess, idle: number, ask: () => Promise<void>) {
+    type Phase = 'slow' | 'fast' | 'over';
+    let phase: Phase = 'slow';
+    const current = (): Phase => phase;
+    const worst = { slow: 0, fast: 0 };
+    let latencyMs = 0;
+    let samples = 0;
+    const done = (async () => {
+      while (current() !== 'over') {
+        const since = performance.now();
+        await ask();
+        latencyMs = Math.max(latencyMs, performance.now() - since);
+        const now = current();
+        if (now === 'over') break;
+        if (now === 'slow') samples += 1;
+        worst[now] = Math.max(worst[now], proxy.memory() - idle);
+        await delay(FULL ? 200 : 25);
+      }
+    })();
+    const mib = (bytes: number): string => `${(bytes / MIB).toFixed(1)} MiB`;
+    return {
+      slowIsOver: (): void => {
+        phase = 'fast';
+      },
+      async stop(what: string): Promise<void> {
+        phase = 'over';
+        await done;
+        console.log(
+          `${what}: ${mib(worst.slow)} over idle (${mib(idle)}) while the peer was slow, ${mib(worst.fast)} after it; ` +
+            `another session waited at most ${latencyMs.toFixed(0)} ms`,
+        );
+        assert.ok(samples > 10, `only ${samples} samples`);
+        assert.ok(worst.slow < LIMIT, `${mib(worst.slow)} over idle while the peer was slow`);
+        assert.ok(worst.fast < 2 * LIMIT, `${mib(worst.fast)} over idle at full speed`);
+        assert.ok(latencyMs < 1000, `another session waited ${latencyMs} ms`);
+      },
+    };
+  }
+
+  /** The memory of a proxy that has served a session and has nothing to do. */
+  async function idleMemory(proxy: ProxyProcess, use: () => Promise<void>): Promise<number> {
+    await use();
+    await delay(200);
+    return proxy.memory();
+  }
+
+  /** Takes this much per second from a socket, and lets the rest wait. */
+  async function readSlowly(socket: Socket): Promise<void> {
+    socket.removeAllListeners('data');
+    socket.pause();
+    const portions = SLOW_MS / 250;
+    for (let portion = 0; portion < portions; portion += 1) {
+      socket.read(SLOW_BYTES_PER_S / 4);
+      await delay(250);
+    }
+  }
+
+  describe('a large result and a slow reader', () => {
+    const rows = RESULT_BYTES / 1000;
+    const remote = (): string => `host=127.0.0.1 port=${primary.port} user=postgres dbname=postgres`;
+    const cases: readonly (readonly [string, () => string])[] = [
+      ['relay, many rows', () => `SELECT repeat('x', 1000) FROM generate_series(1, ${rows})`],
+      [
+        'relay, few rows of 20 MB',
+        () => `SELECT repeat('x', 20000000) FROM generate_series(1, ${RESULT_BYTES / 20e6})`,
+      ],
+      ['relay, COPY', () => `COPY (SELECT repeat('x', 1000) FROM generate_series(1, ${rows})) TO STDOUT`],
+      [
+        'stream from a remote',
+        () =>
+          `SELECT * FROM dblink('${remote()}', 'SELECT repeat(''x'', 1000) FROM generate_series(1, ${rows})') AS t(x text)`,
+      ],
+    ];
+    for (const [name, sql] of cases) {
+      it(name, { timeout: SLOW_MS + 120_000 }, async (test) => {
+        const proxy = await startProxyProcess(
+          `postgres://postgres@127.0.0.1:${primary.port}?sslmode=disable`,
+        );
+        test.after(() => proxy.stop());
+        const other = await logIn(proxy.port);
+        const ask = async (): Promise<void> => {
+          assert.equal(firstValue(await query(other.client, "SELECT 'served'")), 'served');
+        };
+        const { client, startup } = await logIn(proxy.port);
+        const key = startup.find(({ type }) => type === 'K')!.body;
+        const idle = await idleMemory(proxy, async () => {
+          await ask();
+          // What the proxy loads once for all statements, its parser for one, is not a session's.
+          if (name.startsWith('stream')) await query(other.client, sql().replaceAll(String(rows), '10'));
+        });
+        const watched = watch(proxy, idle, ask);
+        const { socket } = client;
+        client.write(frontend.query(sql()));
+        await once(socket, 'data');
+        await readSlowly(socket);
+        const slow = socket.bytesRead;
+        watched.slowIsOver();
+        // The rest is still where it was: this much is in buffers between here and the primary.
+        assert.ok(slow < 16 * MIB, `${slow} bytes have come`);
+
+        let fast = 0;
+        const enough = new Promise<void>((resolve) => {
+          socket.on('data', (chunk: Buffer) => {
+            fast += chunk.length;
+            if (fast >= FAST_BYTES) resolve();
+          });
+        });
+        socket.resume();
+        await enough;
+        await watched.stop(name);
+        // A cancel request gets through in the middle of it.
+        client.write(frontend.terminate());
+        const ended = once(socket, 'close');
+        const canceller = await RawClient.connect(proxy.port);
+        canceller.write(frontend.cancelRequest(key.readInt32BE(0), key.subarray(4)));
+        await canceller.toEnd();
+        await ended;
+        other.client.destroy();
+      });
+    }
+  });
+
+  describe('a large COPY FROM STDIN and a slow primary', () => {
+    let sink: FakePrimary;
+    let proxy: ProxyProcess;
+    /** Of what came on the connection that copies, its startup not included. */
+    let received: { bytes: number; hash: ReturnType<typeof createHash>; done: Promise<void> };
+
+    before(async () => {
+      sink = await fakePrimary(async ({ startup, message, socket }) => {
+        await startup();
+        socket.write(GREETING);
+        for (;;) {
+          const request = await message();
+          if (request.toString('latin1', 5, 9) === 'COPY') break;
+          socket.write(backend('Z', 'I'));
+        }
+        socket.write(backend('G', '\0\0\0'));
+        const hash = createHash('sha256');
+        socket.removeAllListeners('data');
+        let finish!: () => void;
+        received = { bytes: 0, hash, done: new Promise((resolve) => (finish = resolve)) };
+        const take = (chunk: Buffer | null): void => {
+          if (chunk === null) return;
+          received.bytes += chunk.length;
+          hash.update(chunk);
+        };
+        socket.pause();
+        for (let portion = 0; portion < SLOW_MS / 250; portion += 1) {
+          take(socket.read(SLOW_BYTES_PER_S / 4) as Buffer | null);
+          await delay(250);
+        }
+        socket.on('data', (chunk: Buffer) => {
+          take(chunk);
+          // CopyDone is the last: five bytes.
+          if (chunk.subarray(-5).equals(frontend.copyDone())) {
+            socket.removeAllListeners('data');
+            socket.resume();
+            socket.write(Buffer.concat([backend('C', 'COPY 1\0'), backend('Z', 'I')]));
+            finish();
+          }
+        });
+        socket.resume();
+      });
+      proxy = await startProxyProcess(`postgres://postgres@127.0.0.1:${sink.port}?sslmode=disable`);
+    });
+    after(async () => {
+      await proxy?.stop();
+      await sink?.stop();
+    });
+
+    it('is held back, and arrives whole', { timeout: SLOW_MS + 120_000 }, async () => {
+      const other = await logIn(proxy.port);
+      const ask = async (): Promise<void> => {
+        assert.equal((await query(other.client, 'anything')).length, 1);
+      };
+      const { client } = await logIn(proxy.port);
+      const idle = await idleMemory(proxy, ask);
+      const watched = watch(proxy, idle, ask);
+      client.write(frontend.query('COPY t FROM STDIN'));
+      await client.until('G');
+
+      const hash = createHash('sha256');
+      const { socket } = client;
+      // Messages of odd lengths, so that their ends fall anywhere.
+      const block = Buffer.concat(
+        [1, 10, 1000, 70_001, 300_007].map((length) => frontend.copyData(Buffer.alloc(length, 'c'))),
+      );
+      let sent = 0;
+      const since = performance.now();
+      let sentSlowly = 0;
+      while (sent < COPY_BYTES) {
+        hash.update(block);
+        sent += block.length;
+        if (!socket.write(block)) await once(socket, 'drain');
+        if (performance.now() - since < SLOW_MS * 0.8) sentSlowly = sent - socket.writableLength;
+        else watched.slowIsOver();
+      }
+      const end = frontend.copyDone();
+      hash.update(end);
+      client.write(end);
+      assert.ok(sentSlowly < 40 * MIB, `${sentSlowly} bytes were taken while nobody read them`);
+      const answer = await client.until('Z', 1, 100_000);
+      assert.equal(answer.map(({ type }) => type).join(''), 'CZ');
+      await received.done;
+      await watched.stop('COPY FROM STDIN');
+      assert.equal(received.bytes, sent + end.length);
+      assert.equal(received.hash.digest('hex'), hash.digest('hex'));
+      client.destroy();
+      other.client.destroy();
+    });
+  });
+});
