@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { batchWrites } from '../wire/batch.js';
 import { protocolViolation } from '../wire/errors.js';
 import { type Delivery, Framer } from '../wire/framer.js';
 import { Frontend, MAX_MESSAGE_BYTES } from '../wire/protocol.js';
@@ -150,7 +151,9 @@ export class ClientLink {
 
   /** @returns false when the client is slow and the source of these bytes should wait for `drained` */
   write(bytes: Buffer): boolean {
-    return this.#closed ? true : this.#socket.write(bytes);
+    if (this.#closed) return true;
+    if (this.#socket.writableCorked === 0) batchWrites(this.#socket);
+    return this.#socket.write(bytes);
   }
 
   /** Resolves when what was written has left for the client, or the client is gone. */

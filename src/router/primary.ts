@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { batchWrites } from '../wire/batch.js';
 import { PgError, parseFields } from '../wire/errors.js';
 import { type Delivery, type FrameHandler, Framer } from '../wire/framer.js';
 import { type BindFields, bind, close, describe, execute, FLUSH, parse, SYNC } from '../wire/messages.js';
@@ -244,6 +245,7 @@ export class PrimaryLink {
       return;
     }
     this.#push(expected);
+    batchWrites(this.#socket);
     this.#socket.write(message);
   }
 

@@ -283,10 +283,7 @@ const mixed: readonly Conversation[] = [
   { name: 'Terminate in a block with an open batch', steps: [say(query('BEGIN')), { send: one, until: '' }] },
 ];
 
-/** Conversations that use the extended protocol. */
-export const extendedConversations: readonly Conversation[] = [
-  ...statements,
-  ...pipelines,
-  ...copies,
-  ...mixed,
-].map((conversation) => ({ ...conversation, name: `extended: ${conversation.name}` }));
+/** Statements, portals, COPY and settings in the extended protocol. */
+export const extendedConversations: readonly Conversation[] = [...statements, ...copies, ...mixed].map(
+  (conversation) => ({ ...conversation, name: `extended: ${conversation.name}` }),
+);

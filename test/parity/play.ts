@@ -50,19 +50,26 @@ export async function play(
     ...conversation.steps,
   ];
   const messages: Message[] = [];
-  if (atOnce) {
-    const bytes = Buffer.concat([...steps.map(({ send }) => send), frontend.terminate()]);
-    await writePieces(bytes, pattern, (piece) => client.write(piece));
-  } else {
-    let sent = 0;
-    for (const { send, until = 'Z', count = 1 } of steps) {
-      await writePieces(send, pattern, (piece) => client.write(piece), sent);
-      sent += send.length;
-      if (until !== '') messages.push(...(await client.until(until, count)));
+  try {
+    if (atOnce) {
+      const bytes = Buffer.concat([...steps.map(({ send }) => send), frontend.terminate()]);
+      await writePieces(bytes, pattern, (piece) => client.write(piece));
+    } else {
+      let sent = 0;
+      for (const { send, until = 'Z', count = 1 } of steps) {
+        await writePieces(send, pattern, (piece) => client.write(piece), sent);
+        sent += send.length;
+        if (until !== '') messages.push(...(await client.until(until, count)));
+      }
+      client.write(frontend.terminate());
     }
-    client.write(frontend.terminate());
+    messages.push(...(await client.messagesToEnd()));
+  } catch (error) {
+    const so = messages.map(({ type }) => type).join('');
+    throw new Error(`${conversation.name}, on port ${port}, after ${so}: ${(error as Error).message}`);
+  } finally {
+    client.destroy();
   }
-  messages.push(...(await client.messagesToEnd()));
   return messages.map(normalise);
 }
 
