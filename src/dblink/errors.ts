@@ -37,6 +37,15 @@ export const rowTypeMismatch = (): PgError =>
 export const couldNotSend = (reason: string): PgError =>
   new PgError('XX000', `could not send query: ${reason}`);
 
+/** A remote's result that is not what the protocol says; `message` is libpq's text for it. */
+export class MalformedResult extends Error {}
+
+export const rowTooLong = (maxBytes: number): PgError =>
+  new PgError('54000', `the remote sent a row of more than ${maxBytes} bytes`, {
+    detail: 'A row is handed on when all of it has come.',
+    hint: 'Let the remote query return less, or raise the setting "limits.splice_bytes" of the proxy.',
+  });
+
 export const copyNotSupported = (): PgError =>
   new PgError('0A000', 'COPY to or from the client is not supported in a statement that dblink runs', {
     hint: 'Use a COPY that reads or writes a file or program on the remote server, or a SELECT or INSERT.',
@@ -68,6 +77,16 @@ export const passwordNotRequested = (major: number): PgError =>
         hint: "Target server's authentication method must be changed.",
       });
 
+/**
+ * A remote's SQLSTATE, which it may have made up: anything but five digits and letters is not one.
+ * @returns undefined when there is none
+ */
+function sqlstateOf(fields: ErrorFields | undefined): string | undefined {
+  const code = fields?.sqlstate;
+  if (code === undefined || code === '') return undefined;
+  return /^[0-9A-Z]{5}$/.test(code) ? code : 'XX000';
+}
+
 /** Longest phrase of a context line before its suffix, in bytes. */
 const MAX_PHRASE_BYTES = 511;
 
@@ -91,7 +110,7 @@ export function remoteError(
   severity: 'ERROR' | 'NOTICE',
 ): PgError {
   const own = contextLine(phrase, label);
-  return new PgError(fields?.sqlstate || '08006', fields?.message || fallback || NO_MESSAGE, {
+  return new PgError(sqlstateOf(fields) ?? '08006', fields?.message || fallback || NO_MESSAGE, {
     severity,
     detail: fields?.detail,
     hint: fields?.hint,

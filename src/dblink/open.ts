@@ -2,7 +2,10 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { describeServer, type SocketAddress } from '../wire/address.js';
 import { ConnectError, WireClient } from '../wire/client.js';
+import { Deadline } from '../wire/clientDeadline.js';
+import { connectError } from '../wire/clientErrors.js';
 import type { PgError } from '../wire/errors.js';
+import { abortable } from './abortable.js';
 import {
   bytesOf,
   ConninfoError,
@@ -108,8 +111,9 @@ async function connectFirst(target: ResolvedConninfo, signal: AbortSignal): Prom
     }
     let addresses: readonly SocketAddress[];
     try {
-      addresses = await addressesOf(host);
+      addresses = await abortable(addressesOf(host), signal);
     } catch (error) {
+      signal.throwIfAborted();
       failures.push(
         `could not translate host name "${Buffer.from(host.host).toString('latin1')}" to address: ${lookupMessage(error)}`,
       );
@@ -124,10 +128,11 @@ async function connectFirst(target: ResolvedConninfo, signal: AbortSignal): Prom
       }
       try {
         const client = await connectOne({ host, index, address }, target, signal);
-        const unfit = await sessionUnfit(client, target);
+        const describe = describeServer(address, host.displayHost);
+        const unfit = await sessionUnfit(client, target, describe, signal);
         if (unfit === undefined) return client;
         client.close();
-        failures.push(`connection to ${describeServer(address, host.displayHost)} failed: ${unfit}`);
+        failures.push(`connection to ${describe} failed: ${unfit}`);
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof ConnectError)) throw error;
@@ -195,15 +200,41 @@ function withPassfile(error: ConnectError, file: string | undefined): string {
     : `${error.message}\npassword retrieved from file "${Buffer.from(file).toString('latin1')}"`;
 }
 
-/** Why a connection does not have the wanted target_session_attrs, or undefined if it does. */
-async function sessionUnfit(client: WireClient, target: ResolvedConninfo): Promise<string | undefined> {
+/**
+ * Why a connection does not have the wanted target_session_attrs, or undefined if it does. A server that does not say is
+ * left.
+ * @throws ConnectError, the signal's reason
+ */
+async function sessionUnfit(
+  client: WireClient,
+  target: ResolvedConninfo,
+  describe: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const wanted = target.targetSessionAttrs;
   if (wanted === 'any') return undefined;
   const rows: string[] = [];
-  await client.query(Buffer.from("SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"), {
-    rowDescription: () => 'rows',
-    row: (message) => rows.push(message.toString('latin1')),
-  });
+  const timeUp = () => connectError(describe, 'timeout expired', { stage: 'network' });
+  const deadline = new Deadline(target.connectTimeoutMs, signal, timeUp);
+  try {
+    const asked = client.query(
+      Buffer.from("SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"),
+      {
+        rowDescription: () => 'rows',
+        row: (message) => {
+          rows[0] ??= message.toString('latin1');
+        },
+      },
+    );
+    await abortable(asked, deadline.signal);
+  } catch (error) {
+    client.destroy();
+    deadline.signal.throwIfAborted();
+    throw connectError(describe, (error as Error).message, { stage: 'network' });
+  } finally {
+    deadline.dispose();
+  }
+  if (rows.length === 0) return '"SHOW transaction_read_only" failed';
   const readOnly = rows[0]?.includes('on') ?? false;
   const standby = rows[0]?.endsWith('t') ?? false;
   const text = (reason: string) => `session is ${reason}`;

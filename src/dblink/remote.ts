@@ -1,5 +1,6 @@
 import { isFatal, type QueryHandler, renderError, type WireClient } from '../wire/client.js';
 import type { ErrorFields } from '../wire/errors.js';
+import { abortable } from './abortable.js';
 
 /** How a query string ended: its last result, as libpq would report it. */
 export type Outcome =
@@ -15,9 +16,10 @@ export type Outcome =
 
 /** What takes the rows of a query string's results while they arrive. */
 export interface ResultHandler {
+  /** Set by who runs the query: ends it at once, with this reason, and has the remote cancel it. */
+  giveUp: ((reason: unknown) => void) | undefined;
   /** A result with columns begins; see QueryHandler.rowDescription. */
-  begin(description: Buffer): 'rows' | 'raw' | 'discard';
-  row(message: Buffer): void;
+  begin(description: Buffer): 'raw' | 'discard';
   rawRows(bytes: Buffer): void;
   /** A result with columns is complete. */
   end(tag: string): void;
@@ -35,11 +37,7 @@ export class RemoteConnection {
   /** A query that was given up (cancelled) and is not over yet. */
   #abandoned: Promise<void> | undefined;
 
-  /** @param libpqMajor version of the libpq whose words are used: the primary's */
-  constructor(
-    client: WireClient,
-    private readonly libpqMajor: number,
-  ) {
+  constructor(client: WireClient) {
     this.client = client;
   }
 
@@ -56,8 +54,8 @@ export class RemoteConnection {
 
   /**
    * Runs a query string with the simple protocol, as dblink does.
-   * @throws the signal's reason as soon as it is aborted: the remote query is cancelled, and the connection is usable
-   * again when that has taken effect (the next call waits for it)
+   * @throws the signal's reason as soon as it is aborted, or that for which the handler has given up: the remote query is
+   * cancelled, and the connection is usable again when that has taken effect (the next call waits for it)
    */
   async run(sql: Buffer, results: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
     if (this.#abandoned !== undefined) await abortable(this.#abandoned, signal);
@@ -73,9 +71,6 @@ export class RemoteConnection {
         inRows = true;
         return (live && results?.begin(message)) || 'discard';
       },
-      row: (message) => {
-        if (live) results?.row(message);
-      },
       rawRows: (bytes) => {
         if (live) results?.rawRows(bytes);
       },
@@ -87,7 +82,7 @@ export class RemoteConnection {
         inRows = false;
       },
       error: (fields) => {
-        if (outcome.kind === 'copy') return;
+        if (outcome.kind === 'copy' || !live) return;
         this.errorText = renderError(fields, {
           sql,
           encoding: this.client.parameters.get('client_encoding') ?? 'UTF8',
@@ -103,12 +98,17 @@ export class RemoteConnection {
       },
     };
     const finished = this.client.query(sql, handler).catch((error: unknown) => {
-      outcome = this.#lost(error, outcome);
+      // The loss of a connection that nobody waits for any more is reported by the next call.
+      if (live) outcome = this.#lost(error, outcome);
+    });
+    const givenUp = new Promise<never>((_, reject) => {
+      if (results !== undefined) results.giveUp = reject;
     });
     try {
-      await abortable(finished, signal);
+      await abortable(Promise.race([finished, givenUp]), signal);
     } catch (reason) {
       live = false;
+      if (this.client.state !== 'busy') throw reason;
       this.#abandoned = finished.finally(() => {
         this.#abandoned = undefined;
       });
@@ -125,7 +125,7 @@ export class RemoteConnection {
     this.#lossUnreported = false;
     if (before?.kind === 'error' && before.fields !== undefined && !isFatal(before.fields)) return before;
     const account = error instanceof Error ? error.message : (this.client.closedReason ?? NO_CONNECTION);
-    const text = this.libpqMajor >= 17 ? `${account}\ninvalid socket` : account;
+    const text = `${account}\ninvalid socket`;
     this.errorText = text;
     return { kind: 'error', fields: undefined, text };
   }
@@ -139,14 +139,4 @@ export class RemoteConnection {
         .finally(() => this.client.destroy());
     } else this.client.close();
   }
-}
-
-/** The promise, or the signal's reason as soon as it is aborted. */
-function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason as Error);
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

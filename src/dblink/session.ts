@@ -9,6 +9,7 @@ import {
   couldNotSend,
   duplicateName,
   identifierTruncated,
+  MalformedResult,
   remoteError,
   resultsNotAllowed,
 } from './errors.js';
@@ -83,18 +84,18 @@ export class DblinkSession {
       signal: call.signal,
       ...(beforeConnect === undefined ? {} : { beforeConnect }),
     });
-    const connection = new RemoteConnection(client, call.facts.primaryMajor);
-    // The session may have ended while the connection was being made.
-    if (this.#closed) {
-      connection.close();
-      throw new PgError('57P01', 'terminating connection due to administrator command', {
-        severity: 'FATAL',
-      });
-    }
+    const connection = new RemoteConnection(client);
     const encoding = call.facts.databaseEncoding;
-    if (client.parameters.get('client_encoding') !== encoding) {
-      // A remote that cannot is left as it is; its complaint stays in the error buffer.
-      await connection.run(Buffer.from(`set client_encoding to '${encoding}'`), undefined, call.signal);
+    try {
+      if (client.parameters.get('client_encoding') !== encoding) {
+        // A remote that cannot is left as it is; its complaint stays in the error buffer.
+        await connection.run(Buffer.from(`set client_encoding to '${encoding}'`), undefined, call.signal);
+      }
+      // The session may have ended while the connection was being made.
+      if (this.#closed) throw sessionEnded();
+    } catch (error) {
+      connection.close();
+      throw error;
     }
     return connection;
   }
@@ -192,8 +193,15 @@ export class DblinkSession {
       const { connection, label } = lease;
       if (!connection.sendable) throw couldNotSend(connection.refuse());
       const reader = new ResultReader(connection.client, sink);
-      const outcome = await connection.run(sql, reader, call.signal);
-      reader.finish();
+      let outcome: Outcome;
+      try {
+        outcome = await connection.run(sql, reader, call.signal);
+        reader.finish();
+      } catch (error) {
+        if (!(error instanceof MalformedResult)) throw error;
+        connection.errorText = error.message;
+        outcome = { kind: 'error', fields: undefined, text: error.message };
+      }
       if (outcome.kind === 'copy') {
         connection.errorText = '';
         throw copyNotSupported();
@@ -232,6 +240,9 @@ export class DblinkSession {
     this.#oneShots.clear();
   }
 }
+
+const sessionEnded = (): PgError =>
+  new PgError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' });
 
 /** An empty string or a COPY is a failure without a message (reference, section 4.4). */
 function failure(outcome: Exclude<Outcome, { kind: 'command' | 'rows' }>) {

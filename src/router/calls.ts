@@ -57,7 +57,8 @@ export function callSource(
 /** A caller without a column list: rows are what it cannot take. */
 const NO_COLUMNS: RowSink = {
   columns: -1,
-  begin: () => 'rows',
+  maxRowBytes: 0,
+  begin: () => 'discard',
   style() {},
   row() {},
   raw() {},

@@ -13,10 +13,10 @@ export class CollectSink implements RowSink {
 
   constructor(
     private readonly shape: SourceShape,
-    private readonly maxBytes: number,
+    readonly maxRowBytes: number,
   ) {
     this.columns = shape.keys.length;
-    this.#rows = new JsonRows(shape.keys, shape.asArray, maxBytes);
+    this.#rows = new JsonRows(shape.keys, shape.asArray, maxRowBytes);
   }
 
   begin(): 'rows' {
@@ -40,7 +40,7 @@ export class CollectSink implements RowSink {
 
   reset(): void {
     if (this.#rows.rows > 0) this.#earlier.push(this.#rows.end());
-    this.#rows = new JsonRows(this.shape.keys, this.shape.asArray, this.maxBytes);
+    this.#rows = new JsonRows(this.shape.keys, this.shape.asArray, this.maxRowBytes);
   }
 
   /** The one row that a command returns. */

@@ -15,6 +15,8 @@ import type { Prepared } from './spliceSimple.js';
 /** Levels of client_min_messages that keep a NOTICE from the client. */
 const ABOVE_NOTICE: ReadonlySet<string> = new Set(['warning', 'error', 'fatal', 'panic']);
 
+const userCancelled = (): PgError => new PgError('57014', 'canceling statement due to user request');
+
 /** What carrying out dblink statements needs of a session, shared by all plans. */
 export class Engine {
   readonly primary: PrimaryLink;
@@ -26,6 +28,8 @@ export class Engine {
   #timer: NodeJS.Timeout | undefined;
   /** When the statement began, in ms. */
   #began = 0;
+  /** The client asked to cancel what it sent last, and has not been told that it is over. */
+  #cancelled = false;
   /** Calls that wait for a remote now. */
   #remoteCalls = 0;
 
@@ -71,6 +75,8 @@ export class Engine {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#abort = new AbortController();
+    // The request may have come while the statement was being looked at.
+    if (this.#cancelled) this.#abort.abort(userCancelled());
     this.#began = Date.now();
   }
 
@@ -91,11 +97,32 @@ export class Engine {
       this.session.log.debug({ plan, durationMs: Date.now() - this.#began }, 'dblink statement');
   }
 
-  /** The client's cancel request: stops remote work; false when none is going on. */
+  /**
+   * The client's cancel request: stops remote work of the present statement, also such as it would begin later: what the
+   * primary does for it meanwhile may be over when a cancel request reaches the primary.
+   * @returns whether remote work is going on
+   */
   cancel(): boolean {
-    if (this.#remoteCalls === 0) return false;
-    this.#abort.abort(new PgError('57014', 'canceling statement due to user request'));
-    return true;
+    // Nothing is being carried out here, nor waiting to be: it is for the primary alone.
+    if (!this.session.client.busy) return false;
+    this.#cancelled = true;
+    this.#abort.abort(userCancelled());
+    return this.#remoteCalls > 0;
+  }
+
+  /** A ReadyForQuery is on its way: a cancel request that came too late is over. */
+  ready(): void {
+    this.#cancelled = false;
+  }
+
+  /** @throws PgError 57014 when the present statement is to be stopped */
+  throwIfStopped(): void {
+    this.#abort.signal.throwIfAborted();
+  }
+
+  /** Why the present statement's remote work was stopped; undefined while it may go on. */
+  get stopped(): unknown {
+    return this.#abort.signal.aborted ? this.#abort.signal.reason : undefined;
   }
 
   /** The session is over. */
@@ -164,8 +191,10 @@ export class Engine {
    */
   async failTransaction(error: PgError): Promise<void> {
     if (this.primary.queue.skipping || this.primary.closed) return;
+    // Part of SQL text, so it must be what a SQLSTATE is, whoever made the error.
+    const sqlstate = /^[0-9A-Z]{5}$/.test(error.sqlstate) ? error.sqlstate : 'XX000';
     await this.primary.run(
-      { sql: `SELECT 'dblink call failed with SQLSTATE ${error.sqlstate}'::pg_catalog.int4` },
+      { sql: `SELECT 'dblink call failed with SQLSTATE ${sqlstate}'::pg_catalog.int4` },
       'flush',
     );
   }

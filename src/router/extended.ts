@@ -249,6 +249,7 @@ export class ExtendedQuery {
     engine.begin();
     let plan: Plan = 'splice';
     await this.#guard(async () => {
+      engine.throwIfStopped();
       const facts = await engine.probe.get('flush').catch(raised);
       const outcome = await runCalls(engine, {
         text,
@@ -256,7 +257,7 @@ export class ExtendedQuery {
         bound: boundOf(prepared, bound),
         facts,
         shapes: prepared.spliced.shapes,
-        allRows: maxRows === 0,
+        allRows: maxRows !== 1,
         stream:
           statement.shape.kind === 'stream' &&
           maxRows === 0 &&
@@ -278,12 +279,13 @@ export class ExtendedQuery {
           styled: true,
           clientTypes: prepared.parameterTypes,
         });
-        values = [...values, ...styleValues(engine, outcome.style)];
+        values = [...values, ...styleValues(facts, outcome.style)];
         source = STYLED;
         // An error in an earlier one may have left it behind.
         primary.send(close('S', STYLED), { kind: 'close', sink: new MessageSink() });
         await parseAndDescribe(engine, STYLED, spliced, prepared.parameterTypes, statement);
       }
+      engine.throwIfStopped();
       if (name.length > 0) primary.send(close('P', name), { kind: 'close', sink: new MessageSink() });
       const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
       const rebind = bindWith({ ...bound, statement: source }, values);
@@ -294,6 +296,8 @@ export class ExtendedQuery {
       portal.state = 'bound';
     }, text);
     engine.finish(plan);
+    // A client that does not read must not pile up the answers to what it goes on sending.
+    await session.client.drained();
   }
 
   /** Forwards an answer, its error changed. */

@@ -15,12 +15,19 @@ export interface SessionFacts {
   readonly statementTimeoutMs: number;
   readonly clientMinMessages: string;
   readonly extraFloatDigits: number;
+  /**
+   * How the session writes dates and times. The primary reports these too, but a change only when the batch of requests
+   * ends in which it was made.
+   */
+  readonly style: { readonly dateStyle: string; readonly intervalStyle: string; readonly timeZone: string };
   readonly shadowing: readonly ShadowingFunction[];
 }
 
 /** Asked before every dblink statement that follows anything else, so it has to be quick to plan. */
 const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.current_setting('statement_timeout'),
   pg_catalog.current_setting('client_min_messages'), pg_catalog.current_setting('extra_float_digits'),
+  pg_catalog.current_setting('datestyle'), pg_catalog.current_setting('intervalstyle'),
+  pg_catalog.current_setting('timezone'),
   EXISTS (SELECT 1 FROM pg_catalog.pg_proc WHERE proname >= 'dblink' AND proname < 'dblinl')`;
 
 /** A function counts as a user's own unless it is implemented by the dblink library. */
@@ -70,12 +77,13 @@ export class FactsProbe {
     if (known !== undefined) return known;
     const asOf = this.primary.forwarded;
     const [row = []] = await this.#ask(PROBE, end);
-    const [superuser, timeout, minMessages, floatDigits, named] = row;
+    const [superuser, timeout, minMessages, floatDigits, dateStyle, intervalStyle, timeZone, named] = row;
     this.#facts = {
       superuser: superuser === 'on',
       statementTimeoutMs: milliseconds(timeout ?? '0'),
       clientMinMessages: minMessages ?? 'notice',
       extraFloatDigits: Number(floatDigits ?? 1),
+      style: { dateStyle: dateStyle ?? '', intervalStyle: intervalStyle ?? '', timeZone: timeZone ?? '' },
       shadowing: named === 't' ? (await this.#ask(SHADOWING, end)).map(shadowingFunction) : [],
     };
     this.#asOf = asOf;

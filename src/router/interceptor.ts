@@ -123,6 +123,7 @@ class DblinkInterceptor implements Interceptor {
   }
 
   ready(): void {
+    this.#engine.ready();
     this.#extended.ready();
   }
 

@@ -70,6 +70,8 @@ export class Performer {
     const chains = new Map<unknown, Promise<unknown>>();
     for (const call of statement.calls) {
       if (call.use.kind === 'scalar') {
+        // It may use, or end, a connection that a source is using.
+        await Promise.all(chains.values());
         results.set(call, await this.#caught(call, () => this.scalar(call)));
         continue;
       }
@@ -104,6 +106,8 @@ export class Performer {
       return await act();
     } catch (error) {
       if (call.certain || !(error instanceof PgError) || error instanceof NeedsBridge) throw error;
+      // A cancel or time limit is meant for the whole statement.
+      if (error === this.engine.stopped) throw error;
       if (call.use.kind === 'scalar') throw error;
       return { kind: 'failed', error };
     }

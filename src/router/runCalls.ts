@@ -29,7 +29,7 @@ export interface RunCallsOptions {
   readonly bound: BoundParameters;
   readonly facts: SessionFacts;
   readonly shapes: ReadonlyMap<DblinkCall, SourceShape>;
-  /** Whether the client wants all rows at once. */
+  /** Whether the client wants more than one row at once. */
   readonly allRows: boolean;
   /** Whether rows may go to the client directly: all of them, in text format. */
   readonly stream: boolean;
@@ -57,7 +57,7 @@ export async function runCalls(engine: Engine, options: RunCallsOptions): Promis
       return { kind: 'status', tag: only.status };
   }
   await convertEarlier(engine, options, results);
-  return { kind: 'results', results, style: commonStyle(engine, options, results) };
+  return { kind: 'results', results, style: commonStyle(options, results) };
 }
 
 async function stream(
@@ -73,14 +73,11 @@ async function stream(
   if (!args.failOnError || !mayStream(args.sql!) || !engine.sameEncoding) {
     return performer.source(call, args, shape);
   }
-  const { parameters } = engine.primary;
   const collector = new CollectSink(shape, engine.settings.maxSpliceBytes);
   const sink = new StreamSink(
     shape.types!,
     {
-      dateStyle: parameters.get('DateStyle'),
-      intervalStyle: parameters.get('IntervalStyle'),
-      timeZone: parameters.get('TimeZone'),
+      ...facts.style,
       version: engine.majorVersion * 10000,
       extraFloatDigits: facts.extraFloatDigits,
     },
@@ -122,15 +119,10 @@ async function convertEarlier(
 
 /** The style to read the values in, where it is not the client's own. */
 function commonStyle(
-  engine: Engine,
-  { statement, shapes }: RunCallsOptions,
+  { statement, shapes, facts }: RunCallsOptions,
   results: readonly CallResult[],
 ): RemoteStyle | undefined {
-  const { parameters } = engine.primary;
-  const local: RemoteStyle = {
-    dateStyle: parameters.get('DateStyle'),
-    intervalStyle: parameters.get('IntervalStyle'),
-  };
+  const local: RemoteStyle = facts.style;
   let common: RemoteStyle | undefined;
   for (const [i, result] of results.entries()) {
     const types = shapes.get(statement.calls[i]!)?.types;

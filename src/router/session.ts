@@ -56,7 +56,10 @@ export class Session implements Cancellable {
   #markClosed!: () => void;
   #heldReports:
     | {
-        readonly parameters: Map<string, { readonly before: string | undefined; readonly value: string }>;
+        readonly parameters: Map<
+          string,
+          { readonly before: string | undefined; readonly value: string; readonly part: number }
+        >;
         readonly notifications: Buffer[];
       }
     | undefined;
@@ -236,8 +239,9 @@ export class Session implements Cancellable {
     this.#heldReports = undefined;
     if (held === undefined) return;
     for (const notification of held.notifications) this.toClient(notification);
-    // The setting that changed last comes first, as PostgreSQL 14 and later report them.
-    for (const [name, { before, value }] of [...held.parameters].reverse()) {
+    // What changed in a later part comes first, as PostgreSQL 14 and later report it.
+    const reports = [...held.parameters].sort(([, a], [, b]) => b.part - a.part);
+    for (const [name, { before, value }] of reports) {
       if (value !== before && this.parameterChanged(name, value)) this.toClient(parameterStatus(name, value));
     }
   }
@@ -250,7 +254,11 @@ export class Session implements Cancellable {
   #reportParameter(name: string, value: string, before?: string): boolean {
     const held = this.#heldReports;
     if (held === undefined) return this.parameterChanged(name, value);
-    held.parameters.set(name, { before: held.parameters.get(name)?.before ?? before, value });
+    held.parameters.set(name, {
+      before: held.parameters.get(name)?.before ?? before,
+      value,
+      part: this.primary.readies,
+    });
     return false;
   }
 

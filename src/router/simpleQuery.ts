@@ -51,6 +51,7 @@ export class SimpleQuery {
       await this.#finishBatch();
       for (const [i, statement] of this.statements.entries()) {
         this.engine.begin();
+        this.engine.throwIfStopped();
         this.engine.finish(await this.#statement(statement, i === this.statements.length - 1));
       }
       await this.#finishBatch();
@@ -65,6 +66,8 @@ export class SimpleQuery {
     session.releaseReports();
     session.toClient(readyForQuery(primary.status));
     session.requestDone();
+    // A client that does not read must not pile up the answers to what it goes on sending.
+    await session.client.drained();
   }
 
   async #statement(statement: Statement, last: boolean): Promise<Plan> {

@@ -14,6 +14,7 @@ import {
 } from './analysis/index.js';
 import { type ColumnType, describeColumns, needsJsonText } from './columns.js';
 import type { Engine } from './engine.js';
+import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import type { CallResult } from './performer.js';
 import type { SourceShape } from './sourceShape.js';
@@ -124,14 +125,8 @@ export function parameterTypes(clientTypes: readonly number[], parameters: numbe
  * Values of the parameters that a styled statement has behind those of its calls: the style to read in, then the one to
  * go back to.
  */
-export function styleValues(engine: Engine, style: RemoteStyle): readonly Buffer[] {
-  const { parameters } = engine.primary;
-  const settings = [
-    style.dateStyle,
-    style.intervalStyle,
-    parameters.get('DateStyle'),
-    parameters.get('IntervalStyle'),
-  ];
+export function styleValues(facts: SessionFacts, style: RemoteStyle): readonly Buffer[] {
+  const settings = [style.dateStyle, style.intervalStyle, facts.style.dateStyle, facts.style.intervalStyle];
   return settings.map((setting) => Buffer.from(setting ?? '', 'latin1'));
 }
 

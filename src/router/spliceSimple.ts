@@ -91,10 +91,11 @@ export async function spliceSimple(
   const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
   if (outcome.style !== undefined) {
     spliced = spliceStatement(engine, text, statement, 0, prepared.types, { styled: true });
-    await dryRun(engine, statement, spliced, false, styleValues(engine, outcome.style));
-    values = [...values, ...styleValues(engine, outcome.style)];
+    await dryRun(engine, statement, spliced, false, styleValues(facts, outcome.style));
+    values = [...values, ...styleValues(facts, outcome.style)];
   }
   if (known !== undefined && outcome.style === undefined) await dryRun(engine, statement, spliced, false);
+  engine.throwIfStopped();
   let tag: Buffer | undefined;
   let described = isSelect;
   const sink = new MessageSink({

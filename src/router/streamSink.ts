@@ -1,3 +1,4 @@
+import { MalformedResult } from '../dblink/errors.js';
 import type { RemoteStyle, RowSink } from '../dblink/results.js';
 import type { WireClient } from '../wire/client.js';
 import { parseRowDescription } from '../wire/rows.js';
@@ -6,7 +7,7 @@ import type { CollectSink } from './collect.js';
 import type { ColumnType } from './columns.js';
 import { streams, type WritingStyle } from './streamable.js';
 
-/** Statements whose command tag ends with the number of rows that they returned. */
+/** Statements that return rows and nothing else. */
 const COUNTED = /^\s*(?:select|values|table|fetch|with)\b/i;
 
 /**
@@ -41,7 +42,13 @@ export class StreamSink implements RowSink {
   /** The client is slow: the remote's connection waits for it. */
   #remote: WireClient | undefined;
 
+  get maxRowBytes(): number {
+    return this.collector.maxRowBytes;
+  }
+
   begin(description: Buffer, remote: WireClient): 'rows' | 'raw' {
+    // One statement has one result; rows of another one, perhaps not to be streamed, cannot follow what has been sent.
+    if (this.count > 0) throw new MalformedResult('unexpected second result of one statement');
     const fields = parseRowDescription(description);
     const far: WritingStyle = {
       dateStyle: remote.parameters.get('DateStyle'),
@@ -62,16 +69,15 @@ export class StreamSink implements RowSink {
     this.collector.row(message);
   }
 
-  raw(bytes: Buffer): void {
+  raw(bytes: Buffer, rows: number): void {
+    this.count += rows;
     if (this.client.write(bytes)) return;
     const remote = this.#remote!;
     remote.pause();
     void this.client.drained().then(() => remote.resume());
   }
 
-  end(tag: string): void {
-    this.count = Number(/ (\d+)$/.exec(tag)?.[1] ?? 0);
-  }
+  end(): void {}
 
   reset(): void {
     this.collector.reset();

@@ -48,12 +48,11 @@ function variant(
  */
 export const CORE_VARIANTS: readonly Variant[] = [
   variant('simple'),
-  variant('multi'),
-  variant('extended', 'repeatable-read'),
-  variant('simple', 'block', 'latin1'),
-  variant('simple', 'savepoint', 'latin1-db'),
+  variant('multi', 'autocommit', 'styles'),
   variant('pipeline', 'autocommit', 'euc_jp'),
-  variant('binary', 'autocommit', 'styles'),
+  variant('binary', 'repeatable-read'),
+  variant('extended', 'block', 'latin1'),
+  variant('simple', 'savepoint', 'latin1-db'),
 ];
 
 /** The whole cross product; {@link CORE_VARIANTS} is part of it. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { tooSlow, withoutKnownDifferences } from './differences.js';
+import { brokenPromises, withoutKnownDifferences } from './differences.js';
 import type { Driver, Program } from './drivers.js';
 import type { Environment, Side } from './environment.js';
 import { play } from './play.js';
@@ -25,7 +25,7 @@ export async function compareSides(
     play(program, proxy, database),
   ]);
   const remaining = proxy.name === 'proxy' ? await restOnRemote(proxy, database) : [];
-  const slow = proxy.name === 'proxy' ? tooSlow(right.lines) : [];
+  const broken = proxy.name === 'proxy' ? brokenPromises(right.lines) : [];
   const differences = compareTranscripts(
     withoutKnownDifferences(left.lines),
     withoutKnownDifferences(right.lines),
@@ -34,7 +34,7 @@ export async function compareSides(
     ...(left.failure === undefined ? [] : [`the program, with the extension, ${left.failure}`]),
     ...(right.failure === undefined ? [] : [`the program, with the proxy, ${right.failure}`]),
     ...(differences.length === 0 ? [] : [formatDifferences(differences)]),
-    ...slow.map(
+    ...broken,
       ({ flow, outcome }) => `${flow}: not cancelled at once, took ${String(outcome['elapsedMs'])} ms`,
     ),
     ...remaining.map((query) => `still running on the remote when all sessions had ended: ${query}`),

@@ -614,7 +614,11 @@ public final class JdbcClient {
         }
       });
       session.note("time of the cancel", "elapsedMs", (System.nanoTime() - started) / 1_000_000, "limitMs", 2900);
-      session.run(FIVE, ORDERS);
+      session.attempt("after the cancel", () -> {
+        try (PreparedStatement statement = session.connection.prepareStatement(FIVE)) {
+          return execute(statement, ORDERS);
+        }
+      });
     }
     try (var session = new Session("statement_timeout")) {
       session.run(CONNECT, remote());

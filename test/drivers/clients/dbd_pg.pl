@@ -167,6 +167,6 @@ for my $mode (sort keys %modes) {
     return $dbh->pg_cancel ? 'cancelled' : 'finished';
   });
   note($flow, 'time of the cancel', elapsedMs => int((time - $started) * 1000), limitMs => 1900);
-  run($flow, $dbh, {}, q{SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)});
+  attempt($flow, $dbh, 'after the cancel', sub { $dbh->selectall_arrayref(q{SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)}) });
   $dbh->disconnect;
 }

@@ -282,7 +282,7 @@ async function ownFlows(prepare: boolean): Promise<void> {
       await opened.run('sleep', query);
     });
     opened.note('time of the cancel', { elapsedMs, limitMs: 1900 });
-    await opened.run('after', sql`SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)`);
+    await opened.run('after the cancel', sql`SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)`);
   });
 }
 

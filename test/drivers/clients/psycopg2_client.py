@@ -181,19 +181,25 @@ def own_flows():
         session.attempt("rollback", session.connection.rollback)
         session.run("SELECT * FROM dblink('c', 'DELETE FROM log') AS t(a text)")
 
-    with Session("cancel()") as session:
-        session.run("SELECT dblink_connect('c', %s)", [REMOTE])
-        for sql in (
-            "SELECT * FROM dblink('c', 'SELECT pg_sleep(2)') AS t(a text)",
-            "SELECT count(*) FROM customers, dblink('c', 'SELECT a FROM slow') AS t(a text)",
-        ):
+    for sql in (
+        "SELECT * FROM dblink('c', 'SELECT pg_sleep(2)') AS t(a text)",
+        "SELECT count(*) FROM customers, dblink('c', 'SELECT a FROM slow') AS t(a text)",
+    ):
+        with Session("cancel() of " + sql) as session:
+            session.run("SELECT dblink_connect('c', %s)", [REMOTE])
             started = time.monotonic()
             timer = threading.Timer(0.3, session.connection.cancel)
             timer.start()
             session.run(sql)
             session.note("time of the cancel", elapsedMs=round((time.monotonic() - started) * 1000), limitMs=1900)
             timer.join()
-        session.run("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")
+
+            def again():
+                with session.connection.cursor() as cursor:
+                    cursor.execute("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")
+                    return outcome(cursor)
+
+            session.attempt("after the cancel", again)
 
 
 shared_flows()
