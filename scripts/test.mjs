@@ -21,7 +21,9 @@ function* testFiles(folder) {
 // A test whose source is gone would go on running from an earlier build.
 const hasSource = (file) => existsSync(join(root, file.replace(/^dist./, '').replace(/\.js$/, '.ts')));
 const wanted = (file) =>
-  words.length > 0 ? words.some((word) => file.includes(word)) : !file.includes(`${join('test', 'container')}`);
+  words.length > 0
+    ? words.some((word) => file.includes(word))
+    : !file.includes(`${join('test', 'container')}`);
 
 const files = [...testFiles(compiled)].filter(hasSource).filter(wanted).sort();
 if (files.length === 0) {

@@ -30,6 +30,8 @@ export class Engine {
   #began = 0;
   /** The client asked to cancel what it sent last, and has not been told that it is over. */
   #cancelled = false;
+  /** Between the beginning of a request that is carried out here and the ReadyForQuery behind it. */
+  #active = false;
   /** Calls that wait for a remote now. */
   #remoteCalls = 0;
 
@@ -74,6 +76,7 @@ export class Engine {
   begin(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#active = true;
     this.#abort = new AbortController();
     // The request may have come while the statement was being looked at.
     if (this.#cancelled) this.#abort.abort(userCancelled());
@@ -103,15 +106,21 @@ export class Engine {
    * @returns whether remote work is going on
    */
   cancel(): boolean {
-    // Nothing is being carried out here, nor waiting to be: it is for the primary alone.
-    if (!this.session.client.busy) return false;
+    // Nothing is being carried out here: it is for the primary alone.
+    if (!this.#active) return false;
     this.#cancelled = true;
     this.#abort.abort(userCancelled());
     return this.#remoteCalls > 0;
   }
 
-  /** A ReadyForQuery is on its way: a cancel request that came too late is over. */
+  /** A request is being looked at or carried out here: until the next ReadyForQuery a cancel request is meant for it. */
+  taken(): void {
+    this.#active = true;
+  }
+
+  /** A ReadyForQuery is on its way: a cancel request that came too late is over, and one that comes now is for nobody. */
   ready(): void {
+    this.#active = false;
     this.#cancelled = false;
   }
 

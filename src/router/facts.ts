@@ -97,7 +97,12 @@ export class FactsProbe {
   }
 
   async #ask(sql: string, end: 'flush' | 'sync'): Promise<readonly (readonly (string | undefined)[])[]> {
-    const { error, rows } = await this.primary.run({ sql }, end);
+    let { error, rows, skipped } = await this.primary.run({ sql }, end);
+    if (skipped && error === undefined && end === 'sync') {
+      // Something that was asked beside this failed; with its batch over, the question can be put again.
+      if (this.primary.batchOpen) await this.primary.sync();
+      ({ error, rows, skipped } = await this.primary.run({ sql }, end));
+    }
     if (error !== undefined) throw error;
     return rows.map((row) => row.map((value) => value?.toString('latin1')));
   }

@@ -41,6 +41,12 @@ class DblinkInterceptor implements Interceptor {
   }
 
   intercept(type: number, message: Buffer): Promise<void> | undefined {
+    const action = this.#intercept(type, message);
+    if (action !== undefined) this.#engine.taken();
+    return action;
+  }
+
+  #intercept(type: number, message: Buffer): Promise<void> | undefined {
     switch (type) {
       case Frontend.query:
         this.#extended.forgetUnnamed();

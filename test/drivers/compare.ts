@@ -35,8 +35,6 @@ export async function compareSides(
     ...(right.failure === undefined ? [] : [`the program, with the proxy, ${right.failure}`]),
     ...(differences.length === 0 ? [] : [formatDifferences(differences)]),
     ...broken,
-      ({ flow, outcome }) => `${flow}: not cancelled at once, took ${String(outcome['elapsedMs'])} ms`,
-    ),
     ...remaining.map((query) => `still running on the remote when all sessions had ended: ${query}`),
     ...(left.lines.length === 0 ? ['the program printed nothing'] : []),
   ];

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -71,8 +71,10 @@ async function jdbc(): Promise<Program | undefined> {
     () => 0,
   );
   if (jar === undefined || version < 17 || !(await works('java', '-version'))) return undefined;
+  const sources = join(SOURCES, 'jdbc');
+  const files = readdirSync(sources).map((file) => join(sources, file));
   const classes = mkdtempSync(join(tmpdir(), 'jdbc-'));
-  await run('javac', ['-encoding', 'UTF-8', '-cp', jar, '-d', classes, join(SOURCES, 'JdbcClient.java')]);
+  await run('javac', ['-encoding', 'UTF-8', '-cp', jar, '-d', classes, ...files]);
   return {
     command: 'java',
     args: [

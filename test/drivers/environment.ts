@@ -38,6 +38,7 @@ const SETTINGS = {
   datestyle: 'ISO, MDY',
   autovacuum: 'off',
   max_connections: '60',
+  max_prepared_transactions: '5',
   log_min_messages: 'fatal',
 };
 

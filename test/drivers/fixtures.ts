@@ -4,8 +4,15 @@ export const TEMPLATE = 'fixture';
 /** The role of the remote that must give a password, and that password. */
 export const READER = { name: 'reader', password: "pass wo'rd" } as const;
 
+/** Types on both sides, since values cross as text. */
+const TYPES = `
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
+CREATE TYPE pair AS (x int, y text);
+CREATE DOMAIN short AS varchar(4) CHECK (VALUE <> 'bad');
+`;
+
 /** Makes the database a driver connects to. */
-export const LOCAL_FIXTURE = `
+export const LOCAL_FIXTURE = `${TYPES}
 CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, city text);
 INSERT INTO customers VALUES (1, 'Ada', 'London'), (2, 'Grace', 'New York'), (3, 'Emmy', U&'G\\00F6ttingen'), (4, 'Sofia', NULL);
 CREATE TABLE archive (id int PRIMARY KEY, item text, amount numeric(10,2));
@@ -15,7 +22,7 @@ ANALYZE;
 `;
 
 /** Makes the database that the connection string leads to. `kinds` has a column of every type drivers decode. */
-export const REMOTE_FIXTURE = `
+export const REMOTE_FIXTURE = `${TYPES}
 CREATE TABLE orders (
   id int PRIMARY KEY, customer_id int NOT NULL, item text NOT NULL, amount numeric(10,2), ordered_on date,
   shipped boolean NOT NULL DEFAULT false);

@@ -5,12 +5,15 @@ import { backend, fakePrimary } from '../support/fakePrimary.js';
 import { frontend } from '../support/wire.js';
 import { brief, errorOf, FaultClient, firstValue, PATIENCE_MS, PROTOCOLS } from './client.js';
 import { eventually } from './eventually.js';
+import { faultyPath } from './faultyPath.js';
+import { startProxyProcess } from './proxyProcess.js';
 import { makeWorld, type World } from './world.js';
 
 /** The slowest remote statements of these tests take longer than any test may. */
 const FOREVER = 600;
 
 let world: World;
+let release: () => Promise<void>;
 
 /** What a statement is while it is cancelled, and how one sees on the remote that it runs. */
 const CASES: readonly { readonly name: string; readonly sql: string; readonly runs: string }[] = [
@@ -41,16 +44,20 @@ const CASES: readonly { readonly name: string; readonly sql: string; readonly ru
   },
   {
     name: 'a source that the primary may skip',
-    sql: `SELECT * FROM (VALUES (1)) v(x) LEFT JOIN dblink('c', 'SELECT 1, pg_sleep(${FOREVER})::text') AS t(a int, b text) ON a = x`,
-    runs: 'pg_sleep',
+    sql: `SELECT * FROM (VALUES (1)) v(x) LEFT JOIN dblink('c', 'SELECT a FROM held') AS t(a int) ON a = x`,
+    runs: 'held',
   },
 ];
 
 describe('cancel', () => {
   before(async () => {
     world = await makeWorld();
+    release = await world.hold();
   });
-  after(() => world.close());
+  after(async () => {
+    await release();
+    await world.close();
+  });
 
   describe('a cancel request', () => {
     for (const [number, { name, sql, runs }] of CASES.entries()) {
@@ -92,8 +99,9 @@ describe('cancel', () => {
     }
 
     for (const protocol of PROTOCOLS) {
-      it(`during dblink_connect to a host that never answers, ${protocol}`, async () => {
+      it(`during dblink_connect to a host that never answers, ${protocol}`, async (t) => {
         const hole = await fakePrimary(() => {});
+        t.after(() => hole.stop());
         const client = await FaultClient.open(world.proxy.port);
         for (const block of [false, true]) {
           if (block) await client.rows('BEGIN');
@@ -196,10 +204,9 @@ describe('cancel', () => {
     it('during one of several sources that run side by side stops all of them', async () => {
       const client = await world.session('cancel-left');
       await client.rows(`SELECT dblink_connect('d', '${world.conninfo('cancel-right')}')`);
-      const source = (name: string) =>
-        `dblink('${name}', 'SELECT pg_sleep(${FOREVER})::text') AS ${name}(a text)`;
+      const source = (name: string) => `dblink('${name}', 'SELECT a FROM held') AS ${name}(a int)`;
       client.start(`SELECT count(*) FROM ${source('c')}, ${source('d')}`, 'simple');
-      await Promise.all([world.runs('cancel-left', 'pg_sleep'), world.runs('cancel-right', 'pg_sleep')]);
+      await Promise.all([world.runs('cancel-left', 'held'), world.runs('cancel-right', 'held')]);
       await client.cancel();
       assert.match(brief(await client.answer()), /E:57014 Z:I$/);
       await Promise.all([world.idle('cancel-left'), world.idle('cancel-right')]);
@@ -232,6 +239,35 @@ describe('cancel', () => {
       }
       assert.ok(cancelled < 100);
       await client.end();
+    });
+
+    it('that reaches the primary between two steps of the proxy is not lost', async (t) => {
+      const path = await faultyPath(world.primary);
+      const proxy = await startProxyProcess({ primary: path });
+      t.after(async () => {
+        await proxy.stop();
+        await path.close();
+      });
+      for (const protocol of PROTOCOLS) {
+        const client = await FaultClient.open(proxy.port);
+        await client.rows(`SELECT dblink_connect('c', '${world.conninfo('cancel-between')}')`);
+        // What the primary says takes so long that it has long done its part when the request reaches it.
+        path.delayMs = 150;
+        client.start(
+          `SELECT count(*) FROM dblink('c', 'SELECT pg_sleep(${FOREVER})::text') AS t(a text)`,
+          protocol,
+        );
+        await delay(75);
+        await client.cancel();
+        assert.match(brief(await client.answer()), /E:57014 Z:I$/);
+        path.delayMs = 0;
+        assert.equal(
+          firstValue(await client.query("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")),
+          '1',
+        );
+        await client.end();
+      }
+      await proxy.assertClean();
     });
 
     it('with a wrong key stops nothing', async () => {

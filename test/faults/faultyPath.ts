@@ -93,7 +93,7 @@ export async function faultyPath(server: {
       }
       pairs.clear();
     },
-    refuse: () => new Promise((resolve) => listener.close(() => resolve())).then(() => undefined),
+    refuse: () => new Promise<void>((resolve) => listener.close(() => resolve())),
     async close() {
       const closed = listener.listening ? path.refuse() : undefined;
       for (const { near, far } of pairs) {

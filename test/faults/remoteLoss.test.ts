@@ -93,6 +93,14 @@ describe('a remote that is lost', () => {
     }
   }
 
+  /** Ends what a cut has left behind on the remote: it would go on until it has something to send. */
+  async function killActive(tag: string): Promise<void> {
+    await world.onRemote(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${tag}' AND state = 'active'`,
+    );
+    await world.idle(tag);
+  }
+
   /** A session whose connection c leads over a path that can be cut. */
   async function overPath(t: TestContext, tag: string): Promise<[FaultClient, FaultyPath, string]> {
     const path = await faultyPath(world.remote);
@@ -117,10 +125,7 @@ describe('a remote that is lost', () => {
           await world.runs(tag, 'pg_sleep');
           path.cut(how);
           await afterLoss(client, conninfo, block);
-          // Left behind by the cut: nobody reads its answer.
-          await world.onRemote(
-            `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${tag}' AND state = 'active'`,
-          );
+          await killActive(tag);
         }
       }
       path.cut(how);
@@ -191,9 +196,7 @@ describe('a remote that is lost', () => {
         await world.runs('oneshot', 'pg_sleep');
         path.cut(how);
         assert.equal(brief(await client.answer()), 'T E:08006 Z:I');
-        await world.onRemote(
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'oneshot'",
-        );
+        await killActive('oneshot');
       }
     }
     await client.end();

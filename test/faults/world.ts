@@ -26,6 +26,13 @@ export interface World {
   idle(tag: string): Promise<void>;
   /** Waits until the remote has no connection with this tag. */
   gone(tag: string): Promise<void>;
+  /**
+   * Makes `SELECT a FROM held` on the remote, which is a plain read and so may run early, wait until the function that is
+   * returned is called.
+   */
+  hold(): Promise<() => Promise<void>>;
+  /** Restarts both servers. */
+  restart(): Promise<void>;
   /** Checks that the proxy has left nothing behind, and ends it. */
   close(): Promise<void>;
 }
@@ -34,8 +41,8 @@ export interface World {
 export async function makeWorld(options: Omit<Partial<ProxyProcessOptions>, 'primary'> = {}): Promise<World> {
   const [primary, remote] = await Promise.all([primaryServer(18), extensionServer(18)]);
   const proxy = await startProxyProcess({ primary, ...options });
-  const watcher = await observer(remote.url());
-  const local = await observer(primary.url());
+  let watcher = await observer(remote.url());
+  let local = await observer(primary.url());
   const conninfo = (tag: string, more = ''): string =>
     `host=${remote.host} port=${remote.port} user=postgres dbname=postgres application_name=${tag} ${more}`;
   const activity: World['activity'] = async (tag) => {
@@ -73,6 +80,17 @@ export async function makeWorld(options: Omit<Partial<ProxyProcessOptions>, 'pri
       }),
     gone: (tag) =>
       eventually('the remote has no connection', async () => assert.deepEqual(await activity(tag), [])),
+    async restart() {
+      await Promise.all([primary.restart('fast'), remote.restart('fast')]);
+      watcher = await observer(remote.url());
+      local = await observer(primary.url());
+    },
+    async hold() {
+      const holder = await observer(remote.url());
+      await holder.query('CREATE TABLE IF NOT EXISTS held (a int)');
+      await holder.query('BEGIN; LOCK TABLE held');
+      return () => holder.end();
+    },
     async close() {
       try {
         await proxy.assertClean();

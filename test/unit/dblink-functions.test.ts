@@ -8,7 +8,11 @@ import type { RemoteConnection } from '../../src/dblink/remote.js';
 test('two literals choose the connection, not fail_on_error', () => {
   assert.deepEqual(chooseSignature('dblink', ['unknown', 'unknown']), ['connection', 'sql']);
   assert.deepEqual(chooseSignature('dblink', ['unknown', 'boolean']), ['sql', 'failOnError']);
-  assert.deepEqual(chooseSignature('dblink_exec', ['text', 'unknown', 'unknown']), ['connection', 'sql', 'failOnError']);
+  assert.deepEqual(chooseSignature('dblink_exec', ['text', 'unknown', 'unknown']), [
+    'connection',
+    'sql',
+    'failOnError',
+  ]);
 });
 
 test('arguments of other types fit nothing', () => {
@@ -39,6 +43,9 @@ test('a connection string is not captured by a name that shares its beginning', 
   const always = () => true;
   assert.equal(registry.find(name, 'UTF8', always), connection);
   assert.equal(registry.find(`${name} options=x`, 'UTF8', always), undefined);
-  assert.equal(registry.find(`${name} options=x`, 'UTF8', () => false), connection);
+  assert.equal(
+    registry.find(`${name} options=x`, 'UTF8', () => false),
+    connection,
+  );
   assert.equal(registry.find(name.slice(0, 63), 'UTF8', always), connection);
 });

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { JsonRows } from '../../src/router/json.js';
-import { dataRow } from '../../src/wire/messages.js';
 import { PgError } from '../../src/wire/errors.js';
+import { dataRow } from '../../src/wire/messages.js';
 
 const build = (keys: readonly string[], rows: readonly (readonly (Buffer | null)[])[]): Buffer => {
   const json = new JsonRows(keys, [], 1 << 24);

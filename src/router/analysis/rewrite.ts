@@ -187,8 +187,9 @@ function writeSource(
     }
     return { keys: names, asArray: arrays.map(() => false) };
   }
-  // Inside, columns are numbered; outside, an alias gives them the user's names.
-  const keys = use.columns.map((_, i) => String(i + 1));
+  // Outside, an alias gives the columns the user's names; inside they have them too, for errors that mention them, unless
+  // they are no keys of JSON.
+  const keys = use.columns.every(isPlainKey) ? names : use.columns.map((_, i) => String(i + 1));
   builder.insert(
     `(SELECT ${keys.map((key, i) => `"${key}"${arrays[i] ? '[1]' : ''}`).join(', ')} FROM ROWS FROM (`,
   );

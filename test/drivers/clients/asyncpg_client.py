@@ -5,6 +5,7 @@ Reads the input of test/drivers as JSON from standard input and prints the trans
 
 import asyncio
 import datetime
+import hashlib
 import json
 import sys
 import time
@@ -127,6 +128,8 @@ async def shown(action):
 
 
 FIVE = "SELECT * FROM dblink($1, $2) AS t(id int, item text)"
+# Enough rows that no buffer on the way holds them all.
+MANY = "SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 20000) g"
 ORDERS = "SELECT id, item FROM orders ORDER BY id"
 
 
@@ -149,6 +152,16 @@ async def cursors():
         await session.run("an error in mid-fetch", all_rows(
             "SELECT * FROM dblink('c', $1) AS t(a int)", "SELECT 1/(3 - g) FROM generate_series(1, 5) g"))
         await session.run("after the error", all_rows(FIVE, "c", ORDERS))
+
+        async def many():
+            count, digest = 0, hashlib.md5()
+            async with connection.transaction():
+                async for row in connection.cursor(FIVE, "c", MANY, prefetch=500):
+                    count += 1
+                    digest.update(f"{row['id']} {row['item']}".encode())
+            return [count, digest.hexdigest()]
+
+        await session.run("many rows", many())
 
         async def by_hand():
             async with connection.transaction():

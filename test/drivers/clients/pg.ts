@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type ClientConfig, Pool, type QueryArrayConfig } from 'pg';
 import type { Flow } from '../flows/types.js';
 import { emit, readInput, show, showError, timed } from './support.js';
@@ -15,7 +18,7 @@ interface Options extends Partial<QueryArrayConfig> {
 
 /** What `pg` does not show. */
 interface WithConnection {
-  readonly connection: { sync(): void };
+  readonly connection: { sync(): void; readonly stream: Socket };
 }
 
 interface Config extends ClientConfig {
@@ -165,6 +168,31 @@ async function ownFlows(): Promise<void> {
     await opened.run(text, ['c', 'SELECT 5, NULL'], { name: 'again' });
   });
 
+  await session('a named statement whose result changes its type', async (opened) => {
+    await opened.run("SELECT dblink_connect('c', $1)", [remote]);
+    await opened.run('CREATE TEMP TABLE changing (id int)');
+    await opened.run('INSERT INTO changing VALUES (1)');
+    const text = "SELECT l.*, t.a FROM changing l, dblink('c', $1) AS t(a int)";
+    await opened.run(text, ['SELECT 1'], { name: 'changing' });
+    await opened.run(text, ['SELECT 2'], { name: 'changing' });
+    await opened.run("ALTER TABLE changing ADD COLUMN added text DEFAULT 'x'");
+    await opened.run(text, ['SELECT 3'], { name: 'changing' });
+    await opened.run(text, ['SELECT 4']);
+  });
+
+  await session('long texts', async (opened) => {
+    const long = 'é'.repeat(150_000);
+    await opened.run("SELECT dblink_connect('c', $1)", [remote]);
+    for (const sql of [
+      'SELECT length(a), a = $2 FROM dblink($1, $3) AS t(a text)',
+      'SELECT a = $2, a FROM dblink($1, $3) AS t(a text)',
+    ]) {
+      await opened.run(sql, ['c', long, `SELECT '${long}' -- ${long}`]);
+    }
+    await opened.run(`SELECT length(a) FROM dblink('c', 'SELECT ''${long}''') AS t(a text)`);
+    await opened.run(`SELECT length(a), '${long}' AS b FROM customers, dblink('c', 'SELECT 1') AS t(a text)`);
+  });
+
   await session('binary parameters', async (opened) => {
     await opened.run('SELECT dblink_connect($1, $2)', [Buffer.from('é'), Buffer.from(remote)]);
     await opened.run('SELECT * FROM dblink($1, $2) AS t(a text)', [
@@ -186,6 +214,21 @@ async function ownFlows(): Promise<void> {
     await opened.run(DIVISION, [], { rows: 2 });
     await opened.run(FIVE, [], { rows: 5 });
     await opened.run('SELECT 1');
+  });
+
+  await session('many rows', async (opened) => {
+    await opened.run("SELECT dblink_connect('c', $1)", [remote]);
+    // Enough rows that no buffer on the way holds them all.
+    const many = 'SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 20000) g';
+    const text = 'SELECT * FROM dblink($1, $2) AS t(g int, x text)';
+    for (const where of ['', ' WHERE g > 0']) {
+      for (const options of [{ rows: 500 }, { binary: true }]) {
+        const query = { text: text + where, values: ['c', many], rowMode: 'array', ...options };
+        const { rows } = await opened.client.query(query as QueryArrayConfig);
+        const digest = createHash('md5').update(JSON.stringify(rows)).digest('hex');
+        opened.note(query.text, { count: rows.length, digest });
+      }
+    }
   });
 
   await session('LISTEN in between', async (opened) => {
@@ -236,6 +279,32 @@ async function ownFlows(): Promise<void> {
   });
 }
 
+/** Clients that go away without a word while the remote works: nothing of it may go on for long. */
+async function abandoned(): Promise<void> {
+  for (const [at, sql] of [
+    ['asleep', "SELECT * FROM dblink('c', 'SELECT pg_sleep(20)') AS t(a text)"],
+    ['in a join', "SELECT * FROM customers, dblink('c', 'SELECT a FROM slow') AS t(a int)"],
+    [
+      'in mid-result',
+      "SELECT * FROM dblink('c', 'SELECT repeat(''x'', 1000) FROM generate_series(1, 1e7)') AS t(a text)",
+    ],
+    [
+      'in a transaction of the remote',
+      "SELECT dblink_exec('c', 'BEGIN'), dblink_exec('c', 'DELETE FROM orders')",
+    ],
+  ] as const) {
+    const opened = new Session('clients that go away');
+    await opened.client.connect();
+    opened.client.on('error', () => {});
+    await opened.client.query("SELECT dblink_connect('c', $1)", [remote]);
+    opened.client.query({ text: sql, rowMode: 'array' }).catch(() => {});
+    await delay(300);
+    (opened.client as unknown as WithConnection).connection.stream.destroy();
+    opened.note(at, {});
+  }
+}
+
 await sharedFlows();
 await ownFlows();
+await abandoned();
 process.exit(0);

@@ -186,6 +186,22 @@ async function ownFlows(): Promise<void> {
       '',
     ].join('\n'),
   );
+  await run(
+    'COPY between',
+    [...verbose, '-f', '-'],
+    [
+      connect,
+      'BEGIN',
+      "INSERT INTO log (line) SELECT item FROM dblink('c', 'SELECT item FROM orders WHERE id = 1') AS t(item text)",
+      'COPY log (line) FROM STDIN;\none\ntwo\n\\.\n',
+      FIVE,
+      'COPY (SELECT line FROM log ORDER BY id) TO STDOUT',
+      "\\copy log (line) from program 'echo three'\n",
+      "SELECT l.line, t.a FROM log l, dblink('c', 'SELECT 1') AS t(a int) ORDER BY l.id",
+      'ROLLBACK',
+      '',
+    ].join(';\n'),
+  );
   await run('-a -e echo', ['-a', '-e', '-f', '-'], `${connect};\n${FIVE}\n  WHERE id > 2;\nSELECT\n  1;\n`);
 }
 

@@ -3,6 +3,7 @@
 Reads the input of test/drivers as JSON from standard input and prints the transcript as JSON lines.
 """
 
+import io
 import json
 import re
 import sys
@@ -180,6 +181,35 @@ def own_flows():
         session.run("INSERT INTO log (line) SELECT * FROM dblink('c', 'SELECT 1') AS t(a text)")
         session.attempt("rollback", session.connection.rollback)
         session.run("SELECT * FROM dblink('c', 'DELETE FROM log') AS t(a text)")
+
+    with Session("COPY between", autocommit=False) as session:
+        session.run("SELECT dblink_connect('c', %s)", [REMOTE])
+        session.run("INSERT INTO log (line) SELECT * FROM dblink('c', 'SELECT item FROM orders') AS t(line text)")
+        out = io.StringIO()
+        session.connection.cursor().copy_expert("COPY (SELECT line FROM log ORDER BY id) TO STDOUT", out)
+        session.note("copied", text=out.getvalue())
+        session.connection.cursor().copy_expert("COPY log (line) FROM STDIN", io.StringIO("a\nb\n"))
+        session.run("SELECT count(*) FROM log, dblink('c', 'SELECT 1') AS t(a int)")
+        session.attempt("rollback", session.connection.rollback)
+
+    with Session("two-phase commit", autocommit=False) as session:
+        connection = session.connection
+        xid = connection.xid(1, TARGET["database"], "branch")
+
+        def begin():
+            connection.tpc_begin(xid)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT dblink_connect('c', %s)", [REMOTE])
+                cursor.execute("INSERT INTO log (line) SELECT * FROM dblink('c', 'SELECT item FROM orders') AS t(line text)")
+                cursor.execute("SELECT dblink_exec('c', 'SET application_name = tpc')")
+            connection.tpc_prepare()
+
+        session.attempt("begin and prepare", begin)
+        session.attempt("commit", connection.tpc_commit)
+        session.run("SELECT count(*) FROM log")
+        session.run("SELECT * FROM dblink('c', 'SHOW application_name') AS t(a text)")
+        session.run("DELETE FROM log")
+        connection.commit()
 
     for sql in (
         "SELECT * FROM dblink('c', 'SELECT pg_sleep(2)') AS t(a text)",

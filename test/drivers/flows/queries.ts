@@ -78,6 +78,17 @@ export const queryFlows: readonly Flow[] = [
     "SELECT * FROM dblink('c', 'SELECT g, repeat(''x'', g) FROM generate_series(1, 200) g') AS t(g int, x text)",
   ),
   flow(
+    'columns of types of the user’s',
+    CONNECT,
+    "SELECT * FROM dblink('c', 'SELECT ''ok''::mood, NULL::mood') AS t(a mood, b mood)",
+    "SELECT * FROM dblink('c', 'SELECT ARRAY[''ok'', ''sad'']::mood[]') AS t(a mood[])",
+    "SELECT * FROM dblink('c', 'SELECT ''bad''') AS t(a short)",
+    "SELECT a, b FROM dblink('c', 'SELECT ''good'', ''fine''') AS t(a short, b mood)",
+    "SELECT (a).x, (a).y FROM dblink('c', 'SELECT ROW(1, ''a b'')::pair') AS t(a pair)",
+    "SELECT * FROM dblink('c', 'SELECT ROW(1, ''a b'')::pair') AS t(a pair)",
+    "SELECT t FROM dblink('c', 'SELECT 1, ''x''') AS t(a int, b text)",
+  ),
+  flow(
     'with local tables',
     CONNECT,
     "WITH r AS (SELECT * FROM dblink('c', 'SELECT id, customer_id FROM orders') AS t(id int, customer_id int)) SELECT c.name, r.id FROM r JOIN customers c ON c.id = r.customer_id ORDER BY r.id",

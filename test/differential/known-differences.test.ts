@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { decode } from './decode.js';
+import { type Environment, startEnvironment } from './environment.js';
+import { fetch, open } from './notation.js';
+import { play } from './play.js';
+import type { Step } from './types.js';
+
+/**
+ * Where the proxy knowingly differs and the extension cannot be asked, since it would spin, hang, or do what the proxy is
+ * there to avoid: here, and only here, expectations are written down.
+ */
+
+let environment: Environment;
+
+before(async () => {
+  environment = await startEnvironment(18, 'proxy', false);
+});
+
+after(() => environment?.stop());
+
+/** What the proxy answers to each step: SQLSTATE of an error, else the first row's values; nothing if there is no row. */
+async function answers(steps: readonly Step[], { proxy } = environment): Promise<(string | null)[]> {
+  const variant = { transport: 'simple', context: 'autocommit', session: 'utf8' } as const;
+  const { exchanges } = await play(proxy, { name: 'known difference', steps }, variant);
+  return steps.map((_, index) => {
+    const messages = (exchanges.find(({ step }) => step === index)?.frames ?? []).map(decode);
+    const failed = messages.find(({ name }) => name === 'ErrorResponse');
+    const row = messages.find(({ name }) => name === 'DataRow');
+    if (failed !== undefined) return failed.fields.find(([name]) => name === 'SQLSTATE')?.[1] ?? null;
+    return row === undefined ? null : row.fields.map(([, value]) => value).join('|');
+  });
+}
+
+const ONE = fetch('SELECT 1', 'a int');
+
+test('COPY to the client inside dblink() is refused, and the connection stays usable', async () => {
+  const steps = [open('c'), fetch('COPY people TO STDOUT', 'a text'), ONE];
+  assert.deepEqual(await answers(steps), ['OK', '0A000', '1']);
+});
+
+test('COPY from the client inside dblink() is refused, and the connection stays usable', async () => {
+  const steps = [open('c'), fetch('COPY people FROM STDIN', 'a text'), ONE];
+  assert.deepEqual(await answers(steps), ['OK', '0A000', '1']);
+});
+
+test('a time limit takes effect at once and cancels the remote statement', async () => {
+  const started = Date.now();
+  const steps = [open('c'), "SET statement_timeout = '200ms'", fetch('SELECT pg_sleep(5)', 'a text'), ONE];
+  assert.deepEqual(await answers(steps), ['OK', null, '57014', '1']);
+  assert.ok(Date.now() - started < 4_000, 'nobody waited for the remote');
+});
+
+test('exec can be used again after a time limit', async () => {
+  const steps = [
+    open('c'),
+    "SET statement_timeout = '200ms'",
+    "SELECT dblink_exec('c', 'DO $$ BEGIN PERFORM pg_sleep(5); END $$')",
+    "SELECT dblink_exec('c', 'SET a.b = 1')",
+  ];
+  assert.deepEqual(await answers(steps), ['OK', null, '57014', 'SET']);
+});
+
+test('a connection string is not captured by a name that shares its first 63 bytes', async () => {
+  const named = "'{R} application_name=by_the_string_and_not_by_the_name_one'";
+  const other = "'{R} application_name=by_the_string_and_not_by_the_name_two'";
+  const shown = "SELECT current_setting('application_name')";
+  const steps = [
+    `SELECT dblink_connect(${named}, '{R} application_name=captured')`,
+    fetch(shown, 'a text', `${other}, `),
+  ];
+  assert.deepEqual(await answers(steps), ['OK', 'by_the_string_and_not_by_the_name_two']);
+});
+
+test('connect_timeout is honoured, hence checked', async () => {
+  assert.deepEqual(await answers(["SELECT dblink_connect('c', '{R} connect_timeout=soon')"]), ['08001']);
+});
+
+test('connection options newer than the primary are refused, whatever its minor release', async () => {
+  const older = await startEnvironment(15, 'proxy', false);
+  try {
+    const steps = ["SELECT dblink_connect('c', '{R} sslkeylogfile=/dev/null')", open('c')];
+    assert.deepEqual(await answers(steps, older), ['42501', 'OK']);
+  } finally {
+    await older.stop();
+  }
+});
