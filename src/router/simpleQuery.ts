@@ -18,6 +18,18 @@ const TEXT_OID = 25;
 const TEXT_ARRAY_OID = 1009;
 const RECORD_OID = 2249;
 
+/** Does nothing in a transaction that has done nothing, and returns no rows. */
+const NOTHING = Buffer.from('SET CONSTRAINTS ALL DEFERRED;', 'latin1');
+
+/** What these say depends on whether they stand alone in their Query or in an implicit transaction block. */
+const IN_BLOCK_ONLY: ReadonlySet<string> = new Set([
+  'commit',
+  'rollback',
+  'savepoint',
+  'release',
+  'rollbackTo',
+]);
+
 /** Refused in the implicit transaction of several statements. */
 const NOT_IN_BLOCK: ReadonlySet<string> = new Set(['commitPrepared', 'rollbackPrepared']);
 
@@ -192,13 +204,23 @@ export class SimpleQuery {
     if (this.#hidden && statement.transaction !== undefined) return this.#transaction(statement);
     const { transaction } = statement;
     if (transaction === undefined || NOT_IN_BLOCK.has(transaction.kind)) await this.#openHidden();
-    return this.#send(statement, last);
+    const alone = this.statements.length === 1 || this.engine.inBlock;
+    return this.#send(
+      statement,
+      last,
+      !alone && transaction !== undefined && IN_BLOCK_ONLY.has(transaction.kind),
+    );
   }
 
-  /** Sends a statement to the primary and forwards its answer, but for ReadyForQuery. */
-  async #send(statement: Statement, last: boolean): Promise<Plan> {
+  /**
+   * Sends a statement to the primary and forwards its answer, but for ReadyForQuery.
+   * @param implicitBlock it is to find itself behind another statement of the same Query, as it does natively
+   */
+  async #send(statement: Statement, last: boolean, implicitBlock = false): Promise<Plan> {
     const { primary, session } = this.engine;
-    const offset = this.engine.countCharacters(this.text.subarray(0, statement.span.start));
+    const before = implicitBlock ? NOTHING : EMPTY;
+    const offset = this.engine.countCharacters(this.text.subarray(0, statement.span.start)) - before.length;
+    let unanswered = before.length > 0;
     let told = false;
     let copying = false;
     const sink = new MessageSink({
@@ -215,6 +237,10 @@ export class SimpleQuery {
           session.toClient(errorResponse(shiftPosition(PgError.from(parseFields(message)), offset)));
           return false;
         }
+        if (type === Backend.commandComplete && unanswered) {
+          unanswered = false;
+          return false;
+        }
         if (type === Backend.commandComplete && this.#hidden && last) {
           this.#heldTag = Buffer.from(message);
           return false;
@@ -223,7 +249,8 @@ export class SimpleQuery {
       },
     });
     primary.forwarded++;
-    primary.send(query(this.text.subarray(statement.span.start, statement.span.end)), {
+    const own = this.text.subarray(statement.span.start, statement.span.end);
+    primary.send(query(Buffer.concat([before, own])), {
       kind: 'query',
       sink,
     });
@@ -258,7 +285,7 @@ export class SimpleQuery {
         if (error !== undefined) throw new PrimaryRaised(error);
         this.#releaseTag();
         // Now that no transaction is left, the primary gives the statement's warning and tag itself.
-        return this.#send(statement, true);
+        return this.#send(statement, true, true);
       }
       case 'prepare':
       case 'commitPrepared':
@@ -269,7 +296,7 @@ export class SimpleQuery {
         // Not allowed in an implicit transaction: outside of a block the primary says so itself.
         await primary.run({ sql: 'ROLLBACK' }, 'sync');
         this.#hidden = false;
-        return this.#plain(statement, true);
+        return this.#send(statement, true, true);
       }
     }
   }

@@ -44,6 +44,31 @@ test('COPY from the client inside dblink() is refused, and the connection stays 
   assert.deepEqual(await answers(steps), ['OK', '0A000', '1']);
 });
 
+test('COPY to or from the client inside dblink_exec() fails, and the connection stays usable', async () => {
+  for (const copy of ['COPY people TO STDOUT', 'COPY people FROM STDIN']) {
+    const steps = [open('c'), `SELECT dblink_exec('c', '${copy}')`, "SELECT dblink_exec('c', 'SET a.b = 1')"];
+    assert.deepEqual(await answers(steps), ['OK', '08006', 'SET']);
+  }
+});
+
+test('a connection string without a database leads to the database of the session', async () => {
+  const steps = [
+    "SELECT * FROM dblink('', 'SELECT current_database()') AS t(d text)",
+    'SELECT current_database()',
+  ];
+  assert.deepEqual(await answers(steps), ['app', 'app']);
+});
+
+test('bytes of a client_encoding that was changed on the remote are checked', async () => {
+  const steps = [
+    open('c'),
+    "SELECT dblink_exec('c', 'SET client_encoding = LATIN1')",
+    "SELECT a || '' FROM dblink('c', $$SELECT U&'caf\\00E9'$$) AS t(a text)",
+    fetch('SELECT 1', 'a int'),
+  ];
+  assert.deepEqual(await answers(steps), ['OK', 'SET', '22021', '1']);
+});
+
 test('a time limit takes effect at once and cancels the remote statement', async () => {
   const started = Date.now();
   const steps = [open('c'), "SET statement_timeout = '200ms'", fetch('SELECT pg_sleep(5)', 'a text'), ONE];

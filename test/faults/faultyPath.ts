@@ -15,6 +15,8 @@ export interface FaultyPath {
   resume(): void;
   /** Ends all connections on the side of the proxy under test: an orderly end, or a reset. */
   cut(how: 'end' | 'reset'): void;
+  /** Sends these bytes to the proxy under test, as if they came from the server. */
+  inject(bytes: Buffer): void;
   /** Refuses connections from now on. */
   refuse(): Promise<void>;
   close(): Promise<void>;
@@ -92,6 +94,9 @@ export async function faultyPath(server: {
         else near.end(() => near.destroy());
       }
       pairs.clear();
+    },
+    inject(bytes) {
+      for (const { near } of pairs) near.write(bytes);
     },
     refuse: () => new Promise<void>((resolve) => listener.close(() => resolve())),
     async close() {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
-import { backend, fakePrimary, GREETING } from '../support/fakePrimary.js';
+import { fakePrimary } from '../support/fakePrimary.js';
 import { RawClient } from '../support/rawClient.js';
 import { CLOSED, type Frame, frontend } from '../support/wire.js';
 import { brief, FaultClient, fieldsOf, firstValue } from './client.js';
@@ -138,60 +138,18 @@ describe('a primary that is lost', () => {
   });
 
   it('that breaks the protocol while a remote works: 08006, remote connections closed', async () => {
-    // Enough of a primary to say that the session is a superuser's without settings of its own.
-    const facts = ['t', '0', 'notice', '1'];
-    let talk: ((bytes: Buffer) => void) | undefined;
-    const fake = await fakePrimary(async (connection) => {
-      await connection.startup();
-      connection.socket.write(
-        Buffer.concat([
-          backend('S', 'server_version\x0018.0\0'),
-          backend('S', 'server_encoding\0UTF8\0'),
-          backend('S', 'client_encoding\0UTF8\0'),
-          GREETING,
-        ]),
-      );
-      talk = (bytes) => void connection.socket.write(bytes);
-      for (;;) {
-        const message = await connection.message();
-        const type = String.fromCharCode(message[0]!);
-        const simple: Readonly<Record<string, Buffer>> = {
-          P: backend('1'),
-          B: backend('2'),
-          D: backend('T', '\0\0'),
-          C: backend('3'),
-          S: backend('Z', 'I'),
-        };
-        const answer = simple[type];
-        if (answer !== undefined) connection.socket.write(answer);
-        else if (type === 'E') {
-          const values = facts.map((value) => {
-            const length = Buffer.alloc(4);
-            length.writeInt32BE(value.length);
-            return Buffer.concat([length, Buffer.from(value)]);
-          });
-          const row = Buffer.concat([Buffer.from([0, 5]), ...values, Buffer.from([255, 255, 255, 255])]);
-          connection.socket.write(Buffer.concat([backend('D', row), backend('C', 'SELECT 1\0')]));
-        }
-      }
-    });
-    const fooled = await startProxyProcess({ primary: { host: '127.0.0.1', port: fake.port } });
     for (const nonsense of [
       Buffer.from('HTTP/1.1 400\r\n\r\n'),
       Buffer.from([0x44, 0, 0, 0, 0]),
       Buffer.alloc(1000),
     ]) {
-      const client = await FaultClient.open(fooled.port);
-      await client.rows(`SELECT dblink_connect('c', '${world.conninfo('fooled')}')`);
+      const client = await session('fooled');
       client.start("SELECT dblink_exec('c', 'DO $$BEGIN PERFORM pg_sleep(600); END$$')", 'simple');
       await world.runs('fooled', 'pg_sleep');
-      talk?.(nonsense);
+      path.inject(nonsense);
       const frames: Frame[] = await client.wire.until(({ type }) => type === CLOSED);
       assert.match(brief(frames), /E:08006 <closed>$/);
       await world.gone('fooled');
     }
-    await fooled.assertClean();
-    await fooled.stop();
-    await fake.stop();
   });
 });

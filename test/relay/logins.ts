@@ -10,6 +10,7 @@ export const METHODS = ['trust', 'password', 'md5', 'scram'] as const;
 export const PASSWORD = 'pä$$ wörd';
 
 const HBA = [
+  'local all all trust',
   'host all postgres all trust',
   'host all trust all trust',
   'host all password all password',

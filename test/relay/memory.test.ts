@@ -160,6 +160,42 @@ describe('memory stays bounded however slow a peer is', {
     }
   });
 
+  it('requests behind a statement that waits for a remote', { timeout: 120_000 }, async (test) => {
+    const proxy = await startProxyProcess(`postgres://postgres@127.0.0.1:${primary.port}?sslmode=disable`);
+    test.after(() => proxy.stop());
+    const other = await logIn(proxy.port);
+    const remote = `host=127.0.0.1 port=${primary.port} user=postgres dbname=postgres`;
+    const call = (sql: string): string => `SELECT * FROM dblink('${remote}', '${sql}') AS t(n text)`;
+    const ask = async (): Promise<void> => {
+      assert.equal(firstValue(await query(other.client, "SELECT 'served'")), 'served');
+    };
+    const { client } = await logIn(proxy.port);
+    const idle = await idleMemory(proxy, async () => {
+      await ask();
+      await query(other.client, call('SELECT 1'));
+    });
+    const watched = watch(proxy, idle, ask);
+    client.write(frontend.query(call('SELECT pg_sleep(1)')));
+    // Each of these is carried out by the proxy itself, too, while the next ones are already there.
+    const next = frontend.query(`${call('SELECT 1')} -- ${'padding '.repeat(5000)}`);
+    const { socket } = client;
+    const since = performance.now();
+    let sent = 0;
+    while (performance.now() - since < 2 * SLOW_MS) {
+      if (socket.writableNeedDrain) await delay(5);
+      else {
+        socket.write(next);
+        sent += next.length;
+      }
+    }
+    const taken = sent - socket.writableLength;
+    watched.slowIsOver();
+    await watched.stop('pipelined requests');
+    console.log(`${(taken / MIB).toFixed(1)} MiB of requests were taken meanwhile`);
+    client.destroy();
+    other.client.destroy();
+  });
+
   describe('a large COPY FROM STDIN and a slow primary', () => {
     let sink: FakePrimary;
     let proxy: ProxyProcess;

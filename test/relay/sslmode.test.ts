@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { DatabaseError } from 'pg';
+import { Client, type DatabaseError } from 'pg';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { execute } from '../support/postgres.js';
 import { RawClient } from '../support/rawClient.js';
@@ -75,6 +78,23 @@ describe('sslmode to the primary', () => {
     const ca = await relay(other, { query: `sslmode=verify-ca&sslrootcert=${root}` });
     assert.equal((await login(ca, 'postgres')).ssl, true);
     await other.stop('immediate');
+  });
+
+  it('has no meaning for Unix sockets, which work on both hops', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'dblink-proxy-'));
+    const { socketDir, port } = servers.secure;
+    const primary = `postgres:///?host=${encodeURIComponent(socketDir)}&port=${port}&sslmode=require`;
+    const proxy = await startRelay(servers.secure, { flags: { listen: [directory], primary } });
+    const client = new Client({ host: directory, port: 6432, user: 'postgres', database: 'postgres' });
+    await client.connect();
+    const { rows } = await client.query(
+      'SELECT client_addr FROM pg_stat_activity WHERE pid = pg_backend_pid()',
+    );
+    assert.deepEqual(rows, [{ client_addr: null }]);
+    await client.end();
+    await proxy.stop();
+    assert.deepEqual(readdirSync(directory), [], 'the socket file is removed');
+    rmSync(directory, { recursive: true });
   });
 
   it('cancel requests take the same way', async () => {

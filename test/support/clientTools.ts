@@ -26,7 +26,7 @@ export async function findClientTools(
     if (Number(/ (\d+)/.exec(stdout)?.[1] ?? 0) >= major) return tools;
   }
   console.warn(
-    `SKIPPED: ${programs.join(', ')} of PostgreSQL ${major} or later are not on this machine; install postgresql-client`,
+    `SKIPPED: ${programs.join(', ')} of PostgreSQL ${major} or later are not on this machine; install PostgreSQL's client programs`,
   );
   return undefined;
 }

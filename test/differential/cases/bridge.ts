@@ -15,7 +15,12 @@ const shape = (
   sql: string,
   after: readonly string[] = [],
   more: Omit<Case, 'name' | 'steps' | 'bridge'> = {},
-): Case => testCase(`bridge: ${name}`, [open('c'), sql, ...after], { ...more, bridge: { step: 1 } });
+  sqlstate?: string,
+): Case =>
+  testCase(`bridge: ${name}`, [open('c'), sql, ...after], {
+    ...more,
+    bridge: { step: 1, ...(sqlstate === undefined ? {} : { sqlstate }) },
+  });
 
 const REMOTE = { remote: 'CREATE TABLE w (a int)' };
 
@@ -122,14 +127,20 @@ export const bridgeCases: readonly Case[] = [
     ['INSERT INTO l VALUES (1)'],
     { local: 'CREATE TABLE l (a int)', ...REMOTE },
   ),
-  shape('DO', "DO $$ BEGIN PERFORM dblink_exec('c', 'INSERT INTO w VALUES (1)'); END $$", [], REMOTE),
+  // The proxy does not look into the body, which goes to the primary as it is: there the function does not exist.
+  shape(
+    'DO',
+    "DO $$ BEGIN PERFORM dblink_exec('c', 'INSERT INTO w VALUES (1)'); END $$",
+    [],
+    REMOTE,
+    '42883',
+  ),
   shape(
     'DO that connects',
     "DO $$ BEGIN PERFORM dblink_connect('inner', '{R}'); PERFORM dblink_disconnect('inner'); END $$",
-  ),
-  shape(
-    'DO with an exception handler',
-    "DO $$ BEGIN PERFORM dblink_exec('c', 'SELEC'); EXCEPTION WHEN OTHERS THEN RAISE NOTICE '% %', SQLSTATE, SQLERRM; END $$",
+    [],
+    {},
+    '42883',
   ),
   shape(
     'INSERT … RETURNING a call',

@@ -170,22 +170,4 @@ export const execCases: readonly Case[] = [
     bound('SELECT dblink_exec($1, $2)', ['c', null]),
     bound('SELECT dblink_exec($1, $2)', ['c', 'SELEC']),
   ]),
-  testCase('COPY to the client', [
-    open('c'),
-    exec('COPY (SELECT 1) TO STDOUT', ', false'),
-    exec('SET a.b = 1', ', false'),
-    "SELECT dblink_disconnect('c')",
-    open('c'),
-    exec('SET a.b = 1'),
-  ]),
-  testCase(
-    'COPY from the client',
-    [
-      open('c'),
-      exec('COPY w FROM STDIN', ', false'),
-      exec('SET a.b = 1', ', false'),
-      "SELECT dblink_disconnect('c')",
-    ],
-    { remote: REMOTE },
-  ),
 ].map((each) => ({ ...each, name: `exec: ${each.name}` }));

@@ -184,10 +184,4 @@ export const settingCases: readonly Case[] = [
     "SET client_encoding = 'UTF8'",
     fetch("SELECT U&'caf\\00E9'", 'a text'),
   ]),
-  testCase('encoding: changed on the remote', [
-    open('c'),
-    "SELECT dblink_exec('c', 'SET client_encoding = LATIN1')",
-    fetch("SELECT U&'caf\\00E9'", 'a text'),
-    fetch('SELECT 1', 'a int'),
-  ]),
 ];
