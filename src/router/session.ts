@@ -142,7 +142,9 @@ export class Session implements Cancellable {
     if (this.expectsPassword) {
       throw new PgError('08P01', `expected password response, got message type ${type}`, FATAL);
     }
-    const inspected = length <= this.#options.maxStatementBytes;
+    // Nobody may occupy the parser, or this much memory, before the primary knows them.
+    const limit = this.authenticated ? Number.POSITIVE_INFINITY : EARLY_STATEMENT_BYTES;
+    const inspected = length <= Math.min(limit, this.#options.maxStatementBytes);
     switch (type) {
       case Frontend.query:
         if (inspected) return 'whole';
@@ -334,6 +336,9 @@ export class Session implements Cancellable {
 }
 
 const FATAL = { severity: 'FATAL' } as const;
+
+/** Largest statement that is inspected when it is sent together with the startup packet. */
+const EARLY_STATEMENT_BYTES = 10_000;
 
 const INTERCEPTED: Readonly<Record<number, keyof typeof FORWARD>> = {
   [Frontend.query]: 'query',

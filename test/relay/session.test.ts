@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PostgresServer } from '../../src/embedded/index.js';
 import { eventually, untilGone } from '../support/activity.js';
-import { header } from '../support/fakePrimary.js';
+import { backend, fakePrimary, header } from '../support/fakePrimary.js';
 import { execute, primaryServer } from '../support/postgres.js';
 import { RawClient } from '../support/rawClient.js';
 import { firstValue, logIn, query, type RelayProxy, startRelay, types } from '../support/relay.js';
@@ -140,6 +141,39 @@ describe('a session', () => {
         /invalid message format|insufficient data left/,
       );
     });
+  });
+
+  it('serves requests that come together with the startup packet, large ones without looking into them', async () => {
+    const client = await RawClient.connect(proxy.port);
+    const padding = (bytes: number): string => `SELECT 1 -- dblink('${'x'.repeat(bytes)}')`;
+    client.write(
+      frontend.startup({ user: 'postgres' }),
+      frontend.query(padding(100)),
+      frontend.query(padding(500_000)),
+      frontend.query(padding(2_000_000)),
+      frontend.terminate(),
+    );
+    assert.match(types(await client.messagesToEnd()), /^RS+KZ(TDCZ){3}$/);
+
+    // A parser bomb from somebody who is not logged in: 100,000 terms with a call among them.
+    const secretive = await fakePrimary(async ({ startup, socket }) => {
+      await startup();
+      socket.write(backend('R', '\0\0\0\x03'));
+    });
+    const guarded = await startRelay(secretive);
+    const stranger = await RawClient.connect(guarded.port);
+    const bomb = `SELECT dblink('x') WHERE ${Array.from({ length: 60_000 }, (_, n) => `a=${n}`).join(' AND ')}`;
+    stranger.write(frontend.startup({ user: 'postgres' }));
+    await stranger.message();
+    const delays = monitorEventLoopDelay({ resolution: 1 });
+    delays.enable();
+    stranger.write(frontend.query(bomb));
+    await delay(300);
+    delays.disable();
+    assert.ok(delays.max < 100e6, `the process was busy for ${(delays.max / 1e6).toFixed(0)} ms`);
+    stranger.destroy();
+    await guarded.stop();
+    await secretive.stop();
   });
 
   it('takes hundreds of requests in one packet, and answers in order', async () => {

@@ -154,6 +154,24 @@ describe('queue of expected responses', () => {
     assert.equal(queue.unsynced, true);
   });
 
+  it('counts the outstanding requests that end with a ReadyForQuery', () => {
+    const queue = queueOf(
+      request('parse'),
+      request('execute'),
+      request('sync'),
+      request('query'),
+      request('functionCall'),
+      request('bind'),
+    );
+    assert.equal(queue.boundaries, 3);
+    attribute(queue, B.errorResponse);
+    assert.equal(queue.boundaries, 3);
+    attribute(queue, B.readyForQuery, B.commandComplete);
+    assert.equal(queue.boundaries, 2);
+    attribute(queue, B.readyForQuery, B.readyForQuery);
+    assert.equal(queue.boundaries, 0);
+  });
+
   describe('COPY FROM STDIN', () => {
     it('expects no answer to a Sync that the server swallows, whether it is sent before or after CopyInResponse', () => {
       const early = request('sync', 'early');
