@@ -30,7 +30,8 @@ if (files.length === 0) {
   console.error('no test file matches');
   process.exit(1);
 }
-const { status } = spawnSync(process.execPath, ['--test', '--test-reporter=spec', ...files], {
+// A test that hangs must fail, not stop everything.
+const { status } = spawnSync(process.execPath, ['--test', '--test-reporter=spec', '--test-timeout=600000', ...files], {
   cwd: root,
   stdio: 'inherit',
 });
