@@ -40,6 +40,7 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
   const service = settings.service && new ServicePool(settings.service, log);
   void checkPrimary(service, settings, log);
   let number = 0;
+  let closing = false;
 
   const onConnection = (socket: Socket): void => {
     sockets.add(socket);
@@ -51,7 +52,10 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
       keys,
       log: sessionLog,
       interceptor: makeDblink,
-      opened: (session) => sessions.add(session),
+      opened: (session) => {
+        sessions.add(session);
+        if (closing) session.drain();
+      },
       ended: (session) => sessions.delete(session),
     });
   };
@@ -70,6 +74,7 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
   return {
     addresses,
     async close(graceMs = 0) {
+      closing = true;
       const stopped = servers.map((server) => new Promise((resolve) => server.close(resolve)));
       for (const session of sessions) session.drain();
       const deadline = Date.now() + graceMs;

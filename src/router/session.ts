@@ -155,7 +155,7 @@ export class Session implements Cancellable {
         this.primary.expect(FORWARD.parse);
         break;
       case Frontend.bind:
-        if (this.#interceptor.tracking) return 'whole';
+        if (this.#interceptor.tracking && length <= INSPECTED_BIND_BYTES) return 'whole';
         this.primary.expect(FORWARD.bind);
         break;
       case Frontend.describe:
@@ -334,6 +334,9 @@ export class Session implements Cancellable {
     this.#markClosed();
   }
 }
+
+/** A longer Bind is not looked at: arguments of dblink calls are not that long, and it would have to be kept whole. */
+const INSPECTED_BIND_BYTES = 64 * 1024 * 1024;
 
 const FATAL = { severity: 'FATAL' } as const;
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PostgresServer } from '../../src/embedded/index.js';
@@ -155,25 +154,28 @@ describe('a session', () => {
     );
     assert.match(types(await client.messagesToEnd()), /^RS+KZ(TDCZ){3}$/);
 
-    // A parser bomb from somebody who is not logged in: 100,000 terms with a call among them.
-    const secretive = await fakePrimary(async ({ startup, socket }) => {
+    // A parser bomb from somebody who is not logged in goes to the primary, whose business it is, as it came.
+    const bomb = frontend.query(
+      `SELECT dblink('x', 'y') WHERE ${Array.from({ length: 60_000 }, (_, n) => `a=${n}`).join(' AND ')}`,
+    );
+    let passed = (_message: Buffer): void => {};
+    const arrived = new Promise<Buffer>((resolve) => {
+      passed = resolve;
+    });
+    const unwilling = await fakePrimary(async ({ startup, message, socket }) => {
       await startup();
       socket.write(backend('R', '\0\0\0\x03'));
+      passed(await message());
     });
-    const guarded = await startRelay(secretive);
+    const guarded = await startRelay(unwilling);
     const stranger = await RawClient.connect(guarded.port);
-    const bomb = `SELECT dblink('x') WHERE ${Array.from({ length: 60_000 }, (_, n) => `a=${n}`).join(' AND ')}`;
     stranger.write(frontend.startup({ user: 'postgres' }));
     await stranger.message();
-    const delays = monitorEventLoopDelay({ resolution: 1 });
-    delays.enable();
-    stranger.write(frontend.query(bomb));
-    await delay(300);
-    delays.disable();
-    assert.ok(delays.max < 100e6, `the process was busy for ${(delays.max / 1e6).toFixed(0)} ms`);
+    stranger.write(bomb);
+    assert.deepEqual(await Promise.race([arrived, delay(5000)]), bomb);
     stranger.destroy();
     await guarded.stop();
-    await secretive.stop();
+    await unwilling.stop();
   });
 
   it('takes hundreds of requests in one packet, and answers in order', async () => {
