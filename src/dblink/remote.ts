@@ -25,6 +25,10 @@ export interface ResultHandler {
   end(tag: string): void;
 }
 
+/** How long to wait before a query that was cancelled and goes on is cancelled again; doubled each time. */
+const FIRST_RETRY_MS = 500;
+const LAST_RETRY_MS = 30_000;
+
 const NO_CONNECTION = 'no connection to the server';
 
 /** One dblink connection: the protocol client, and what libpq would remember beside it. */
@@ -112,12 +116,30 @@ export class RemoteConnection {
       this.#abandoned = finished.finally(() => {
         this.#abandoned = undefined;
       });
-      void this.client.cancel().catch(() => undefined);
+      void this.#cancelUntil(finished);
       // What is not read cannot end.
       this.client.resume();
       throw reason;
     }
     return outcome;
+  }
+
+  /** Has the remote cancel the query, again and again: a cancel request can overtake the query that it is meant for. */
+  async #cancelUntil(finished: Promise<void>): Promise<void> {
+    let over = false;
+    let timer: NodeJS.Timeout | undefined;
+    const ended = finished.then(() => {
+      over = true;
+      clearTimeout(timer);
+    });
+    for (let waitMs = FIRST_RETRY_MS; !over; waitMs = Math.min(waitMs * 2, LAST_RETRY_MS)) {
+      await this.client.cancel().catch(() => undefined);
+      const pause = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, waitMs).unref();
+      });
+      if (!over) await Promise.race([ended, pause]);
+      clearTimeout(timer);
+    }
   }
 
   /** The remote ended the connection: not an error of its own, but libpq's account of it (08006). */

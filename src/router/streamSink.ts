@@ -39,8 +39,9 @@ export class StreamSink implements RowSink {
     this.columns = types.length;
   }
 
-  /** The client is slow: the remote's connection waits for it. */
+  /** Whose rows they are; waits while the client is slow. */
   #remote: WireClient | undefined;
+  #waiting = false;
 
   get maxRowBytes(): number {
     return this.collector.maxRowBytes;
@@ -71,10 +72,14 @@ export class StreamSink implements RowSink {
 
   raw(bytes: Buffer, rows: number): void {
     this.count += rows;
-    if (this.client.write(bytes)) return;
+    if (this.client.write(bytes) || this.#waiting) return;
     const remote = this.#remote!;
+    this.#waiting = true;
     remote.pause();
-    void this.client.drained().then(() => remote.resume());
+    void this.client.drained().then(() => {
+      this.#waiting = false;
+      remote.resume();
+    });
   }
 
   end(): void {}

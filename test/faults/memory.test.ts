@@ -10,11 +10,11 @@ import { makeWorld, type World } from './world.js';
 
 const MIB = 1 << 20;
 /** The continuous tests' share of what a full run moves. */
-const FULL = process.argv.includes('--full') || process.env['FULL'] === '1';
+const FULL = process.argv.includes('--full') || process.env['DBLINK_PROXY_TEST_MEMORY'] === 'full';
 const STREAM_BYTES = FULL ? 10 * 1024 * MIB : 1024 * MIB;
 /** What a session's buffers may add to an idle process, whatever it moves. */
 const ROOM = 64 * MIB;
-const SPLICE_LIMIT = 16 * MIB;
+const SPLICE_LIMIT = 8 * MIB;
 
 const total = ({ memory }: ProxyState): number => memory.rss + memory.external;
 
@@ -78,18 +78,16 @@ describe('memory', () => {
         `SELECT * FROM dblink('c', 'SELECT repeat(''x'', ${rowBytes}), generate_series(1, ${rows})') AS t(a text, b int)`,
       ),
     );
-    const othersAreServed = async (): Promise<void> => {
+    /** Memory is what is held; what waits for the garbage collector only counts while the client is slow. */
+    const othersAreServed = async (collect: boolean): Promise<void> => {
       assert.equal(firstValue(await other.query("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")), '1');
       assert.equal(
         firstValue(await other.query("SELECT sum(a) FROM dblink('c', 'SELECT 2') AS t(a int)")),
         '2',
       );
-      const state = await world.proxy.state();
-      const most = Math.max(total(state), state.memory.peak);
-      assert.ok(
-        most < before + ROOM,
-        `${(most - before) / MIB} MiB more than idle: ${JSON.stringify(state)}`,
-      );
+      const state = await world.proxy.state(collect);
+      const more = total(state) - before;
+      assert.ok(more < ROOM, `${more / MIB} MiB more than idle: ${JSON.stringify(state)}`);
     };
     // Some kilobytes a second for some seconds.
     await eventually('rows come', () => assert.ok(count() > 0));
@@ -98,15 +96,15 @@ describe('memory', () => {
       await delay(240);
       socket.resume();
       await delay(1);
-      if (i % 3 === 0) await othersAreServed();
+      if (i % 3 === 0) await othersAreServed(false);
     }
     socket.resume();
     while (count() < STREAM_BYTES) {
       assert.ok(!socket.destroyed, 'the session ended');
-      await othersAreServed();
+      await othersAreServed(true);
       await delay(100);
     }
-    await othersAreServed();
+    await othersAreServed(true);
     socket.destroy();
     await other.end();
     await world.gone('memory-stream');
@@ -136,7 +134,7 @@ describe('memory', () => {
   it('a splice over limits.splice_bytes: 54000 at once, memory given back, the connection goes on', async () => {
     const before = await idle();
     const client = await world.session('memory-splice');
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 2; round++) {
       for (const sql of [
         // So much that nobody would wait for its end.
         `SELECT count(*), max(a) FROM dblink('c', 'SELECT repeat(''x'', 1000), generate_series(1, 2000000000)') AS t(a text, b int)`,

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { Client } from 'pg';
-import type { PostgresServer } from '../../src/embedded/index.js';
-import { extensionServer, primaryServer } from '../support/postgres.js';
+import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { FaultClient } from './client.js';
 import { eventually } from './eventually.js';
 import { type ProxyProcess, type ProxyProcessOptions, startProxyProcess } from './proxyProcess.js';
@@ -31,18 +30,27 @@ export interface World {
    * returned is called.
    */
   hold(): Promise<() => Promise<void>>;
-  /** Restarts both servers. */
-  restart(): Promise<void>;
   /** Checks that the proxy has left nothing behind, and ends it. */
   close(): Promise<void>;
 }
 
-/** Starts a world. Its `close` belongs into an after-all hook of the suite, so that it runs before the servers stop. */
-export async function makeWorld(options: Omit<Partial<ProxyProcessOptions>, 'primary'> = {}): Promise<World> {
-  const [primary, remote] = await Promise.all([primaryServer(18), extensionServer(18)]);
+/** Starts a world. Its `close` belongs into an after-all hook of the suite, where it says what the proxy has left behind. */
+export async function makeWorld(
+  options: Omit<Partial<ProxyProcessOptions>, 'primary'> & {
+    /** Of both servers. */
+    readonly settings?: Readonly<Record<string, string>>;
+  } = {},
+): Promise<World> {
+  const { settings = {} } = options;
+  const [primary, remote] = await Promise.all(
+    [false, true].map(async (dblink) =>
+      startPostgres({ installation: await prepareBinaries({ major: 18, dblink }), settings }),
+    ),
+  );
+  assert.ok(primary !== undefined && remote !== undefined);
   const proxy = await startProxyProcess({ primary, ...options });
-  let watcher = await observer(remote.url());
-  let local = await observer(primary.url());
+  const watcher = await observer(remote.url());
+  const local = await observer(primary.url());
   const conninfo = (tag: string, more = ''): string =>
     `host=${remote.host} port=${remote.port} user=postgres dbname=postgres application_name=${tag} ${more}`;
   const activity: World['activity'] = async (tag) => {
@@ -80,11 +88,6 @@ export async function makeWorld(options: Omit<Partial<ProxyProcessOptions>, 'pri
       }),
     gone: (tag) =>
       eventually('the remote has no connection', async () => assert.deepEqual(await activity(tag), [])),
-    async restart() {
-      await Promise.all([primary.restart('fast'), remote.restart('fast')]);
-      watcher = await observer(remote.url());
-      local = await observer(primary.url());
-    },
     async hold() {
       const holder = await observer(remote.url());
       await holder.query('CREATE TABLE IF NOT EXISTS held (a int)');
@@ -97,6 +100,7 @@ export async function makeWorld(options: Omit<Partial<ProxyProcessOptions>, 'pri
       } finally {
         await Promise.all([watcher.end(), local.end()]);
         await proxy.stop();
+        await Promise.all([primary.stop('immediate'), remote.stop('immediate')]);
       }
     },
   };
