@@ -7,47 +7,11 @@ import { brief, errorOf, FaultClient, firstValue, PROTOCOLS } from './client.js'
 import { eventually } from './eventually.js';
 import { faultyPath } from './faultyPath.js';
 import { startProxyProcess } from './proxyProcess.js';
+import { CASES, FOREVER } from './statements.js';
 import { makeWorld, type World } from './world.js';
-
-/** The slowest remote statements of these tests take longer than any test may. */
-const FOREVER = 600;
 
 let world: World;
 let release: () => Promise<void>;
-
-/** What a statement is while it is cancelled, and how one sees on the remote that it runs. */
-const CASES: readonly { readonly name: string; readonly sql: string; readonly runs: string }[] = [
-  {
-    name: 'dblink_exec',
-    sql: `SELECT dblink_exec('c', 'DO $$BEGIN PERFORM pg_sleep(${FOREVER}); END$$')`,
-    runs: 'pg_sleep',
-  },
-  {
-    name: 'a stream before its first row',
-    sql: `SELECT * FROM dblink('c', 'SELECT pg_sleep(${FOREVER})::text') AS t(a text)`,
-    runs: 'pg_sleep',
-  },
-  {
-    name: 'a stream in mid-flow',
-    sql: `SELECT * FROM dblink('c', 'SELECT repeat(''x'', 1000), generate_series(1, 2000000000)') AS t(a text, b int)`,
-    runs: 'generate_series',
-  },
-  {
-    name: 'a splice',
-    sql: `SELECT count(*), sum(a) FROM dblink('c', 'SELECT i FROM generate_series(1, 3) i, pg_sleep(${FOREVER})') AS t(a int)`,
-    runs: 'pg_sleep',
-  },
-  {
-    name: 'a splice that collects rows',
-    sql: `SELECT count(*) FROM dblink('c', 'SELECT i, pg_sleep(0.01)::text FROM generate_series(1, 100000) i') AS t(a int, b text)`,
-    runs: 'pg_sleep',
-  },
-  {
-    name: 'a source that the primary may skip',
-    sql: `SELECT * FROM (VALUES (1)) v(x) LEFT JOIN dblink('c', 'SELECT a FROM held') AS t(a int) ON a = x`,
-    runs: 'held',
-  },
-];
 
 describe('cancel', () => {
   before(async () => {
@@ -210,6 +174,7 @@ describe('cancel', () => {
         await world.runs(tag, 'pg_sleep');
         await client.cancel();
         assert.equal(brief(await client.answer()), 'C:INSERT 0 1 T E:57014 Z:I');
+        await world.idle(tag);
         assert.deepEqual(await client.rows('SELECT * FROM written'), []);
       }
       await client.end();
@@ -292,38 +257,6 @@ describe('cancel', () => {
       await other.cancel();
       assert.match(brief(await client.answer()), /D C:SELECT 1 Z:I$/);
       await Promise.all([client.end(), other.end()]);
-    });
-  });
-
-  describe('statement_timeout', () => {
-    for (const protocol of PROTOCOLS) {
-      it(`stops a remote call: 57014, and the connection goes on, ${protocol}`, async () => {
-        const tag = `timeout-${protocol}`;
-        const client = await world.session(tag);
-        await client.rows("SET statement_timeout = '150ms'");
-        for (const { sql } of CASES) {
-          client.start(sql, protocol);
-          const frames = await client.answer();
-          assert.match(brief(frames), /E:57014 Z:I$/, sql);
-          assert.equal(errorOf(frames)['M'], 'canceling statement due to statement timeout');
-          await world.idle(tag);
-          assert.equal(
-            firstValue(await client.query("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")),
-            '1',
-          );
-        }
-        await client.end();
-      });
-    }
-
-    it('counts each statement by itself', async () => {
-      const client = await world.session('timeout-each');
-      await client.rows("SET statement_timeout = '2s'");
-      // Together they take longer.
-      const sql = "SELECT * FROM dblink('c', 'SELECT pg_sleep(1.1)::text') AS t(a text)";
-      client.wire.send(frontend.query(`${sql};${sql}`));
-      assert.equal(brief(await client.answer()), 'T D C:SELECT 1 T D C:SELECT 1 Z:I');
-      await client.end();
     });
   });
 });

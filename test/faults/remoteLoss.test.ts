@@ -85,6 +85,7 @@ describe('a remote that is lost', () => {
           assert.equal(brief(await client.answer()), block ? 'Z:E' : 'Z:I');
           if (block) await client.rows('ROLLBACK TO SAVEPOINT s');
           await client.rows("SELECT dblink_disconnect('c')");
+          await world.gone(tag);
           await client.rows(`SELECT dblink_connect('c', '${world.conninfo(tag)}')`);
           assert.equal(firstValue(await client.query(ONE)), '1');
           if (block) await client.rows('COMMIT');

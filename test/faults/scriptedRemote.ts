@@ -77,6 +77,8 @@ export interface RemoteScript {
   readonly login?: (connection: FakeConnection) => Promise<void> | void;
   /** Answers a query; without it the remote says nothing. */
   readonly query?: (sql: string, socket: Socket) => void;
+  /** Takes a cancel request. */
+  readonly cancel?: () => void;
 }
 
 export async function scriptedRemote(script: RemoteScript): Promise<ScriptedRemote> {
@@ -84,8 +86,10 @@ export async function scriptedRemote(script: RemoteScript): Promise<ScriptedRemo
   const server = await fakePrimary(async (connection) => {
     const { socket } = connection;
     const startup = await connection.startup();
-    // A cancel request: nothing to cancel here.
-    if (startup.readInt32BE(4) === 80877102) return void socket.end();
+    if (startup.readInt32BE(4) === 80877102) {
+      script.cancel?.();
+      return void socket.end();
+    }
     open++;
     socket.once('close', () => open--);
     if (script.login === undefined) socket.write(WELCOME);
