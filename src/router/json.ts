@@ -66,7 +66,7 @@ export class JsonRows {
     const needed = this.#length + bytes;
     if (needed <= this.#buffer.length) return;
     if (needed > this.maxBytes) throw TOO_LARGE(this.maxBytes);
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
+    const grown = Buffer.allocUnsafe(Math.min(Math.max(needed, this.#buffer.length * 2), this.maxBytes));
     this.#buffer.copy(grown, 0, 0, this.#length);
     this.#buffer = grown;
   }

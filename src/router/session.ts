@@ -196,7 +196,11 @@ export class Session implements Cancellable {
     }
     this.client.hold();
     void action.then(
-      () => this.client.release(),
+      () => {
+        this.client.release();
+        // Behind what was pipelined, which the release takes up first.
+        if (this.#draining) setImmediate(() => this.#endIfIdle());
+      },
       (error: unknown) => this.fail(error),
     );
     return false;
