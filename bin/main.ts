@@ -1,3 +1,6 @@
+// First, on its own: it acts on what is loaded after it.
+import './v8.js';
+
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { ConfigError, loadConfig, type Setting, settings } from '../src/config/index.js';

@@ -39,5 +39,7 @@ export function routerSettings(config: Config): RouterSettings {
     maxStatementBytes: config.limits.statementBytes,
     maxSpliceBytes: config.limits.spliceBytes,
     dblinkSchemas: config.dblink.schemas,
+    bridge: config.dblink.bridge !== 'off',
+    bridgeOnly: config.dblink.bridge === 'always',
   };
 }

@@ -3,6 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import type { Config, ListenAddress } from './config/index.js';
 import type { Logger } from './log.js';
+import { Services } from './router/bridge/services.js';
 import { makeInterceptor } from './router/interceptor.js';
 import { serve } from './router/serve.js';
 import { ServicePool } from './router/servicePool.js';
@@ -36,7 +37,8 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
   const keys = new CancelKeys();
   const sessions = new Set<Session>();
   const sockets = new Set<Socket>();
-  const makeDblink = await makeInterceptor(settings);
+  const bridge = new Services(settings.primary, log);
+  const makeDblink = await makeInterceptor(settings, bridge);
   const service = settings.service && new ServicePool(settings.service, log);
   void checkPrimary(service, settings, log);
   let number = 0;
@@ -85,6 +87,7 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
         for (const socket of sockets) socket.destroy();
       }, 500);
       await Promise.all(stopped);
+      await bridge.close();
       await service?.close();
       clearTimeout(leaving);
     },

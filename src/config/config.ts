@@ -46,6 +46,7 @@ export interface Config {
   };
   readonly dblink: {
     readonly schemas: readonly string[];
+    readonly bridge: 'auto' | 'always' | 'off';
   };
   readonly tcp: {
     /** Idle time before the first probe; 0 switches probes off. */

@@ -197,6 +197,15 @@ export const schema = z.strictObject({
         default: ['public', 'extensions', 'dblink'],
         reload: true,
       }),
+      bridge: choice(['auto', 'always', 'off'], {
+        description:
+          'Whether functions, views and triggers of the primary can have dblink calls carried out (docs/bridge.md). ' +
+          '`always` leaves to it whatever it can serve, also what the proxy could do faster itself: for comparisons. ' +
+          '`off` also keeps the setting `dblink_proxy.session` out of the startup packet, for primaries behind a ' +
+          'pooler that refuses it.',
+        default: 'auto',
+        reload: true,
+      }),
     })
     .optional(),
   tcp: z

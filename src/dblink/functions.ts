@@ -1,43 +1,20 @@
-/** The signatures of the dblink functions (behaviour reference, section 1) and how PostgreSQL chooses among them. */
+/** How PostgreSQL chooses among the signatures of the functions that the proxy carries out (catalogue.ts). */
 
-export type DblinkFunction =
-  | 'dblink'
-  | 'dblink_connect'
-  | 'dblink_connect_u'
-  | 'dblink_disconnect'
-  | 'dblink_exec'
-  | 'dblink_get_connections'
-  | 'dblink_error_message';
+import { CATALOGUE, isServed, type Role, type ServedFunction, type ServedOverload } from './catalogue.js';
 
-/** What an argument is for. */
-export type Role = 'connection' | 'conninfo' | 'sql' | 'failOnError';
+export type { Role, ServedFunction as DblinkFunction, ServedOverload } from './catalogue.js';
 
-type ArgumentType = 'text' | 'boolean';
+const SERVED: readonly ServedOverload[] = CATALOGUE.filter(isServed);
 
-const TYPE_OF: Readonly<Record<Role, ArgumentType>> = {
-  connection: 'text',
-  conninfo: 'text',
-  sql: 'text',
-  failOnError: 'boolean',
-};
+/** The names of the functions that the proxy carries out. */
+export const DBLINK_FUNCTIONS: readonly ServedFunction[] = [...new Set(SERVED.map(({ name }) => name))];
 
-const EXECUTING: readonly (readonly Role[])[] = [
-  ['sql'],
-  ['sql', 'failOnError'],
-  ['connection', 'sql'],
-  ['connection', 'sql', 'failOnError'],
-];
-const CONNECTING: readonly (readonly Role[])[] = [['conninfo'], ['connection', 'conninfo']];
+const OVERLOADS: ReadonlyMap<string, readonly ServedOverload[]> = new Map(
+  DBLINK_FUNCTIONS.map((name) => [name, SERVED.filter((overload) => overload.name === name)]),
+);
 
-export const DBLINK_FUNCTIONS: Readonly<Record<DblinkFunction, readonly (readonly Role[])[]>> = {
-  dblink: EXECUTING,
-  dblink_connect: CONNECTING,
-  dblink_connect_u: CONNECTING,
-  dblink_disconnect: [[], ['connection']],
-  dblink_exec: EXECUTING,
-  dblink_get_connections: [[]],
-  dblink_error_message: [['connection']],
-};
+/** The overloads of a function that the proxy carries out: at least one. */
+export const overloadsOf = (name: ServedFunction): readonly ServedOverload[] => OVERLOADS.get(name)!;
 
 /**
  * The type of an argument as overload resolution sees it: `unknown` for string literals, NULL and parameters without a
@@ -51,18 +28,18 @@ export type ArgumentKind = 'unknown' | 'text' | 'boolean' | 'other';
  * @returns undefined when no signature fits (42883)
  */
 export function chooseSignature(
-  name: DblinkFunction,
+  name: ServedFunction,
   kinds: readonly ArgumentKind[],
 ): readonly Role[] | undefined {
-  const fits = DBLINK_FUNCTIONS[name].filter(
-    (roles) =>
-      roles.length === kinds.length &&
-      roles.every((role, i) => kinds[i] === 'unknown' || kinds[i] === TYPE_OF[role]),
+  const fits = overloadsOf(name).filter(
+    ({ args }) =>
+      args.length === kinds.length &&
+      args.every(({ type }, i) => kinds[i] === 'unknown' || kinds[i] === type),
   );
-  return fits.length < 2
-    ? fits[0]
-    : (fits.find((roles) => roles.every((role, i) => kinds[i] !== 'unknown' || TYPE_OF[role] === 'text')) ??
-        fits[0]);
+  const preferred = fits.find(({ args }) =>
+    args.every(({ type }, i) => kinds[i] !== 'unknown' || type === 'text'),
+  );
+  return (preferred ?? fits[0])?.args.map(({ role }) => role);
 }
 
 /** Type OIDs that convert to text by an implicit cast: text, varchar, bpchar, name, "char". */

@@ -40,9 +40,12 @@ export class RemoteConnection {
   #lossUnreported = true;
   /** A query that was given up (cancelled) and is not over yet. */
   #abandoned: Promise<void> | undefined;
+  readonly #libpqMajor: number;
 
-  constructor(client: WireClient) {
+  /** @param libpqMajor of the libpq that the extension would use, which is its server's */
+  constructor(client: WireClient, libpqMajor: number) {
     this.client = client;
+    this.#libpqMajor = libpqMajor;
   }
 
   /** Whether a query can be sent: false once the loss of the connection has been reported. */
@@ -90,6 +93,7 @@ export class RemoteConnection {
         this.errorText = renderError(fields, {
           sql,
           encoding: this.client.parameters.get('client_encoding') ?? 'UTF8',
+          libpqMajor: this.#libpqMajor,
         });
         outcome = { kind: 'error', fields, text: this.errorText };
       },

@@ -84,7 +84,7 @@ export class DblinkSession {
       signal: call.signal,
       ...(beforeConnect === undefined ? {} : { beforeConnect }),
     });
-    const connection = new RemoteConnection(client);
+    const connection = new RemoteConnection(client, call.facts.primaryMajor);
     const encoding = call.facts.databaseEncoding;
     try {
       if (client.parameters.get('client_encoding') !== encoding) {

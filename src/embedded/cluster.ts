@@ -51,14 +51,7 @@ async function initialise(
   await run(
     join(installation.directory, 'bin', 'initdb'),
     [
-      ...[
-        `--pgdata=${data}`,
-        '--username=postgres',
-        '--encoding=UTF8',
-        '--locale=C',
-        '--no-sync',
-        '--no-instructions',
-      ],
+      ...[`--pgdata=${data}`, '--username=postgres', '--encoding=UTF8', '--locale=C', '--no-sync'],
       ...authentication,
       ...initdbArgs, // Last, so that they win.
     ],

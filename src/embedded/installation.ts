@@ -37,23 +37,28 @@ const cache = new Map<string, Promise<PostgresInstallation>>();
  * files removed. The package itself is never changed. Made once per process and variant.
  *
  * @param options.dblink false leaves out every file of the dblink extension
+ * @param options.packages a directory in whose `node_modules` packages may be too, besides the usual places
  * @throws EmbeddedError if no package of that major is installed or its programs do not run here
  */
 export function prepareBinaries(options: {
   readonly major: number;
   readonly dblink: boolean;
+  readonly packages?: string;
 }): Promise<PostgresInstallation> {
   const key = `${options.major}${options.dblink ? '' : '-nodblink'}`;
   let prepared = cache.get(key);
   if (prepared === undefined) {
-    prepared = prepare(options.major, options.dblink, key);
+    prepared = prepare(options, key);
     cache.set(key, prepared);
   }
   return prepared;
 }
 
-async function prepare(major: number, dblink: boolean, key: string): Promise<PostgresInstallation> {
-  const found = findBinaryPackage(major);
+async function prepare(
+  { major, dblink, packages }: Parameters<typeof prepareBinaries>[0],
+  key: string,
+): Promise<PostgresInstallation> {
+  const found = findBinaryPackage(major, packages);
   const place = workspace();
   const directory = join(place.directory, key);
   const sibling = join(place.directory, dblink ? `${major}-nodblink` : `${major}`);

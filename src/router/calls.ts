@@ -14,7 +14,7 @@ type Evaluated = EvaluatedCall & { kind: 'call' };
  */
 export async function callScalar(
   dblink: DblinkSession,
-  call: DblinkCall,
+  call: Pick<DblinkCall, 'name'>,
   args: Evaluated,
   context: CallContext,
 ): Promise<string | null> {

@@ -4,6 +4,7 @@ import { byteCounter } from '../wire/encoding.js';
 import { noticeResponse, PgError } from '../wire/errors.js';
 import { TransactionStatus } from '../wire/protocol.js';
 import { transcode, type Untranslatable } from '../wire/transcode.js';
+import type { Bridge } from './bridge/bridge.js';
 import { FactsProbe, type SessionFacts } from './facts.js';
 import type { Plan } from './plan.js';
 import { PreparedCache } from './preparedCache.js';
@@ -24,6 +25,8 @@ export class Engine {
   /** The client has an unnamed prepared statement, as far as is known. */
   unnamedStatement = false;
   readonly preparedStreams: PreparedCache<Prepared>;
+  /** Serves the functions of the primary that call dblink; undefined when the session has none. */
+  readonly bridge: Bridge | undefined;
   #abort = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   /** When the statement began, in ms. */
@@ -39,10 +42,12 @@ export class Engine {
     readonly session: Session,
     readonly settings: RouterSettings,
     readonly dblink: DblinkSession,
+    makeBridge: (engine: Engine) => Bridge | undefined,
   ) {
     this.primary = session.primary;
     this.probe = new FactsProbe(session.primary);
     this.preparedStreams = new PreparedCache(session.primary);
+    this.bridge = makeBridge(this);
   }
 
   /** The encoding of the database, as PostgreSQL names it. */
@@ -106,6 +111,7 @@ export class Engine {
    * @returns whether remote work is going on
    */
   cancel(): boolean {
+    this.bridge?.cancel();
     // Nothing is being carried out here: it is for the primary alone.
     if (!this.#active) return false;
     this.#cancelled = true;
@@ -140,6 +146,7 @@ export class Engine {
     this.#abort.abort(
       new PgError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' }),
     );
+    this.bridge?.close();
     this.dblink.close();
   }
 
@@ -175,6 +182,12 @@ export class Engine {
     );
   }
 
+  /** Sends a notice in the database's encoding, if the session wants to have notices. */
+  notify(facts: SessionFacts, notice: PgError): void {
+    if (ABOVE_NOTICE.has(facts.clientMinMessages)) return;
+    this.session.toClient(noticeResponse(this.inClientEncoding(notice)));
+  }
+
   /** Does remote work under the statement's cancel and clock. */
   async remotely<T>(facts: SessionFacts, act: (call: CallContext) => Promise<T>): Promise<T> {
     this.startClock(facts);
@@ -184,10 +197,7 @@ export class Engine {
       return await act({
         facts: this.dblinkFacts(facts),
         signal: this.#abort.signal,
-        notice: (notice) => {
-          if (ABOVE_NOTICE.has(facts.clientMinMessages)) return;
-          this.session.toClient(noticeResponse(this.inClientEncoding(notice)));
-        },
+        notice: (notice) => this.notify(facts, notice),
       });
     } finally {
       this.#remoteCalls--;

@@ -8,6 +8,7 @@ import {
   dataRow,
   execute,
   PARSE_COMPLETE,
+  type ParseFields,
   parse,
   readBind,
   readExecute,
@@ -19,9 +20,10 @@ import { MessageWriter } from '../wire/writer.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
 import { type BoundParameters, checkArguments, fitsNoSignature, isLocal } from './arguments.js';
 import { checkAssumptions } from './assumptions.js';
+import { makeTemporaryFunctions, renameCalls } from './bridge/temporaryFunctions.js';
 import type { Engine } from './engine.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
-import { isShadowed } from './names.js';
+import { bridgeOf, isShadowed } from './names.js';
 import type { Plan } from './plan.js';
 import { PreparedCache } from './preparedCache.js';
 import {
@@ -53,6 +55,9 @@ interface Portal {
   /** dry: bound without rows, to be bound again when it is executed; done: its rows went to the client directly. */
   state: 'dry' | 'bound' | 'done';
 }
+
+/** Name under which the client's own text is prepared when a call turns out to need the bridge. */
+const PLAIN = Buffer.from('dblink_proxy_plain');
 
 const nameOf = (name: Buffer): string => name.toString('latin1');
 
@@ -106,15 +111,43 @@ export class ExtendedQuery {
     await this.#guard(async () => {
       const facts = await engine.probe.get(end).catch(raised);
       if (isShadowed(statement, facts.shadowing)) return this.#relay('parse', message);
-      if (statement.shape.kind === 'bridge') throw new NeedsBridge(statement.shape.reason);
+      const names = bridgeOf(statement, facts);
+      const bridged = names === 'bridged' && engine.bridge !== undefined;
+      if (names === 'elsewhere' || (bridged && engine.settings.bridgeOnly))
+        return this.#relay('parse', message);
+      if (statement.shape.kind === 'bridge') {
+        if (bridged) return this.#relay('parse', message);
+        return this.#bridgeTemporarily(fields, statement, statement.shape.reason);
+      }
       if (statement.calls.some((call) => fitsNoSignature(call, fields.types)))
         return this.#relay('parse', message);
-      await checkAssumptions(engine, statement);
-      const prepared = await prepareStatement(engine, fields.name, fields.sql, fields.types, statement);
+      let prepared: PreparedDblink;
+      try {
+        await checkAssumptions(engine, statement);
+        prepared = await prepareStatement(engine, fields.name, fields.sql, fields.types, statement);
+      } catch (error) {
+        if (!(error instanceof NeedsBridge)) throw error;
+        if (bridged) return this.#relay('parse', message);
+        return this.#bridgeTemporarily(fields, statement, error.reason);
+      }
       this.#statements.set(nameOf(fields.name), prepared);
       this.#known.set(key, prepared);
       engine.session.toClient(PARSE_COMPLETE);
     }, fields.sql);
+  }
+
+  /**
+   * Without functions of the bridge in the database: the session makes itself temporary ones, between transactions.
+   * @throws NeedsBridge when it cannot
+   */
+  async #bridgeTemporarily(fields: ParseFields, statement: Statement, reason: string): Promise<void> {
+    const { engine } = this;
+    const renamed =
+      engine.inBlock || engine.primary.batchOpen ? undefined : renameCalls(fields.sql, statement);
+    if (renamed === undefined || !(await makeTemporaryFunctions(engine, statement)))
+      throw new NeedsBridge(reason);
+    const sink = this.#forwarding((error) => renamed.mapPosition(error));
+    engine.primary.send(parse(fields.name, renamed.sql, fields.types), { kind: 'parse', sink });
   }
 
   /** A statement of which everything is known: its Parse needs no answer before the next request. */
@@ -251,6 +284,7 @@ export class ExtendedQuery {
     await this.#guard(async () => {
       engine.throwIfStopped();
       const facts = await engine.probe.get('flush').catch(raised);
+      const bridged = engine.bridge !== undefined && bridgeOf(statement, facts) === 'bridged';
       const outcome = await runCalls(engine, {
         text,
         statement,
@@ -262,7 +296,17 @@ export class ExtendedQuery {
           statement.shape.kind === 'stream' &&
           maxRows === 0 &&
           bound.resultFormats.every((format) => format === 0),
+        bridged,
+        begin: () => undefined,
+      }).catch((error: unknown) => {
+        if (!bridged || !(error instanceof NeedsBridge)) throw error;
+        return undefined;
       });
+      if (outcome === undefined) {
+        plan = 'bridge';
+        this.#executePlain(name, portal, maxRows);
+        return;
+      }
       if (outcome.kind !== 'results') {
         portal.state = 'done';
         plan = 'stream';
@@ -298,6 +342,22 @@ export class ExtendedQuery {
     engine.finish(plan);
     // A client that does not read must not pile up the answers to what it goes on sending.
     await session.client.drained();
+  }
+
+  /** Binds the client's own text to the portal and executes that: the functions of the bridge ask for the calls. */
+  #executePlain(name: Buffer, portal: Portal, maxRows: number): void {
+    const { primary } = this.engine;
+    const { prepared, bound } = portal;
+    const unheard = (): { sink: MessageSink } => ({ sink: new MessageSink() });
+    primary.send(close('S', PLAIN), { kind: 'close', ...unheard() });
+    if (name.length > 0) primary.send(close('P', name), { kind: 'close', ...unheard() });
+    const errors = (): { sink: MessageSink } => ({ sink: this.#errorsOnly((error) => error) });
+    primary.send(parse(PLAIN, prepared.text, prepared.parameterTypes), { kind: 'parse', ...errors() });
+    primary.forwarded++;
+    primary.send(bind({ ...bound, statement: PLAIN }), { kind: 'bind', ...errors() });
+    primary.send(execute(name, maxRows), { kind: 'execute', sink: this.#forwarding((error) => error) });
+    primary.send(close('S', PLAIN), { kind: 'close', ...unheard() });
+    portal.state = 'bound';
   }
 
   /** Forwards an answer, its error changed. */

@@ -1,12 +1,15 @@
+import { bridgeComment } from './bridge/serviceSchema.js';
 import type { PrimaryLink } from './primary.js';
 
-/** A function on the primary that has the name of one of dblink's and is not the extension's. */
-export interface ShadowingFunction {
+/** A function on the primary that has the name of one of dblink's and is not the extension's own. */
+export interface NamedFunction {
   readonly schema: string;
   readonly name: string;
   /** OIDs. */
   readonly argumentTypes: readonly number[];
   readonly visible: boolean;
+  /** The session's role may execute it. */
+  readonly executable: boolean;
 }
 
 /** What a primary does not report by itself about a session. */
@@ -20,7 +23,10 @@ export interface SessionFacts {
    * ends in which it was made.
    */
   readonly style: { readonly dateStyle: string; readonly intervalStyle: string; readonly timeZone: string };
-  readonly shadowing: readonly ShadowingFunction[];
+  /** The users' own. */
+  readonly shadowing: readonly NamedFunction[];
+  /** The bridge's, which stand for the extension's. */
+  readonly bridged: readonly NamedFunction[];
 }
 
 /** Asked before every dblink statement that follows anything else, so it has to be quick to plan. */
@@ -30,10 +36,16 @@ const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.cur
   pg_catalog.current_setting('timezone'),
   EXISTS (SELECT 1 FROM pg_catalog.pg_proc WHERE proname >= 'dblink' AND proname < 'dblinl')`;
 
-/** A function counts as a user's own unless it is implemented by the dblink library. */
-const SHADOWING = `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_catalog.pg_function_is_visible(p.oid)
+/**
+ * A function counts as a user's own unless it is implemented by the dblink library or marked as the bridge's. Temporary
+ * ones of other sessions do not count.
+ */
+const NAMED = `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_catalog.pg_function_is_visible(p.oid),
+       pg_catalog.has_function_privilege(p.oid, 'EXECUTE'),
+       coalesce(pg_catalog.obj_description(p.oid, 'pg_proc') LIKE '${bridgeComment('%')}', false)
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
- WHERE p.proname >= 'dblink' AND p.proname < 'dblinl' AND coalesce(p.probin, '') NOT LIKE '%dblink'`;
+ WHERE p.proname >= 'dblink' AND p.proname < 'dblinl' AND coalesce(p.probin, '') NOT LIKE '%dblink'
+   AND (n.nspname !~ '^pg_temp_' OR n.oid = pg_catalog.pg_my_temp_schema())`;
 
 /** The setting is only as new as the session's last SET ROLE; the catalog knows of an ALTER ROLE elsewhere. */
 const SUPERUSER = 'SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user';
@@ -78,13 +90,15 @@ export class FactsProbe {
     const asOf = this.primary.forwarded;
     const [row = []] = await this.#ask(PROBE, end);
     const [superuser, timeout, minMessages, floatDigits, dateStyle, intervalStyle, timeZone, named] = row;
+    const functions = named === 't' ? (await this.#ask(NAMED, end)).map(namedFunction) : [];
     this.#facts = {
       superuser: superuser === 'on',
       statementTimeoutMs: milliseconds(timeout ?? '0'),
       clientMinMessages: minMessages ?? 'notice',
       extraFloatDigits: Number(floatDigits ?? 1),
       style: { dateStyle: dateStyle ?? '', intervalStyle: intervalStyle ?? '', timeZone: timeZone ?? '' },
-      shadowing: named === 't' ? (await this.#ask(SHADOWING, end)).map(shadowingFunction) : [],
+      shadowing: functions.filter(({ marked }) => !marked),
+      bridged: functions.filter(({ marked }) => marked),
     };
     this.#asOf = asOf;
     return this.#facts;
@@ -108,12 +122,14 @@ export class FactsProbe {
   }
 }
 
-const shadowingFunction = ([schema, name, types, visible]: readonly (
+const namedFunction = ([schema, name, types, visible, executable, marked]: readonly (
   | string
   | undefined
-)[]): ShadowingFunction => ({
+)[]): NamedFunction & { readonly marked: boolean } => ({
   schema: schema ?? '',
   name: name ?? '',
   argumentTypes: (types ?? '').split(' ').filter(Boolean).map(Number),
   visible: visible === 't',
+  executable: executable === 't',
+  marked: marked === 't',
 });

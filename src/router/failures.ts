@@ -4,9 +4,9 @@ import { PgError } from '../wire/errors.js';
 
 /** Why a statement cannot be served exactly; becomes 0A000 with this in the hint. */
 export class NeedsBridge extends PgError {
-  constructor(reason: string) {
+  constructor(readonly reason: string) {
     super('0A000', 'this use of dblink cannot be carried out by the proxy', {
-      hint: `What cannot be served exactly: ${reason}. Use dblink in a plain SELECT, or store its rows first.`,
+      hint: `What cannot be served exactly: ${reason}. CREATE EXTENSION dblink through the proxy makes it possible (docs/bridge.md).`,
     });
   }
 }

@@ -2,6 +2,9 @@ import { DblinkSession } from '../dblink/session.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding.js';
 import { Frontend } from '../wire/protocol.js';
 import { type Analysis, analyzeAsync, containsDblink, loadParser, type Statement } from './analysis/index.js';
+import { Bridge } from './bridge/bridge.js';
+import type { Services } from './bridge/services.js';
+import type { SessionKeys } from './bridge/sessionLocks.js';
 import { Engine } from './engine.js';
 import { ExtendedQuery } from './extended.js';
 import { FORWARD } from './responses.js';
@@ -14,9 +17,20 @@ const HEADER_BYTES = 5;
 /** Prepares the parser and returns what makes a session's interceptor. */
 export async function makeInterceptor(
   settings: RouterSettings,
-): Promise<(session: Session, startup: ReadonlyMap<string, string>) => Interceptor> {
+  services: Services,
+): Promise<(session: Session, login: Login) => Interceptor> {
   await loadParser();
-  return (session, startup) => new DblinkInterceptor(session, startup, settings);
+  return (session, login) => new DblinkInterceptor(session, login, settings, services);
+}
+
+/** Who logged in, and how the functions of the session's primary know the proxy. */
+export interface Login {
+  /** The parameters of the startup packet, byte strings. */
+  readonly startup: ReadonlyMap<string, string>;
+  /** undefined: the session has no bridge. */
+  readonly bridge: SessionKeys | undefined;
+  /** The client's password, where the proxy has asked for it. */
+  readonly password: () => Buffer | undefined;
 }
 
 /** Finds the requests that contain dblink calls and has them carried out. */
@@ -24,15 +38,35 @@ class DblinkInterceptor implements Interceptor {
   readonly #engine: Engine;
   readonly #extended: ExtendedQuery;
 
-  constructor(session: Session, startup: ReadonlyMap<string, string>, settings: RouterSettings) {
+  constructor(session: Session, login: Login, settings: RouterSettings, services: Services) {
+    const { startup } = login;
     const user = startup.get('user') ?? '';
+    const database = startup.get('database') || user;
     const dblink = new DblinkSession({
       primaryHost: settings.primary.name,
       primaryPort: settings.primary.port,
       user,
-      database: startup.get('database') || user,
+      database,
     });
-    this.#engine = new Engine(session, settings, dblink);
+    this.#engine = new Engine(session, settings, dblink, (engine) => {
+      if (login.bridge === undefined) return undefined;
+      const account = settings.service ?? { user, password: undefined };
+      const identity = () =>
+        settings.service === undefined
+          ? { user, password: login.password() }
+          : {
+              user: account.user,
+              password:
+                settings.service.password === undefined ? undefined : Buffer.from(settings.service.password),
+            };
+      return new Bridge(
+        engine,
+        login.bridge,
+        () => services.of(database, identity()),
+        user,
+        () => session.cancelPrimary(),
+      );
+    });
     this.#extended = new ExtendedQuery(this.#engine);
   }
 
@@ -131,6 +165,18 @@ class DblinkInterceptor implements Interceptor {
   ready(): void {
     this.#engine.ready();
     this.#extended.ready();
+  }
+
+  notice(message: Buffer): boolean {
+    return this.#engine.bridge?.notice(message) ?? true;
+  }
+
+  error(message: Buffer): Buffer {
+    return this.#engine.bridge?.error(message) ?? message;
+  }
+
+  settled(): void {
+    this.#engine.bridge?.ready(!this.#engine.inBlock);
   }
 
   cancel(): boolean {

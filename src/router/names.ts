@@ -1,6 +1,6 @@
 import { kindOfType } from '../dblink/functions.js';
-import type { Statement } from './analysis/index.js';
-import type { ShadowingFunction } from './facts.js';
+import type { DblinkCall, Statement } from './analysis/index.js';
+import type { NamedFunction, SessionFacts } from './facts.js';
 
 /** Functions of other types lose against dblink's, which take text and boolean (function type resolution). */
 const takesText = (oid: number): boolean => kindOfType(oid) !== 'other' || POLYMORPHIC.has(oid);
@@ -8,19 +8,35 @@ const takesText = (oid: number): boolean => kindOfType(oid) !== 'other' || POLYM
 /** anyelement, "any", anynonarray, anycompatible. */
 const POLYMORPHIC: ReadonlySet<number> = new Set([2283, 2276, 2776, 5077]);
 
+/** Whether PostgreSQL would find the function by the schema that is written or by the search path. */
+const isFound = (found: NamedFunction, call: DblinkCall): boolean =>
+  found.name === call.name &&
+  found.argumentTypes.length === call.args.length &&
+  (call.schema === undefined ? found.visible : found.schema === call.schema);
+
 /**
  * Whether one of the statement's calls means a function of the user's own: one of that name and number of arguments
- * that PostgreSQL would find, by the schema that is written or by the search path.
+ * that PostgreSQL would find.
  */
-export function isShadowed(statement: Statement, functions: readonly ShadowingFunction[]): boolean {
+export function isShadowed(statement: Statement, functions: readonly NamedFunction[]): boolean {
   if (functions.length === 0) return false;
   return statement.calls.some((call) =>
-    functions.some(
-      (own) =>
-        own.name === call.name &&
-        own.argumentTypes.length === call.args.length &&
-        own.argumentTypes.every(takesText) &&
-        (call.schema === undefined ? own.visible : own.schema === call.schema),
-    ),
+    functions.some((own) => isFound(own, call) && own.argumentTypes.every(takesText)),
   );
 }
+
+/**
+ * What the names of the statement's calls mean, as far as the bridge is concerned.
+ * `bridged`: each is a function of the bridge, which the role may execute.
+ * `elsewhere`: there is a bridge, but PostgreSQL would not find its functions by these names, or refuse them.
+ * `none`: there are no functions of the bridge.
+ */
+export function bridgeOf(statement: Statement, facts: SessionFacts): 'bridged' | 'elsewhere' | 'none' {
+  const { bridged } = facts;
+  if (bridged.length === 0 || bridged.every(isTemporary)) return 'none';
+  const found = statement.calls.every((call) => bridged.some((own) => isFound(own, call) && own.executable));
+  return found ? 'bridged' : 'elsewhere';
+}
+
+/** A function that the session made for itself: it is called by a rewritten name only. */
+export const isTemporary = ({ schema }: NamedFunction): boolean => schema.startsWith('pg_temp_');

@@ -47,11 +47,16 @@ export class Performer {
     return evaluateOnPrimary(call, this.text, this.bound, this.engine);
   }
 
+  /** dblink() of NULL in a select list returns no rows at all, which is no value. @throws NeedsBridge */
+  async refuseNullRows(call: DblinkCall): Promise<void> {
+    if (call.name === 'dblink' && (await this.evaluate(call)).kind === 'null') throw nullRows();
+  }
+
   /** A scalar call: runs it. @throws PgError */
   async scalar(call: DblinkCall): Promise<CallResult> {
     const args = await this.evaluate(call);
     if (args.kind === 'null') {
-      if (call.name === 'dblink') throw new NeedsBridge('a NULL argument of dblink() in a select list');
+      if (call.name === 'dblink') throw nullRows();
       return { kind: 'value', value: null };
     }
     const value = await this.engine.remotely(this.facts, (context) =>
@@ -60,11 +65,24 @@ export class Performer {
     return { kind: 'value', value: value === null ? null : Buffer.from(value, 'latin1') };
   }
 
-  /** Runs every call of a statement whose rows and values the primary goes on with. @throws PgError */
+  /**
+   * Runs every call of a statement whose rows and values the primary goes on with.
+   * @param begin called when nothing remote has happened yet and nothing stands in the way any more
+   * @throws PgError; NeedsBridge, always before anything remote has happened
+   */
   async all(
     statement: Statement,
     shapes: ReadonlyMap<DblinkCall, SourceShape>,
+    begin: () => void,
   ): Promise<readonly CallResult[]> {
+    const early = new Map<DblinkCall, EvaluatedCall>();
+    for (const call of statement.calls) {
+      if (call.use.kind !== 'source' || call.certain) continue;
+      const args = await this.evaluate(call);
+      if (args.kind === 'call') await this.#checkEarly(args);
+      early.set(call, args);
+    }
+    begin();
     const results = new Map<DblinkCall, CallResult | Promise<CallResult>>();
     /** Sources of different connections run side by side, those of one connection one after another. */
     const chains = new Map<unknown, Promise<unknown>>();
@@ -75,13 +93,12 @@ export class Performer {
         results.set(call, await this.#caught(call, () => this.scalar(call)));
         continue;
       }
-      const args = await this.evaluate(call);
+      const args = early.get(call) ?? (await this.evaluate(call));
       const shape = shapes.get(call)!;
       if (args.kind === 'null') {
         results.set(call, { kind: 'value', value: null });
         continue;
       }
-      if (!call.certain) await this.#checkEarly(args);
       const connection = await this.engine.remotely(this.facts, async (context) =>
         this.engine.dblink.connectionKey(args.connection, context),
       );
@@ -180,3 +197,5 @@ export class Performer {
     throw mismatch(`Returned type text at ordinal position 1, but query expects ${name}.`);
   }
 }
+
+const nullRows = (): NeedsBridge => new NeedsBridge('a NULL argument of dblink() in a select list');

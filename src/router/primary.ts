@@ -14,8 +14,16 @@ export interface PrimaryEvents {
   forward(bytes: Buffer): void;
   /** A chunk is about to be handled, or has been: writes in between may be sent as one. */
   chunk(begin: boolean): void;
-  /** The hook for every NoticeResponse, whatever runs. @returns whether the client gets it */
-  notice(message: Buffer): boolean;
+  /**
+   * The hook for every NoticeResponse, whatever runs.
+   * @param muted the client would not get it
+   * @returns whether the client gets it
+   */
+  notice(message: Buffer, muted: boolean): boolean;
+  /** Every ErrorResponse, whatever runs. @returns it, or what takes its place */
+  error(message: Buffer): Buffer;
+  /** Every ReadyForQuery, whatever runs, after `status` has been set. */
+  settled(): void;
   /** A NotificationResponse. @returns whether the client gets it now */
   notification(message: Buffer): boolean;
   /** A setting changed. @returns whether the client is told */
@@ -44,10 +52,12 @@ export interface OwnQuery {
   readonly resultFormats?: readonly number[];
   /** Whether the client gets notices that the SQL raises (it contains expressions of the client's). */
   readonly notices?: boolean;
+  /** Sees every notice that comes meanwhile, before anybody else. @returns whether nobody else is to */
+  readonly notice?: (message: Buffer) => boolean;
 }
 
-/** A notice longer than this is passed on without being looked at. */
-const HOOKED_BYTES = 1 << 20;
+/** A notice longer than this is passed on without being looked at; no request of the bridge is (serviceSchema.ts). */
+const HOOKED_BYTES = 64 << 20;
 
 /**
  * The longest message of each kind that is taken whole and has a natural limit; whatever a header claims, no more than
@@ -178,7 +188,8 @@ export class PrimaryLink {
 
   #whole(type: number, message: Buffer): boolean {
     if (type === Backend.noticeResponse) {
-      return this.queue.next?.sink?.muted === true ? false : this.#events.notice(message);
+      const sink = this.queue.next?.sink;
+      return sink?.notice?.(message) === true ? false : this.#events.notice(message, sink?.muted === true);
     }
     if (type === Backend.notificationResponse) return this.#events.notification(message);
     if (type === Backend.parameterStatus) {
@@ -189,19 +200,32 @@ export class PrimaryLink {
       this.parameters.set(name, value);
       return this.#events.parameter(name, value, before);
     }
-    const ready = type === Backend.readyForQuery;
-    if (ready) {
-      this.status = message[5] ?? TransactionStatus.idle;
-      this.readies++;
-    }
-    const { expected, last } = this.queue.take(type);
-    const goesOn = expected?.sink === undefined || expected.sink.message(type, message, last);
-    if (type === Backend.errorResponse && goesOn) this.#fatal ||= endsSession(message);
-    if (this.queue.length === 0) this.#wakeIdle();
-    if (!ready || !goesOn) return goesOn;
+    if (type === Backend.errorResponse) return this.#error(message);
+    if (type !== Backend.readyForQuery) return this.#answer(type, message);
+    this.status = message[5] ?? TransactionStatus.idle;
+    this.readies++;
+    this.#events.settled();
+    if (!this.#answer(type, message)) return false;
     // First the message itself: what happens because of it may have more to say to the client.
     this.#events.forward(message);
     this.#events.ready();
+    return false;
+  }
+
+  /** Gives a message to whom it answers. @returns whether the client gets it */
+  #answer(type: number, message: Buffer): boolean {
+    const { expected, last } = this.queue.take(type);
+    const goesOn = expected?.sink === undefined || expected.sink.message(type, message, last);
+    if (this.queue.length === 0) this.#wakeIdle();
+    return goesOn;
+  }
+
+  #error(original: Buffer): boolean {
+    const message = this.#events.error(original);
+    const goesOn = this.#answer(Backend.errorResponse, message);
+    if (goesOn) this.#fatal ||= endsSession(message);
+    if (!goesOn || message === original) return goesOn;
+    this.#events.forward(message);
     return false;
   }
 
@@ -286,7 +310,7 @@ export class PrimaryLink {
       if (end === 'sync') requests.push(['sync', SYNC]);
       // An error keeps the primary from closing what it has prepared; that is done before it is prepared again.
       if (this.#ownLeft) requests.unshift(['close', close('P', OWN_NAME)], ['close', close('S', OWN_NAME)]);
-      const sink = new OwnSink(requests.length, own.notices !== true, (result) => {
+      const sink = new OwnSink(requests.length, own, (result) => {
         this.#ownLeft = result.error !== undefined || result.skipped;
         if (this.#closed) reject(connectionLost());
         else resolve(result);
@@ -361,11 +385,19 @@ class OwnSink implements ResponseSink {
   #error: PgError | undefined;
   #skipped = false;
 
+  readonly muted: boolean;
+
   constructor(
     private outstanding: number,
-    readonly muted: boolean,
+    private readonly own: OwnQuery,
     private readonly done: (result: OwnResult) => void,
-  ) {}
+  ) {
+    this.muted = own.notices !== true;
+  }
+
+  notice(message: Buffer): boolean {
+    return this.own.notice?.(message) ?? false;
+  }
 
   message(type: number, message: Buffer, last: boolean): boolean {
     if (type === Backend.rowDescription) this.#description = Buffer.from(message);

@@ -21,6 +21,8 @@ export interface ResponseSink {
   readonly passRows: boolean;
   /** Notices that come while this answer does are not the client's. */
   readonly muted?: boolean;
+  /** A NoticeResponse that comes while this answer does, valid during the call only. @returns whether it is dealt with */
+  notice?(message: Buffer): boolean;
   /**
    * One whole message of the answer, valid during the call only; `last` when the answer is complete.
    * @returns whether the message goes on to the client as it is

@@ -33,11 +33,15 @@ export interface RunCallsOptions {
   readonly allRows: boolean;
   /** Whether rows may go to the client directly: all of them, in text format. */
   readonly stream: boolean;
+  /** A bridge serves what these plans cannot. */
+  readonly bridged: boolean;
+  /** Nothing remote has happened yet, and nothing stands in the way of these plans. */
+  readonly begin: () => void;
 }
 
 /**
  * Runs the dblink calls of a statement.
- * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature
+ * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature; NeedsBridge, where there is one before `begin`
  */
 export async function runCalls(engine: Engine, options: RunCallsOptions): Promise<CallsOutcome> {
   const { statement, shapes } = options;
@@ -45,11 +49,14 @@ export async function runCalls(engine: Engine, options: RunCallsOptions): Promis
   const [first] = statement.calls;
   let results: readonly CallResult[];
   if (options.stream && first !== undefined && shapes.get(first)?.types !== undefined) {
+    options.begin();
     const outcome = await stream(engine, performer, first, shapes.get(first)!, options.facts);
     if (outcome.kind === 'streamed') return outcome;
     results = [outcome];
   } else {
-    results = await performer.all(statement, shapes);
+    // Which style a remote writes in is known only when its rows come.
+    if (options.bridged && styledSources(options) > 1) throw new NeedsBridge(STYLES);
+    results = await performer.all(statement, shapes, options.begin);
   }
   const [only] = results;
   if (statement.shape.kind === 'stream' && options.allRows && only?.kind === 'value') {
@@ -117,6 +124,15 @@ async function convertEarlier(
   }
 }
 
+const STYLES = 'sources whose servers write dates or intervals in different styles';
+
+/** How many sources have columns that are read according to a style. */
+const styledSources = ({ statement, shapes }: RunCallsOptions): number =>
+  statement.calls.filter((call) => {
+    const types = shapes.get(call)?.types;
+    return call.use.kind === 'source' && types !== undefined && !types.every(ignoresStyle);
+  }).length;
+
 /** The style to read the values in, where it is not the client's own. */
 function commonStyle(
   { statement, shapes, facts }: RunCallsOptions,
@@ -134,7 +150,7 @@ function commonStyle(
       intervalStyle: style.intervalStyle ?? local.intervalStyle,
     };
     if (common !== undefined && !sameStyle(common, adopted)) {
-      throw new NeedsBridge('sources whose servers write dates or intervals in different styles');
+      throw new NeedsBridge(STYLES);
     }
     common = adopted;
   }

@@ -5,8 +5,12 @@ import type { CancelKeys } from '../wire/cancelKeys.js';
 import { sendCancelRequest } from '../wire/cancelRequest.js';
 import { isEncrypted } from '../wire/clientSocket.js';
 import { errorResponse, PgError } from '../wire/errors.js';
+import { withParameter } from '../wire/startup.js';
 import { peerCertificate } from '../wire/tls.js';
 import { acceptClient } from './accept.js';
+import { SESSION_SETTING } from './bridge/serviceSchema.js';
+import { makeSessionKeys, sessionSetting } from './bridge/sessionLocks.js';
+import type { Login } from './interceptor.js';
 import { passwordLogin, passwordNeedsTls, relayLogin } from './login.js';
 import { openPrimary } from './openPrimary.js';
 import { type Interceptor, Session } from './session.js';
@@ -17,7 +21,7 @@ export interface ServeOptions {
   readonly secureContext: SecureContext | undefined;
   readonly keys: CancelKeys;
   readonly log: RouterLog;
-  readonly interceptor: (session: Session, startup: ReadonlyMap<string, string>) => Interceptor;
+  readonly interceptor: (session: Session, login: Login) => Interceptor;
   /** Called with the session when it begins; for drain and shutdown. */
   readonly opened: (session: Session) => void;
   readonly ended: (session: Session) => void;
@@ -48,9 +52,16 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       gone();
     };
     client.once('close', gone);
+    // A replication connection runs no functions.
+    const bridge = settings.bridge && !startup.parameters.has('replication') ? makeSessionKeys() : undefined;
+    const packet =
+      bridge === undefined
+        ? startup.raw
+        : withParameter(startup.raw, SESSION_SETTING, sessionSetting(bridge));
+    let password: Buffer | undefined;
     let primary: Socket;
     try {
-      primary = await openPrimary(settings, startup.raw, abort.signal);
+      primary = await openPrimary(settings, packet, abort.signal);
     } catch (error) {
       if (abort.signal.aborted) return;
       log.error({ err: (error as Error).message }, 'primary cannot be reached');
@@ -73,9 +84,17 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
         const login = { done: () => clock.stop(), hideChannelBinding: !tls && isEncrypted(primary) };
         return settings.auth === 'relay'
           ? relayLogin(session, login)
-          : passwordLogin(session, login, (password) => authenticator(primary, startup.parameters, password));
+          : passwordLogin(session, login, (given) => {
+              password = given;
+              return authenticator(primary, startup.parameters, given);
+            });
       },
-      interceptor: (session) => options.interceptor(session, startup.parameters),
+      interceptor: (session) =>
+        options.interceptor(session, {
+          startup: startup.parameters,
+          bridge,
+          password: () => password,
+        }),
       cancelPrimary: (session) =>
         sendCancelRequest({
           address: settings.primary.address,

@@ -21,6 +21,12 @@ export interface Interceptor {
   intercept(type: number, message: Buffer): Promise<void> | undefined;
   /** A forwarded ReadyForQuery passed. */
   ready(): void;
+  /** A NoticeResponse of the primary. @returns whether it may go to the client as it is */
+  notice(message: Buffer): boolean;
+  /** An ErrorResponse of the primary. @returns it, or what takes its place */
+  error(message: Buffer): Buffer;
+  /** A ReadyForQuery came from the primary, whoever it is for. */
+  settled(): void;
   /** Stops what the interceptor is doing itself. @returns false if it is doing nothing */
   cancel(): boolean;
   /** The session ended. */
@@ -94,7 +100,9 @@ export class Session implements Cancellable {
     this.primary = new PrimaryLink(options.primary, {
       forward: (bytes) => this.toClient(bytes),
       chunk: (begin) => (begin ? options.client.cork() : options.client.uncork()),
-      notice: () => true,
+      notice: (message, muted) => this.#interceptor.notice(message) && !muted,
+      error: (message) => this.#interceptor.error(message),
+      settled: () => this.#interceptor.settled(),
       notification: (message) => this.#report(message),
       parameter: (name, value, before) => this.#reportParameter(name, value, before),
       ready: () => this.#ready(),
@@ -276,6 +284,11 @@ export class Session implements Cancellable {
   /** Stops what this session is doing now: the remote's work, the primary's, or nothing; never a later request. */
   cancel(): void {
     if (this.#interceptor.cancel()) return;
+    this.cancelPrimary();
+  }
+
+  /** Has the primary cancel what it is doing for this session, if it is doing anything. */
+  cancelPrimary(): void {
     if (this.primary.queue.length === 0 || this.primaryKey === undefined) return;
     // Until the primary has dealt with it, no further request of the client's starts, so it cannot hit one.
     this.client.hold();

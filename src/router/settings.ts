@@ -39,6 +39,10 @@ export interface RouterSettings {
   readonly maxSpliceBytes: number;
   /** Schemas in which the names of dblink's functions mean dblink. */
   readonly dblinkSchemas: readonly string[];
+  /** Whether functions of the primary can have dblink calls carried out. */
+  readonly bridge: boolean;
+  /** Leave to the bridge whatever it can serve, for comparisons. */
+  readonly bridgeOnly: boolean;
 }
 
 /** The part of a logger that the router needs. */

@@ -4,10 +4,11 @@ import { Backend, EMPTY, TransactionStatus } from '../wire/protocol.js';
 import type { Statement } from './analysis/index.js';
 import { isLocal, NO_PARAMETERS } from './arguments.js';
 import { checkAssumptions } from './assumptions.js';
+import { makeTemporaryFunctions, type RenamedCalls, renameCalls } from './bridge/temporaryFunctions.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
-import { isShadowed } from './names.js';
+import { bridgeOf, isShadowed } from './names.js';
 import { Performer } from './performer.js';
 import type { Plan } from './plan.js';
 import { checkPrivileges } from './privileges.js';
@@ -90,7 +91,14 @@ export class SimpleQuery {
     const preparing = this.#prepareEarly(statement);
     const facts = await asked;
     if (isShadowed(statement, facts.shadowing)) return this.#plain(statement, last);
-    if (statement.shape.kind === 'bridge') throw new NeedsBridge(statement.shape.reason);
+    const names = bridgeOf(statement, facts);
+    const bridged = names === 'bridged' && this.engine.bridge !== undefined;
+    if (names === 'elsewhere' || (bridged && this.engine.settings.bridgeOnly))
+      return this.#bridge(statement, last, preparing);
+    if (statement.shape.kind === 'bridge') {
+      if (bridged) return this.#bridge(statement, last, preparing);
+      return this.#bridgeTemporarily(statement, statement.shape.reason, last);
+    }
     if (statement.parameters > 0) throw this.#noParameter(statement);
     checkPrivileges(statement, facts);
     try {
@@ -99,11 +107,42 @@ export class SimpleQuery {
         await this.#answer(statement, facts);
         return 'answer';
       }
-      return await this.#splice(statement, facts, preparing, last);
+      return await this.#splice(statement, facts, preparing, bridged, last);
     } catch (error) {
-      if (!(error instanceof NoSuchSignature)) throw error;
-      return this.#plain(statement, last);
+      if (error instanceof NoSuchSignature) return this.#plain(statement, last);
+      if (error instanceof NeedsBridge) {
+        if (bridged) return this.#bridge(statement, last, preparing);
+        if (names === 'none') return this.#bridgeTemporarily(statement, error.reason, last);
+      }
+      throw error;
     }
+  }
+
+  /** The primary runs the statement as it is; its functions ask for the calls. */
+  async #bridge(
+    statement: Statement,
+    last: boolean,
+    preparing?: Promise<Prepared>,
+    text?: RenamedCalls,
+  ): Promise<Plan> {
+    // What was asked early has to be over before the batch is.
+    await preparing?.catch(() => undefined);
+    await this.#plain(statement, last, text);
+    return 'bridge';
+  }
+
+  /**
+   * Without functions of the bridge in the database: the session makes itself temporary ones, between transactions.
+   * @throws NeedsBridge when it cannot
+   */
+  async #bridgeTemporarily(statement: Statement, reason: string, last: boolean): Promise<Plan> {
+    const { engine } = this;
+    const renamed =
+      engine.inBlock || this.statements.length > 1 ? undefined : renameCalls(this.text, statement);
+    if (renamed === undefined) throw new NeedsBridge(reason);
+    await this.#finishBatch();
+    if (!(await makeTemporaryFunctions(engine, statement))) throw new NeedsBridge(reason);
+    return this.#bridge(statement, last, undefined, renamed);
   }
 
   /**
@@ -155,6 +194,7 @@ export class SimpleQuery {
   async #answer(statement: Statement, facts: SessionFacts): Promise<void> {
     const { session } = this.engine;
     const performer = new Performer(this.engine, this.text, NO_PARAMETERS, facts);
+    for (const call of statement.calls) await performer.refuseNullRows(call);
     const names = statement.shape.kind === 'answer' ? statement.shape.columns : [];
     session.toClient(
       rowDescription(
@@ -185,12 +225,21 @@ export class SimpleQuery {
     statement: Statement,
     facts: SessionFacts,
     preparing: Promise<Prepared> | undefined,
+    bridged: boolean,
     last: boolean,
   ): Promise<Plan> {
     await this.#openHidden();
     await checkAssumptions(this.engine, statement);
     const endBatch = last ? () => this.#finishBatch() : undefined;
-    const { plan, tag } = await spliceSimple(this.engine, this.text, statement, facts, preparing, endBatch);
+    const { plan, tag } = await spliceSimple(
+      this.engine,
+      this.text,
+      statement,
+      facts,
+      preparing,
+      bridged,
+      endBatch,
+    );
     this.#heldTag = tag;
     if (last) return plan;
     await this.#finishBatch();
@@ -199,7 +248,7 @@ export class SimpleQuery {
   }
 
   /** A statement without dblink. Its ReadyForQuery is the message's, so it is kept back. */
-  async #plain(statement: Statement, last: boolean): Promise<Plan> {
+  async #plain(statement: Statement, last: boolean, renamed?: RenamedCalls): Promise<Plan> {
     await this.#finishBatch();
     if (this.#hidden && statement.transaction !== undefined) return this.#transaction(statement);
     const { transaction } = statement;
@@ -209,6 +258,7 @@ export class SimpleQuery {
       statement,
       last,
       !alone && transaction !== undefined && IN_BLOCK_ONLY.has(transaction.kind),
+      renamed,
     );
   }
 
@@ -216,7 +266,12 @@ export class SimpleQuery {
    * Sends a statement to the primary and forwards its answer, but for ReadyForQuery.
    * @param implicitBlock it is to find itself behind another statement of the same Query, as it does natively
    */
-  async #send(statement: Statement, last: boolean, implicitBlock = false): Promise<Plan> {
+  async #send(
+    statement: Statement,
+    last: boolean,
+    implicitBlock = false,
+    renamed?: RenamedCalls,
+  ): Promise<Plan> {
     const { primary, session } = this.engine;
     const before = implicitBlock ? NOTHING : EMPTY;
     const offset = this.engine.countCharacters(this.text.subarray(0, statement.span.start)) - before.length;
@@ -234,7 +289,8 @@ export class SimpleQuery {
         }
         if (type === Backend.errorResponse) {
           told = true;
-          session.toClient(errorResponse(shiftPosition(PgError.from(parseFields(message)), offset)));
+          const error = PgError.from(parseFields(message));
+          session.toClient(errorResponse(shiftPosition(renamed?.mapPosition(error) ?? error, offset)));
           return false;
         }
         if (type === Backend.commandComplete && unanswered) {
@@ -249,7 +305,7 @@ export class SimpleQuery {
       },
     });
     primary.forwarded++;
-    const own = this.text.subarray(statement.span.start, statement.span.end);
+    const own = renamed?.sql ?? this.text.subarray(statement.span.start, statement.span.end);
     primary.send(query(Buffer.concat([before, own])), {
       kind: 'query',
       sink,

@@ -46,7 +46,8 @@ interface Spliced {
  * The plans `splice` and `stream` for a statement of a Query message: has the primary check the statement, runs the
  * dblink calls, and has the primary finish it with their rows in the place of the calls. Leaves the batch of requests
  * open, unless `endBatch` sends what ends it along with the last request.
- * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature
+ * @param bridged a bridge serves what this cannot
+ * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature; NeedsBridge: if bridged, nothing has happened yet
  */
 export async function spliceSimple(
   engine: Engine,
@@ -54,6 +55,7 @@ export async function spliceSimple(
   statement: Statement,
   facts: SessionFacts,
   preparing: Promise<Prepared> | undefined,
+  bridged: boolean,
   endBatch?: () => Promise<void>,
 ): Promise<Spliced> {
   const { primary, session } = engine;
@@ -67,7 +69,6 @@ export async function spliceSimple(
   let { spliced } = prepared;
   // A SELECT describes its rows before it runs; other statements when they have run.
   const isSelect = statement.tag === 'SelectStmt';
-  if (isSelect && description !== undefined) session.toClient(description);
 
   const outcome = await runCalls(engine, {
     text,
@@ -77,6 +78,10 @@ export async function spliceSimple(
     shapes: spliced.shapes,
     allRows: true,
     stream: streams,
+    bridged,
+    begin: () => {
+      if (isSelect && description !== undefined) session.toClient(description);
+    },
   });
   if (outcome.kind === 'streamed') {
     return { plan: 'stream', tag: commandComplete(`SELECT ${outcome.rows}`) };

@@ -6,6 +6,8 @@ export interface QueryText {
   readonly sql: Uint8Array;
   /** client_encoding of the connection as its server reports it. */
   readonly encoding: string;
+  /** The libpq to be like; its majors differ in the width of characters. */
+  readonly libpqMajor: number;
 }
 
 /** Columns that an excerpt of a line may take. */
@@ -51,7 +53,7 @@ export function errorPosition(query: QueryText, position: number): string {
     }
     offsets.push(offset);
     columns.push(column);
-    const character = measure(sql, offset);
+    const character = measure(sql, offset, query.libpqMajor);
     offset = Math.min(end, offset + character.bytes);
     column += character.columns;
   }
@@ -97,7 +99,10 @@ export function renderError(fields: ErrorFields, query?: QueryText): string {
     else {
       const sql = Buffer.from(fields.internalQuery, 'latin1');
       const position = Number.parseInt(fields.internalPosition, 10);
-      excerpt = errorPosition({ sql, encoding: query?.encoding ?? 'SQL_ASCII' }, position);
+      excerpt = errorPosition(
+        { sql, encoding: query?.encoding ?? 'SQL_ASCII', libpqMajor: query?.libpqMajor ?? 0 },
+        position,
+      );
     }
   }
   text += `\n${excerpt}`;

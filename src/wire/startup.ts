@@ -153,3 +153,10 @@ function readChunk(socket: Socket): Promise<Buffer | undefined> {
     else onReadable();
   });
 }
+
+/** A startup packet with one more parameter, as bytes. */
+export function withParameter(packet: Buffer, name: string, value: string): Buffer {
+  const added = Buffer.concat([packet.subarray(0, -1), Buffer.from(`${name}\0${value}\0\0`, 'latin1')]);
+  added.writeInt32BE(added.length, 0);
+  return added;
+}

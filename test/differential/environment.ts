@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import type { TestProxy } from '../support/proxy.js';
 import { WireConnection } from '../support/wire.js';
@@ -41,6 +42,9 @@ const SETTINGS = {
   log_min_messages: 'fatal',
 };
 
+/** Where scripts/matrix.mjs puts the majors that are not among the project's own packages. */
+const MATRIX_PACKAGES = fileURLToPath(new URL('../../../.matrix', import.meta.url));
+
 /** What stands on the second side. */
 export type SecondSide = 'proxy' | 'extension';
 
@@ -56,8 +60,9 @@ export async function startEnvironment(
 ): Promise<Environment> {
   // libpq inside the extension's server, and the proxy in this process, must find no settings but those given below.
   for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];
-  const withExtension = await prepareBinaries({ major, dblink: true });
-  const without = await prepareBinaries({ major, dblink: false });
+  const packages = MATRIX_PACKAGES;
+  const withExtension = await prepareBinaries({ major, dblink: true, packages });
+  const without = await prepareBinaries({ major, dblink: false, packages });
   const remote = (): Promise<PostgresServer> =>
     startPostgres({ installation: withExtension, settings: SETTINGS, hba: REMOTE_HBA });
   const primary = async (dblink: boolean): Promise<PostgresServer> => {

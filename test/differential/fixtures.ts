@@ -52,6 +52,31 @@ BEGIN
 END $$;
 `;
 
+/**
+ * Before 14 servers cannot wait until a backend is gone, which what ends one here has to. Asks the system for the process,
+ * since a backend leaves pg_stat_activity before it has closed its socket; systems without /proc make do with the view.
+ */
+const TERMINATE = `
+DO $do$ BEGIN
+IF to_regprocedure('pg_catalog.pg_terminate_backend(int, bigint)') IS NULL THEN
+  CREATE FUNCTION public.pg_terminate_backend(pid int, timeout bigint) RETURNS bool LANGUAGE plpgsql AS $$
+  DECLARE
+    until timestamptz := clock_timestamp() + timeout * interval '1 ms';
+  BEGIN
+    IF NOT pg_terminate_backend(pid) THEN RETURN false; END IF;
+    WHILE clock_timestamp() < until LOOP
+      PERFORM pg_stat_clear_snapshot();
+      IF NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = $1)
+        AND (pg_stat_file('/proc/' || pid || '/stat', true)).modification IS NULL THEN RETURN true; END IF;
+      PERFORM pg_sleep(0.005);
+    END LOOP;
+    RAISE WARNING 'backend with PID % did not terminate within % milliseconds', pid, timeout;
+    RETURN false;
+  END $$;
+END IF;
+END $do$;
+`;
+
 /** A role that sees or changes nothing of the tests' own may still use the probes. */
 const PROBES = `
 CREATE TABLE public.snapshot_probe (n int);
@@ -71,7 +96,7 @@ CREATE TYPE public.floatrange AS RANGE (subtype = float8);
 
 /** The database a client connects to. `accents` is text that both database encodings can hold. */
 export const LOCAL_FIXTURE = `
-${SCRATCH_REPORT}${PROBES}${TYPES}
+${SCRATCH_REPORT}${TERMINATE}${PROBES}${TYPES}
 CREATE TABLE public.items (id int PRIMARY KEY, name text, price numeric(8,2), sold date);
 INSERT INTO public.items VALUES (1, 'apple', 1.50, '2024-01-02'), (2, 'pear', NULL, NULL), (3, 'plum', 0.25, '2023-12-31'),
   (4, U&'caf\\00E9', 12.00, '1999-09-09');
@@ -86,7 +111,7 @@ ANALYZE;
 
 /** The database that `{R}` leads to. */
 export const REMOTE_FIXTURE = `
-${SCRATCH_REPORT}${TYPES}
+${SCRATCH_REPORT}${TERMINATE}${TYPES}
 CREATE TABLE public.people (id int PRIMARY KEY, name text, born date, height real, tags text[], card jsonb);
 INSERT INTO public.people VALUES
   (1, 'Ada', '1815-12-10', 1.65, '{math,"first, of all"}', '{"a": 1, "b": [true, null]}'),

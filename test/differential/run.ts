@@ -14,6 +14,7 @@ const { values } = parseArgs({
     case: { type: 'string', default: '' },
     variant: { type: 'string', default: '' },
     major: { type: 'string', multiple: true, default: ['18', '15'] },
+    matrix: { type: 'boolean', default: false },
     'extension-only': { type: 'boolean', default: false },
     bridge: { type: 'boolean', default: false },
     lanes: { type: 'string', default: '2' },
@@ -25,12 +26,19 @@ const { values } = parseArgs({
 const second: SecondSide = values['extension-only'] ? 'extension' : 'proxy';
 const seed = Number(values.seed);
 const cases = CASES.filter(({ name }) => name.includes(values.case));
-const majors = values.major.map(Number);
+/** All that the proxy supports. */
+const MATRIX = [13, 14, 15, 16, 17, 18];
+const majors = values.matrix ? MATRIX : values.major.map(Number);
 
-/** The newest major gets all core variants, older ones a sample of them, unless everything is asked for. */
+/**
+ * The first major gets all core variants, others a sample of them, unless everything is asked for; in the matrix no
+ * major is less than the first.
+ */
 function planFor(major: number): Plan {
   if (values.full) return { cases, seed, core: 'all', others: 'all' };
-  return major === majors[0] ? { cases, seed, core: 'all', others: 1 } : { cases, seed, core: 1, others: 0 };
+  return values.matrix || major === majors[0]
+    ? { cases, seed, core: 'all', others: 1 }
+    : { cases, seed, core: 1, others: 0 };
 }
 
 function chosen(major: number): readonly Comparison[] {
@@ -63,6 +71,7 @@ async function main(): Promise<number> {
       passed += outcome.passed;
       skipped += outcome.skipped;
       failures.push(...outcome.failures);
+      console.log(`PostgreSQL ${major}: ${outcome.passed} passed, ${outcome.failures.length} failed`);
     } finally {
       await Promise.all(environments.map((environment) => environment.stop()));
     }

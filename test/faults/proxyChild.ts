@@ -1,3 +1,6 @@
+// As in bin/main.ts.
+import '../../bin/v8.js';
+
 import { memoryUsage } from 'node:process';
 import { loadConfig } from '../../src/config/index.js';
 import { createLogger } from '../../src/log.js';
@@ -40,8 +43,13 @@ const config = loadConfig({ flags, env });
 const running = await startProxy(config, createLogger(config.log));
 
 process.on('message', (question: Question) => {
-  if (question.collect) collectGarbage();
+  if (question.collect) {
+    // Buffers are freed by another thread; a second collection begins with waiting for it.
+    collectGarbage();
+    collectGarbage();
+  }
   const { rss, external, arrayBuffers, heapUsed } = memoryUsage();
+  peak = Math.max(peak, rss + external);
   const counts: Record<string, number> = {};
   for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] ?? 0) + 1;
   tell({
@@ -55,6 +63,6 @@ process.on('message', (question: Question) => {
     },
   });
   longestPauseMs = 0;
-  peak = 0;
+  if (question.collect) peak = 0;
 });
 tell({ kind: 'listening', port: running.addresses[0]?.port ?? 0 });

@@ -16,7 +16,7 @@ export interface ProxyState {
     readonly external: number;
     readonly arrayBuffers: number;
     readonly heapUsed: number;
-    /** Of rss + external, since the last question. */
+    /** Of rss + external, since garbage was last collected for a question. */
     readonly peak: number;
   };
   /** What keeps its event loop alive, by kind. */

@@ -23,7 +23,10 @@ const recorded: readonly Recorded[] = readFileSync(
 test(`errors are rendered as libpq renders them (${recorded.length} recorded cases)`, () => {
   assert.ok(recorded.length > 60);
   for (const { encoding, sql, fields, rendered } of recorded) {
-    assert.equal(renderError(fields, { sql: Buffer.from(sql, 'latin1'), encoding }), rendered);
+    assert.equal(
+      renderError(fields, { sql: Buffer.from(sql, 'latin1'), encoding, libpqMajor: 15 }),
+      rendered,
+    );
   }
 });
 
@@ -58,15 +61,18 @@ test('the context of a notice is not shown, its other parts are', () => {
 });
 
 test('positions outside the statement, and nonsense for a position, give no excerpt', () => {
-  const query = { sql: Buffer.from('select'), encoding: 'UTF8' };
+  const query = { sql: Buffer.from('select'), encoding: 'UTF8', libpqMajor: 18 };
   assert.equal(errorPosition(query, 1), 'LINE 1: select\n        ^\n');
   assert.equal(errorPosition(query, 7), 'LINE 1: select\n              ^\n');
   for (const position of [8, 0, -3, Number.NaN, 1e12]) assert.equal(errorPosition(query, position), '');
-  assert.equal(errorPosition({ sql: Buffer.alloc(0), encoding: 'UTF8' }, 1), 'LINE 1: \n        ^\n');
+  assert.equal(
+    errorPosition({ sql: Buffer.alloc(0), encoding: 'UTF8', libpqMajor: 18 }, 1),
+    'LINE 1: \n        ^\n',
+  );
 });
 
 test('bytes that are cut off in the middle of a character end the excerpt', () => {
-  const query = { sql: Buffer.from([0x61, 0xe2, 0x82]), encoding: 'UTF8' };
+  const query = { sql: Buffer.from([0x61, 0xe2, 0x82]), encoding: 'UTF8', libpqMajor: 18 };
   assert.equal(errorPosition(query, 3), 'LINE 1: a\xe2\x82\n          ^\n');
 });
 

@@ -2,6 +2,7 @@ import type { FuncCall, RawStmt, SelectStmt, TransactionStmt } from 'libpg-query
 import { parametersOf } from './arguments.js';
 import { CallReader, LeaveAlone } from './calls.js';
 import { Evaluation, isCertainlyRead, isTargetsOnly } from './evaluation.js';
+import { readExtensionCommand } from './extension.js';
 import { DBLINK_FUNCTIONS } from './functions.js';
 import { type ParsedText, parseText, unwrap } from './parser.js';
 import { shapeOf } from './shape.js';
@@ -66,6 +67,10 @@ function readStatement(
     ...(transaction === undefined ? {} : { transaction }),
     parameters: parametersOf(body).at(-1) ?? 0,
   };
+  const command = readExtensionCommand(tag, body);
+  if (command !== undefined) {
+    return { ...base, calls: [], shape: { kind: 'extension', command }, assumptions: [] };
+  }
   const total = countCalls(body, reader);
   if (total === 0) return { ...base, calls: [], shape: { kind: 'none' }, assumptions: [] };
   try {

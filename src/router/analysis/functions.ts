@@ -1,7 +1,8 @@
+import { DBLINK_FUNCTIONS as NAMES, overloadsOf, type ServedOverload } from '../../dblink/functions.js';
 import type { ArgumentType, DblinkFunction } from './types.js';
 
-/** Types in the signatures of the dblink functions that this table holds. */
-export type DeclaredType = 'text' | 'boolean';
+/** Types in the signatures of the dblink functions that the proxy carries out. */
+export type DeclaredType = ServedOverload['args'][number]['type'];
 
 interface FunctionFacts {
   readonly overloads: readonly (readonly DeclaredType[])[];
@@ -10,21 +11,27 @@ interface FunctionFacts {
   readonly readsOnly: boolean;
 }
 
-const TEXT = ['text'] as const;
-const TEXT_TEXT = ['text', 'text'] as const;
-/** dblink and dblink_exec share their four overloads; the boolean is fail_on_error. */
-const WITH_FAIL_ON_ERROR = [TEXT, ['text', 'boolean'], TEXT_TEXT, ['text', 'text', 'boolean']] as const;
-
-/** Every function that the proxy carries out (behaviour reference, section 1). */
-export const DBLINK_FUNCTIONS: Readonly<Record<DblinkFunction, FunctionFacts>> = {
-  dblink: { overloads: WITH_FAIL_ON_ERROR, returns: 'rows', readsOnly: false },
-  dblink_connect: { overloads: [TEXT, TEXT_TEXT], returns: 'text', readsOnly: false },
-  dblink_connect_u: { overloads: [TEXT, TEXT_TEXT], returns: 'text', readsOnly: false },
-  dblink_disconnect: { overloads: [[], TEXT], returns: 'text', readsOnly: false },
-  dblink_exec: { overloads: WITH_FAIL_ON_ERROR, returns: 'text', readsOnly: false },
-  dblink_get_connections: { overloads: [[]], returns: 'textArray', readsOnly: true },
-  dblink_error_message: { overloads: [TEXT], returns: 'text', readsOnly: true },
+const RETURNS: Readonly<Record<ServedOverload['returns'], FunctionFacts['returns']>> = {
+  'setof record': 'rows',
+  text: 'text',
+  'text[]': 'textArray',
 };
+
+function factsOf(name: DblinkFunction): FunctionFacts {
+  const overloads = overloadsOf(name);
+  // The overloads of a function differ in nothing but their arguments.
+  const { returns, readsOnly } = overloads[0]!;
+  return {
+    overloads: overloads.map(({ args }) => args.map(({ type }) => type)),
+    returns: RETURNS[returns],
+    readsOnly,
+  };
+}
+
+/** Every function that the proxy carries out, as far as the analysis needs to know it. */
+export const DBLINK_FUNCTIONS = Object.fromEntries(NAMES.map((name) => [name, factsOf(name)])) as Readonly<
+  Record<DblinkFunction, FunctionFacts>
+>;
 
 export const isDblinkFunction = (name: string): name is DblinkFunction =>
   Object.hasOwn(DBLINK_FUNCTIONS, name);
@@ -32,12 +39,14 @@ export const isDblinkFunction = (name: string): name is DblinkFunction =>
 const accepts = (declared: DeclaredType, given: ArgumentType): boolean =>
   given === 'unknown' || given === 'parameter' || given === 'expression' || given === declared;
 
-/** Is there an overload that arguments of these types can call? Without one PostgreSQL raises 42883 by itself. */
-export function hasOverload(name: DblinkFunction, types: readonly ArgumentType[]): boolean {
-  return DBLINK_FUNCTIONS[name].overloads.some(
+const overloadsFor = (name: DblinkFunction, types: readonly ArgumentType[]): FunctionFacts['overloads'] =>
+  DBLINK_FUNCTIONS[name].overloads.filter(
     (overload) => overload.length === types.length && overload.every((type, i) => accepts(type, types[i]!)),
   );
-}
+
+/** Is there an overload that arguments of these types can call? Without one PostgreSQL raises 42883 by itself. */
+export const hasOverload = (name: DblinkFunction, types: readonly ArgumentType[]): boolean =>
+  overloadsFor(name, types).length > 0;
 
 /**
  * The declared types of the overload that PostgreSQL chooses for arguments of these types. An argument of unknown type
@@ -48,9 +57,7 @@ export function declaredTypes(
   name: DblinkFunction,
   types: readonly ArgumentType[],
 ): readonly (DeclaredType | undefined)[] {
-  const matching = DBLINK_FUNCTIONS[name].overloads.filter(
-    (overload) => overload.length === types.length && overload.every((type, i) => accepts(type, types[i]!)),
-  );
+  const matching = overloadsFor(name, types);
   return types.map((given, i) => {
     const candidates = new Set(matching.map((overload) => overload[i]!));
     if (candidates.size === 1) return [...candidates][0];

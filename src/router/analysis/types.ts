@@ -107,6 +107,19 @@ export type TransactionKind =
   | 'commitPrepared'
   | 'rollbackPrepared';
 
+/** A command about the extension dblink itself. Names and versions are bytes of the client's encoding as latin1 strings. */
+export type ExtensionCommand =
+  | {
+      readonly kind: 'create';
+      readonly ifNotExists: boolean;
+      readonly schema?: string;
+      readonly version?: string;
+    }
+  | { readonly kind: 'drop'; readonly ifExists: boolean; readonly cascade: boolean }
+  | { readonly kind: 'update'; readonly version?: string }
+  | { readonly kind: 'setSchema'; readonly schema: string }
+  | { readonly kind: 'comment' };
+
 /** What can be done with a statement (the plans of the router, without the facts that only a server knows). */
 export type Shape =
   /** No dblink call: goes as it is. */
@@ -117,6 +130,8 @@ export type Shape =
   | { readonly kind: 'stream' }
   /** Every call may be replaced by its rows or value (rewrite.ts). */
   | { readonly kind: 'splice' }
+  /** CREATE EXTENSION dblink and the like: the bridge's functions stand for the extension (bridge/extensionCommand.ts). */
+  | { readonly kind: 'extension'; readonly command: ExtensionCommand }
   /** Cannot be served exactly without a bridge; a noun phrase for a HINT. */
   | { readonly kind: 'bridge'; readonly reason: string };
 

@@ -1,0 +1,202 @@
+/**
+ * The functions of the dblink extension, version 1.2, and what pg_proc says about them (behaviour reference, section 1):
+ * the only place where their signatures are written. Every function is LANGUAGE C, VOLATILE and not leakproof.
+ */
+
+export type ArgumentType = 'text' | 'boolean' | 'integer' | 'int2vector' | 'text[]' | 'oid';
+
+const TYPE_OF = {
+  connection: 'text',
+  conninfo: 'text',
+  sql: 'text',
+  failOnError: 'boolean',
+  cursor: 'text',
+  howMany: 'integer',
+  relation: 'text',
+  keyAttributes: 'int2vector',
+  keyCount: 'integer',
+  sourceKeys: 'text[]',
+  targetKeys: 'text[]',
+  options: 'text[]',
+  catalog: 'oid',
+} as const satisfies Readonly<Record<string, ArgumentType>>;
+
+/** What an argument is for. Its declared type follows from it. */
+export type Role = keyof typeof TYPE_OF;
+
+/** A column of rows whose type the extension declares. */
+export interface Column {
+  readonly name: string;
+  readonly type: 'text' | 'integer';
+}
+
+/** One signature of a function. */
+export interface Overload {
+  readonly name: string;
+  /** The IN arguments. Only a few have a name by which named notation can pass them. */
+  readonly args: readonly { readonly type: ArgumentType; readonly role: Role; readonly name?: string }[];
+  readonly returns: 'text' | 'integer' | 'text[]' | 'void' | 'setof record' | 'setof dblink_pkey_results';
+  /** The OUT arguments; without them the caller of a `setof record` has to give a column definition list. */
+  readonly columns?: readonly Column[];
+  readonly strict: boolean;
+  readonly parallel: 'restricted' | 'safe';
+  readonly securityDefiner: boolean;
+  /** Everybody may execute it; otherwise the privilege is revoked from PUBLIC when the extension is installed. */
+  readonly public: boolean;
+  /** The proxy carries it out. */
+  readonly served: boolean;
+  /** Reads the session's state and changes nothing, here or on a remote. */
+  readonly readsOnly: boolean;
+}
+
+/** COST of every function. */
+export const COST = 1;
+
+/** ROWS of every function that returns a set. */
+export const SET_ROWS = 1000;
+
+/** The attributes of the composite type dblink_pkey_results. */
+export const PKEY_RESULTS: readonly Column[] = [
+  { name: 'position', type: 'integer' },
+  { name: 'colname', type: 'text' },
+];
+
+/** A function: what its overloads have in common, and the roles of each one's arguments. */
+interface FunctionFacts
+  extends Pick<Overload, 'returns' | 'columns'>,
+    Partial<Pick<Overload, 'strict' | 'parallel' | 'securityDefiner' | 'public' | 'served' | 'readsOnly'>> {
+  readonly overloads: readonly (readonly Role[])[];
+  readonly argumentNames?: Readonly<Partial<Record<Role, string>>>;
+}
+
+/** What holds for a function that says nothing else. */
+const USUAL = {
+  strict: true,
+  parallel: 'restricted',
+  securityDefiner: false,
+  public: true,
+  served: false,
+  readsOnly: false,
+} as const satisfies Partial<Overload>;
+
+const CONNECTING = [['conninfo'], ['connection', 'conninfo']] as const;
+const EXECUTING = [
+  ['sql'],
+  ['sql', 'failOnError'],
+  ['connection', 'sql'],
+  ['connection', 'sql', 'failOnError'],
+] as const;
+const BUILDING = ['relation', 'keyAttributes', 'keyCount', 'sourceKeys', 'targetKeys'] as const;
+
+const FUNCTIONS = {
+  dblink_connect: { overloads: CONNECTING, returns: 'text', served: true },
+  // Connects without the checks of a non-superuser's credentials, hence not for everybody.
+  dblink_connect_u: {
+    overloads: CONNECTING,
+    returns: 'text',
+    securityDefiner: true,
+    public: false,
+    served: true,
+  },
+  dblink_disconnect: { overloads: [[], ['connection']], returns: 'text', served: true },
+  dblink_open: {
+    overloads: [
+      ['cursor', 'sql'],
+      ['cursor', 'sql', 'failOnError'],
+      ['connection', 'cursor', 'sql'],
+      ['connection', 'cursor', 'sql', 'failOnError'],
+    ],
+    returns: 'text',
+  },
+  dblink_fetch: {
+    overloads: [
+      ['cursor', 'howMany'],
+      ['cursor', 'howMany', 'failOnError'],
+      ['connection', 'cursor', 'howMany'],
+      ['connection', 'cursor', 'howMany', 'failOnError'],
+    ],
+    returns: 'setof record',
+  },
+  dblink_close: {
+    overloads: [
+      ['cursor'],
+      ['cursor', 'failOnError'],
+      ['connection', 'cursor'],
+      ['connection', 'cursor', 'failOnError'],
+    ],
+    returns: 'text',
+  },
+  dblink: { overloads: EXECUTING, returns: 'setof record', served: true },
+  dblink_exec: { overloads: EXECUTING, returns: 'text', served: true },
+  dblink_send_query: { overloads: [['connection', 'sql']], returns: 'integer' },
+  // Takes in what the remote has sent, which dblink_error_message then shows: it does not only read.
+  dblink_is_busy: { overloads: [['connection']], returns: 'integer' },
+  dblink_get_result: { overloads: [['connection'], ['connection', 'failOnError']], returns: 'setof record' },
+  dblink_cancel_query: { overloads: [['connection']], returns: 'text' },
+  dblink_error_message: { overloads: [['connection']], returns: 'text', served: true, readsOnly: true },
+  dblink_get_notify: {
+    overloads: [[], ['connection']],
+    argumentNames: { connection: 'conname' },
+    returns: 'setof record',
+    columns: [
+      { name: 'notify_name', type: 'text' },
+      { name: 'be_pid', type: 'integer' },
+      { name: 'extra', type: 'text' },
+    ],
+  },
+  dblink_get_connections: {
+    overloads: [[]],
+    returns: 'text[]',
+    strict: false,
+    served: true,
+    readsOnly: true,
+  },
+  dblink_get_pkey: { overloads: [['relation']], returns: 'setof dblink_pkey_results' },
+  dblink_build_sql_insert: { overloads: [BUILDING], returns: 'text' },
+  dblink_build_sql_update: { overloads: [BUILDING], returns: 'text' },
+  dblink_build_sql_delete: {
+    overloads: [['relation', 'keyAttributes', 'keyCount', 'targetKeys']],
+    returns: 'text',
+  },
+  dblink_current_query: { overloads: [[]], returns: 'text', strict: false, readsOnly: true },
+  dblink_fdw_validator: {
+    overloads: [['options', 'catalog']],
+    argumentNames: { options: 'options', catalog: 'catalog' },
+    returns: 'void',
+    parallel: 'safe',
+  },
+} as const satisfies Readonly<Record<string, FunctionFacts>>;
+
+type Functions = typeof FUNCTIONS;
+
+/** A function that the proxy carries out. */
+export type ServedFunction = {
+  [Name in keyof Functions]: Functions[Name] extends { readonly served: true } ? Name : never;
+}[keyof Functions];
+
+/** An overload of a function that the proxy carries out. */
+export interface ServedOverload extends Overload {
+  readonly name: ServedFunction;
+  readonly args: readonly {
+    readonly type: (typeof TYPE_OF)[Functions[ServedFunction]['overloads'][number][number]];
+    readonly role: Functions[ServedFunction]['overloads'][number][number];
+    readonly name?: string;
+  }[];
+  readonly returns: Functions[ServedFunction]['returns'];
+  readonly served: true;
+}
+
+/** Every overload of every function, those of one function next to each other. */
+export const CATALOGUE: readonly Overload[] = Object.entries<FunctionFacts>(FUNCTIONS).flatMap(
+  ([name, { overloads, argumentNames, ...facts }]) =>
+    overloads.map((roles): Overload => {
+      const args = roles.map((role) => {
+        const argument = argumentNames?.[role];
+        return { type: TYPE_OF[role], role, ...(argument === undefined ? {} : { name: argument }) };
+      });
+      return { ...USUAL, ...facts, name, args };
+    }),
+);
+
+/** Whether the proxy carries out an overload's function. */
+export const isServed = (overload: Overload): overload is ServedOverload => overload.served;

@@ -1,0 +1,295 @@
+import { CATALOGUE, type Overload } from '../../dblink/catalogue.js';
+import type { CallContext } from '../../dblink/context.js';
+import { errorResponse, noticeResponse, PgError } from '../../wire/errors.js';
+import { callScalar, callSource } from '../calls.js';
+import type { Engine } from '../engine.js';
+import { type Answer, moreAnswer, raisingAnswer, statusAnswer, tableAnswer, valueAnswer } from './answer.js';
+import { BulkRows } from './bulkRows.js';
+import { withoutFrames } from './contextFrames.js';
+import { signatureOf } from './publicFunctions.js';
+import { type BridgeRequest, readRequest } from './request.js';
+import { Roles } from './roles.js';
+import { RowsSink } from './rowsSink.js';
+import type { DatabaseServices } from './services.js';
+import { type SessionKeys, SessionLocks } from './sessionLocks.js';
+
+const BY_SIGNATURE: ReadonlyMap<string, Overload> = new Map(
+  CATALOGUE.map((overload) => [signatureOf(overload), overload]),
+);
+
+/** A cancel that does not reach the function that waits is told it this much later. */
+const CANCEL_GRACE_MS = 1000;
+
+/** A call that a function of the primary waits for. */
+interface Waiting {
+  /** The function's last request. */
+  request: BridgeRequest;
+  readonly abort: AbortController;
+  /** Resolved with the function's next request while the call goes on. */
+  next: ((request: BridgeRequest) => void) | undefined;
+}
+
+/**
+ * One session's bridge: carries out the calls that functions of the primary ask for, while the primary runs a statement,
+ * and hands their results back to them.
+ */
+export class Bridge {
+  readonly #locks: SessionLocks;
+  readonly #roles: Roles;
+  #waiting: Waiting | undefined;
+  /** Stands for the cancel that ends a function which cannot be answered. */
+  #substitute: PgError | undefined;
+  #tables: string[] = [];
+  /** The process of the session at the primary, once a request has come. */
+  #pid: number | undefined;
+  #tableCount = 0;
+  #closed = false;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly keys: SessionKeys,
+    services: () => DatabaseServices,
+    user: string,
+    /** Sends a cancel request to the primary. */
+    private readonly cancelPrimary: () => void,
+  ) {
+    this.#locks = new SessionLocks(keys, () => services().join());
+    this.#roles = new Roles(user, () => this.#locks.attach());
+  }
+
+  /** Makes sure that a bridge can be had. @throws PgError that says what stands in the way */
+  async prepare(): Promise<void> {
+    await this.#locks.attach();
+  }
+
+  /** Every NoticeResponse of the primary. @returns whether the client gets it as it is */
+  notice(message: Buffer): boolean {
+    const request = readRequest(message, this.keys.token);
+    if (request === undefined) {
+      const changed = withoutFrames(message);
+      if (changed === undefined) return true;
+      this.engine.session.toClient(noticeResponse(changed));
+      return false;
+    }
+    if (request === 'damaged') this.engine.session.log.warn({}, 'a request of the bridge that is none');
+    else this.#requested(request);
+    return false;
+  }
+
+  /** Every ErrorResponse of the primary: what was running is over. @returns the message as the client gets it */
+  error(message: Buffer): Buffer {
+    this.#abandon();
+    const substitute = this.#substitute;
+    this.#substitute = undefined;
+    if (substitute !== undefined) return errorResponse(substitute);
+    const changed = withoutFrames(message);
+    return changed === undefined ? message : errorResponse(changed);
+  }
+
+  /** A ReadyForQuery passed. @param idle outside of a transaction */
+  ready(idle: boolean): void {
+    this.#abandon();
+    this.#substitute = undefined;
+    if (idle && this.#tables.length > 0) this.#locks.services?.discard(this.#tables.splice(0));
+  }
+
+  /** The client's cancel request, which the primary gets as well. */
+  cancel(): void {
+    this.#waiting?.abort.abort(new PgError('57014', 'canceling statement due to user request'));
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const { services } = this.#locks;
+    this.#abandon();
+    void this.#locks
+      .release(this.#pid)
+      .then(() => services?.discard(this.#tables.splice(0)))
+      .catch(() => undefined);
+  }
+
+  /** Whatever a function waited for, it does not any more. */
+  #abandon(): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    this.#waiting = undefined;
+    waiting.abort.abort(new PgError('57014', 'canceling statement due to user request'));
+  }
+
+  #requested(request: BridgeRequest): void {
+    this.#pid = request.pid;
+    const waiting = this.#waiting;
+    if (request.function === 'next' || request.function === 'types') {
+      if (waiting?.next === undefined) {
+        this.#abandon();
+        void this.#give(request, raisingAnswer('error', outOfOrder()));
+        return;
+      }
+      const { next } = waiting;
+      waiting.request = request;
+      waiting.next = undefined;
+      next(request);
+      return;
+    }
+    // Still an earlier one: the user's code caught a cancel or a time limit and went on.
+    this.#abandon();
+    const begun: Waiting = { request, abort: new AbortController(), next: undefined };
+    this.#waiting = begun;
+    void this.#serve(begun);
+  }
+
+  async #serve(waiting: Waiting): Promise<void> {
+    let answer: Answer;
+    try {
+      answer = await this.#carryOut(waiting);
+    } catch (error) {
+      if (!(error instanceof PgError))
+        this.engine.session.log.error({ err: error }, 'internal error in a bridged call');
+      answer = raisingAnswer('error', error instanceof PgError ? error : internal());
+    }
+    if (waiting.abort.signal.aborted && this.#waiting === waiting) {
+      // The primary is cancelled as well, and says so itself; unless the request was lost on the way.
+      await new Promise((resolve) => setTimeout(resolve, CANCEL_GRACE_MS).unref());
+    }
+    if (this.#waiting !== waiting) return;
+    this.#waiting = undefined;
+    await this.#give(waiting.request, answer);
+  }
+
+  async #give(request: BridgeRequest, answer: Answer): Promise<void> {
+    try {
+      const table = await this.#locks.give(request, answer).catch((error: unknown) => {
+        if (!(error instanceof PgError) || !/^22/.test(error.sqlstate)) throw error;
+        return this.#locks.give(request, raisingAnswer('error', error));
+      });
+      if (table !== undefined) this.#tables.push(table);
+    } catch (error) {
+      if (this.#closed) return;
+      this.engine.session.log.warn({ err: (error as Error).message }, 'a dblink call could not be answered');
+      // With the locks gone a function that waits finds no answer; one that never saw a lock has to be stopped.
+      if (request.held !== 'none') return;
+      this.#substitute = error instanceof PgError ? error : lost();
+      this.cancelPrimary();
+    }
+  }
+
+  /** Answers in between, and waits for what the function then asks. */
+  async #converse(waiting: Waiting, answer: Answer): Promise<BridgeRequest> {
+    waiting.abort.signal.throwIfAborted();
+    const next = new Promise<BridgeRequest>((resolve, reject) => {
+      waiting.next = resolve;
+      waiting.abort.signal.addEventListener('abort', () => reject(waiting.abort.signal.reason), {
+        once: true,
+      });
+    });
+    next.catch(() => undefined);
+    await this.#give(waiting.request, answer);
+    return next;
+  }
+
+  async #carryOut(waiting: Waiting): Promise<Answer> {
+    const { request } = waiting;
+    const overload = BY_SIGNATURE.get(request.function);
+    if (overload === undefined || overload.args.length !== request.args.length) throw unknownFunction();
+    if (!overload.served) throw notServed(overload.name);
+    const of = (role: string): Buffer | null | undefined =>
+      request.args[overload.args.findIndex((arg) => arg.role === role)];
+    const text = (role: string): string | undefined => of(role)?.toString('latin1');
+    const args = {
+      kind: 'call',
+      connection: text('connection'),
+      conninfo: text('conninfo'),
+      sql: of('sql') ?? undefined,
+      failOnError: (text('failOnError') ?? 'true').startsWith('t'),
+    } as const;
+    // Until it can be answered nothing remote is to happen.
+    await this.#locks.attach().catch((error: unknown) => {
+      if (request.held !== 'none') throw error;
+      this.#waiting = undefined;
+      this.#substitute = error instanceof PgError ? error : lost();
+      this.cancelPrimary();
+      throw error;
+    });
+    if (overload.name === 'dblink_connect_u' && !(await this.#roles.mayConnectUnchecked())) {
+      throw new PgError('42501', `permission denied for function ${overload.name}`);
+    }
+    const notices: PgError[] = [];
+    const { engine } = this;
+    const context: CallContext = {
+      facts: {
+        superuser: await this.#roles.isSuperuser(request.role),
+        confirmSuperuser: () => this.#roles.isSuperuserNow(request.role),
+        primaryMajor: engine.majorVersion,
+        databaseEncoding: engine.databaseEncoding,
+      },
+      signal: waiting.abort.signal,
+      notice: (notice) => void notices.push(notice),
+    };
+    waiting.abort.signal.throwIfAborted();
+    let answer: Answer;
+    try {
+      answer = overload.returns.startsWith('setof')
+        ? await this.#rows(waiting, args, context)
+        : valueAnswer(await callScalar(engine.dblink, { name: overload.name as never }, args, context));
+    } catch (error) {
+      if (!(error instanceof PgError) || waiting.abort.signal.aborted) throw error;
+      answer = raisingAnswer('error', error);
+    }
+    for (const notice of notices) await this.#converse(waiting, raisingAnswer('notice', notice));
+    return answer;
+  }
+
+  async #rows(
+    waiting: Waiting,
+    args: Parameters<typeof callSource>[1],
+    context: CallContext,
+  ): Promise<Answer> {
+    const stop = new AbortController();
+    const sink = new RowsSink(
+      this.engine.settings.maxSpliceBytes,
+      async (oids, style) => {
+        const { args: wanted, pid } = await this.#converse(waiting, moreAnswer(oids));
+        const values = wanted.map((value) => value?.toString('latin1') ?? null);
+        const [timeZone, dateStyle, intervalStyle] = values.slice(-3);
+        const table = `rows_${pid}_${this.keys.token.slice(0, 8)}_${++this.#tableCount}`;
+        this.#tables.push(table);
+        return BulkRows.open(this.#locks.services!, table, pid, {
+          types: values.slice(0, -3),
+          timeZone: timeZone ?? 'UTC',
+          dateStyle: style.dateStyle ?? dateStyle ?? 'ISO',
+          intervalStyle: style.intervalStyle ?? intervalStyle ?? 'postgres',
+        });
+      },
+      (error) => stop.abort(error),
+    );
+    try {
+      const outcome = await callSource(this.engine.dblink, args, sink, {
+        ...context,
+        signal: AbortSignal.any([context.signal, stop.signal]),
+      });
+      const answer = await sink.answer();
+      if (outcome.kind === 'status') return statusAnswer(outcome.tag);
+      return 'table' in answer ? tableAnswer(answer.table) : answer;
+    } catch (error) {
+      sink.abort();
+      throw error;
+    }
+  }
+}
+
+const outOfOrder = (): PgError =>
+  new PgError('08P01', 'a function of the bridge asked for more of a call that is over');
+
+const unknownFunction = (): PgError =>
+  new PgError('0A000', 'this function of the bridge is not of the version of dblink-proxy that runs', {
+    hint: 'Run "ALTER EXTENSION dblink UPDATE" through the proxy, or "dblink-proxy install".',
+  });
+
+const notServed = (name: string): PgError =>
+  new PgError('0A000', `${name}() is not carried out by this version of dblink-proxy`);
+
+const internal = (): PgError => new PgError('XX000', 'internal error of the proxy; see its log');
+
+const lost = (): PgError =>
+  new PgError('08006', 'the connection by which dblink-proxy answers dblink calls was lost');

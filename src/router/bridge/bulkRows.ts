@@ -1,0 +1,112 @@
+import type { CopyInControl, WireClient } from '../../wire/client.js';
+import { PgError } from '../../wire/errors.js';
+import { CopyText } from './copyText.js';
+import type { DatabaseServices } from './services.js';
+
+/** How the values of a side table are to be read. */
+export interface BulkFormat {
+  /** For each column its type's name, or null: kept as text. */
+  readonly types: readonly (string | null)[];
+  readonly timeZone: string;
+  readonly dateStyle: string;
+  readonly intervalStyle: string;
+}
+
+const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+/**
+ * A side table that is being filled with a remote's rows as they come: made, filled and frozen in one transaction, so that
+ * every snapshot sees it. The process that asked reads it through a view that shows nothing to any other.
+ */
+export class BulkRows {
+  readonly #text: CopyText;
+  #control: CopyInControl | undefined;
+  #remote: WireClient | undefined;
+  readonly #finished: Promise<unknown>;
+
+  private constructor(
+    readonly table: string,
+    services: DatabaseServices,
+    private readonly pid: number,
+    format: BulkFormat,
+    started: { resolve: () => void; reject: (error: unknown) => void },
+  ) {
+    this.#text = new CopyText(format.types.length);
+    this.#finished = services.bulk(async (connection) => {
+      await connection.script(this.#sql(format), (control) => {
+        this.#control = control;
+        control.onDrain = () => this.#remote?.resume();
+        started.resolve();
+      });
+    });
+    this.#finished.catch(started.reject);
+  }
+
+  /** Begins a table. @throws PgError what its making raises */
+  static async open(
+    services: DatabaseServices,
+    table: string,
+    pid: number,
+    format: BulkFormat,
+  ): Promise<BulkRows> {
+    let bulk!: BulkRows;
+    await new Promise<void>((resolve, reject) => {
+      bulk = new BulkRows(table, services, pid, format, { resolve, reject });
+    });
+    return bulk;
+  }
+
+  #sql(format: BulkFormat): string {
+    const columns = format.types.map((type, i) => `c${i + 1} ${type ?? 'pg_catalog.text'}`).join(', ');
+    const { table } = this;
+    return `SELECT pg_catalog.set_config('datestyle', ${literal(format.dateStyle)}, true), pg_catalog.set_config('intervalstyle', ${literal(format.intervalStyle)}, true),
+        pg_catalog.set_config('timezone', ${literal(format.timeZone)}, true);
+      CREATE UNLOGGED TABLE dblink_proxy.${table} (${columns}) WITH (autovacuum_enabled = off, parallel_workers = 0);
+      REVOKE ALL ON dblink_proxy.${table} FROM PUBLIC;
+      CREATE VIEW dblink_proxy.${table}_v AS SELECT * FROM dblink_proxy.${table} WHERE pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) ${this.pid};
+      GRANT SELECT ON dblink_proxy.${table}_v TO PUBLIC;
+      COPY dblink_proxy.${table} FROM STDIN WITH (FREEZE)`;
+  }
+
+  /** Rows of the remote, whole DataRow messages; a full pipe stops the remote. */
+  write(messages: Buffer, remote: WireClient): void {
+    this.#remote = remote;
+    if (this.#control!.write(this.#text.encode(messages)) === false) remote.pause();
+  }
+
+  /**
+   * Completes the table. @returns the relation to read
+   * @throws PgError what a value's conversion raised
+   */
+  async finish(): Promise<string> {
+    this.#control!.done();
+    try {
+      await this.#finished;
+    } catch (error) {
+      // Where in the COPY it was is nobody's business.
+      throw error instanceof PgError ? conversionError(error) : error;
+    }
+    return `${this.table}_v`;
+  }
+
+  /** Rejects when the table fails before it is complete: a value cannot be converted, the connection is lost. */
+  get failed(): Promise<never> {
+    return this.#finished.then(
+      () => new Promise<never>(() => {}),
+      (error: unknown) => {
+        throw error instanceof PgError ? conversionError(error) : error;
+      },
+    );
+  }
+
+  /** Gives up; nothing is left. */
+  abort(): void {
+    this.#control?.fail('given up');
+    this.#finished.catch(() => undefined);
+  }
+}
+
+const conversionError = (error: PgError): PgError => {
+  const { detail, hint } = error.fields;
+  return new PgError(error.sqlstate, error.message, { detail, hint });
+};

@@ -1,0 +1,56 @@
+import { PgError, parseFields } from '../../wire/errors.js';
+import { MARK } from './serviceSchema.js';
+
+/**
+ * The CONTEXT of an error or notice names, innermost first, what the server was doing. What the bridge's functions do
+ * there is replaced by what the extension would say: the context lines of dblink itself, or nothing.
+ */
+
+const MARK_BYTES = Buffer.from(MARK, 'latin1');
+const SCHEMA_BYTES = Buffer.from('dblink_proxy.', 'latin1');
+
+/** tell()'s own frame, the statement that ran it with the lines in its comment, and the frame of the public function. */
+const TOLD = new RegExp(
+  `(?:^|(?<=\\n))[^\\n]*dblink_proxy\\.tell\\(text\\[\\]\\)[^\\n]*\\n[^\\n]*/\\*${MARK} ([0-9a-f]*)\\*/[^\\n]*\\n[^\\n]*(?:\\n|$)`,
+  'g',
+);
+/** A statement of a public function, whatever type names it contains, and the function's frame. */
+const READING = new RegExp(
+  `(?:^|(?<=\\n))[^\\n]*/\\*${MARK}\\*/(?:(?!/\\*${MARK}\\*/)[^])*/\\*${MARK}\\*/[^\\n]*\\n[^\\n]*(?:\\n|$)`,
+  'g',
+);
+/** What was asked, and the frame of the public function. */
+const ASKED =
+  /(?:^|(?<=\n))[^\n]*dblink_proxy\.[a-z_]+\([^\n]*\n(?:[^\n]*dblink_proxy\.[^\n]*\n)*[^\n]*(?:\n|$)/g;
+
+/** @param context byte string @returns undefined when nothing of it is left */
+export function replaceFrames(context: string): string | undefined {
+  const replaced = context
+    .replace(TOLD, (_, hex: string) => (hex === '' ? '' : `${Buffer.from(hex, 'hex').toString('latin1')}\n`))
+    .replace(READING, '')
+    .replace(ASKED, '')
+    .replace(/\n$/, '');
+  return replaced === '' ? undefined : replaced;
+}
+
+/**
+ * A whole ErrorResponse or NoticeResponse as the extension's session would get it.
+ * @returns undefined when nothing of the bridge's is in it
+ */
+export function withoutFrames(message: Buffer): PgError | undefined {
+  if (!message.includes(SCHEMA_BYTES) && !message.includes(MARK_BYTES)) return undefined;
+  const error = PgError.from(parseFields(message));
+  const { context } = error.fields;
+  if (context === undefined) return undefined;
+  const replaced = replaceFrames(context);
+  if (replaced === context) return undefined;
+  // Where in the bridge's code it was raised.
+  return error.with({
+    context: replaced,
+    file: undefined,
+    line: undefined,
+    routine: undefined,
+    internalQuery: undefined,
+    internalPosition: undefined,
+  });
+}

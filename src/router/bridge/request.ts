@@ -1,0 +1,52 @@
+import { parseFields } from '../../wire/errors.js';
+import { REQUEST_PREFIX } from './serviceSchema.js';
+
+/** What a function of the bridge asks the proxy for. Untrusted: any SQL of the session can raise one. */
+export interface BridgeRequest {
+  /** UUID. */
+  readonly id: string;
+  /** Which of the session's locks is held, as the function found it. */
+  readonly held: 'a' | 'b' | 'none';
+  /** Where it looks for the answer: a row that a new snapshot shows, or a table that every snapshot shows. */
+  readonly mode: 'row' | 'table';
+  /** The process that waits. */
+  readonly pid: number;
+  /** A signature of the catalogue, `next` or `types`. */
+  readonly function: string;
+  /** The role that it runs as, by its own account; a byte string in the database's encoding, like the arguments. */
+  readonly role: string;
+  readonly args: readonly (Buffer | null)[];
+}
+
+const FORM =
+  /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(a|b|none):(row|table):(\d{1,10}):([a-z_0-9]+(?:\([a-z0-9,[\]]*\))?):((?:[0-9a-f]{2})*)(?::([0-9a-f,-]*))?$/;
+
+/** Cheap test for what may be a request: nearly all notices are not. */
+const PREFIX = Buffer.from(`${REQUEST_PREFIX}:`, 'latin1');
+
+/**
+ * Reads a NoticeResponse that may be a request of this session's.
+ * @param token the session's
+ * @returns undefined when it is an ordinary notice; `damaged` when it has the token but is none that a function makes
+ */
+export function readRequest(message: Buffer, token: string): BridgeRequest | 'damaged' | undefined {
+  if (!message.includes(PREFIX)) return undefined;
+  const fields = parseFields(message);
+  const start = `${REQUEST_PREFIX}:${token}:`;
+  if ((fields.severityNonLocalized ?? fields.severity) !== 'INFO' || !fields.message.startsWith(start)) {
+    return undefined;
+  }
+  const match = FORM.exec(fields.message.slice(start.length));
+  if (match === null) return 'damaged';
+  const [, id, held, mode, pid, name, role, args] = match;
+  return {
+    id: id!,
+    held: held as BridgeRequest['held'],
+    mode: mode as BridgeRequest['mode'],
+    pid: Number(pid),
+    function: name!,
+    role: Buffer.from(role!, 'hex').toString('latin1'),
+    args:
+      args === undefined ? [] : args.split(',').map((arg) => (arg === '-' ? null : Buffer.from(arg, 'hex'))),
+  };
+}

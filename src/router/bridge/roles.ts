@@ -1,0 +1,51 @@
+import type { Membership } from './services.js';
+
+/** How long an answer about a role is good for, but for calls that a superuser's rights decide. */
+const GOOD_MS = 5000;
+
+/**
+ * What the session's roles may do. A request names the role that a function runs as, and anybody in the session can raise
+ * a request: its role counts only when the session's user could take it by SET ROLE. Else the user's own rights count.
+ */
+export class Roles {
+  readonly #superusers = new Map<string, { readonly value: boolean; readonly until: number }>();
+
+  constructor(
+    /** The user that logged in, a byte string. */
+    private readonly user: string,
+    private readonly attach: () => Promise<Membership>,
+  ) {}
+
+  async isSuperuser(role: string): Promise<boolean> {
+    const known = this.#superusers.get(role);
+    return known !== undefined && known.until > Date.now() ? known.value : this.isSuperuserNow(role);
+  }
+
+  async isSuperuserNow(role: string): Promise<boolean> {
+    const { connection } = await this.attach();
+    const [row] = await connection.query(
+      `SELECT coalesce((SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = $2 AND (s.rolsuper OR pg_has_role(s.oid, r.oid, 'MEMBER'))), s.rolsuper)
+         FROM pg_roles s WHERE s.rolname = $1`,
+      [this.user, role],
+    );
+    const value = row?.[0]?.toString() === 't';
+    this.#superusers.set(role, { value, until: Date.now() + GOOD_MS });
+    return value;
+  }
+
+  /** dblink_connect_u: whether the user, or a role of the user's, may execute it where a superuser has installed it. */
+  async mayConnectUnchecked(): Promise<boolean> {
+    const { connection } = await this.attach();
+    const [row] = await connection.query(
+      `SELECT s.rolsuper OR EXISTS (
+         SELECT 1 FROM pg_proc p
+           JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass AND d.description LIKE 'dblink-proxy bridge %'
+           JOIN pg_roles o ON o.oid = p.proowner AND (o.rolsuper OR o.rolname = current_user)
+           JOIN pg_roles r ON pg_has_role(s.oid, r.oid, 'MEMBER')
+          WHERE p.proname = 'dblink_connect_u' AND has_function_privilege(r.oid, p.oid, 'EXECUTE'))
+         FROM pg_roles s WHERE s.rolname = $1`,
+      [this.user],
+    );
+    return row?.[0]?.toString() === 't';
+  }
+}

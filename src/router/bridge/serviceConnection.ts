@@ -1,0 +1,95 @@
+import { type ConnectOptions, type QueryHandler, WireClient } from '../../wire/client.js';
+import { PgError } from '../../wire/errors.js';
+import { parseDataRow } from '../../wire/rows.js';
+
+/** A parameter of a statement: text, or bytes of the type's binary form. */
+export type Parameter = string | { readonly binary: Buffer } | null;
+
+/** Settings under which the proxy's own SQL runs, whatever the account's or the server's defaults are. */
+const SETTINGS = `SELECT pg_catalog.set_config(s.name, v.value, false) FROM pg_catalog.pg_settings s JOIN (VALUES
+  ('statement_timeout', '0'), ('lock_timeout', '1s'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+  ('transaction_timeout', '0'), ('search_path', 'pg_catalog, pg_temp'), ('default_transaction_isolation', 'read committed'),
+  ('default_transaction_read_only', 'off'), ('synchronous_commit', 'off'), ('row_security', 'on'), ('client_min_messages', 'warning'),
+  ('client_encoding', pg_catalog.current_setting('server_encoding')), ('extra_float_digits', '1'), ('bytea_output', 'hex')
+) AS v(name, value) ON v.name OPERATOR(pg_catalog.=) s.name`;
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** A connection of the proxy's own to the primary. Statements queue up; bytes in and out. */
+export class ServiceConnection {
+  #turn: Promise<unknown> = Promise.resolve();
+  #closed = false;
+  /** Called once when the connection is lost; must not throw. */
+  onLost: (() => void) | undefined;
+
+  private constructor(private readonly client: WireClient) {
+    client.onClose = () => {
+      this.#closed = true;
+      this.onLost?.();
+    };
+  }
+
+  /** @throws ConnectError, PgError */
+  static async connect(options: ConnectOptions): Promise<ServiceConnection> {
+    const client = await WireClient.connect({ ...options, timeoutMs: CONNECT_TIMEOUT_MS });
+    const connection = new ServiceConnection(client);
+    try {
+      await connection.query(SETTINGS);
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+    return connection;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Runs one statement. @returns its rows @throws PgError, ConnectionLost */
+  query(sql: string, params: readonly Parameter[] = []): Promise<readonly (readonly (Buffer | null)[])[]> {
+    return this.#inTurn((rows) =>
+      this.client.execute(
+        Buffer.from(sql, 'latin1'),
+        params.map((param) =>
+          param === null ? null : typeof param === 'string' ? Buffer.from(param, 'latin1') : param.binary,
+        ),
+        {
+          resultFormat: 0,
+          paramFormats: params.map((param) => (param !== null && typeof param === 'object' ? 1 : 0)),
+        },
+        rows,
+      ),
+    );
+  }
+
+  /** Runs statements as one transaction, without parameters. @throws PgError, ConnectionLost */
+  script(sql: string, copyIn?: QueryHandler['copyIn']): Promise<readonly (readonly (Buffer | null)[])[]> {
+    return this.#inTurn((rows) =>
+      this.client.query(Buffer.from(sql, 'latin1'), copyIn === undefined ? rows : { ...rows, copyIn }),
+    );
+  }
+
+  #inTurn(act: (handler: QueryHandler) => Promise<void>): Promise<readonly (readonly (Buffer | null)[])[]> {
+    const result = this.#turn.then(async () => {
+      const rows: (Buffer | null)[][] = [];
+      let failure: PgError | undefined;
+      await act({
+        rowDescription: () => 'rows',
+        row: (message) => void rows.push([...parseDataRow(Buffer.from(message))]),
+        error: (fields) => {
+          failure = PgError.from(fields);
+        },
+      });
+      if (failure !== undefined) throw failure;
+      return rows;
+    });
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.client.close();
+  }
+}

@@ -1,0 +1,320 @@
+/**
+ * What the service account keeps in a database for the bridge: the schema dblink_proxy. The functions with dblink's own
+ * names (publicFunctions.ts) are made of these.
+ */
+
+export const SERVICE_SCHEMA = 'dblink_proxy';
+
+/** Grows with every change of what is installed; objects of an older version are replaced. */
+export const BRIDGE_VERSION = 1;
+
+/** The comment by which objects of the bridge are known. */
+export const bridgeComment = (version: number | '%' = BRIDGE_VERSION): string =>
+  `dblink-proxy bridge ${version}`;
+
+/** The setting by which a session's functions know the proxy: token, two advisory lock keys. Set at login. */
+export const SESSION_SETTING = 'dblink_proxy.session';
+
+/** Begins the message of every request; nothing that begins with it and the session's token reaches the client. */
+export const REQUEST_PREFIX = 'dblink-proxy';
+
+/** Mark SQL text of the bridge's in the CONTEXT of errors (contextFrames.ts). */
+export const MARK = 'dblink-proxy';
+
+/**
+ * Asks the proxy to carry out a call and waits for its answer.
+ *
+ * Waiting: the proxy holds exactly one of the session's two advisory locks. The function names in its request the one
+ * that is held, and waits for it; the proxy takes the other one before it lets go. When neither is held (the session's
+ * first call, or the service connection was lost) the request says so, and the function waits until one is.
+ *
+ * It must leave nothing behind wherever an error (a cancel, a timeout) ends it: lock and unlock are one expression.
+ */
+const ASK = `
+CREATE OR REPLACE FUNCTION dblink_proxy.ask(function text, role text, args text[]) RETURNS text[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = 0
+AS $bridge$
+DECLARE
+  session CONSTANT text[] := string_to_array(current_setting('${SESSION_SETTING}', true), ':');
+  this_call CONSTANT uuid := gen_random_uuid();
+  key_a bigint;
+  key_b bigint;
+  held text := 'none';
+  isolated boolean;
+  done boolean;
+  given text[];
+  must_release boolean;
+  relation text;
+BEGIN
+  IF session IS NULL OR cardinality(session) <> 3 THEN
+    RETURN ARRAY['error', '', '55000', 'dblink calls are carried out by dblink-proxy, which this session does not come through',
+      NULL, 'Connect to the port of dblink-proxy instead of the server''s own.'];
+  END IF;
+  IF pg_is_in_recovery() THEN
+    RETURN ARRAY['error', '', '25006', format('cannot execute %s on a standby by way of dblink-proxy', function),
+      'The answer of a remote is handed over in a table, which a standby cannot write.',
+      'Call dblink in the statement itself, as in SELECT ... FROM dblink(...), or connect to the primary.'];
+  END IF;
+  IF (SELECT sum(octet_length(arg)) FROM unnest(args) AS a(arg)) > 30000000 THEN
+    RETURN ARRAY['error', '', '54000', 'arguments of more than 30 MB cannot be handed to dblink-proxy',
+      format('It is the call of %s.', function), NULL];
+  END IF;
+  key_a := session[2];
+  key_b := session[3];
+  IF NOT pg_try_advisory_lock(key_a) THEN held := 'a';
+  ELSE
+    done := pg_advisory_unlock(key_a);
+    IF NOT pg_try_advisory_lock(key_b) THEN held := 'b'; ELSE done := pg_advisory_unlock(key_b); END IF;
+  END IF;
+  isolated := current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted');
+  RAISE INFO USING MESSAGE = concat_ws(':', '${REQUEST_PREFIX}', session[1], this_call, held,
+    CASE WHEN isolated THEN 'table' ELSE 'row' END, pg_backend_pid(), function,
+    encode(convert_to(role, getdatabaseencoding()), 'hex'),
+    (SELECT string_agg(coalesce(encode(convert_to(arg, getdatabaseencoding()), 'hex'), '-'), ',' ORDER BY i)
+       FROM unnest(args) WITH ORDINALITY AS a(arg, i)));
+  IF held = 'none' THEN
+    FOR attempt IN 1 .. 10000 LOOP
+      IF NOT pg_try_advisory_lock(key_a) THEN held := 'a'; EXIT; END IF;
+      done := pg_advisory_unlock(key_a);
+      -- Answered before it was looked for.
+      IF NOT pg_try_advisory_lock(key_b) THEN held := 'answered'; EXIT; END IF;
+      done := pg_advisory_unlock(key_b);
+      PERFORM pg_sleep(0.001);
+    END LOOP;
+  END IF;
+  IF held = 'a' THEN done := pg_advisory_lock(key_a)::text = '' AND pg_advisory_unlock(key_a);
+  ELSIF held = 'b' THEN done := pg_advisory_lock(key_b)::text = '' AND pg_advisory_unlock(key_b);
+  END IF;
+  IF isolated THEN
+    relation := 'answer_' || pg_backend_pid() || '_' || replace(this_call::text, '-', '');
+    BEGIN
+      EXECUTE format('SELECT parts, must_release FROM dblink_proxy.%I', relation) INTO given, must_release;
+    EXCEPTION WHEN undefined_table THEN
+      given := NULL;
+    END;
+  ELSE
+    SELECT x.parts, x.must_release INTO given, must_release
+      FROM dblink_proxy.answer x WHERE x.pid = pg_backend_pid() AND x.request = this_call;
+  END IF;
+  IF given IS NULL THEN
+    RETURN ARRAY['error', '', '08006', 'dblink-proxy gave no answer to a dblink call',
+      'The connection by which it answers was lost, or the session is being ended.', NULL];
+  END IF;
+  -- A lock that an interrupted call left in this session's hands.
+  IF must_release THEN
+    done := CASE WHEN held = 'a' THEN pg_advisory_unlock(key_b) ELSE pg_advisory_unlock(key_a) END;
+  END IF;
+  RETURN given;
+END $bridge$;`;
+
+/**
+ * Raises an error or a notice: kind, context (in the caller's text), SQLSTATE, message, detail, hint. Its caller runs it
+ * with a comment that holds the context lines, which the proxy puts in the place of the bridge's frames.
+ */
+const TELL = `
+CREATE OR REPLACE FUNCTION dblink_proxy.tell(answer text[]) RETURNS void LANGUAGE plpgsql AS $bridge$
+BEGIN
+  IF answer[1] = 'error' THEN
+    IF answer[5] IS NULL AND answer[6] IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = answer[3], MESSAGE = answer[4];
+    ELSIF answer[6] IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = answer[3], MESSAGE = answer[4], DETAIL = answer[5];
+    ELSIF answer[5] IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = answer[3], MESSAGE = answer[4], HINT = answer[6];
+    ELSE
+      RAISE EXCEPTION USING ERRCODE = answer[3], MESSAGE = answer[4], DETAIL = answer[5], HINT = answer[6];
+    END IF;
+  ELSIF answer[5] IS NULL AND answer[6] IS NULL THEN
+    RAISE NOTICE USING ERRCODE = answer[3], MESSAGE = answer[4];
+  ELSIF answer[6] IS NULL THEN
+    RAISE NOTICE USING ERRCODE = answer[3], MESSAGE = answer[4], DETAIL = answer[5];
+  ELSIF answer[5] IS NULL THEN
+    RAISE NOTICE USING ERRCODE = answer[3], MESSAGE = answer[4], HINT = answer[6];
+  ELSE
+    RAISE NOTICE USING ERRCODE = answer[3], MESSAGE = answer[4], DETAIL = answer[5], HINT = answer[6];
+  END IF;
+END $bridge$;`;
+
+/** Answers are handed over in a row under READ COMMITTED; the table is not for anybody but its owner and ask(). */
+const TABLES = `
+CREATE UNLOGGED TABLE IF NOT EXISTS dblink_proxy.answer (
+  pid integer PRIMARY KEY, request uuid NOT NULL, parts text[] NOT NULL, must_release boolean NOT NULL
+) WITH (fillfactor = 50);
+REVOKE ALL ON dblink_proxy.answer FROM PUBLIC;`;
+
+/** Takes an advisory lock that may be held for a moment by who looks whether it is; true when it was taken. */
+const HOLD = `
+CREATE OR REPLACE FUNCTION dblink_proxy.hold(key bigint) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $bridge$
+BEGIN
+  FOR attempt IN 1 .. 40 LOOP
+    IF pg_try_advisory_lock(key) THEN RETURN true; END IF;
+    PERFORM pg_sleep(0.005);
+  END LOOP;
+  RETURN false;
+END $bridge$;
+REVOKE ALL ON FUNCTION dblink_proxy.hold(bigint) FROM PUBLIC;`;
+
+/** Hands over an answer in a row: visible first, then awaited no more. \`taken\`: the other lock was taken. */
+const ANSWER = `
+CREATE OR REPLACE PROCEDURE dblink_proxy.give(pid integer, request uuid, parts text[], next bigint, held bigint, INOUT taken boolean)
+LANGUAGE plpgsql AS $bridge$
+BEGIN
+  taken := dblink_proxy.hold(next);
+  INSERT INTO dblink_proxy.answer VALUES (pid, request, parts, NOT taken)
+    ON CONFLICT ON CONSTRAINT answer_pkey
+    DO UPDATE SET request = excluded.request, parts = excluded.parts, must_release = excluded.must_release;
+  COMMIT;
+  PERFORM pg_catalog.pg_advisory_unlock(held);
+END $bridge$;
+REVOKE ALL ON PROCEDURE dblink_proxy.give(integer, uuid, text[], bigint, bigint, boolean) FROM PUBLIC;`;
+
+/** The complaint about a row type, in the server's language, split at what is known of it (rowTypes.ts). */
+const SAMPLE = `
+CREATE OR REPLACE FUNCTION dblink_proxy.sample() RETURNS SETOF record LANGUAGE plpgsql AS $bridge$
+BEGIN RETURN QUERY SELECT 1, NULL::pg_catalog.circle; END $bridge$;`;
+
+/**
+ * The types that a caller's column definition list has, as far as a complaint about a row type tells.
+ * @returns the corrected types; none when the number of columns is another; NULL when it was about something else
+ */
+const CORRECTED = `
+CREATE OR REPLACE FUNCTION dblink_proxy.corrected(types text[], message text, detail text) RETURNS text[]
+LANGUAGE plpgsql STABLE AS $bridge$
+DECLARE
+  found text[];
+  sample_message text;
+  sample text;
+  pattern text;
+  swapped boolean;
+BEGIN
+  found := pg_catalog.regexp_match(detail, '^Returned type .* does not match expected type (.*) in column (?:".*" \\(position )?(\\d+)\\)?\\.$');
+  IF found IS NULL THEN
+    IF detail OPERATOR(pg_catalog.~) '^Number of returned columns \\(\\d+\\) does not match expected column count \\(\\d+\\)\\.$' THEN
+      RETURN '{}';
+    END IF;
+    -- The server may speak another language: a complaint whose words are known shows how it says it.
+    BEGIN
+      PERFORM 1 FROM dblink_proxy.sample() AS t(a integer, dblink_proxy pg_catalog.macaddr);
+    EXCEPTION WHEN datatype_mismatch THEN
+      GET STACKED DIAGNOSTICS sample_message = MESSAGE_TEXT, sample = PG_EXCEPTION_DETAIL;
+    END;
+    IF message OPERATOR(pg_catalog.<>) sample_message THEN RETURN NULL; END IF;
+    swapped := pg_catalog.strpos(sample, '2') OPERATOR(pg_catalog.<) pg_catalog.strpos(sample, 'macaddr');
+    pattern := '^' OPERATOR(pg_catalog.||) pg_catalog.regexp_replace(sample, '([^[:alnum:][:space:]])', '\\\\\\1', 'g') OPERATOR(pg_catalog.||) '$';
+    pattern := pg_catalog.replace(pattern, 'circle', '.*');
+    pattern := pg_catalog.replace(pattern, 'dblink\\_proxy', '.*');
+    pattern := pg_catalog.replace(pattern, 'macaddr', '(.*)');
+    pattern := pg_catalog.replace(pattern, '2', '(\\d+)');
+    found := pg_catalog.regexp_match(detail, pattern);
+    IF found IS NULL THEN RETURN '{}'; END IF;
+    IF swapped THEN found := ARRAY[found[2], found[1]]; END IF;
+  END IF;
+  -- It becomes part of SQL text, so it has to be the name of a type and nothing else.
+  IF pg_catalog.to_regtype(found[1]) IS NULL OR pg_catalog.regexp_replace(found[1], '\\([^()"]*\\)', '')
+      NOT IN (pg_catalog.format_type(pg_catalog.to_regtype(found[1]), NULL), pg_catalog.format_type(pg_catalog.to_regtype(found[1]), -1))
+      AND found[1] OPERATOR(pg_catalog.!~) '^interval [a-z ]+(\\(\\d\\))?(\\[\\])*$' THEN
+    RETURN NULL;
+  END IF;
+  types[found[2]::integer] := found[1];
+  RETURN types;
+END $bridge$;`;
+
+/** The types that a remote's columns have if the caller's are the same: those that every server knows, else text. */
+const GUESSED = `
+CREATE OR REPLACE FUNCTION dblink_proxy.guessed(oids text) RETURNS text[] LANGUAGE plpgsql STABLE AS $bridge$
+BEGIN
+  RETURN (SELECT pg_catalog.array_agg(CASE WHEN t.oid IS NULL THEN 'text' ELSE pg_catalog.format_type(t.oid, -1) END ORDER BY g.i)
+    FROM pg_catalog.unnest(oids::pg_catalog.oid[]) WITH ORDINALITY AS g(oid, i)
+    LEFT JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) g.oid AND t.oid OPERATOR(pg_catalog.<) 10000
+      AND t.typtype OPERATOR(pg_catalog.=) 'b');
+END $bridge$;`;
+
+/**
+ * SQL that reads JSON rows ($1) as these types, by their input functions. What is json itself is read as text first: a
+ * JSON string is not what its input function is to get.
+ */
+const READING = `
+CREATE OR REPLACE FUNCTION dblink_proxy.reading(types text[]) RETURNS text LANGUAGE plpgsql STABLE AS $bridge$
+DECLARE
+  columns text;
+  definitions text;
+BEGIN
+  SELECT pg_catalog.string_agg(CASE WHEN j.is_json THEN pg_catalog.format('c%s::%s', t.i, t.type) ELSE pg_catalog.format('c%s', t.i) END, ', ' ORDER BY t.i),
+         pg_catalog.string_agg(pg_catalog.format('c%s %s', t.i, CASE WHEN j.is_json THEN 'pg_catalog.text' ELSE t.type END), ', ' ORDER BY t.i)
+    INTO columns, definitions
+    FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i),
+         LATERAL (SELECT dblink_proxy.base_type(pg_catalog.to_regtype(t.type)) OPERATOR(pg_catalog.=) ANY ('{114,3802}'::pg_catalog.oid[])) AS j(is_json);
+  RETURN '/*${MARK}*/ SELECT ' || columns || ' FROM pg_catalog.json_to_recordset($1) AS t(' || definitions || ') /*${MARK}*/';
+END $bridge$;
+CREATE OR REPLACE FUNCTION dblink_proxy.base_type(type pg_catalog.oid) RETURNS pg_catalog.oid LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $bridge$
+DECLARE
+  base oid := type;
+  below oid;
+BEGIN
+  LOOP
+    SELECT t.typbasetype INTO below FROM pg_type t WHERE t.oid = base AND t.typtype = 'd';
+    IF below IS NULL THEN RETURN base; END IF;
+    base := below;
+  END LOOP;
+END $bridge$;`;
+
+/**
+ * For each of these types its name if the service account can convert values of it exactly as the session would, else
+ * NULL: types of PostgreSQL's own whose input depends on nothing but DateStyle, IntervalStyle and TimeZone.
+ */
+const PORTABLE = `
+CREATE OR REPLACE FUNCTION dblink_proxy.portable(types text[]) RETURNS text[] LANGUAGE plpgsql STABLE AS $bridge$
+BEGIN
+  RETURN (SELECT pg_catalog.array_agg(CASE WHEN p.oid IS NOT NULL THEN t.type END ORDER BY t.i)
+    FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i)
+    LEFT JOIN pg_catalog.pg_type p ON p.oid OPERATOR(pg_catalog.=) pg_catalog.to_regtype(t.type)::pg_catalog.oid
+      AND p.oid OPERATOR(pg_catalog.<) 10000 AND p.typtype OPERATOR(pg_catalog.=) 'b'
+      AND p.typinput::pg_catalog.text OPERATOR(pg_catalog.!~) 'reg|cash|xml|acl'
+      AND (p.typelem OPERATOR(pg_catalog.=) 0 OR p.typlen OPERATOR(pg_catalog.<>) -1));
+END $bridge$;`;
+
+/** SQL that reads the rows of a side table as these types; those that were not converted in it are here, row by row. */
+const READING_TABLE = `
+CREATE OR REPLACE FUNCTION dblink_proxy.reading_table(types text[], portable text[], relation text) RETURNS text
+LANGUAGE plpgsql STABLE AS $bridge$
+DECLARE
+  columns text;
+  objects text;
+  definitions text;
+BEGIN
+  SELECT pg_catalog.string_agg(CASE WHEN p.type IS NOT NULL THEN 'r.c' || t.i WHEN j.is_json THEN pg_catalog.format('r.c%s::%s', t.i, t.type) ELSE 'j.c' || t.i END, ', ' ORDER BY t.i),
+         pg_catalog.string_agg(pg_catalog.format('''c%s'', r.c%s', t.i, t.i), ', ' ORDER BY t.i) FILTER (WHERE p.type IS NULL AND NOT j.is_json),
+         pg_catalog.string_agg(pg_catalog.format('c%s %s', t.i, t.type), ', ' ORDER BY t.i) FILTER (WHERE p.type IS NULL AND NOT j.is_json)
+    INTO columns, objects, definitions
+    FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i)
+    JOIN pg_catalog.unnest(portable) WITH ORDINALITY AS p(type, i) USING (i),
+         LATERAL (SELECT dblink_proxy.base_type(pg_catalog.to_regtype(t.type)) OPERATOR(pg_catalog.=) ANY ('{114,3802}'::pg_catalog.oid[])) AS j(is_json);
+  RETURN '/*${MARK}*/ SELECT ' || columns || ' FROM dblink_proxy.' || pg_catalog.quote_ident(relation) || ' AS r'
+    || coalesce(', LATERAL pg_catalog.json_to_record(pg_catalog.json_build_object(' || objects || ')) AS j(' || definitions || ')', '')
+    || ' /*${MARK}*/';
+END $bridge$;`;
+
+/** SQL that makes the schema or brings it up to this version; to be run by the service account, in one transaction. */
+export const SERVICE_SCHEMA_SQL: string = [
+  // Two proxies may find it missing at once.
+  `SELECT pg_catalog.pg_advisory_xact_lock(7308325577834590050)`,
+  `CREATE SCHEMA IF NOT EXISTS ${SERVICE_SCHEMA}`,
+  `GRANT USAGE ON SCHEMA ${SERVICE_SCHEMA} TO PUBLIC`,
+  TABLES,
+  HOLD,
+  ANSWER,
+  ASK,
+  TELL,
+  SAMPLE,
+  CORRECTED,
+  GUESSED,
+  READING,
+  PORTABLE,
+  READING_TABLE,
+  `COMMENT ON SCHEMA ${SERVICE_SCHEMA} IS '${bridgeComment()}'`,
+]
+  .map((sql) => sql.trim().replace(/;$/, ''))
+  .join(';\n');

@@ -1,0 +1,271 @@
+import type { SocketAddress } from '../../wire/address.js';
+import { PgError } from '../../wire/errors.js';
+import type { TlsOptions } from '../../wire/tls.js';
+import type { RouterLog } from '../settings.js';
+import { ServiceConnection } from './serviceConnection.js';
+import { BRIDGE_VERSION, bridgeComment, SERVICE_SCHEMA_SQL } from './serviceSchema.js';
+
+/** Who the proxy is on service connections. */
+export interface ServiceIdentity {
+  readonly user: string;
+  readonly password: Buffer | undefined;
+}
+
+export interface ServiceServer {
+  readonly address: SocketAddress;
+  readonly tls: TlsOptions;
+}
+
+/** Connections that hold locks and hand over answers, shared by the sessions of a database. */
+const MAX_SHARED = 3;
+/** A further shared connection is opened when each has this many sessions. */
+const SESSIONS_PER_CONNECTION = 16;
+/** Connections that large results pass through, one at a time. */
+const MAX_BULK = 3;
+const IDLE_MS = 30_000;
+const REAP_MS = 500;
+
+/** A session's place on a shared connection. */
+export interface Membership {
+  readonly connection: ServiceConnection;
+  readonly services: DatabaseServices;
+  leave(): void;
+}
+
+/** The service connections of one account to one database. */
+export class DatabaseServices {
+  readonly #shared: { connection: ServiceConnection; sessions: number }[] = [];
+  #opening: Promise<unknown> | undefined;
+  readonly #bulk: ServiceConnection[] = [];
+  #bulkCount = 0;
+  readonly #bulkWaiters: (() => void)[] = [];
+  #prepared: Promise<void> | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #reaper: NodeJS.Timeout | undefined;
+  readonly #garbage = new Set<string>();
+
+  constructor(
+    private readonly server: ServiceServer,
+    private readonly database: string,
+    private readonly identity: ServiceIdentity,
+    private readonly log: RouterLog,
+  ) {}
+
+  #connect(): Promise<ServiceConnection> {
+    return ServiceConnection.connect({
+      address: this.server.address,
+      tls: this.server.tls,
+      startup: [
+        ['user', this.identity.user],
+        ['database', this.database],
+        ['application_name', 'dblink-proxy'],
+      ],
+      password: this.identity.password,
+    });
+  }
+
+  /** Joins the shared connection with the fewest sessions. @throws PgError what stands in the way of a bridge */
+  async join(): Promise<Membership> {
+    clearTimeout(this.#idle);
+    while (this.#opening !== undefined) await this.#opening.catch(() => undefined);
+    let member = this.#least();
+    if (
+      member === undefined ||
+      (member.sessions >= SESSIONS_PER_CONNECTION && this.#shared.length < MAX_SHARED)
+    ) {
+      const opening = this.#openShared();
+      this.#opening = opening.catch(() => undefined);
+      try {
+        member = await opening;
+      } finally {
+        this.#opening = undefined;
+      }
+    }
+    const joined = member;
+    joined.sessions++;
+    let left = false;
+    return {
+      connection: joined.connection,
+      services: this,
+      leave: () => {
+        if (left) return;
+        left = true;
+        joined.sessions--;
+        this.#closeWhenIdle();
+      },
+    };
+  }
+
+  #least(): { connection: ServiceConnection; sessions: number } | undefined {
+    return this.#shared.reduce<{ connection: ServiceConnection; sessions: number } | undefined>(
+      (least, one) => (least === undefined || one.sessions < least.sessions ? one : least),
+      undefined,
+    );
+  }
+
+  async #openShared(): Promise<{ connection: ServiceConnection; sessions: number }> {
+    let connection: ServiceConnection;
+    try {
+      connection = await this.#connect();
+    } catch (error) {
+      throw noServiceConnection(this.identity.user, this.database, error);
+    }
+    const member = { connection, sessions: 0 };
+    connection.onLost = () => {
+      const index = this.#shared.indexOf(member);
+      if (index >= 0) this.#shared.splice(index, 1);
+      this.log.warn({ database: this.database }, 'service connection of the bridge lost');
+    };
+    try {
+      this.#prepared ??= this.#prepare(connection);
+      await this.#prepared;
+    } catch (error) {
+      this.#prepared = undefined;
+      connection.close();
+      throw error;
+    }
+    this.#shared.push(member);
+    return member;
+  }
+
+  /** Makes the schema if it is missing or old, and removes what a proxy that was killed has left. */
+  async #prepare(connection: ServiceConnection): Promise<void> {
+    const [row] = await connection.query(
+      `SELECT pg_catalog.obj_description(pg_catalog.to_regnamespace('dblink_proxy')::pg_catalog.oid, 'pg_namespace'), pg_catalog.pg_is_in_recovery()`,
+    );
+    const version = Number(/^dblink-proxy bridge (\d+)$/.exec(row?.[0]?.toString('latin1') ?? '')?.[1] ?? 0);
+    const standby = row?.[1]?.toString() === 't';
+    if (version < BRIDGE_VERSION && !standby) {
+      try {
+        await connection.script(SERVICE_SCHEMA_SQL);
+      } catch (error) {
+        throw cannotPrepare(this.identity.user, this.database, error);
+      }
+      this.log.info({ database: this.database, version: bridgeComment() }, 'bridge installed');
+    }
+    if (standby) return;
+    const left = await connection.query(
+      `SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace = 'dblink_proxy'::pg_catalog.regnamespace AND c.relkind = 'r'
+          AND c.relname ~ '^(answer|rows)_[0-9]+_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a
+            WHERE a.pid = pg_catalog.split_part(c.relname, '_', 2)::pg_catalog.int4)`,
+    );
+    this.discard(left.map(([name]) => name!.toString('latin1')));
+  }
+
+  /** Runs something on a connection of its own. @throws what it throws; PgError */
+  async bulk<T>(act: (connection: ServiceConnection) => Promise<T>): Promise<T> {
+    if (this.#bulkCount >= MAX_BULK) await new Promise<void>((resolve) => this.#bulkWaiters.push(resolve));
+    else this.#bulkCount++;
+    let connection: ServiceConnection | undefined;
+    try {
+      connection = this.#bulk.pop();
+      if (connection === undefined || connection.closed) connection = await this.#connect();
+      return await act(connection);
+    } finally {
+      if (connection !== undefined && !connection.closed) this.#bulk.push(connection);
+      const next = this.#bulkWaiters.shift();
+      if (next === undefined) this.#bulkCount--;
+      else next();
+      this.#closeWhenIdle();
+    }
+  }
+
+  /** Side tables that nobody reads any more: dropped soon, together; those that are still locked are tried again. */
+  discard(tables: readonly string[]): void {
+    if (tables.length === 0) return;
+    for (const table of tables) this.#garbage.add(table);
+    this.#reaper ??= setTimeout(() => void this.#reap(), REAP_MS);
+  }
+
+  async #reap(): Promise<void> {
+    const tables = [...this.#garbage];
+    const drop = (names: readonly string[]): string =>
+      `DROP TABLE IF EXISTS ${names.map((name) => `dblink_proxy.${name}`).join(', ')} CASCADE`;
+    try {
+      await this.bulk(async (connection) => {
+        try {
+          await connection.script(drop(tables));
+          for (const table of tables) this.#garbage.delete(table);
+        } catch (error) {
+          if (connection.closed || tables.length === 1) throw error;
+          for (const table of tables) {
+            const dropped = await connection.script(drop([table])).then(
+              () => true,
+              () => false,
+            );
+            if (dropped) this.#garbage.delete(table);
+          }
+        }
+      });
+    } catch (error) {
+      this.log.debug({ err: (error as Error).message }, 'side tables could not be dropped yet');
+    }
+    this.#reaper = undefined;
+    if (this.#garbage.size > 0) this.#reaper = setTimeout(() => void this.#reap(), REAP_MS).unref();
+  }
+
+  #closeWhenIdle(): void {
+    if (this.#shared.some(({ sessions }) => sessions > 0)) return;
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      if (this.#shared.some(({ sessions }) => sessions > 0) || this.#garbage.size > 0) return;
+      for (const { connection } of this.#shared.splice(0)) connection.close();
+      for (const connection of this.#bulk.splice(0)) connection.close();
+    }, IDLE_MS).unref();
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#idle);
+    clearTimeout(this.#reaper);
+    if (this.#garbage.size > 0) await this.#reap();
+    clearTimeout(this.#reaper);
+    clearTimeout(this.#idle);
+    for (const { connection } of this.#shared.splice(0)) connection.close();
+    for (const connection of this.#bulk.splice(0)) connection.close();
+  }
+}
+
+/** All service connections of the bridge, by database and account. */
+export class Services {
+  readonly #databases = new Map<string, DatabaseServices>();
+
+  constructor(
+    private readonly server: ServiceServer,
+    private readonly log: RouterLog,
+  ) {}
+
+  of(database: string, identity: ServiceIdentity): DatabaseServices {
+    const key = `${database}\0${identity.user}`;
+    let services = this.#databases.get(key);
+    if (services === undefined) {
+      services = new DatabaseServices(this.server, database, identity, this.log);
+      this.#databases.set(key, services);
+    }
+    return services;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#databases.values()].map((services) => services.close()));
+  }
+}
+
+const HINT =
+  'Give the proxy an account of its own, as in --primary postgres://user:password@host/; docs/bridge.md lists the privileges that it needs.';
+
+const noServiceConnection = (user: string, database: string, cause: unknown): PgError =>
+  new PgError(
+    '08001',
+    'the proxy has no connection of its own to the primary by which it could answer a dblink call',
+    {
+      detail: `User "${user}", database "${database}": ${(cause as Error).message}`,
+      hint: HINT,
+    },
+  );
+
+const cannotPrepare = (user: string, database: string, cause: unknown): PgError =>
+  cause instanceof PgError
+    ? new PgError(cause.sqlstate, `the schema dblink_proxy cannot be made in database "${database}"`, {
+        detail: `User "${user}": ${cause.message}`,
+        hint: HINT,
+      })
+    : noServiceConnection(user, database, cause);

@@ -1,0 +1,90 @@
+import { CATALOGUE } from '../../dblink/catalogue.js';
+import type { PgError } from '../../wire/errors.js';
+import type { Statement } from '../analysis/index.js';
+import type { Engine } from '../engine.js';
+import { isTemporary } from '../names.js';
+import { publicFunctionsSql } from './publicFunctions.js';
+
+/** A statement whose calls name the session's temporary functions. */
+export interface RenamedCalls {
+  readonly sql: Buffer;
+  /** An error's position in it, as one in the client's statement. */
+  mapPosition(error: PgError): PgError;
+}
+
+/** Statements whose calls end with them: what is stored would go on to name a function that is gone. */
+const PASSING: ReadonlySet<string> = new Set([
+  'SelectStmt',
+  'InsertStmt',
+  'UpdateStmt',
+  'DeleteStmt',
+  'MergeStmt',
+  'ExplainStmt',
+  'CopyStmt',
+  'DeclareCursorStmt',
+  'PrepareStmt',
+]);
+
+const NAME = String.raw`(?:"(?:[^"]|"")*"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*)`;
+/** The name of a function in front of its arguments, with or without a schema. */
+const CALLED = new RegExp(`^(?:${NAME}\\s*\\.\\s*)?(${NAME})\\s*\\(`);
+const QUALIFIER = 'pg_temp.';
+
+/** @returns undefined for a statement that cannot be carried out so */
+export function renameCalls(text: Buffer, statement: Statement): RenamedCalls | undefined {
+  const isTable =
+    statement.tag === 'CreateTableAsStmt' && /^\s*create\s+(?:\w+\s+)*table\b/i.test(head(text, statement));
+  if (!PASSING.has(statement.tag) && !isTable) return undefined;
+  const { start, end } = statement.span;
+  const pieces: Buffer[] = [];
+  /** Where text was replaced: in the client's statement, and by how many characters it grew. */
+  const changes: { readonly at: number; readonly by: number }[] = [];
+  let from = start;
+  for (const call of [...statement.calls].sort((a, b) => a.span.start - b.span.start)) {
+    const match = CALLED.exec(text.toString('latin1', call.span.start, call.span.end));
+    if (match === null) return undefined;
+    const [whole, name] = match;
+    const nameEnd = call.span.start + whole.trimEnd().length - 1;
+    const replaced = Buffer.from(`${QUALIFIER}${name}`, 'latin1');
+    pieces.push(text.subarray(from, call.span.start), replaced);
+    changes.push({ at: call.span.start - start, by: replaced.length - (nameEnd - call.span.start) });
+    from = nameEnd;
+  }
+  pieces.push(text.subarray(from, end));
+  return {
+    sql: Buffer.concat(pieces),
+    mapPosition(error) {
+      if (error.fields.position === undefined) return error;
+      let position = Number(error.fields.position) - 1;
+      for (const { at, by } of changes) if (position > at) position = Math.max(at, position - by);
+      return error.with({ position: String(position + 1) });
+    },
+  };
+}
+
+const head = (text: Buffer, { span }: Statement): string =>
+  text.toString('latin1', span.start, Math.min(span.end, span.start + 200));
+
+/** Sets the session's client_min_messages aside: creating temporary objects says nothing. */
+const DO_BLOCK = (statements: readonly string[]): string =>
+  `DO $dblink_proxy$ BEGIN ${statements.map((sql) => `${sql};`).join('\n')} END $dblink_proxy$`;
+
+/**
+ * Makes the temporary functions that the statement's calls need, where they are missing. Outside of a transaction.
+ * @returns whether they are there; false when the role may not make any
+ * @throws PgError what stands in the way of a bridge
+ */
+export async function makeTemporaryFunctions(engine: Engine, statement: Statement): Promise<boolean> {
+  if (engine.bridge === undefined) return false;
+  await engine.bridge.prepare();
+  const facts = await engine.probe.get('sync');
+  const there = new Set(facts.bridged.filter(isTemporary).map(({ name }) => name));
+  const wanted = new Set(statement.calls.map(({ name }) => name).filter((name) => !there.has(name)));
+  if (wanted.size === 0) return true;
+  const overloads = CATALOGUE.filter(({ name }) => (wanted as ReadonlySet<string>).has(name));
+  const { primary } = engine;
+  const { error } = await primary.run({ sql: DO_BLOCK(publicFunctionsSql('pg_temp', overloads)) }, 'sync');
+  // The facts have changed.
+  primary.forwarded++;
+  return error === undefined;
+}
