@@ -4,7 +4,8 @@ import { expect } from './relay.js';
 import { repeat } from './repeat.js';
 import { LOCAL_ROWS } from './rig.js';
 
-const TIME = [{ name: 'time', better: 'lower' }] as const;
+/** The one figure of most of them. */
+export const TIME = [{ name: 'time', better: 'lower' }] as const;
 const ROW = 'AS t(id int, filler text)';
 
 /** So many rows of the remote's large table, the first `skip` left out. */
@@ -49,7 +50,8 @@ function large(
   };
 }
 
-async function connected(connection: Connection, { remote }: MeasureContext): Promise<Connection> {
+/** Opens the dblink connection c. */
+export async function connected(connection: Connection, { remote }: MeasureContext): Promise<Connection> {
   const { value } = await connection.query(`SELECT dblink_connect('c', '${remote}')`);
   expect(value, 'OK');
   return connection;

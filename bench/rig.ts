@@ -1,5 +1,6 @@
 import { type PostgresServer, prepareBinaries, startPostgres } from '../src/embedded/index.js';
 import type { Contender } from './benchmark.js';
+import { BRIDGE_OBJECTS } from './bridge.js';
 import { Connection } from './connection.js';
 import { type PgBouncer, startPgBouncer } from './pgbouncer.js';
 import { type ProxyProcess, startProxyProcess } from './proxy.js';
@@ -49,7 +50,9 @@ export async function startRig(options: {
   let remote: PostgresServer | undefined;
   if (groups.has('dblink')) {
     native = await start(await prepareBinaries({ major, dblink: true }));
-    await fill(native, ['CREATE EXTENSION dblink', LOCAL_TABLES]);
+    await fill(native, ['CREATE EXTENSION dblink', LOCAL_TABLES, BRIDGE_OBJECTS]);
+    // Through the proxy, which makes its own functions of it.
+    await fill(proxy.contender, ['CREATE EXTENSION dblink', BRIDGE_OBJECTS]);
     remote = await start();
     await fill(remote, [bulkTable(bulkRows), 'CREATE UNLOGGED TABLE sink (n int)']);
     servers.push(native, remote);
@@ -93,7 +96,10 @@ const LOCAL_TABLES = `
   INSERT INTO local SELECT i, i % 10 FROM generate_series(1, ${LOCAL_ROWS}) i;
   CREATE UNLOGGED TABLE target (id int, filler text)`;
 
-async function fill(server: PostgresServer, scripts: readonly string[]): Promise<void> {
+async function fill(
+  server: { readonly host: string; readonly port: number },
+  scripts: readonly string[],
+): Promise<void> {
   const connection = await Connection.open(server.host, server.port);
   for (const script of [...scripts, 'VACUUM ANALYZE', 'CHECKPOINT']) await connection.query(script);
   await connection.end();

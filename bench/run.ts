@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CommanderError } from 'commander';
 import type { Benchmark } from './benchmark.js';
+import { bridgeBenchmarks } from './bridge.js';
 import { dblinkBenchmarks } from './dblink.js';
 import { type BenchOptions, parseOptions } from './options.js';
 import { type Driver, findDriver } from './pgbench.js';
@@ -21,7 +22,7 @@ const progress = (text: string): void => console.error(text);
 async function main(options: BenchOptions): Promise<number> {
   const begin = performance.now();
   const driver = await findDriver(options.builtIn || options.short);
-  const all = [...relayBenchmarks(driver), ...dblinkBenchmarks];
+  const all = [...relayBenchmarks(driver), ...dblinkBenchmarks, ...bridgeBenchmarks];
   const chosen = choose(all, options);
   if (options.list) {
     for (const { id, title } of all) console.log(`${id.padEnd(26)}${title}`);

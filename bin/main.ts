@@ -17,6 +17,7 @@ Examples:
   dblink-proxy --listen 0.0.0.0:6432 --listen /run/dblink-proxy --primary postgres://127.0.0.1
   dblink-proxy --config /etc/dblink-proxy.yaml --log-level debug
   dblink-proxy check-config /etc/dblink-proxy.yaml
+  dblink-proxy install --primary postgres://proxy:secret@db.example.org/app
 
 Every option is also a key of the configuration file and an environment variable (docs/configuration.md).
 An option wins over the environment, the environment over the file.`;
@@ -65,6 +66,27 @@ function buildProgram(): Command {
       console.log(`${file}: ok`);
     });
 
+  const bridgeCommands = [
+    program
+      .command('install')
+      .description(
+        "install the bridge's functions in databases of the primary, or upgrade them (docs/bridge.md)",
+      )
+      .option('--schema <name>', "schema of the functions with dblink's names (default: public)"),
+    program
+      .command('uninstall')
+      .description("remove the bridge's functions and everything else of the bridge")
+      .option('--cascade', 'remove what depends on them, such as views, as well'),
+  ];
+  for (const command of bridgeCommands) {
+    command
+      .option('--config <file>', 'the configuration file, in YAML (DBLINK_PROXY_CONFIG)')
+      .option('--primary <url>', "the primary's URL, with the proxy's account (DBLINK_PROXY_PRIMARY)")
+      .option('--database <name>', "a database, repeatable (default: the URL's)", collect)
+      .exitOverride()
+      .action(() => changeBridge(command));
+  }
+
   // The options of the default command work without its name, so they belong into the first help text as well.
   return program.configureHelp({
     visibleOptions: (command) =>
@@ -73,6 +95,44 @@ function buildProgram(): Command {
         : [...command.options, helpOption()],
   });
 }
+
+interface BridgeFlags {
+  readonly config?: string;
+  readonly primary?: string;
+  readonly database?: readonly string[];
+  readonly schema?: string;
+  readonly cascade?: boolean;
+}
+
+/** `install` and `uninstall`: one line for each database on the standard output. @throws StartError */
+async function changeBridge(command: Command): Promise<void> {
+  const flags = command.opts<BridgeFlags>();
+  const config = loadConfig({ flags: { primary: flags.primary }, env: process.env, file: flags.config });
+  const { routerSettings } = await import('../src/routerSettings.js');
+  const { InstallError, installBridge, uninstallBridge } = await import('../src/bridgeInstall.js');
+  const { service } = routerSettings(config);
+  if (service === undefined) {
+    command.error(
+      'error: the URL of the primary names no account: --primary postgres://user:password@host/',
+      {
+        exitCode: EXIT_USAGE,
+      },
+    );
+  }
+  for (const database of flags.database ?? [service.database]) {
+    try {
+      const done =
+        command.name() === 'install'
+          ? await installBridge(service, database, { schema: flags.schema })
+          : await uninstallBridge(service, database, { cascade: flags.cascade === true });
+      console.log(`${database}: ${done}`);
+    } catch (error) {
+      throw error instanceof InstallError ? new StartError(`${database}: ${error.message}`) : error;
+    }
+  }
+}
+
+const collect = (value: string, previous: readonly string[] = []): readonly string[] => [...previous, value];
 
 function helpOption(): Option {
   return new Option('-h, --help', 'print this help');
@@ -86,7 +146,7 @@ function optionOf({ env, help, repeatable, default: preset }: Setting, flag: str
     `${summary} (${env}${shown})`,
   );
   if (repeatable === true) {
-    option.argParser<readonly string[]>((value, previous) => [...(previous ?? []), value]);
+    option.argParser<readonly string[]>(collect);
   }
   return option;
 }
@@ -102,7 +162,8 @@ try {
   // process.exit: whatever had been begun must not keep a proxy alive that did not start.
   if (error instanceof CommanderError) {
     // Commander has printed its message; help and version end with 0.
-    if (error.code === 'commander.excessArguments') console.error('commands: start, check-config FILE, help');
+    if (error.code === 'commander.excessArguments')
+      console.error('commands: start, check-config FILE, install, uninstall, help');
     process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
   }
   if (error instanceof ConfigError) {

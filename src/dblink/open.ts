@@ -6,6 +6,7 @@ import { Deadline } from '../wire/clientDeadline.js';
 import { connectError } from '../wire/clientErrors.js';
 import type { PgError } from '../wire/errors.js';
 import { abortable } from './abortable.js';
+import { connectTextBefore14 } from './connectText.js';
 import {
   bytesOf,
   ConninfoError,
@@ -49,7 +50,7 @@ export async function openRemote(conninfo: string, options: OpenOptions): Promis
   try {
     explicit = parseConninfo(Buffer.from(conninfo, 'latin1'));
   } catch (error) {
-    problem = asConnectError(error);
+    problem = asConnectError(error, facts.primaryMajor);
   }
   if (checked && !explicit?.get('password')) throw passwordMissing(facts.primaryMajor);
   options.beforeConnect?.();
@@ -72,7 +73,7 @@ export async function openRemote(conninfo: string, options: OpenOptions): Promis
     client = await connectFirst(resolved, options.signal);
   } catch (error) {
     options.signal.throwIfAborted();
-    throw asConnectError(error);
+    throw asConnectError(error, facts.primaryMajor);
   }
   if (checked && !client.passwordRequested) {
     client.close();
@@ -81,14 +82,14 @@ export async function openRemote(conninfo: string, options: OpenOptions): Promis
   return client;
 }
 
-function asConnectError(error: unknown): PgError {
+function asConnectError(error: unknown, primaryMajor: number): PgError {
+  let text: string;
   if (error instanceof ConnectError) {
-    return error.code === 'EMFILE' || error.code === 'ENFILE'
-      ? tooManyFiles()
-      : couldNotConnect(error.message);
-  }
-  if (error instanceof ConninfoError) return couldNotConnect(error.messageBytes.toString('latin1'));
-  throw error;
+    if (error.code === 'EMFILE' || error.code === 'ENFILE') return tooManyFiles();
+    text = error.message;
+  } else if (error instanceof ConninfoError) text = error.messageBytes.toString('latin1');
+  else throw error;
+  return couldNotConnect(primaryMajor < 14 ? connectTextBefore14(text) : text);
 }
 
 interface Attempt {

@@ -30,6 +30,7 @@ const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
 
 const NO_CONNECTION = 'no connection to the server';
+const INVALID_SOCKET = 'invalid socket';
 
 /** One dblink connection: the protocol client, and what libpq would remember beside it. */
 export class RemoteConnection {
@@ -151,7 +152,8 @@ export class RemoteConnection {
     this.#lossUnreported = false;
     if (before?.kind === 'error' && before.fields !== undefined && !isFatal(before.fields)) return before;
     const account = error instanceof Error ? error.message : (this.client.closedReason ?? NO_CONNECTION);
-    const text = `${account}\ninvalid socket`;
+    // Before 14 libpq's last words replace those before them.
+    const text = this.#libpqMajor < 14 ? INVALID_SOCKET : `${account}\n${INVALID_SOCKET}`;
     this.errorText = text;
     return { kind: 'error', fields: undefined, text };
   }

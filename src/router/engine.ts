@@ -65,7 +65,7 @@ export class Engine {
   }
 
   get majorVersion(): number {
-    return Number.parseInt(this.primary.parameters.get('server_version') ?? '0', 10);
+    return this.primary.majorVersion;
   }
 
   get inBlock(): boolean {

@@ -105,7 +105,8 @@ export class ExtendedCommands {
       const told = error instanceof PrimaryRaised ? error.error : error;
       if (!(told instanceof PgError)) throw error;
       await engine.failTransaction(told);
-      session.toClient(errorResponse(told));
+      const own = !(error instanceof PrimaryRaised);
+      session.toClient(errorResponse(own ? engine.inClientEncoding(told) : told));
     } finally {
       engine.finish(tag === undefined ? undefined : 'bridge');
     }

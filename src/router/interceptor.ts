@@ -1,12 +1,15 @@
 import { DblinkSession } from '../dblink/session.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding.js';
+import { query } from '../wire/messages.js';
 import { Frontend } from '../wire/protocol.js';
 import { type Analysis, analyzeAsync, containsDblink, loadParser, type Statement } from './analysis/index.js';
 import { Bridge } from './bridge/bridge.js';
+import { asWithExtension, isDumpSession } from './bridge/dumpQueries.js';
 import type { Services } from './bridge/services.js';
 import type { SessionKeys } from './bridge/sessionLocks.js';
 import { Engine } from './engine.js';
 import { ExtendedQuery } from './extended.js';
+import { ExtendedCommands } from './extendedCommands.js';
 import { FORWARD } from './responses.js';
 import type { Interceptor, Session } from './session.js';
 import type { RouterSettings } from './settings.js';
@@ -37,6 +40,9 @@ export interface Login {
 class DblinkInterceptor implements Interceptor {
   readonly #engine: Engine;
   readonly #extended: ExtendedQuery;
+  readonly #commands: ExtendedCommands;
+  /** The client makes a dump. */
+  readonly #dumps: boolean;
 
   constructor(session: Session, login: Login, settings: RouterSettings, services: Services) {
     const { startup } = login;
@@ -68,10 +74,12 @@ class DblinkInterceptor implements Interceptor {
       );
     });
     this.#extended = new ExtendedQuery(this.#engine);
+    this.#commands = new ExtendedCommands(this.#engine);
+    this.#dumps = isDumpSession(startup);
   }
 
   get tracking(): boolean {
-    return this.#extended.tracking;
+    return this.#extended.tracking || this.#commands.tracking;
   }
 
   intercept(type: number, message: Buffer): Promise<void> | undefined {
@@ -84,7 +92,9 @@ class DblinkInterceptor implements Interceptor {
     switch (type) {
       case Frontend.query:
         this.#extended.forgetUnnamed();
+        this.#commands.forgetUnnamed();
         return (
+          (this.#dumps ? this.#dumpQuery(message) : undefined) ??
           this.#inspect(message, HEADER_BYTES, 'query', (whole, text, statements) =>
             this.#query(whole, text, statements),
           ) ?? this.#forwardsQuery()
@@ -92,6 +102,7 @@ class DblinkInterceptor implements Interceptor {
       case Frontend.parse: {
         if (message[HEADER_BYTES] === 0) {
           this.#extended.forgetUnnamed();
+          this.#commands.forgetUnnamed();
           this.#engine.unnamedStatement = true;
         }
         const start = message.indexOf(0, HEADER_BYTES) + 1;
@@ -100,8 +111,22 @@ class DblinkInterceptor implements Interceptor {
         );
       }
       default:
-        return this.#extended.message(type, message);
+        return this.#commands.message(type, message) ?? this.#extended.message(type, message);
     }
+  }
+
+  /** Forwards a Query of pg_dump's that would see the bridge, changed. @returns undefined if it would not */
+  #dumpQuery(message: Buffer): Promise<void> | undefined {
+    const { primary, clientEncoding } = this.#engine;
+    const text = message.subarray(HEADER_BYTES, -1);
+    if (primary.queue.copyIn || text.includes(0) || (!isAsciiSafe(clientEncoding) && !isAscii(text)))
+      return undefined;
+    const changed = asWithExtension(text);
+    if (changed === undefined) return undefined;
+    this.#forwardsQuery();
+    primary.expect(FORWARD.query);
+    primary.write(query(changed));
+    return Promise.resolve();
   }
 
   /** A Query that is forwarded: the primary drops the unnamed statement itself. */
@@ -159,12 +184,14 @@ class DblinkInterceptor implements Interceptor {
       this.#engine.primary.write(message);
       return;
     }
-    await this.#extended.parse(message, statement);
+    if (statement.shape.kind === 'extension') await this.#commands.parse(message, statement.shape.command);
+    else await this.#extended.parse(message, statement);
   }
 
   ready(): void {
     this.#engine.ready();
     this.#extended.ready();
+    this.#commands.ready();
   }
 
   notice(message: Buffer): boolean {
@@ -176,7 +203,7 @@ class DblinkInterceptor implements Interceptor {
   }
 
   settled(): void {
-    this.#engine.bridge?.ready(!this.#engine.inBlock);
+    this.#engine.bridge?.ready();
   }
 
   cancel(): boolean {
@@ -189,4 +216,6 @@ class DblinkInterceptor implements Interceptor {
 }
 
 const withCalls = (analysis: Analysis): readonly Statement[] | undefined =>
-  analysis?.statements.some((statement) => statement.calls.length > 0) ? analysis.statements : undefined;
+  analysis?.statements.some(({ calls, shape }) => calls.length > 0 || shape.kind === 'extension')
+    ? analysis.statements
+    : undefined;

@@ -115,6 +115,11 @@ export class PrimaryLink {
     return this.#closed;
   }
 
+  /** 0 until the primary has said it. */
+  get majorVersion(): number {
+    return Number.parseInt(this.parameters.get('server_version') ?? '0', 10);
+  }
+
   get socket(): Socket {
     return this.#socket;
   }

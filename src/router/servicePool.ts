@@ -22,18 +22,12 @@ export class ServicePool {
   #pool(database: string): pg.Pool {
     let pool = this.#pools.get(database);
     if (pool === undefined) {
-      const { address, tls, user, password } = this.account;
       pool = new pg.Pool({
-        ...('path' in address ? socketOf(address.path) : { host: address.host, port: address.port }),
-        user,
-        ...(password === undefined ? {} : { password }),
+        ...driverOptions(this.account),
         database,
-        application_name: 'dblink-proxy',
         max: MAX_PER_DATABASE,
         idleTimeoutMillis: IDLE_MS,
-        connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
         allowExitOnIdle: true,
-        ssl: sslOf(tls),
       });
       // Without a listener the loss of an idle connection would end the process.
       pool.on('error', (error) => this.log.warn({ err: error.message, database }, 'service connection lost'));
@@ -58,6 +52,21 @@ export class ServicePool {
   }
 }
 
+/**
+ * How the driver connects with the service account; the database is still to be chosen.
+ * @throws the file system's error if a certificate or key cannot be read
+ */
+export function driverOptions({ address, tls, user, password }: ServiceAccount): pg.ClientConfig {
+  return {
+    ...('path' in address ? socketOf(address.path) : { host: address.host, port: address.port }),
+    user,
+    ...(password === undefined ? {} : { password }),
+    application_name: 'dblink-proxy',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    ssl: sslOf(tls),
+  };
+}
+
 /** The driver wants a socket's directory and port, not its path. */
 function socketOf(path: string): { host: string; port: number } {
   const match = /^(.*)\/\.s\.PGSQL\.(\d+)$/.exec(path);
@@ -65,7 +74,7 @@ function socketOf(path: string): { host: string; port: number } {
 }
 
 /** TLS as the driver wants it; `allow` and `prefer` go without, because the driver cannot try both. */
-function sslOf(tls: ServiceAccount['tls']): pg.PoolConfig['ssl'] {
+function sslOf(tls: ServiceAccount['tls']): pg.ClientConfig['ssl'] {
   if (tls.mode === 'disable' || tls.mode === 'allow' || tls.mode === 'prefer') return false;
   const verify = tls.mode === 'verify-ca' || tls.mode === 'verify-full';
   return {

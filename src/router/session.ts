@@ -245,6 +245,8 @@ export class Session implements Cancellable {
    * gets them where it would get them, in front of the one ReadyForQuery.
    */
   holdReports(): void {
+    // Before 14 a server reports each change at once.
+    if (this.primary.majorVersion < 14) return;
     this.#heldReports ??= { parameters: new Map(), notifications: [] };
   }
 
@@ -253,8 +255,11 @@ export class Session implements Cancellable {
     this.#heldReports = undefined;
     if (held === undefined) return;
     for (const notification of held.notifications) this.toClient(notification);
-    // What changed in a later part comes first, as PostgreSQL 14 and later report it.
-    const reports = [...held.parameters].sort(([, a], [, b]) => b.part - a.part);
+    // By name, or from 16 on what changed last first.
+    const byName = this.primary.majorVersion < 16;
+    const reports = [...held.parameters].sort(([aName, a], [bName, b]) =>
+      byName ? compareNames(aName, bName) : b.part - a.part,
+    );
     for (const [name, { before, value }] of reports) {
       if (value !== before && this.parameterChanged(name, value)) this.toClient(parameterStatus(name, value));
     }
@@ -354,6 +359,8 @@ export class Session implements Cancellable {
 
 /** A longer Bind is not looked at: arguments of dblink calls are not that long, and it would have to be kept whole. */
 const INSPECTED_BIND_BYTES = 64 * 1024 * 1024;
+
+const compareNames = (a: string, b: string): number => (a.toLowerCase() < b.toLowerCase() ? -1 : 1);
 
 const FATAL = { severity: 'FATAL' } as const;
 

@@ -1,9 +1,10 @@
 import { errorResponse, PgError, parseFields } from '../wire/errors.js';
 import { close, commandComplete, dataRow, query, readyForQuery, rowDescription } from '../wire/messages.js';
 import { Backend, EMPTY, TransactionStatus } from '../wire/protocol.js';
-import type { Statement } from './analysis/index.js';
+import type { ExtensionCommand, Statement } from './analysis/index.js';
 import { isLocal, NO_PARAMETERS } from './arguments.js';
 import { checkAssumptions } from './assumptions.js';
+import { runExtensionCommand } from './bridge/extensionCommand.js';
 import { makeTemporaryFunctions, type RenamedCalls, renameCalls } from './bridge/temporaryFunctions.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
@@ -87,6 +88,8 @@ export class SimpleQuery {
     if (statement.calls.length === 0 && statement.shape.kind === 'none') return this.#plain(statement, last);
     // In a failed block the primary refuses the statement itself.
     if (this.engine.primary.status === TransactionStatus.failed) return this.#plain(statement, last);
+    if (statement.shape.kind === 'extension')
+      return this.#extension(statement, statement.shape.command, last);
     const asked = this.#facts();
     const preparing = this.#prepareEarly(statement);
     const facts = await asked;
@@ -116,6 +119,18 @@ export class SimpleQuery {
       }
       throw error;
     }
+  }
+
+  /** CREATE EXTENSION dblink and the like, which the primary may have to do itself. */
+  async #extension(statement: Statement, command: ExtensionCommand, last: boolean): Promise<Plan> {
+    await this.#openHidden();
+    const tag = await runExtensionCommand(this.engine, command);
+    if (tag === undefined) return this.#plain(statement, last);
+    this.#heldTag = commandComplete(tag);
+    if (last) return 'bridge';
+    await this.#finishBatch();
+    this.#releaseTag();
+    return 'bridge';
   }
 
   /** The primary runs the statement as it is; its functions ask for the calls. */
@@ -155,6 +170,7 @@ export class SimpleQuery {
     if (shape.kind !== 'stream' && shape.kind !== 'splice') return undefined;
     if (engine.inBlock || this.statements.length > 1 || assumptions.length > 0 || parameters > 0)
       return undefined;
+    if (engine.settings.bridgeOnly) return undefined;
     if (knownStream(engine, text, statement) !== undefined) return undefined;
     const preparing = prepare(engine, text, statement);
     preparing.catch(() => undefined);

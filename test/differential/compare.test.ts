@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Frame } from '../support/wire.js';
-import { type CompareOptions, type Conversation, compare, type Difference, missingHint } from './compare.js';
+import { type CompareOptions, type Conversation, compare, type Difference } from './compare.js';
 
 /** The comparer on conversations made up here: what may differ, and only there. */
 
@@ -92,18 +92,6 @@ test('rows before an error pass only in cases that say so', () => {
     difference([description('a', 23), ready], complete, { differs: 'streamed-rows' }),
     'no error, no rows',
   );
-});
-
-test('a refusal is compared by SQLSTATE and by what follows', () => {
-  const refused = { S: 'ERROR', C: '0A000', M: 'cannot', H: 'do this' };
-  const stand = [{ type: '1', body: Buffer.alloc(0) }, error({ ...refused, M: 'x', W: 'y' }), ready];
-  const options = { refusal: '0A000' };
-  assert.equal(difference(stand, [error(refused), ready], options), undefined);
-  assert.ok(difference(stand, [error({ ...refused, C: '0A001' }), ready], options));
-  assert.ok(difference(stand, [error(refused), { type: 'Z', body: Buffer.from('E') }], options));
-  assert.ok(difference(stand, [ready], options));
-  assert.equal(missingHint(conversation([error(refused)])), undefined);
-  assert.ok(missingHint(conversation([error({ S: 'ERROR', C: '0A000', M: 'cannot' })])));
 });
 
 test('the report shows both sides and marks the first difference', () => {

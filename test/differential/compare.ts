@@ -32,8 +32,6 @@ export interface Difference {
 export interface CompareOptions {
   readonly encoding: ClientEncoding;
   readonly differs?: KnownDifference | undefined;
-  /** SQLSTATE with which the proxy refuses what it cannot serve without a bridge; see {@link Case.bridge}. */
-  readonly refusal?: string | undefined;
 }
 
 /** Compares message by message and field by field; undefined if nothing differs. */
@@ -49,9 +47,7 @@ export function compare(
   ];
   for (let index = 0; index < count; index += 1) {
     const [left, right] = [extension.exchanges[index], proxy.exchanges[index]];
-    // Where a statement stands in for one that is refused, the labels are of what was sent and differ.
-    const sameCourse = options.refusal !== undefined || left?.label === right?.label;
-    if (left === undefined || right === undefined || !sameCourse) {
+    if (left === undefined || right === undefined || left.label !== right.label) {
       const [a, b] = [left?.label ?? '(nothing sent)', right?.label ?? '(nothing sent)'];
       return {
         exchange: a,
@@ -77,15 +73,12 @@ function compareExchange(
   left: Exchange,
   right: Exchange,
   [leftSide, rightSide]: Sides,
-  { encoding, differs, refusal }: CompareOptions,
+  { encoding, differs }: CompareOptions,
 ): Difference | undefined {
   const prepare = (
     { frames }: { readonly frames: readonly Frame[] },
     side: PreparedSide,
-  ): readonly Decoded[] => {
-    const messages = side.normalise(frames.map(decode));
-    return refusal === undefined ? messages : withoutRefusal(messages, refusal);
-  };
+  ): readonly Decoded[] => side.normalise(frames.map(decode));
   if (sameBytes(left.frames, right.frames) && !isPeculiar(left.frames, [leftSide.facts, rightSide.facts])) {
     // Rows in a later exchange may be described in this one.
     const descriptions = { frames: left.frames.filter(({ type }) => type === 'T') };
@@ -145,63 +138,6 @@ function compareMessages(
       extension: printField(a, encoding),
       proxy: printField(b, encoding),
     };
-  }
-  return undefined;
-}
-
-/** Fields of the proxy's refusal that the error standing in for it on the extension's side cannot share. */
-const REFUSAL_TEXT = new Set([
-  'message',
-  'detail',
-  'hint',
-  'position',
-  'internal position',
-  'internal query',
-  'context',
-  'file',
-  'line',
-  'routine',
-]);
-const BEFORE_EXECUTION = new Set([
-  'ParseComplete',
-  'BindComplete',
-  'NoData',
-  'RowDescription',
-  'ParameterDescription',
-]);
-
-/**
- * A refusal is compared with any other error at the same place by its SQLSTATE and by everything after it. It may come
- * as early as Parse. That it carries a hint is checked by {@link missingHint}.
- */
-function withoutRefusal(messages: readonly Decoded[], refusal: string): readonly Decoded[] {
-  const kept: Decoded[] = [];
-  for (const message of messages) {
-    const isRefusal = message.fields.some(([name, value]) => name === 'SQLSTATE' && value === refusal);
-    if (message.name !== 'ErrorResponse' || !isRefusal) {
-      kept.push(message);
-      continue;
-    }
-    while (BEFORE_EXECUTION.has(kept.at(-1)?.name ?? '')) kept.pop();
-    kept.push({ name: message.name, fields: message.fields.filter(([name]) => !REFUSAL_TEXT.has(name)) });
-  }
-  return kept;
-}
-
-/** The proxy's 0A000 refusals that do not say with a hint what could not be served. */
-export function missingHint(conversation: Conversation): Difference | undefined {
-  for (const exchange of conversation.exchanges) {
-    for (const message of exchange.frames.map(decode)) {
-      const field = (name: string): string => message.fields.find(([key]) => key === name)?.[1] ?? '';
-      if (message.name !== 'ErrorResponse' || field('SQLSTATE') !== '0A000' || field('hint') !== '') continue;
-      return {
-        exchange: exchange.label,
-        what: 'refusal without a hint',
-        extension: '(a hint that names what could not be served)',
-        proxy: printMessage(message, 'UTF8'),
-        report: printMessage(message, 'UTF8'),
-      };
-    }
   }
   return undefined;
 }

@@ -3,10 +3,11 @@ import { fileURLToPath } from 'node:url';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import type { TestProxy } from '../support/proxy.js';
 import { WireConnection } from '../support/wire.js';
-import { FINGERPRINT, LOCAL_FIXTURE, REMOTE_FIXTURE, REMOTE_HBA, ROLES } from './fixtures.js';
+import { BRIDGE, FINGERPRINT, LOCAL_FIXTURE, REMOTE_FIXTURE, REMOTE_HBA, ROLES } from './fixtures.js';
+import { LOCAL_DATABASES, type LocalDatabase } from './types.js';
 
 /** The databases of a side that the harness looks after on direct connections. */
-export type DatabaseName = 'app' | 'app_latin1' | 'remote';
+export type DatabaseName = LocalDatabase | 'remote';
 
 /** One side of the comparison: where clients connect, and the servers behind it. */
 export interface Side {
@@ -16,8 +17,6 @@ export interface Side {
   readonly remote: PostgresServer;
   /** Direct connections as superuser. */
   readonly direct: Readonly<Record<DatabaseName, WireConnection>>;
-  /** The other side refuses what needs a bridge: here a failing statement stands in for such a step. */
-  readonly standsInForRefusals: boolean;
   readonly ports: ReadonlyMap<string, string>;
   /** Fixtures of all databases, as they were before the first case. */
   readonly fingerprint: string;
@@ -45,18 +44,17 @@ const SETTINGS = {
 /** Where scripts/matrix.mjs puts the majors that are not among the project's own packages. */
 const MATRIX_PACKAGES = fileURLToPath(new URL('../../../.matrix', import.meta.url));
 
-/** What stands on the second side. */
-export type SecondSide = 'proxy' | 'extension';
+/** What stands on the second side; `forced`: a proxy that leaves to the bridge whatever that can serve. */
+export type SecondSide = 'proxy' | 'forced' | 'extension';
 
 /**
  * Starts two primaries and two identical remotes of a major: one pair with the extension, one with the proxy in front
- * of a primary whose dblink files were removed. With `second: 'extension'` both sides have the extension, which shows
+ * of a primary whose dblink files were removed, but which has the functions of the bridge (not in `app_bare`). With `second: 'extension'` both sides have the extension, which shows
  * that normalisations suffice and cases are deterministic.
  */
 export async function startEnvironment(
   major: number,
   second: SecondSide,
-  bridge: boolean,
 ): Promise<Environment> {
   // libpq inside the extension's server, and the proxy in this process, must find no settings but those given below.
   for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];
@@ -81,13 +79,14 @@ export async function startEnvironment(
   ] as const;
   const [local1, remote1, local2, remote2] = servers;
   // Loaded only when it is needed: the harness can be checked against itself while the proxy does not even load.
-  const { startTestProxy } = second === 'proxy' ? await import('../support/proxy.js') : {};
-  const proxy = await startTestProxy?.(local2);
-  const left = await makeSide('extension', local1, remote1, local1, proxy !== undefined && !bridge);
+  const { startTestProxy } = second === 'extension' ? {} : await import('../support/proxy.js');
+  const env: Record<string, string> = second === 'forced' ? { DBLINK_PROXY_DBLINK_BRIDGE: 'always' } : {};
+  const proxy = await startTestProxy?.(local2, { env });
+  const left = await makeSide('extension', local1, remote1, local1);
   const right =
     proxy === undefined
-      ? await makeSide('extension again', local2, remote2, local2, false)
-      : await makeSide('proxy', local2, remote2, proxy, false);
+      ? await makeSide('extension again', local2, remote2, local2)
+      : await makeSide('proxy', local2, remote2, proxy);
   return {
     major,
     extension: left,
@@ -113,19 +112,22 @@ async function makeSide(
   local: PostgresServer,
   remote: PostgresServer,
   client: PostgresServer | TestProxy,
-  standsInForRefusals: boolean,
 ): Promise<Side> {
   const dblink = name !== 'proxy';
-  await createDatabases(local, ['app', 'app_latin1']);
+  await createDatabases(local, LOCAL_DATABASES);
   await createDatabases(remote, ['remote']);
   const direct = {
     app: await directConnection(local, 'app'),
     app_latin1: await directConnection(local, 'app_latin1'),
+    app_ascii: await directConnection(local, 'app_ascii'),
+    app_bare: await directConnection(local, 'app_bare'),
     remote: await directConnection(remote, 'remote'),
   };
-  for (const database of [direct.app, direct.app_latin1]) {
+  for (const name of LOCAL_DATABASES) {
+    const database = direct[name];
     await database.rows(LOCAL_FIXTURE);
     if (dblink) await database.rows('CREATE EXTENSION dblink SCHEMA public');
+    else if (name !== 'app_bare') for (const sql of BRIDGE) await database.rows(sql);
     await database.rows(`INSERT INTO conf VALUES ('remote', '${connectionString(remote)}')`);
   }
   await direct.remote.rows(REMOTE_FIXTURE);
@@ -143,7 +145,6 @@ async function makeSide(
     local,
     remote,
     direct,
-    standsInForRefusals,
     ports,
     fingerprint: await fingerprint(direct),
   };
@@ -175,11 +176,13 @@ export function fillIn(sql: string, side: Side): string {
   });
 }
 
+const ENCODINGS: Readonly<Record<string, string>> = { app_latin1: 'LATIN1', app_ascii: 'SQL_ASCII' };
+
 async function createDatabases(server: PostgresServer, names: readonly string[]): Promise<void> {
   const connection = await directConnection(server, 'postgres');
   await connection.rows(ROLES);
   for (const name of names) {
-    const encoding = name.endsWith('latin1') ? 'LATIN1' : 'UTF8';
+    const encoding = ENCODINGS[name] ?? 'UTF8';
     await connection.rows(`CREATE DATABASE ${name} TEMPLATE template0 ENCODING '${encoding}' LOCALE 'C'`);
     await connection.rows(`ALTER DATABASE ${name} SET search_path = scratch, public`);
   }

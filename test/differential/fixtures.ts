@@ -1,3 +1,6 @@
+import { publicFunctionsSql } from '../../src/router/bridge/publicFunctions.js';
+import { SERVICE_SCHEMA_SQL } from '../../src/router/bridge/serviceSchema.js';
+
 /**
  * What every case may rely on and none may change. Cases write to the schema `scratch`, which comes first in the
  * search_path, is made anew for each run that needs it, and is compared afterwards.
@@ -99,7 +102,7 @@ export const LOCAL_FIXTURE = `
 ${SCRATCH_REPORT}${TERMINATE}${PROBES}${TYPES}
 CREATE TABLE public.items (id int PRIMARY KEY, name text, price numeric(8,2), sold date);
 INSERT INTO public.items VALUES (1, 'apple', 1.50, '2024-01-02'), (2, 'pear', NULL, NULL), (3, 'plum', 0.25, '2023-12-31'),
-  (4, U&'caf\\00E9', 12.00, '1999-09-09');
+  (4, 'café', 12.00, '1999-09-09');
 CREATE TABLE public.conf (k text PRIMARY KEY, v text);
 CREATE TABLE public.nothing (id int);
 CREATE FUNCTION public.shout(text) RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT upper($1) || '!' $$;
@@ -138,6 +141,13 @@ CREATE PROCEDURE public.proc_out(INOUT n int) LANGUAGE plpgsql AS $$ BEGIN n := 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
 ANALYZE;
 `;
+
+/** What CREATE EXTENSION dblink through the proxy leaves in the schema public of a primary that lacks the extension. */
+export const BRIDGE: readonly string[] = [
+  SERVICE_SCHEMA_SQL,
+  'CREATE TYPE public.dblink_pkey_results AS ("position" int, colname text)',
+  ...publicFunctionsSql('public'),
+];
 
 /** A fingerprint of the fixtures; it must not change while the cases run. */
 export const FINGERPRINT = `

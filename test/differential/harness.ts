@@ -1,4 +1,4 @@
-import { type Conversation, compare, type Difference, missingHint } from './compare.js';
+import { type Conversation, compare, type Difference } from './compare.js';
 import type { Environment } from './environment.js';
 import { play } from './play.js';
 import { NotInEncoding } from './player.js';
@@ -89,13 +89,8 @@ async function compareOnce(
   const both = await record(environment, testCase, variant);
   if (both === 'skipped') return both;
   const [extension, proxy] = both;
-  const refusal =
-    testCase.bridge !== undefined && environment.extension.standsInForRefusals
-      ? (testCase.bridge.sqlstate ?? '0A000')
-      : undefined;
   const { encoding } = SESSIONS[variant.session];
-  const difference = compare(extension, proxy, { encoding, refusal, differs: testCase.differs });
-  return difference ?? (refusal === '0A000' ? missingHint(proxy) : undefined);
+  return compare(extension, proxy, { encoding, differs: testCase.differs });
 }
 
 /** Both conversations of one case in one variant. */

@@ -14,7 +14,7 @@ import type { Step } from './types.js';
 let environment: Environment;
 
 before(async () => {
-  environment = await startEnvironment(18, 'proxy', false);
+  environment = await startEnvironment(18, 'proxy');
 });
 
 after(() => environment?.stop());
@@ -102,7 +102,7 @@ test('connect_timeout is honoured, hence checked', async () => {
 });
 
 test('connection options newer than the primary are refused, whatever its minor release', async () => {
-  const older = await startEnvironment(15, 'proxy', false);
+  const older = await startEnvironment(15, 'proxy');
   try {
     const steps = ["SELECT dblink_connect('c', '{R} sslkeylogfile=/dev/null')", open('c')];
     assert.deepEqual(await answers(steps, older), ['42501', 'OK']);

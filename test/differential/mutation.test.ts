@@ -32,7 +32,7 @@ const LET_PASS: readonly RegExp[] = [/^start-up: message \d+ \(K\): (?!a byte)/]
 let environment: Environment;
 
 before(async () => {
-  environment = await startEnvironment(18, 'proxy', false);
+  environment = await startEnvironment(18, 'proxy');
 });
 
 after(() => environment?.stop());

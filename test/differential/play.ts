@@ -4,13 +4,8 @@ import type { Side } from './environment.js';
 import type { SideFacts } from './normalise.js';
 import { Player } from './player.js';
 import { effects, prepareScratch, remoteSessions } from './scratch.js';
-import type { Case, Step, Variant } from './types.js';
+import type { Case, LocalDatabase, Variant } from './types.js';
 import { inContext, SESSIONS } from './variants.js';
-
-/** A statement that fails as the proxy's refusal should: it stands in for that step on the extension's side. */
-function failingStatement(sqlstate: string): string {
-  return `DO $$ BEGIN RAISE EXCEPTION SQLSTATE '${sqlstate}' USING HINT = 'stands in for a refusal'; END $$`;
-}
 
 /**
  * Plays one case in one variant on one side.
@@ -29,7 +24,7 @@ export async function play(side: Side, testCase: Case, variant: Variant): Promis
   player.exchanges.push({ label: 'start-up', frames: startup });
   let facts: SideFacts;
   try {
-    await player.play(inContext(stepsFor(side, testCase), variant.context));
+    await player.play(inContext(testCase.steps, variant.context));
     facts = { ports: side.ports, objectNames: await objectNames(side, session.database, player.exchanges) };
   } finally {
     await connection.end();
@@ -39,21 +34,10 @@ export async function play(side: Side, testCase: Case, variant: Variant): Promis
   return { exchanges: player.exchanges, facts };
 }
 
-/** On the side with the extension, the step that the other side must refuse fails as a refusal would. */
-function stepsFor(side: Side, testCase: Case): readonly Step[] {
-  const { bridge, steps } = testCase;
-  if (bridge === undefined || !side.standsInForRefusals) return steps;
-  const failing = failingStatement(bridge.sqlstate ?? '0A000');
-  return steps.map((step, index) => {
-    if (index !== bridge.step) return step;
-    return typeof step === 'string' ? failing : { sql: failing, params: [] };
-  });
-}
-
 /** Names of the types and relations, given out at run time, that descriptions mention. */
 async function objectNames(
   side: Side,
-  database: 'app' | 'app_latin1',
+  database: LocalDatabase,
   exchanges: readonly Exchange[],
 ): Promise<ReadonlyMap<string, string>> {
   const oids = new Set<number>();

@@ -16,14 +16,14 @@ const { values } = parseArgs({
     major: { type: 'string', multiple: true, default: ['18', '15'] },
     matrix: { type: 'boolean', default: false },
     'extension-only': { type: 'boolean', default: false },
-    bridge: { type: 'boolean', default: false },
+    forced: { type: 'boolean', default: false },
     lanes: { type: 'string', default: '2' },
     report: { type: 'string' },
     list: { type: 'boolean', default: false },
   },
 });
 
-const second: SecondSide = values['extension-only'] ? 'extension' : 'proxy';
+const second: SecondSide = values['extension-only'] ? 'extension' : values.forced ? 'forced' : 'proxy';
 const seed = Number(values.seed);
 const cases = CASES.filter(({ name }) => name.includes(values.case));
 /** All that the proxy supports. */
@@ -60,9 +60,7 @@ async function main(): Promise<number> {
   let skipped = 0;
   const failures: Failure[] = [];
   for (const major of majors) {
-    const lanes = Array.from({ length: Number(values.lanes) }, () =>
-      startEnvironment(major, second, values.bridge),
-    );
+    const lanes = Array.from({ length: Number(values.lanes) }, () => startEnvironment(major, second));
     const environments = await Promise.all(lanes);
     try {
       const list = chosen(major);

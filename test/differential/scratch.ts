@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Frame } from '../support/wire.js';
 import type { Exchange } from './compare.js';
 import { type DatabaseName, fillIn, type Side } from './environment.js';
-import type { Case, Variant } from './types.js';
+import { type Case, LOCAL_DATABASES, type Variant } from './types.js';
 import { SESSIONS } from './variants.js';
 
 /** The schema that cases may write to, and what a session leaves behind. */
@@ -21,8 +21,7 @@ export async function prepareScratch(side: Side, testCase: Case, variant: Varian
   };
   await Promise.all([
     make('remote', testCase.remote),
-    make('app', database === 'app' ? testCase.local : undefined),
-    make('app_latin1', database === 'app_latin1' ? testCase.local : undefined),
+    ...LOCAL_DATABASES.map((name) => make(name, database === name ? testCase.local : undefined)),
   ]);
 }
 

@@ -27,11 +27,8 @@ export interface Case {
   readonly maxMajor?: number;
   /** Entry of known-differences.ts that applies to this case. */
   readonly differs?: KnownDifference;
-  /**
-   * A proxy without a bridge cannot serve this step (counted from 0): there it must refuse with this SQLSTATE, by
-   * default 0A000 with a hint, and leave the transaction as any error would.
-   */
-  readonly bridge?: { readonly step: number; readonly sqlstate?: string };
+  /** Needs functions named like dblink's on the primary: the case is not played in the session `bare`. */
+  readonly bridged?: true;
 }
 
 export type Step = string | StatementStep | FlowStep | OutsideStep;
@@ -87,14 +84,18 @@ export type Transport =
   | 'pipeline'
   | 'pipeline-syncs';
 
+/** `app_bare` is without the functions of the bridge. */
+export const LOCAL_DATABASES = ['app', 'app_latin1', 'app_ascii', 'app_bare'] as const;
+export type LocalDatabase = (typeof LOCAL_DATABASES)[number];
+
 /** In which transaction the steps run. */
 export type Context = 'autocommit' | 'block' | 'repeatable-read' | 'savepoint';
 
-export type SessionName = 'utf8' | 'latin1' | 'euc_jp' | 'styles' | 'latin1-db';
+export type SessionName = 'utf8' | 'latin1' | 'euc_jp' | 'styles' | 'latin1-db' | 'ascii-db' | 'bare';
 
 export interface Session {
   readonly encoding: ClientEncoding;
-  readonly database: 'app' | 'app_latin1';
+  readonly database: LocalDatabase;
   readonly parameters: Readonly<Record<string, string>>;
 }
 

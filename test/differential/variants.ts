@@ -19,6 +19,9 @@ export const SESSIONS: Readonly<Record<SessionName, Session>> = {
     },
   },
   'latin1-db': { encoding: 'LATIN1', database: 'app_latin1', parameters: {} },
+  // No byte is converted nor checked, whichever encoding it is meant in.
+  'ascii-db': { encoding: 'UTF8', database: 'app_ascii', parameters: {} },
+  bare: { encoding: 'UTF8', database: 'app_bare', parameters: {} },
 };
 
 const TRANSPORTS: readonly Transport[] = [
@@ -53,6 +56,7 @@ export const CORE_VARIANTS: readonly Variant[] = [
   variant('binary', 'repeatable-read'),
   variant('extended', 'block', 'latin1'),
   variant('simple', 'savepoint', 'latin1-db'),
+  variant('extended', 'autocommit', 'bare'),
 ];
 
 /** The whole cross product; {@link CORE_VARIANTS} is part of it. */
@@ -62,8 +66,7 @@ export const ALL_VARIANTS: readonly Variant[] = SESSION_NAMES.flatMap((session) 
 
 /** Whether the case limits itself to other variants. */
 export function applies(testCase: Case, { transport, context, session }: Variant, major: number): boolean {
-  // A refusal may come at Parse, and then there is no prepared statement that could run twice.
-  if (testCase.bridge !== undefined && transport === 'describe-first') return false;
+  if (testCase.bridged && session === 'bare') return false;
   return (
     (testCase.transports?.includes(transport) ?? true) &&
     (testCase.contexts?.includes(context) ?? true) &&

@@ -47,15 +47,19 @@ describe('memory stays bounded however slow a peer is', {
     const worst = { slow: 0, fast: 0 };
     let latencyMs = 0;
     let samples = 0;
-    const done = (async () => {
+    const measuring = (async () => {
+      while (current() !== 'over') {
+        const now = current() === 'slow' ? 'slow' : 'fast';
+        if (now === 'slow') samples += 1;
+        worst[now] = Math.max(worst[now], proxy.memory() - idle);
+        await delay(FULL ? 200 : 25);
+      }
+    })();
+    const asking = (async () => {
       while (current() !== 'over') {
         const since = performance.now();
         await ask();
         latencyMs = Math.max(latencyMs, performance.now() - since);
-        const now = current();
-        if (now === 'over') break;
-        if (now === 'slow') samples += 1;
-        worst[now] = Math.max(worst[now], proxy.memory() - idle);
         await delay(FULL ? 200 : 25);
       }
     })();
@@ -66,7 +70,7 @@ describe('memory stays bounded however slow a peer is', {
       },
       async stop(what: string): Promise<void> {
         phase = 'over';
-        await done;
+        await Promise.all([measuring, asking]);
         console.log(
           `${what}: ${mib(worst.slow)} over idle (${mib(idle)}) while the peer was slow, ${mib(worst.fast)} after it; ` +
             `another session waited at most ${latencyMs.toFixed(0)} ms`,

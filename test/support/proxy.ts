@@ -20,6 +20,8 @@ export interface Primary {
 export interface TestProxyOptions {
   /** Settings by flag name (without dashes), beside `listen` and `primary`. */
   readonly flags?: Readonly<Record<string, unknown>>;
+  /** Settings by environment variable, for those that have no flag. */
+  readonly env?: Readonly<Record<string, string>>;
   readonly log?: Logger;
 }
 
@@ -32,7 +34,7 @@ export async function startTestProxy(primary: Primary, options: TestProxyOptions
       'log-level': 'error',
       ...options.flags,
     },
-    env: {},
+    env: options.env ?? {},
   });
   const running = await startProxy(config, options.log ?? createLogger(config.log));
   const { host = '127.0.0.1', port = 0 } = running.addresses[0] ?? {};

@@ -83,3 +83,32 @@ test('only FATAL and PANIC end a connection, in whatever language they are told'
   assert.equal(isFatal({ ...fields, severity: 'PANIC' }), true);
   assert.equal(isFatal({ ...fields, severity: 'ERROR' }), false);
 });
+
+/** How far libpq's caret is from the character's own place, as the majors named answered for these characters. */
+const WIDTHS = [
+  { character: 'é', majors: [13, 14, 15, 16, 17, 18], columns: 1 },
+  { character: '日', majors: [13, 14, 15, 16, 17, 18], columns: 2 },
+  { character: '\u{20005}', majors: [13, 14, 15, 16, 17, 18], columns: 2 },
+  { character: '\u300a', majors: [13, 14], columns: 1 },
+  { character: '\u300a', majors: [15, 16, 17, 18], columns: 2 },
+  { character: '😀', majors: [13, 14], columns: 1 },
+  { character: '😀', majors: [15, 16, 17, 18], columns: 2 },
+  { character: '\uff00', majors: [13, 14], columns: 2 },
+  { character: '\uff00', majors: [15, 16, 17, 18], columns: 1 },
+  { character: '\u{1f6dc}', majors: [13, 14, 15], columns: 1 },
+  { character: '\u{1f6dc}', majors: [16, 17, 18], columns: 2 },
+  { character: '\u31ef', majors: [15, 16], columns: 1 },
+  { character: '\u31ef', majors: [13, 14, 17, 18], columns: 2 },
+  { character: '\u4dc0', majors: [15, 16, 17], columns: 1 },
+  { character: '\u4dc0', majors: [13, 14, 18], columns: 2 },
+];
+
+test('the width of a character is that of the major', () => {
+  for (const { character, majors, columns } of WIDTHS) {
+    for (const libpqMajor of majors) {
+      const query = { sql: Buffer.from(`${character}x`), encoding: 'UTF8', libpqMajor };
+      const [, caret] = errorPosition(query, 2).split('\n');
+      assert.equal(caret?.length, 'LINE 1: '.length + columns + 1, `${character}, ${libpqMajor}`);
+    }
+  }
+});

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -79,6 +80,20 @@ describe('embedded PostgreSQL', () => {
     const port = (await primaryServer(18)).port;
     await assert.rejects(startPostgres({ installation, port }), /Address already in use/);
     await assert.rejects(prepareBinaries({ major: 9, dblink: true }), /npm install --no-save "pg9-/);
+  });
+
+  it('looks for packages in a further directory too', async () => {
+    const packages = mkdtempSync(join(tmpdir(), 'packages-'));
+    try {
+      const name = `pg8-${process.platform}-${process.arch}`;
+      mkdirSync(join(packages, 'node_modules', name), { recursive: true });
+      writeFileSync(join(packages, 'node_modules', name, 'package.json'), '{ "version": "8.0.1" }');
+      // Found, but without programs.
+      const found = new RegExp(`found ${name} 8\\.0\\.1`);
+      await assert.rejects(prepareBinaries({ major: 8, dblink: true, packages }), found);
+    } finally {
+      rmSync(packages, { recursive: true });
+    }
   });
 
   it('leaves nothing behind when the process is killed', { timeout: 60_000 }, async () => {

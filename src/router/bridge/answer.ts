@@ -46,6 +46,9 @@ export const rowsAnswer = (
   ...earlier,
 ];
 
+/** No result at all: the remote refused, and that was to be no error. */
+export const nothingAnswer: Answer = [bytes('nothing'), EMPTY];
+
 /** There are more rows than an answer holds: which types are wanted? */
 export const moreAnswer = (oids: readonly number[]): Answer => [
   bytes('more'),

@@ -1,6 +1,6 @@
 import { CATALOGUE, type Overload } from '../../dblink/catalogue.js';
 import type { CallContext } from '../../dblink/context.js';
-import { errorResponse, noticeResponse, PgError } from '../../wire/errors.js';
+import { errorResponse, noticeResponse, PgError, parseFields } from '../../wire/errors.js';
 import { callScalar, callSource } from '../calls.js';
 import type { Engine } from '../engine.js';
 import { type Answer, moreAnswer, raisingAnswer, statusAnswer, tableAnswer, valueAnswer } from './answer.js';
@@ -11,7 +11,7 @@ import { type BridgeRequest, readRequest } from './request.js';
 import { Roles } from './roles.js';
 import { RowsSink } from './rowsSink.js';
 import type { DatabaseServices } from './services.js';
-import { type SessionKeys, SessionLocks } from './sessionLocks.js';
+import { answerTable, type SessionKeys, SessionLocks } from './sessionLocks.js';
 
 const BY_SIGNATURE: ReadonlyMap<string, Overload> = new Map(
   CATALOGUE.map((overload) => [signatureOf(overload), overload]),
@@ -40,8 +40,8 @@ export class Bridge {
   /** Stands for the cancel that ends a function which cannot be answered. */
   #substitute: PgError | undefined;
   #tables: string[] = [];
-  /** The process of the session at the primary, once a request has come. */
-  #pid: number | undefined;
+  /** Something has been handed over in the table of answers. */
+  #answered = false;
   #tableCount = 0;
   #closed = false;
 
@@ -81,16 +81,22 @@ export class Bridge {
     this.#abandon();
     const substitute = this.#substitute;
     this.#substitute = undefined;
-    if (substitute !== undefined) return errorResponse(substitute);
+    if (substitute !== undefined && parseFields(message).sqlstate === '57014')
+      return errorResponse(substitute);
     const changed = withoutFrames(message);
     return changed === undefined ? message : errorResponse(changed);
   }
 
-  /** A ReadyForQuery passed. @param idle outside of a transaction */
-  ready(idle: boolean): void {
+  /** A ReadyForQuery passed. */
+  ready(): void {
     this.#abandon();
     this.#substitute = undefined;
-    if (idle && this.#tables.length > 0) this.#locks.services?.discard(this.#tables.splice(0));
+    this.#discardTables();
+  }
+
+  /** What was handed over has been read, and no lock on it stays. */
+  #discardTables(): void {
+    if (this.#tables.length > 0) this.#locks.services?.discard(this.#tables.splice(0));
   }
 
   /** The client's cancel request, which the primary gets as well. */
@@ -101,12 +107,14 @@ export class Bridge {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    // One that has seen no lock yet would go on looking for one.
+    if (this.#waiting?.request.held === 'none') this.cancelPrimary();
     const { services } = this.#locks;
     this.#abandon();
     void this.#locks
-      .release(this.#pid)
-      .then(() => services?.discard(this.#tables.splice(0)))
-      .catch(() => undefined);
+      .release(this.#answered)
+      .catch(() => undefined)
+      .then(() => services?.discard(this.#tables.splice(0)));
   }
 
   /** Whatever a function waited for, it does not any more. */
@@ -118,8 +126,13 @@ export class Bridge {
   }
 
   #requested(request: BridgeRequest): void {
-    this.#pid = request.pid;
+    if (request.function === 'again') return;
+    if (this.#closed) {
+      this.cancelPrimary();
+      return;
+    }
     const waiting = this.#waiting;
+    this.#substitute = undefined;
     if (request.function === 'next' || request.function === 'types') {
       if (waiting?.next === undefined) {
         this.#abandon();
@@ -134,6 +147,7 @@ export class Bridge {
     }
     // Still an earlier one: the user's code caught a cancel or a time limit and went on.
     this.#abandon();
+    this.#discardTables();
     const begun: Waiting = { request, abort: new AbortController(), next: undefined };
     this.#waiting = begun;
     void this.#serve(begun);
@@ -158,20 +172,36 @@ export class Bridge {
   }
 
   async #give(request: BridgeRequest, answer: Answer): Promise<void> {
+    const locks = this.#locks;
+    if (request.mode === 'row') this.#answered = true;
     try {
-      const table = await this.#locks.give(request, answer).catch((error: unknown) => {
-        if (!(error instanceof PgError) || !/^22/.test(error.sqlstate)) throw error;
-        return this.#locks.give(request, raisingAnswer('error', error));
+      await locks.give(request, answer).catch((error: unknown) => {
+        // What cannot be stored may be an error that can; if the connection was lost, there may be another one.
+        if (!(error instanceof PgError) || this.#closed) throw error;
+        return locks.give(request, raisingAnswer('error', error));
       });
-      if (table !== undefined) this.#tables.push(table);
     } catch (error) {
       if (this.#closed) return;
       this.engine.session.log.warn({ err: (error as Error).message }, 'a dblink call could not be answered');
-      // With the locks gone a function that waits finds no answer; one that never saw a lock has to be stopped.
-      if (request.held !== 'none') return;
-      this.#substitute = error instanceof PgError ? error : lost();
-      this.cancelPrimary();
+      // With no lock held a function that waits finds no answer; one that never saw a lock has to be stopped.
+      await locks.withdraw().catch(() => undefined);
+      const { request: latest = request } = this.#waiting ?? {};
+      if (request.held === 'none' && latest === request) this.#stop(error);
+    } finally {
+      if (request.mode === 'table') this.#made(answerTable(request));
     }
+  }
+
+  /** A side table is there, or may be. */
+  #made(table: string): void {
+    this.#tables.push(table);
+    if (this.#closed) this.#discardTables();
+  }
+
+  /** Ends a function that cannot be answered, which then raises this error. */
+  #stop(error: unknown): void {
+    this.#substitute = error instanceof PgError ? error : lost();
+    this.cancelPrimary();
   }
 
   /** Answers in between, and waits for what the function then asks. */
@@ -205,10 +235,10 @@ export class Bridge {
     } as const;
     // Until it can be answered nothing remote is to happen.
     await this.#locks.attach().catch((error: unknown) => {
-      if (request.held !== 'none') throw error;
-      this.#waiting = undefined;
-      this.#substitute = error instanceof PgError ? error : lost();
-      this.cancelPrimary();
+      if (request.held === 'none' && this.#waiting === waiting) {
+        this.#waiting = undefined;
+        this.#stop(error);
+      }
       throw error;
     });
     if (overload.name === 'dblink_connect_u' && !(await this.#roles.mayConnectUnchecked())) {
@@ -253,12 +283,15 @@ export class Bridge {
         const values = wanted.map((value) => value?.toString('latin1') ?? null);
         const [timeZone, dateStyle, intervalStyle] = values.slice(-3);
         const table = `rows_${pid}_${this.keys.token.slice(0, 8)}_${++this.#tableCount}`;
-        this.#tables.push(table);
-        return BulkRows.open(this.#locks.services!, table, pid, {
+        const format = {
           types: values.slice(0, -3),
           timeZone: timeZone ?? 'UTC',
           dateStyle: style.dateStyle ?? dateStyle ?? 'ISO',
           intervalStyle: style.intervalStyle ?? intervalStyle ?? 'postgres',
+        };
+        return BulkRows.open(this.#locks.services!, table, pid, format, {
+          signal: context.signal,
+          made: () => this.#made(table),
         });
       },
       (error) => stop.abort(error),

@@ -12,6 +12,14 @@ export interface BulkFormat {
   readonly intervalStyle: string;
 }
 
+/** What the rows are for. */
+export interface BulkCall {
+  /** Aborted when the table is not wanted any more before it is there. */
+  readonly signal: AbortSignal;
+  /** Called when the table is there, or may be. */
+  made(): void;
+}
+
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 /**
@@ -29,15 +37,25 @@ export class BulkRows {
     services: DatabaseServices,
     private readonly pid: number,
     format: BulkFormat,
+    { signal, made }: BulkCall,
     started: { resolve: () => void; reject: (error: unknown) => void },
   ) {
     this.#text = new CopyText(format.types.length);
     this.#finished = services.bulk(async (connection) => {
-      await connection.script(this.#sql(format), (control) => {
-        this.#control = control;
-        control.onDrain = () => this.#remote?.resume();
-        started.resolve();
-      });
+      signal.throwIfAborted();
+      try {
+        await connection.script(this.#sql(format), (control) => {
+          this.#control = control;
+          control.onDrain = () => this.#remote?.resume();
+          if (signal.aborted) this.abort();
+          started.resolve();
+        });
+        made();
+      } catch (error) {
+        // Its last words may have been lost with the connection.
+        if (connection.closed) made();
+        throw error;
+      }
     });
     this.#finished.catch(started.reject);
   }
@@ -48,10 +66,11 @@ export class BulkRows {
     table: string,
     pid: number,
     format: BulkFormat,
+    call: BulkCall,
   ): Promise<BulkRows> {
     let bulk!: BulkRows;
     await new Promise<void>((resolve, reject) => {
-      bulk = new BulkRows(table, services, pid, format, { resolve, reject });
+      bulk = new BulkRows(table, services, pid, format, call, { resolve, reject });
     });
     return bulk;
   }

@@ -1,5 +1,5 @@
 import { PgError, parseFields } from '../../wire/errors.js';
-import { MARK } from './serviceSchema.js';
+import { MARK, SERVICE_SCHEMA } from './serviceSchema.js';
 
 /**
  * The CONTEXT of an error or notice names, innermost first, what the server was doing. What the bridge's functions do
@@ -7,7 +7,7 @@ import { MARK } from './serviceSchema.js';
  */
 
 const MARK_BYTES = Buffer.from(MARK, 'latin1');
-const SCHEMA_BYTES = Buffer.from('dblink_proxy.', 'latin1');
+const SCHEMA_BYTES = Buffer.from(`${SERVICE_SCHEMA}.`, 'latin1');
 
 /** tell()'s own frame, the statement that ran it with the lines in its comment, and the frame of the public function. */
 const TOLD = new RegExp(
@@ -23,14 +23,21 @@ const READING = new RegExp(
 const ASKED =
   /(?:^|(?<=\n))[^\n]*dblink_proxy\.[a-z_]+\([^\n]*\n(?:[^\n]*dblink_proxy\.[^\n]*\n)*[^\n]*(?:\n|$)/g;
 
-/** @param context byte string @returns undefined when nothing of it is left */
-export function replaceFrames(context: string): string | undefined {
-  const replaced = context
-    .replace(TOLD, (_, hex: string) => (hex === '' ? '' : `${Buffer.from(hex, 'hex').toString('latin1')}\n`))
-    .replace(READING, '')
-    .replace(ASKED, '')
-    .replace(/\n$/, '');
-  return replaced === '' ? undefined : replaced;
+interface Replaced {
+  /** undefined when nothing of it is left. */
+  readonly context: string | undefined;
+  /** The bridge raised the error itself, on behalf of the proxy. */
+  readonly told: boolean;
+}
+
+/** @param context byte string */
+export function replaceFrames(context: string): Replaced {
+  const untold = context.replace(
+    TOLD, (_, hex: string) =>
+    hex === '' ? '' : `${Buffer.from(hex, 'hex').toString('latin1')}\n`,
+  );
+  const replaced = untold.replace(READING, '').replace(ASKED, '').replace(/\n$/, '');
+  return { context: replaced === '' ? undefined : replaced, told: untold !== context };
 }
 
 /**
@@ -40,17 +47,16 @@ export function replaceFrames(context: string): string | undefined {
 export function withoutFrames(message: Buffer): PgError | undefined {
   if (!message.includes(SCHEMA_BYTES) && !message.includes(MARK_BYTES)) return undefined;
   const error = PgError.from(parseFields(message));
-  const { context } = error.fields;
+  const { context, internalQuery } = error.fields;
   if (context === undefined) return undefined;
   const replaced = replaceFrames(context);
-  if (replaced === context) return undefined;
-  // Where in the bridge's code it was raised.
+  if (replaced.context === context) return undefined;
   return error.with({
-    context: replaced,
-    file: undefined,
-    line: undefined,
-    routine: undefined,
-    internalQuery: undefined,
-    internalPosition: undefined,
+    context: replaced.context,
+    // What PostgreSQL raises itself, a conversion above all, it raises in the same place for the extension.
+    ...(replaced.told ? { file: undefined, line: undefined, routine: undefined } : {}),
+    ...(internalQuery?.includes(MARK) || internalQuery?.includes(SERVICE_SCHEMA)
+      ? { internalQuery: undefined, internalPosition: undefined }
+      : {}),
   });
 }

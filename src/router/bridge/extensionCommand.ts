@@ -1,6 +1,8 @@
+import { abortable } from '../../dblink/abortable.js';
 import { noticeResponse, PgError, parseFields } from '../../wire/errors.js';
 import type { ExtensionCommand } from '../analysis/index.js';
 import type { Engine } from '../engine.js';
+import type { SessionFacts } from '../facts.js';
 import { PrimaryRaised } from '../failures.js';
 import {
   dropSql,
@@ -18,7 +20,7 @@ import { BRIDGE_VERSION } from './serviceSchema.js';
  * moved or dropped in the client's transaction, by the client's role.
  */
 
-/** As they are read from the server: byte strings. */
+/** What the primary knows; names are byte strings in the client's encoding. */
 interface State {
   /** The extension itself is there, or could be. */
   readonly installed: boolean;
@@ -52,7 +54,7 @@ const NAMES: Readonly<Record<ExtensionCommand['kind'], string>> = {
  * Carries a command out, in the primary's present transaction (which is left open).
  * @returns the command tag; undefined when the command is the primary's own business
  * @throws PgError as PostgreSQL raises it for an extension: 42710, 42704, 3F000, 22023, 25006, 42501; what stands in the
- * way of a bridge; PrimaryRaised for what the primary raised: 42501, 42723, 2BP01
+ * way of a bridge; PrimaryRaised for what the primary raised: 3F000, 42501, 42723, 2BP01
  */
 export async function runExtensionCommand(
   engine: Engine,
@@ -83,7 +85,7 @@ async function act(engine: Engine, command: ExtensionCommand, state: State): Pro
     case 'drop':
       return change(engine, dropSql(command.cascade));
     case 'setSchema':
-      if (!state.schemaExists) throw noSchema(command.schema);
+      if (!state.schemaExists) await raiseNoSchema(engine, command.schema);
       return change(engine, moveSql(command.schema));
     case 'update':
       if ((command.version ?? EXTENSION_VERSION) !== EXTENSION_VERSION) {
@@ -93,7 +95,7 @@ async function act(engine: Engine, command: ExtensionCommand, state: State): Pro
         );
       }
       if (bridge!.version < BRIDGE_VERSION) {
-        await engine.bridge!.prepare();
+        await prepareBridge(engine);
         return change(engine, upgradeSql(bridge!.schema));
       }
       return notify(
@@ -119,14 +121,35 @@ async function create(
       `extension "dblink" has no installation script nor update path for version "${version}"`,
     );
   }
-  if (command.schema !== undefined && !state.schemaExists) throw noSchema(command.schema);
+  if (command.schema !== undefined && !state.schemaExists) await raiseNoSchema(engine, command.schema);
   const schema = command.schema ?? state.currentSchema;
   if (schema === undefined) throw new PgError('3F000', 'no schema has been selected to create in');
-  await engine.bridge!.prepare();
+  await prepareBridge(engine);
   await change(engine, installSql(schema));
 }
 
-const noSchema = (name: string): PgError => new PgError('3F000', `schema "${name}" does not exist`);
+/** Makes what the functions need, under the statement's cancel and clock. @throws PgError */
+async function prepareBridge(engine: Engine): Promise<void> {
+  await engine.remotely(await factsOf(engine), ({ signal }) => abortable(engine.bridge!.prepare(), signal));
+}
+
+const factsOf = (engine: Engine): Promise<SessionFacts> =>
+  engine.probe.get('flush').catch((error: unknown) => {
+    throw error instanceof PgError ? new PrimaryRaised(error) : error;
+  });
+
+/** Has the primary say that there is no such schema. @throws PrimaryRaised 3F000 */
+async function raiseNoSchema(engine: Engine, name: string): Promise<void> {
+  const { error } = await engine.primary.run(
+    {
+      sql: 'SELECT pg_catalog.quote_ident($1)::pg_catalog.regnamespace',
+      types: [TEXT_OID],
+      values: [Buffer.from(name, 'latin1')],
+    },
+    'flush',
+  );
+  if (error !== undefined) throw new PrimaryRaised(error);
+}
 
 async function readState(engine: Engine, command: ExtensionCommand): Promise<State> {
   const named = 'schema' in command ? command.schema : undefined;
@@ -155,10 +178,7 @@ const TEXT_OID = 25;
 
 /** A notice of our own, if the client wants notices. */
 async function notify(engine: Engine, sqlstate: string, message: string): Promise<void> {
-  const facts = await engine.probe.get('flush').catch((error: unknown) => {
-    throw error instanceof PgError ? new PrimaryRaised(error) : error;
-  });
-  engine.notify(facts, new PgError(sqlstate, message, { severity: 'NOTICE' }));
+  engine.notify(await factsOf(engine), new PgError(sqlstate, message, { severity: 'NOTICE' }));
 }
 
 /** Runs one of the DO blocks. @throws PrimaryRaised */

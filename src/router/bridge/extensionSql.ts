@@ -120,7 +120,7 @@ export function moveSql(schema: string): string {
 }
 
 /**
- * SQL that drops the objects. Without \`cascade\` everything that depends on them is collected into one error, as for an
+ * SQL that drops the objects. Without `cascade` everything that depends on them is collected into one error, as for an
  * extension's members; with it there is one NOTICE for the functions, one for the type and one for the wrapper.
  * @throws (when run) 2BP01, 42501
  */

@@ -1,5 +1,5 @@
 import { CATALOGUE, COST, type Overload, SET_ROWS } from '../../dblink/catalogue.js';
-import { bridgeComment, MARK } from './serviceSchema.js';
+import { bridgeComment, MARK, ROLL_BACK } from './serviceSchema.js';
 
 /** SQL of the functions with dblink's own names: they ask the proxy, and turn its answer into what they return. */
 
@@ -56,6 +56,7 @@ DECLARE
   style CONSTANT pg_catalog.text[] := ARRAY[pg_catalog.current_setting('datestyle'), pg_catalog.current_setting('intervalstyle')];
   message pg_catalog.text;
   complaint pg_catalog.text;
+  wanted pg_catalog.bool;
 BEGIN
   answer := ${request(overload)};
   LOOP
@@ -65,28 +66,29 @@ BEGIN
       CONTINUE;
     END IF;
     IF answer[1] = 'table' THEN
-      RETURN QUERY EXECUTE dblink_proxy.reading_table(types, known, answer[3]);
-      RETURN;
+      -- Rolled back, so that no lock on the table stays; the rows do.
+      BEGIN
+        RETURN QUERY EXECUTE dblink_proxy.reading_table(types, known, answer[3]);
+        RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
+      EXCEPTION WHEN SQLSTATE '${ROLL_BACK}' THEN
+        RETURN;
+      END;
     END IF;
+    IF answer[1] = 'nothing' THEN RETURN; END IF;
     types := CASE WHEN answer[1] = 'status' THEN ARRAY['text'] ELSE dblink_proxy.guessed(answer[3]) END;
     LOOP
       BEGIN
-        IF answer[1] = 'status' AND types[1] ~ '^(text|character varying|character|bpchar)(\\(\\d+\\))?$' THEN
-          -- Types that the executor takes for text.
-          RETURN QUERY EXECUTE '/*${MARK}*/ SELECT $1::' || types[1] || ' /*${MARK}*/' USING answer[3];
+        IF answer[1] = 'status' THEN
+          -- The executor says which types it takes for text, and reads none.
+          RETURN QUERY EXECUTE '/*${MARK}*/ SELECT * FROM dblink_proxy.status($1) AS t(c1 ' || types[1] || ') /*${MARK}*/' USING answer[3];
           RETURN;
-        ELSIF answer[1] = 'status' THEN
-          -- The number of columns counts first.
-          RETURN QUERY EXECUTE '/*${MARK}*/ SELECT NULL::' || types[1] || ' WHERE false /*${MARK}*/';
-          answer := ARRAY['error', '', '42804', 'function return row and query-specified return row do not match',
-            'Returned type text at ordinal position 1, but query expects ' || pg_catalog.format_type(pg_catalog.to_regtype(types[1]), NULL) || '.', NULL];
-          EXIT;
         ELSIF answer[1] = 'more' THEN
           RETURN QUERY EXECUTE dblink_proxy.reading(types) USING '[]'::pg_catalog.json;
           EXIT;
         END IF;
         IF answer[5] <> style[1] OR answer[6] <> style[2] THEN
-          PERFORM pg_catalog.set_config('datestyle', answer[5], true), pg_catalog.set_config('intervalstyle', answer[6], true);
+          PERFORM pg_catalog.set_config('datestyle', coalesce(answer[5], style[1]), true),
+            pg_catalog.set_config('intervalstyle', coalesce(answer[6], style[2]), true);
         END IF;
         IF pg_catalog.cardinality(answer) > 6 THEN
           RETURN QUERY EXECUTE dblink_proxy.reading(types) USING '[]'::pg_catalog.json;
@@ -102,6 +104,20 @@ BEGIN
       EXCEPTION WHEN datatype_mismatch OR feature_not_supported THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, complaint = PG_EXCEPTION_DETAIL;
         known := dblink_proxy.corrected(types, message, complaint);
+        IF known IS NULL AND SQLSTATE = '0A000' THEN
+          -- In a select list nobody says which types are wanted, so that this function can return no row.
+          BEGIN
+            RETURN QUERY EXECUTE 'SELECT WHERE false';
+          EXCEPTION
+            WHEN datatype_mismatch THEN wanted := true;
+            WHEN feature_not_supported THEN wanted := false;
+          END;
+          IF NOT wanted AND answer[1] = 'status' THEN RETURN; END IF;
+          IF NOT wanted THEN
+            answer := ARRAY['error', '', '0A000', 'function returning record called in context that cannot accept type record', NULL, NULL];
+            EXIT;
+          END IF;
+        END IF;
         IF known IS NULL THEN RAISE; END IF;
         IF answer[1] = 'status' AND known = '{}' THEN
           answer := ARRAY['error', '', '42804', 'function return row and query-specified return row do not match',

@@ -11,7 +11,7 @@ export interface BridgeRequest {
   readonly mode: 'row' | 'table';
   /** The process that waits. */
   readonly pid: number;
-  /** A signature of the catalogue, `next` or `types`. */
+  /** A signature of the catalogue, `next` or `types`; `again`: it still waits, for a lock to be held. */
   readonly function: string;
   /** The role that it runs as, by its own account; a byte string in the database's encoding, like the arguments. */
   readonly role: string;
@@ -20,6 +20,8 @@ export interface BridgeRequest {
 
 const FORM =
   /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(a|b|none):(row|table):(\d{1,10}):([a-z_0-9]+(?:\([a-z0-9,[\]]*\))?):((?:[0-9a-f]{2})*)(?::([0-9a-f,-]*))?$/;
+
+const MAX_PID = 2 ** 31 - 1;
 
 /** Cheap test for what may be a request: nearly all notices are not. */
 const PREFIX = Buffer.from(`${REQUEST_PREFIX}:`, 'latin1');
@@ -39,6 +41,8 @@ export function readRequest(message: Buffer, token: string): BridgeRequest | 'da
   const match = FORM.exec(fields.message.slice(start.length));
   if (match === null) return 'damaged';
   const [, id, held, mode, pid, name, role, args] = match;
+  // It becomes a value of the type integer, and a part of names.
+  if (Number(pid) > MAX_PID) return 'damaged';
   return {
     id: id!,
     held: held as BridgeRequest['held'],

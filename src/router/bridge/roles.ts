@@ -24,7 +24,8 @@ export class Roles {
   async isSuperuserNow(role: string): Promise<boolean> {
     const { connection } = await this.attach();
     const [row] = await connection.query(
-      `SELECT coalesce((SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = $2 AND (s.rolsuper OR pg_has_role(s.oid, r.oid, 'MEMBER'))), s.rolsuper)
+      `SELECT coalesce((SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = $2 AND (s.rolsuper OR pg_has_role(s.oid, r.oid,
+           CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END))), s.rolsuper)
          FROM pg_roles s WHERE s.rolname = $1`,
       [this.user, role],
     );
@@ -33,14 +34,18 @@ export class Roles {
     return value;
   }
 
-  /** dblink_connect_u: whether the user, or a role of the user's, may execute it where a superuser has installed it. */
+  /**
+   * dblink_connect_u: whether the user, or a role of the user's, may execute it where a superuser or the service account
+   * has installed it. What the user has made, or could have made, does not count: everybody may execute functions of
+   * their own.
+   */
   async mayConnectUnchecked(): Promise<boolean> {
     const { connection } = await this.attach();
     const [row] = await connection.query(
       `SELECT s.rolsuper OR EXISTS (
          SELECT 1 FROM pg_proc p
            JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass AND d.description LIKE 'dblink-proxy bridge %'
-           JOIN pg_roles o ON o.oid = p.proowner AND (o.rolsuper OR o.rolname = current_user)
+           JOIN pg_roles o ON o.oid = p.proowner AND (o.rolsuper OR o.rolname = current_user AND NOT pg_has_role(s.oid, o.oid, 'MEMBER'))
            JOIN pg_roles r ON pg_has_role(s.oid, r.oid, 'MEMBER')
           WHERE p.proname = 'dblink_connect_u' AND has_function_privilege(r.oid, p.oid, 'EXECUTE'))
          FROM pg_roles s WHERE s.rolname = $1`,

@@ -3,7 +3,7 @@ import type { RemoteStyle, RowSink } from '../../dblink/results.js';
 import type { WireClient } from '../../wire/client.js';
 import { parseRowDescription } from '../../wire/rows.js';
 import { JsonRows } from '../json.js';
-import { type Answer, rowsAnswer } from './answer.js';
+import { type Answer, nothingAnswer, rowsAnswer } from './answer.js';
 import type { BulkRows } from './bulkRows.js';
 
 /** Rows up to this many bytes are handed over in the answer itself. */
@@ -19,6 +19,7 @@ class ResultRows {
   #bytes = 0;
   #bulk: BulkRows | undefined;
   #opening: Promise<void> | undefined;
+  #aborted = false;
 
   constructor(
     readonly oids: readonly number[],
@@ -44,6 +45,7 @@ class ResultRows {
   async #open(): Promise<void> {
     const bulk = await this.openBulk(this.oids, this.style);
     bulk.failed.catch(this.fail);
+    if (this.#aborted) bulk.abort();
     for (const chunk of this.#chunks) bulk.write(chunk, this.client);
     this.#chunks = [];
     this.#bulk = bulk;
@@ -61,11 +63,14 @@ class ResultRows {
   }
 
   abort(): void {
+    this.#aborted = true;
     this.#bulk?.abort();
   }
 
   /** As JSON. */
   json(): Buffer {
+    // Rows of no column fit no column definition list, however many they are.
+    if (this.oids.length === 0) return Buffer.from('[]', 'latin1');
     const json = new JsonRows(
       this.oids.map((_, i) => `c${i + 1}`),
       this.oids.map(() => false),
@@ -122,7 +127,7 @@ export class RowsSink implements RowSink {
    */
   async answer(): Promise<Answer | { readonly table: string }> {
     const last = this.#results.at(-1);
-    if (last === undefined) return rowsAnswer([], Buffer.from('[]', 'latin1'), undefined, []);
+    if (last === undefined) return nothingAnswer;
     // Whatever the caller expects, one of them has another number of columns.
     if (this.#results.some(({ oids }) => oids.length !== last.oids.length)) throw rowTypeMismatch();
     const earlier: Buffer[] = [];

@@ -1,4 +1,4 @@
-import { type ConnectOptions, type QueryHandler, WireClient } from '../../wire/client.js';
+import { ConnectionLost, type ConnectOptions, type QueryHandler, WireClient } from '../../wire/client.js';
 import { PgError } from '../../wire/errors.js';
 import { parseDataRow } from '../../wire/rows.js';
 
@@ -14,6 +14,11 @@ const SETTINGS = `SELECT pg_catalog.set_config(s.name, v.value, false) FROM pg_c
 ) AS v(name, value) ON v.name OPERATOR(pg_catalog.=) s.name`;
 
 const CONNECT_TIMEOUT_MS = 10_000;
+
+const lost = (cause: ConnectionLost): PgError =>
+  new PgError('08006', 'the connection by which dblink-proxy answers dblink calls was lost', {
+    detail: cause.message,
+  });
 
 /** A connection of the proxy's own to the primary. Statements queue up; bytes in and out. */
 export class ServiceConnection {
@@ -46,7 +51,7 @@ export class ServiceConnection {
     return this.#closed;
   }
 
-  /** Runs one statement. @returns its rows @throws PgError, ConnectionLost */
+  /** Runs one statement. @returns its rows @throws PgError; 08006 when the connection is lost */
   query(sql: string, params: readonly Parameter[] = []): Promise<readonly (readonly (Buffer | null)[])[]> {
     return this.#inTurn((rows) =>
       this.client.execute(
@@ -63,7 +68,7 @@ export class ServiceConnection {
     );
   }
 
-  /** Runs statements as one transaction, without parameters. @throws PgError, ConnectionLost */
+  /** Runs statements as one transaction, without parameters. @throws PgError; 08006 when the connection is lost */
   script(sql: string, copyIn?: QueryHandler['copyIn']): Promise<readonly (readonly (Buffer | null)[])[]> {
     return this.#inTurn((rows) =>
       this.client.query(Buffer.from(sql, 'latin1'), copyIn === undefined ? rows : { ...rows, copyIn }),
@@ -74,12 +79,15 @@ export class ServiceConnection {
     const result = this.#turn.then(async () => {
       const rows: (Buffer | null)[][] = [];
       let failure: PgError | undefined;
-      await act({
+      const done = act({
         rowDescription: () => 'rows',
         row: (message) => void rows.push([...parseDataRow(Buffer.from(message))]),
         error: (fields) => {
           failure = PgError.from(fields);
         },
+      });
+      await done.catch((error: unknown) => {
+        throw error instanceof ConnectionLost ? lost(error) : error;
       });
       if (failure !== undefined) throw failure;
       return rows;

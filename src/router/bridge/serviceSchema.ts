@@ -21,14 +21,27 @@ export const REQUEST_PREFIX = 'dblink-proxy';
 /** Mark SQL text of the bridge's in the CONTEXT of errors (contextFrames.ts). */
 export const MARK = 'dblink-proxy';
 
+/** SQLSTATE by which a subtransaction of the bridge's functions rolls itself back; never seen outside of them. */
+export const ROLL_BACK = 'DBPRX';
+
+/** In ask(): gives back whichever of the two locks the session itself holds. */
+const GIVE_BACK = `
+      PERFORM pg_advisory_unlock(k.key) FROM (VALUES (key_a), (key_b)) AS k(key)
+        WHERE EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted
+          AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = k.key);`;
+
 /**
  * Asks the proxy to carry out a call and waits for its answer.
  *
  * Waiting: the proxy holds exactly one of the session's two advisory locks. The function names in its request the one
  * that is held, and waits for it; the proxy takes the other one before it lets go. When neither is held (the session's
- * first call, or the service connection was lost) the request says so, and the function waits until one is.
+ * first call, or the service connection was lost) the request says so, and the function waits until one is. Woken
+ * without an answer it waits for the lock that is held now: what woke it was the answer to an earlier call, which a
+ * cancel or a time limit had ended. When none is held any more, there will be no answer.
  *
- * It must leave nothing behind wherever an error (a cancel, a timeout) ends it: lock and unlock are one expression.
+ * It must leave nothing behind wherever an error (a cancel, a timeout) ends it: lock and unlock are one expression, in
+ * which nothing is interrupted but the waiting itself. Just there a lock can be left, if it is granted at the moment of
+ * the cancel; the next call that is hindered by it gives it back.
  */
 const ASK = `
 CREATE OR REPLACE FUNCTION dblink_proxy.ask(function text, role text, args text[]) RETURNS text[]
@@ -40,8 +53,9 @@ DECLARE
   this_call CONSTANT uuid := gen_random_uuid();
   key_a bigint;
   key_b bigint;
-  held text := 'none';
+  held text;
   isolated boolean;
+  awaited boolean := false;
   done boolean;
   given text[];
   must_release boolean;
@@ -62,49 +76,53 @@ BEGIN
   END IF;
   key_a := session[2];
   key_b := session[3];
-  IF NOT pg_try_advisory_lock(key_a) THEN held := 'a';
-  ELSE
-    done := pg_advisory_unlock(key_a);
-    IF NOT pg_try_advisory_lock(key_b) THEN held := 'b'; ELSE done := pg_advisory_unlock(key_b); END IF;
-  END IF;
   isolated := current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted');
-  RAISE INFO USING MESSAGE = concat_ws(':', '${REQUEST_PREFIX}', session[1], this_call, held,
-    CASE WHEN isolated THEN 'table' ELSE 'row' END, pg_backend_pid(), function,
-    encode(convert_to(role, getdatabaseencoding()), 'hex'),
-    (SELECT string_agg(coalesce(encode(convert_to(arg, getdatabaseencoding()), 'hex'), '-'), ',' ORDER BY i)
-       FROM unnest(args) WITH ORDINALITY AS a(arg, i)));
-  IF held = 'none' THEN
-    FOR attempt IN 1 .. 10000 LOOP
-      IF NOT pg_try_advisory_lock(key_a) THEN held := 'a'; EXIT; END IF;
-      done := pg_advisory_unlock(key_a);
-      -- Answered before it was looked for.
-      IF NOT pg_try_advisory_lock(key_b) THEN held := 'answered'; EXIT; END IF;
-      done := pg_advisory_unlock(key_b);
-      PERFORM pg_sleep(0.001);
-    END LOOP;
-  END IF;
-  IF held = 'a' THEN done := pg_advisory_lock(key_a)::text = '' AND pg_advisory_unlock(key_a);
-  ELSIF held = 'b' THEN done := pg_advisory_lock(key_b)::text = '' AND pg_advisory_unlock(key_b);
-  END IF;
-  IF isolated THEN
-    relation := 'answer_' || pg_backend_pid() || '_' || replace(this_call::text, '-', '');
-    BEGIN
-      EXECUTE format('SELECT parts, must_release FROM dblink_proxy.%I', relation) INTO given, must_release;
-    EXCEPTION WHEN undefined_table THEN
-      given := NULL;
-    END;
-  ELSE
-    SELECT x.parts, x.must_release INTO given, must_release
-      FROM dblink_proxy.answer x WHERE x.pid = pg_backend_pid() AND x.request = this_call;
-  END IF;
+  FOR attempt IN 0 .. 10000 LOOP
+    held := CASE WHEN NOT (pg_try_advisory_lock(key_a) AND pg_advisory_unlock(key_a)) THEN 'a'
+                 WHEN NOT (pg_try_advisory_lock(key_b) AND pg_advisory_unlock(key_b)) THEN 'b' ELSE 'none' END;
+    IF attempt = 0 THEN
+      RAISE INFO USING MESSAGE = concat_ws(':', '${REQUEST_PREFIX}', session[1], this_call, held,
+        CASE WHEN isolated THEN 'table' ELSE 'row' END, pg_backend_pid(), function,
+        encode(convert_to(role, getdatabaseencoding()), 'hex'),
+        (SELECT string_agg(coalesce(encode(convert_to(arg, getdatabaseencoding()), 'hex'), '-'), ',' ORDER BY i)
+           FROM unnest(args) WITH ORDINALITY AS a(arg, i)));
+    END IF;
+    -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
+    IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 10 = 9) THEN
+      IF isolated THEN
+        relation := 'answer_' || pg_backend_pid() || '_' || replace(this_call::text, '-', '');
+        -- In a subtransaction that is rolled back: no lock on the table stays, so that it can be dropped at once.
+        BEGIN
+          EXECUTE format('SELECT parts, must_release FROM dblink_proxy.%I', relation) INTO given, must_release;
+          RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
+        EXCEPTION
+          WHEN SQLSTATE '${ROLL_BACK}' THEN NULL;
+          WHEN undefined_table THEN given := NULL;
+        END;
+      ELSE
+        SELECT x.parts, x.must_release INTO given, must_release
+          FROM dblink_proxy.answer x WHERE x.session = key_a AND x.request = this_call;
+      END IF;
+    END IF;
+    EXIT WHEN given IS NOT NULL OR held = 'none' AND awaited;
+    CASE held
+      WHEN 'a' THEN done := pg_advisory_lock(key_a)::text = '' AND pg_advisory_unlock(key_a);
+      WHEN 'b' THEN done := pg_advisory_lock(key_b)::text = '' AND pg_advisory_unlock(key_b);
+      ELSE
+        IF NOT awaited THEN PERFORM pg_sleep(0.001); END IF;
+        IF attempt % 50 = 49 THEN ${GIVE_BACK} END IF;
+        -- Means nothing to the proxy; but if that is gone, the server notices only when it sends something.
+        IF attempt % 100 = 99 THEN
+          RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:again:', session[1], this_call, pg_backend_pid();
+        END IF;
+    END CASE;
+    awaited := held <> 'none';
+  END LOOP;
   IF given IS NULL THEN
     RETURN ARRAY['error', '', '08006', 'dblink-proxy gave no answer to a dblink call',
       'The connection by which it answers was lost, or the session is being ended.', NULL];
   END IF;
-  -- A lock that an interrupted call left in this session's hands.
-  IF must_release THEN
-    done := CASE WHEN held = 'a' THEN pg_advisory_unlock(key_b) ELSE pg_advisory_unlock(key_a) END;
-  END IF;
+  IF must_release THEN ${GIVE_BACK} END IF;
   RETURN given;
 END $bridge$;`;
 
@@ -136,21 +154,27 @@ BEGIN
   END IF;
 END $bridge$;`;
 
-/** Answers are handed over in a row under READ COMMITTED; the table is not for anybody but its owner and ask(). */
+/**
+ * Answers are handed over in a row under READ COMMITTED; the table is not for anybody but its owner and ask(). A row's
+ * key is the session's first lock, which the proxy knows; the process is what a request has said.
+ */
 const TABLES = `
 CREATE UNLOGGED TABLE IF NOT EXISTS dblink_proxy.answer (
-  pid integer PRIMARY KEY, request uuid NOT NULL, parts text[] NOT NULL, must_release boolean NOT NULL
+  session bigint PRIMARY KEY, pid integer NOT NULL, request uuid NOT NULL, parts text[] NOT NULL, must_release boolean NOT NULL
 ) WITH (fillfactor = 50);
 REVOKE ALL ON dblink_proxy.answer FROM PUBLIC;`;
 
-/** Takes an advisory lock that may be held for a moment by who looks whether it is; true when it was taken. */
+/**
+ * Takes an advisory lock that may be held for a moment by who looks whether it is; true when it was taken. Other sessions
+ * wait meanwhile for the connection that it runs on.
+ */
 const HOLD = `
 CREATE OR REPLACE FUNCTION dblink_proxy.hold(key bigint) RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $bridge$
 BEGIN
-  FOR attempt IN 1 .. 40 LOOP
+  FOR attempt IN 1 .. 8 LOOP
     IF pg_try_advisory_lock(key) THEN RETURN true; END IF;
-    PERFORM pg_sleep(0.005);
+    PERFORM pg_sleep(0.001);
   END LOOP;
   RETURN false;
 END $bridge$;
@@ -158,17 +182,17 @@ REVOKE ALL ON FUNCTION dblink_proxy.hold(bigint) FROM PUBLIC;`;
 
 /** Hands over an answer in a row: visible first, then awaited no more. \`taken\`: the other lock was taken. */
 const ANSWER = `
-CREATE OR REPLACE PROCEDURE dblink_proxy.give(pid integer, request uuid, parts text[], next bigint, held bigint, INOUT taken boolean)
+CREATE OR REPLACE PROCEDURE dblink_proxy.give(session bigint, pid integer, request uuid, parts text[], next bigint, held bigint, INOUT taken boolean)
 LANGUAGE plpgsql AS $bridge$
 BEGIN
   taken := dblink_proxy.hold(next);
-  INSERT INTO dblink_proxy.answer VALUES (pid, request, parts, NOT taken)
+  INSERT INTO dblink_proxy.answer VALUES (session, pid, request, parts, NOT taken)
     ON CONFLICT ON CONSTRAINT answer_pkey
-    DO UPDATE SET request = excluded.request, parts = excluded.parts, must_release = excluded.must_release;
+    DO UPDATE SET pid = excluded.pid, request = excluded.request, parts = excluded.parts, must_release = excluded.must_release;
   COMMIT;
   PERFORM pg_catalog.pg_advisory_unlock(held);
 END $bridge$;
-REVOKE ALL ON PROCEDURE dblink_proxy.give(integer, uuid, text[], bigint, bigint, boolean) FROM PUBLIC;`;
+REVOKE ALL ON PROCEDURE dblink_proxy.give(bigint, integer, uuid, text[], bigint, bigint, boolean) FROM PUBLIC;`;
 
 /** The complaint about a row type, in the server's language, split at what is known of it (rowTypes.ts). */
 const SAMPLE = `
@@ -221,11 +245,15 @@ BEGIN
   RETURN types;
 END $bridge$;`;
 
+/** The row of a command, of whichever type a column definition list gives it: its value passes no input function. */
+const STATUS = `
+CREATE OR REPLACE FUNCTION dblink_proxy.status(tag text) RETURNS record LANGUAGE sql AS 'SELECT ROW(tag)'`;
+
 /** The types that a remote's columns have if the caller's are the same: those that every server knows, else text. */
 const GUESSED = `
 CREATE OR REPLACE FUNCTION dblink_proxy.guessed(oids text) RETURNS text[] LANGUAGE plpgsql STABLE AS $bridge$
 BEGIN
-  RETURN (SELECT pg_catalog.array_agg(CASE WHEN t.oid IS NULL THEN 'text' ELSE pg_catalog.format_type(t.oid, -1) END ORDER BY g.i)
+  RETURN (SELECT coalesce(pg_catalog.array_agg(CASE WHEN t.oid IS NULL THEN 'text' ELSE pg_catalog.format_type(t.oid, -1) END ORDER BY g.i), '{}')
     FROM pg_catalog.unnest(oids::pg_catalog.oid[]) WITH ORDINALITY AS g(oid, i)
     LEFT JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) g.oid AND t.oid OPERATOR(pg_catalog.<) 10000
       AND t.typtype OPERATOR(pg_catalog.=) 'b');
@@ -246,6 +274,7 @@ BEGIN
     INTO columns, definitions
     FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i),
          LATERAL (SELECT dblink_proxy.base_type(pg_catalog.to_regtype(t.type)) OPERATOR(pg_catalog.=) ANY ('{114,3802}'::pg_catalog.oid[])) AS j(is_json);
+  IF columns IS NULL THEN RETURN '/*${MARK}*/ SELECT WHERE false /*${MARK}*/'; END IF;
   RETURN '/*${MARK}*/ SELECT ' || columns || ' FROM pg_catalog.json_to_recordset($1) AS t(' || definitions || ') /*${MARK}*/';
 END $bridge$;
 CREATE OR REPLACE FUNCTION dblink_proxy.base_type(type pg_catalog.oid) RETURNS pg_catalog.oid LANGUAGE plpgsql STABLE
@@ -309,6 +338,7 @@ export const SERVICE_SCHEMA_SQL: string = [
   ASK,
   TELL,
   SAMPLE,
+  STATUS,
   CORRECTED,
   GUESSED,
   READING,

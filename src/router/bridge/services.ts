@@ -24,6 +24,9 @@ const SESSIONS_PER_CONNECTION = 16;
 const MAX_BULK = 3;
 const IDLE_MS = 30_000;
 const REAP_MS = 500;
+/** When what others have left is looked for: after a connection was opened, and then regularly. */
+const SOON_MS = 500;
+const SWEEP_MS = 60_000;
 
 /** A session's place on a shared connection. */
 export interface Membership {
@@ -39,9 +42,10 @@ export class DatabaseServices {
   readonly #bulk: ServiceConnection[] = [];
   #bulkCount = 0;
   readonly #bulkWaiters: (() => void)[] = [];
-  #prepared: Promise<void> | undefined;
   #idle: NodeJS.Timeout | undefined;
   #reaper: NodeJS.Timeout | undefined;
+  #sweeper: NodeJS.Timeout | undefined;
+  #standby = false;
   readonly #garbage = new Set<string>();
 
   constructor(
@@ -51,8 +55,9 @@ export class DatabaseServices {
     private readonly log: RouterLog,
   ) {}
 
-  #connect(): Promise<ServiceConnection> {
-    return ServiceConnection.connect({
+  /** @throws PgError 08001 */
+  async #connect(): Promise<ServiceConnection> {
+    const connection = ServiceConnection.connect({
       address: this.server.address,
       tls: this.server.tls,
       startup: [
@@ -61,6 +66,9 @@ export class DatabaseServices {
         ['application_name', 'dblink-proxy'],
       ],
       password: this.identity.password,
+    });
+    return connection.catch((error: unknown) => {
+      throw noServiceConnection(this.identity.user, this.database, error);
     });
   }
 
@@ -104,12 +112,7 @@ export class DatabaseServices {
   }
 
   async #openShared(): Promise<{ connection: ServiceConnection; sessions: number }> {
-    let connection: ServiceConnection;
-    try {
-      connection = await this.#connect();
-    } catch (error) {
-      throw noServiceConnection(this.identity.user, this.database, error);
-    }
+    const connection = await this.#connect();
     const member = { connection, sessions: 0 };
     connection.onLost = () => {
       const index = this.#shared.indexOf(member);
@@ -117,25 +120,25 @@ export class DatabaseServices {
       this.log.warn({ database: this.database }, 'service connection of the bridge lost');
     };
     try {
-      this.#prepared ??= this.#prepare(connection);
-      await this.#prepared;
+      await this.#prepare(connection);
     } catch (error) {
-      this.#prepared = undefined;
       connection.close();
       throw error;
     }
     this.#shared.push(member);
+    this.#sweepLater(SOON_MS);
     return member;
   }
 
-  /** Makes the schema if it is missing or old, and removes what a proxy that was killed has left. */
+  /** Makes the schema if it is missing or old. */
   async #prepare(connection: ServiceConnection): Promise<void> {
     const [row] = await connection.query(
       `SELECT pg_catalog.obj_description(pg_catalog.to_regnamespace('dblink_proxy')::pg_catalog.oid, 'pg_namespace'), pg_catalog.pg_is_in_recovery()`,
     );
     const version = Number(/^dblink-proxy bridge (\d+)$/.exec(row?.[0]?.toString('latin1') ?? '')?.[1] ?? 0);
-    const standby = row?.[1]?.toString() === 't';
-    if (version < BRIDGE_VERSION && !standby) {
+    this.#standby = row?.[1]?.toString() === 't';
+    if (this.#standby) return;
+    if (version < BRIDGE_VERSION) {
       try {
         await connection.script(SERVICE_SCHEMA_SQL);
       } catch (error) {
@@ -143,11 +146,29 @@ export class DatabaseServices {
       }
       this.log.info({ database: this.database, version: bridgeComment() }, 'bridge installed');
     }
-    if (standby) return;
+  }
+
+  /** Sweeps now and again while there is a connection: a session's process can outlive its proxy for a while. */
+  #sweepLater(afterMs: number): void {
+    clearTimeout(this.#sweeper);
+    this.#sweeper = setTimeout(() => {
+      const connection = this.#shared[0]?.connection;
+      if (connection === undefined || this.#standby) return;
+      this.#sweep(connection)
+        .catch((error: Error) => this.log.debug({ err: error.message }, 'the bridge could not be swept'))
+        .finally(() => this.#sweepLater(SWEEP_MS));
+    }, afterMs).unref();
+  }
+
+  /** Removes what a proxy that was killed, or a connection that was lost, has left of sessions that are over. */
+  async #sweep(connection: ServiceConnection): Promise<void> {
+    await connection.query(
+      'DELETE FROM dblink_proxy.answer x WHERE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = x.pid)',
+    );
     const left = await connection.query(
-      `SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace = 'dblink_proxy'::pg_catalog.regnamespace AND c.relkind = 'r'
-          AND c.relname ~ '^(answer|rows)_[0-9]+_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a
-            WHERE a.pid = pg_catalog.split_part(c.relname, '_', 2)::pg_catalog.int4)`,
+      `SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relkind = 'r'
+          AND c.relname ~ '^(answer|rows)_[0-9]+_' AND NOT EXISTS (SELECT FROM pg_stat_activity a
+            WHERE a.pid::text = split_part(c.relname, '_', 2))`,
     );
     this.discard(left.map(([name]) => name!.toString('latin1')));
   }
@@ -220,6 +241,7 @@ export class DatabaseServices {
     if (this.#garbage.size > 0) await this.#reap();
     clearTimeout(this.#reaper);
     clearTimeout(this.#idle);
+    clearTimeout(this.#sweeper);
     for (const { connection } of this.#shared.splice(0)) connection.close();
     for (const connection of this.#bulk.splice(0)) connection.close();
   }
@@ -263,7 +285,7 @@ const noServiceConnection = (user: string, database: string, cause: unknown): Pg
   );
 
 const cannotPrepare = (user: string, database: string, cause: unknown): PgError =>
-  cause instanceof PgError
+  cause instanceof PgError && cause.sqlstate !== '08006'
     ? new PgError(cause.sqlstate, `the schema dblink_proxy cannot be made in database "${database}"`, {
         detail: `User "${user}": ${cause.message}`,
         hint: HINT,

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { PgError } from '../../wire/errors.js';
 import { type Answer, encodeAnswer } from './answer.js';
 import type { BridgeRequest } from './request.js';
@@ -24,17 +25,34 @@ export function makeSessionKeys(): SessionKeys {
 /** The value of the setting that tells the session's functions. */
 export const sessionSetting = (keys: SessionKeys): string => `${keys.token}:${keys.a}:${keys.b}`;
 
+/** The table in which a request of the mode `table` is answered. */
+export const answerTable = ({ pid, id }: BridgeRequest): string => `answer_${pid}_${id.replaceAll('-', '')}`;
+
 /** COPY BINARY of one row: signature, flags, extension, then the row (PostgreSQL documentation, COPY). */
 const COPY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 const COPY_TRAILER = Buffer.from([0xff, 0xff]);
 
+/** Gives back a lock on the connection that this runs on, if it is held there. */
+const UNLOCK_IF_HELD = `SELECT pg_advisory_unlock($1) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid()
+  AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $1`;
+
+/** How often, with a pause between, a lock is tried for that somebody else holds. */
+const ATTEMPTS = 20;
+const PAUSE_MS = 25;
+
 /**
  * One session's side of the waiting: holds exactly one of its two locks on a service connection, and to answer takes the
  * other one before it lets go, so that a function that comes right behind finds one held.
+ *
+ * One thing is done after the other: a call that was cancelled while its answer was on its way is followed by the next
+ * call's.
  */
 export class SessionLocks {
   #membership: Membership | undefined;
   #held: 'a' | 'b' | undefined;
+  #services: Membership['services'] | undefined;
+  #closed = false;
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly keys: SessionKeys,
@@ -43,21 +61,42 @@ export class SessionLocks {
 
   /** The services of the session's database, once it has joined them. */
   get services(): Membership['services'] | undefined {
-    return this.#membership?.services;
+    return this.#services;
+  }
+
+  #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(act);
+    this.#turn = result.catch(() => undefined);
+    return result;
   }
 
   /**
    * Makes sure that a lock is held that a function can wait for.
-   * @throws PgError 08001 when there is no service connection, and what else stands in the way
+   * @throws PgError 08001 when there is no service connection, 55P03 when others hold the locks, 08006 when the session
+   * is over, and what else stands in the way
    */
   async attach(): Promise<Membership> {
+    const membership = this.#membership;
+    if (membership !== undefined && !membership.connection.closed && this.#held !== undefined) {
+      return membership;
+    }
+    return this.#inTurn(() => this.#attach());
+  }
+
+  async #attach(): Promise<Membership> {
+    if (this.#closed) throw over();
     if (this.#membership?.connection.closed) this.#lost();
     this.#membership ??= await this.join();
-    if (this.#held === undefined) {
-      if (!(await this.#hold('a'))) throw locked();
-      this.#held = 'a';
+    const membership = this.#membership;
+    this.#services = membership.services;
+    // The session itself can hold one, for a while: dblink_proxy.ask().
+    for (let attempt = 0; this.#held === undefined; attempt++) {
+      if (await this.#hold('a')) this.#held = 'a';
+      else if (await this.#hold('b')) this.#held = 'b';
+      else if (attempt >= ATTEMPTS) throw locked();
+      else await delay(PAUSE_MS);
     }
-    return this.#membership;
+    return membership;
   }
 
   #lost(): void {
@@ -74,30 +113,34 @@ export class SessionLocks {
   }
 
   /**
-   * Hands over the answer and ends the waiting.
-   * @returns the side table that the answer is in, if any
+   * Hands over the answer, in a row or in a table (`answerTable`), and ends the waiting.
    * @throws PgError when the answer cannot be stored (22021: bytes that are not of the encoding): nothing has been
-   * answered; ConnectionLost
+   * answered; 08006 when the service connection is lost, and its locks with it
    */
-  async give(request: BridgeRequest, answer: Answer): Promise<string | undefined> {
-    const { connection } = await this.attach();
+  give(request: BridgeRequest, answer: Answer): Promise<void> {
+    return this.#inTurn(() => this.#give(request, answer));
+  }
+
+  async #give(request: BridgeRequest, answer: Answer): Promise<void> {
+    const { connection } = await this.#attach();
     const held = this.#held!;
     const next = held === 'a' ? 'b' : 'a';
     const parts = encodeAnswer(answer);
-    if (request.mode === 'row') {
-      const [row] = await connection.query('CALL dblink_proxy.give($1, $2, $3, $4, $5, NULL)', [
-        String(request.pid),
-        request.id,
-        { binary: parts },
-        this.keys[next].toString(),
-        this.keys[held].toString(),
-      ]);
-      this.#held = row?.[0]?.toString() === 't' ? next : undefined;
-      return undefined;
-    }
-    const taken = await this.#hold(next);
-    const table = `answer_${request.pid}_${request.id.replaceAll('-', '')}`;
     try {
+      if (request.mode === 'row') {
+        const [row] = await connection.query('CALL dblink_proxy.give($1, $2, $3, $4, $5, $6, NULL)', [
+          this.keys.a.toString(),
+          String(request.pid),
+          request.id,
+          { binary: parts },
+          this.keys[next].toString(),
+          this.keys[held].toString(),
+        ]);
+        this.#held = row?.[0]?.toString() === 't' ? next : undefined;
+        return;
+      }
+      const taken = await this.#hold(next);
+      const table = answerTable(request);
       await connection.script(
         `CREATE UNLOGGED TABLE dblink_proxy.${table} (parts text[], must_release boolean) WITH (autovacuum_enabled = off);
          REVOKE ALL ON dblink_proxy.${table} FROM PUBLIC; COPY dblink_proxy.${table} FROM STDIN WITH (FORMAT binary, FREEZE)`,
@@ -110,44 +153,56 @@ export class SessionLocks {
           copy.done();
         },
       );
+      await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[held].toString()]);
+      this.#held = taken ? next : undefined;
     } catch (error) {
-      if (taken) await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[next].toString()]);
+      // A lock outlives the transaction that took it.
+      if (!connection.closed) await connection.query(UNLOCK_IF_HELD, [this.keys[next].toString()]);
       throw error;
     }
-    await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[held].toString()]);
-    this.#held = taken ? next : undefined;
-    return table;
   }
 
-  /** Takes back what was handed over to a process. */
-  async forget(pid: number): Promise<void> {
-    if (this.#membership === undefined || this.#membership.connection.closed) return;
-    await this.#membership.connection.query('DELETE FROM dblink_proxy.answer WHERE pid = $1', [String(pid)]);
+  /** Lets go of the lock though there is no answer: a function that waits finds that there is none. */
+  withdraw(): Promise<void> {
+    return this.#inTurn(async () => {
+      const held = this.#held;
+      const connection = this.#membership?.connection;
+      if (held === undefined || connection === undefined || connection.closed) return;
+      this.#held = undefined;
+      await connection.query(UNLOCK_IF_HELD, [this.keys[held].toString()]);
+    });
   }
 
-  /** The session is over: a function that still waits finds no answer. */
-  async release(pid: number | undefined): Promise<void> {
-    const membership = this.#membership;
-    const held = this.#held;
-    this.#membership = undefined;
-    this.#held = undefined;
-    if (membership === undefined) return;
-    const { connection } = membership;
-    try {
-      if (pid !== undefined && !connection.closed) {
-        await connection.query('DELETE FROM dblink_proxy.answer WHERE pid = $1', [String(pid)]);
+  /** The session is over: a function that still waits finds no answer. @param answered there can be answers to take back */
+  release(answered: boolean): Promise<void> {
+    this.#closed = true;
+    return this.#inTurn(async () => {
+      const membership = this.#membership;
+      const held = this.#held;
+      this.#membership = undefined;
+      this.#held = undefined;
+      if (membership === undefined) return;
+      const { connection } = membership;
+      try {
+        if (answered && !connection.closed) {
+          await connection.query('DELETE FROM dblink_proxy.answer WHERE session = $1', [
+            this.keys.a.toString(),
+          ]);
+        }
+        if (held !== undefined && !connection.closed) {
+          await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[held].toString()]);
+        }
+      } catch {
+        // With the connection its locks are gone.
+        if (!connection.closed && held !== undefined) connection.close();
+      } finally {
+        membership.leave();
       }
-      if (held !== undefined && !connection.closed) {
-        await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[held].toString()]);
-      }
-    } catch {
-      // With the connection its locks are gone.
-      if (!connection.closed && held !== undefined) connection.close();
-    } finally {
-      membership.leave();
-    }
+    });
   }
 }
+
+const over = (): PgError => new PgError('08006', 'the session is over');
 
 const locked = (): PgError =>
   new PgError('55P03', "another session holds this session's advisory locks of dblink-proxy", {

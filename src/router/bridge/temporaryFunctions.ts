@@ -1,5 +1,5 @@
 import { CATALOGUE } from '../../dblink/catalogue.js';
-import type { PgError } from '../../wire/errors.js';
+import { PgError } from '../../wire/errors.js';
 import type { Statement } from '../analysis/index.js';
 import type { Engine } from '../engine.js';
 import { isTemporary } from '../names.js';
@@ -65,26 +65,36 @@ export function renameCalls(text: Buffer, statement: Statement): RenamedCalls | 
 const head = (text: Buffer, { span }: Statement): string =>
   text.toString('latin1', span.start, Math.min(span.end, span.start + 200));
 
-/** Sets the session's client_min_messages aside: creating temporary objects says nothing. */
-const DO_BLOCK = (statements: readonly string[]): string =>
+const inOneBlock = (statements: readonly string[]): string =>
   `DO $dblink_proxy$ BEGIN ${statements.map((sql) => `${sql};`).join('\n')} END $dblink_proxy$`;
 
 /**
  * Makes the temporary functions that the statement's calls need, where they are missing. Outside of a transaction.
  * @returns whether they are there; false when the role may not make any
- * @throws PgError what stands in the way of a bridge
+ * @throws PgError 25006 on a standby, and what else stands in the way of a bridge
  */
 export async function makeTemporaryFunctions(engine: Engine, statement: Statement): Promise<boolean> {
   if (engine.bridge === undefined) return false;
+  const { primary } = engine;
+  const standby = await primary.run({ sql: 'SELECT pg_catalog.pg_is_in_recovery()' }, 'sync');
+  if (standby.rows[0]?.[0]?.toString() === 't') throw onStandby();
   await engine.bridge.prepare();
   const facts = await engine.probe.get('sync');
   const there = new Set(facts.bridged.filter(isTemporary).map(({ name }) => name));
   const wanted = new Set(statement.calls.map(({ name }) => name).filter((name) => !there.has(name)));
   if (wanted.size === 0) return true;
   const overloads = CATALOGUE.filter(({ name }) => (wanted as ReadonlySet<string>).has(name));
-  const { primary } = engine;
-  const { error } = await primary.run({ sql: DO_BLOCK(publicFunctionsSql('pg_temp', overloads)) }, 'sync');
+  // Temporary objects can be made by sessions that are read-only by default, too.
+  await primary.run({ sql: 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE' }, 'sync');
+  const { error } = await primary.run({ sql: inOneBlock(publicFunctionsSql('pg_temp', overloads)) }, 'sync');
+  await primary.run({ sql: error === undefined ? 'COMMIT' : 'ROLLBACK' }, 'sync');
   // The facts have changed.
   primary.forwarded++;
   return error === undefined;
 }
+
+const onStandby = (): PgError =>
+  new PgError('25006', 'cannot carry out this use of dblink on a standby', {
+    detail: 'The answer of a remote is handed over in a table, which a standby cannot write.',
+    hint: 'Use dblink in a plain SELECT from it, or connect to the primary.',
+  });

@@ -124,7 +124,7 @@ export const settingCases: readonly Case[] = [
     ],
     // In one Query all of it is lexed before the setting takes effect.
     {
-      bridge: { step: 3, sqlstate: '42883' },
+      bridged: true,
       transports: ['simple', 'extended', 'binary', 'row-limit', 'pipeline-syncs'],
     },
   ),
