@@ -97,7 +97,8 @@ class DblinkInterceptor implements Interceptor {
           (this.#dumps ? this.#dumpQuery(message) : undefined) ??
           this.#inspect(message, HEADER_BYTES, 'query', (whole, text, statements) =>
             this.#query(whole, text, statements),
-          ) ?? this.#forwardsQuery()
+          ) ??
+          this.#forwardsQuery()
         );
       case Frontend.parse: {
         if (message[HEADER_BYTES] === 0) {
@@ -194,8 +195,8 @@ class DblinkInterceptor implements Interceptor {
     this.#commands.ready();
   }
 
-  notice(message: Buffer): boolean {
-    return this.#engine.bridge?.notice(message) ?? true;
+  notice(message: Buffer, muted: boolean): boolean {
+    return this.#engine.bridge?.notice(message, muted) ?? !muted;
   }
 
   error(message: Buffer): Buffer {

@@ -41,7 +41,7 @@ const CATALOGS = [
   `SELECT p.oid::regprocedure::text, p.proacl, pip.privtype, pip.initprivs FROM pg_catalog.pg_proc p LEFT JOIN pg_init_privs pip ON (p.oid = pip.objoid AND pip.classoid = 'pg_proc'::regclass AND pip.objsubid = 0)
      WHERE p.prokind <> 'a' AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'i')
        AND pronamespace != (SELECT oid FROM pg_namespace WHERE nspname = 'pg_catalog') AND p.proname LIKE 'dblink%' ORDER BY 1`,
-  `SELECT typname, (SELECT relkind FROM pg_class WHERE oid = typrelid), typname[0] = '_' AND typelem != 0 AND (SELECT typarray FROM pg_type te WHERE oid = pg_type.typelem) = oid FROM pg_type WHERE oid > 16383 ORDER BY 1`,
+  `SELECT typname, (SELECT relkind FROM pg_class WHERE oid = typrelid), typname[0] = '_' AND typelem != 0 AND (SELECT typarray FROM pg_type te WHERE oid = pg_type.typelem) = oid FROM pg_type WHERE oid > 16383 AND typname NOT LIKE 'pg_toast%' ORDER BY 1`,
   `SELECT description, classoid, objsubid FROM pg_catalog.pg_description WHERE objoid > 16383 AND classoid = 'pg_extension'::regclass ORDER BY 1`,
   `PREPARE one(pg_catalog.oid) AS SELECT proname FROM pg_catalog.pg_proc p, pg_catalog.pg_language l WHERE p.oid = $1 AND l.oid = p.prolang`,
   `EXECUTE one('dblink_mine(text)'::regprocedure)`,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { installBridge } from '../../src/bridgeInstall.js';
 import type { PostgresServer } from '../../src/embedded/index.js';
 import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
 import { startTestProxy, type TestProxy } from '../support/proxy.js';
@@ -513,6 +514,33 @@ for (const major of [18, 15]) {
         primary.url(),
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}' AND application_name = 'dblink-proxy'`,
       );
+    });
+
+    it('gives way to the extension on a primary that has got it since', async () => {
+      const database = `extension_${++number}`;
+      await createDatabase(extension, database);
+      const { host, port } = extension;
+      const tls = { mode: 'disable', serverName: host } as const;
+      await installBridge(
+        { address: { host, port }, tls, user: 'postgres', password: undefined, database },
+        database,
+      );
+      const relaying = await startTestProxy(extension);
+      try {
+        const connection = await open(relaying, database);
+        const implementation =
+          "SELECT DISTINCT lanname FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE proname LIKE 'dblink%'";
+        assert.deepEqual(await connection.rows(implementation), [['plpgsql']]);
+        await connection.rows('CREATE EXTENSION IF NOT EXISTS dblink');
+        assert.deepEqual(await connection.rows(implementation), [['plpgsql']]);
+        await connection.rows('BEGIN; DROP EXTENSION dblink; CREATE EXTENSION dblink; COMMIT');
+        assert.deepEqual(await connection.rows(implementation), [['c']]);
+        await connection.rows('DROP EXTENSION dblink');
+        assert.deepEqual(await connection.rows(implementation), []);
+        await connection.end();
+      } finally {
+        await relaying.stop();
+      }
     });
 
     it('leaves it to a primary that has the extension', async () => {

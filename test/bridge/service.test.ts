@@ -154,4 +154,23 @@ describe('the service connections of the bridge', () => {
       return true;
     });
   });
+
+  it('refuse a schema that somebody else has made in the place of theirs', async () => {
+    await database('planted', 'app');
+    const app = `postgres://app:${encodeURIComponent(PASSWORD)}@127.0.0.1:${primary.port}/planted`;
+    await execute(
+      app,
+      `CREATE SCHEMA dblink_proxy; COMMENT ON SCHEMA dblink_proxy IS 'dblink-proxy bridge 1';
+       CREATE FUNCTION dblink_proxy.hold(key bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'`,
+    );
+    const proxy = await proxyWith(`service:${encodeURIComponent(PASSWORD)}@`);
+    await assert.rejects(
+      call(proxy, { user: 'app', password: PASSWORD, database: 'planted' }),
+      (error: DatabaseError) => {
+        assert.equal(error.code, '42501');
+        assert.match(error.message, /schema dblink_proxy of database "planted" belongs to "app"/);
+        return true;
+      },
+    );
+  });
 });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-/** The default differential run; `npm run test:differential -- --full` is the long one. */
-test('the proxy answers like the extension', async (t) => {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('run.js', import.meta.url))], {
+/** One differential run in a process of its own; `npm run test:differential -- --full` is the long one. */
+async function run(t: TestContext, options: readonly string[]): Promise<void> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('run.js', import.meta.url)), ...options], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let output = '';
@@ -19,4 +19,10 @@ test('the proxy answers like the extension', async (t) => {
   for (const line of output.trim().split('\n').slice(-2)) t.diagnostic(line);
   assert.match(output, /^\d+ passed, \d+ failed$/m, 'the run came to its end');
   assert.equal(code, 0, output);
-});
+}
+
+test('the proxy answers like the extension', (t) => run(t, []));
+
+/** The faster plans are right as far as the bridge is: a sample of all cases goes through that instead. */
+test('the bridge answers like the extension', (t) =>
+  run(t, ['--forced', '--major', '18', '--sample', '250']));

@@ -52,10 +52,7 @@ export type SecondSide = 'proxy' | 'forced' | 'extension';
  * of a primary whose dblink files were removed, but which has the functions of the bridge (not in `app_bare`). With `second: 'extension'` both sides have the extension, which shows
  * that normalisations suffice and cases are deterministic.
  */
-export async function startEnvironment(
-  major: number,
-  second: SecondSide,
-): Promise<Environment> {
+export async function startEnvironment(major: number, second: SecondSide): Promise<Environment> {
   // libpq inside the extension's server, and the proxy in this process, must find no settings but those given below.
   for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];
   const packages = MATRIX_PACKAGES;

@@ -19,11 +19,13 @@ export interface Plan {
   /** How many of the other variants per case, chosen by the seed. */
   readonly others: number | 'all';
   readonly seed: number;
+  /** Only so many of the comparisons, chosen by the seed. */
+  readonly sample?: number | undefined;
 }
 
 /** What to run, in which order: the same for the same seed and cases, whichever other cases there are. */
 export function comparisons(plan: Plan, major: number): readonly Comparison[] {
-  return plan.cases.flatMap((testCase) => {
+  const all = plan.cases.flatMap((testCase): Comparison[] => {
     const random = seeded(plan.seed ^ hash(testCase.name));
     const applicable = (variant: Variant): boolean => applies(testCase, variant, major);
     const isCore = (variant: Variant): boolean =>
@@ -32,8 +34,11 @@ export function comparisons(plan: Plan, major: number): readonly Comparison[] {
     const others = ALL_VARIANTS.filter((variant) => applicable(variant) && !isCore(variant));
     const pick = (variants: readonly Variant[], count: number | 'all'): readonly Variant[] =>
       count === 'all' ? variants : sample(variants, count, random);
-    return [...pick(core, plan.core), ...pick(others, plan.others)].map((variant) => ({ testCase, variant }));
+    // Cases of a session that no core variant has.
+    const further = core.length === 0 && plan.others !== 'all' ? plan.others * 3 : plan.others;
+    return [...pick(core, plan.core), ...pick(others, further)].map((variant) => ({ testCase, variant }));
   });
+  return plan.sample === undefined ? all : sample(all, plan.sample, seeded(plan.seed));
 }
 
 function hash(text: string): number {

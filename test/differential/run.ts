@@ -17,6 +17,7 @@ const { values } = parseArgs({
     matrix: { type: 'boolean', default: false },
     'extension-only': { type: 'boolean', default: false },
     forced: { type: 'boolean', default: false },
+    sample: { type: 'string' },
     lanes: { type: 'string', default: '2' },
     report: { type: 'string' },
     list: { type: 'boolean', default: false },
@@ -35,10 +36,11 @@ const majors = values.matrix ? MATRIX : values.major.map(Number);
  * major is less than the first.
  */
 function planFor(major: number): Plan {
-  if (values.full) return { cases, seed, core: 'all', others: 'all' };
+  const sample = values.sample === undefined ? undefined : Number(values.sample);
+  if (values.full) return { cases, seed, core: 'all', others: 'all', sample };
   return values.matrix || major === majors[0]
-    ? { cases, seed, core: 'all', others: 1 }
-    : { cases, seed, core: 1, others: 0 };
+    ? { cases, seed, core: 'all', others: 1, sample }
+    : { cases, seed, core: 1, others: 0, sample };
 }
 
 function chosen(major: number): readonly Comparison[] {

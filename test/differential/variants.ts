@@ -46,8 +46,8 @@ function variant(
 }
 
 /**
- * In these every case runs, always. Together they have every context, every session and the main transports; the
- * combinations beyond are for the samples and the full run.
+ * In these every case runs, always. Together they have every context, the main transports and all sessions but `ascii-db`
+ * and `bare`; the combinations beyond are for the samples and the full run.
  */
 export const CORE_VARIANTS: readonly Variant[] = [
   variant('simple'),
@@ -56,7 +56,6 @@ export const CORE_VARIANTS: readonly Variant[] = [
   variant('binary', 'repeatable-read'),
   variant('extended', 'block', 'latin1'),
   variant('simple', 'savepoint', 'latin1-db'),
-  variant('extended', 'autocommit', 'bare'),
 ];
 
 /** The whole cross product; {@link CORE_VARIANTS} is part of it. */

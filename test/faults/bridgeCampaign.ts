@@ -142,7 +142,7 @@ const FAULTS: readonly Fault[] = [
     weight: 2,
     hits: 'one',
     ends: true,
-    errors: /^57P01$/,
+    errors: /^(57P01|08006)$/,
     act: async (world, { pid }) => void (await world.onPrimary(`SELECT pg_terminate_backend(${pid}, 2000)`)),
   },
   {

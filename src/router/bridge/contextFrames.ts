@@ -30,11 +30,13 @@ interface Replaced {
   readonly told: boolean;
 }
 
-/** @param context byte string */
-export function replaceFrames(context: string): Replaced {
-  const untold = context.replace(
-    TOLD, (_, hex: string) =>
-    hex === '' ? '' : `${Buffer.from(hex, 'hex').toString('latin1')}\n`,
+/**
+ * @param context byte string in the client's encoding
+ * @param encode lines that the proxy wrote in the database's encoding, as the client is to get them
+ */
+export function replaceFrames(context: string, encode: (lines: string) => string): Replaced {
+  const untold = context.replace(TOLD, (_, hex: string) =>
+    hex === '' ? '' : `${encode(Buffer.from(hex, 'hex').toString('latin1'))}\n`,
   );
   const replaced = untold.replace(READING, '').replace(ASKED, '').replace(/\n$/, '');
   return { context: replaced === '' ? undefined : replaced, told: untold !== context };
@@ -42,14 +44,24 @@ export function replaceFrames(context: string): Replaced {
 
 /**
  * A whole ErrorResponse or NoticeResponse as the extension's session would get it.
+ * @param inClientEncoding an error of the proxy's as the client is to get it; 22P05 instead when that is not possible
  * @returns undefined when nothing of the bridge's is in it
  */
-export function withoutFrames(message: Buffer): PgError | undefined {
+export function withoutFrames(
+  message: Buffer,
+  inClientEncoding: (error: PgError) => PgError,
+): PgError | undefined {
   if (!message.includes(SCHEMA_BYTES) && !message.includes(MARK_BYTES)) return undefined;
   const error = PgError.from(parseFields(message));
   const { context, internalQuery } = error.fields;
   if (context === undefined) return undefined;
-  const replaced = replaceFrames(context);
+  let untranslatable: PgError | undefined;
+  const replaced = replaceFrames(context, (lines) => {
+    const encoded = inClientEncoding(new PgError(error.sqlstate, '', { context: lines }));
+    if (encoded.fields.context === undefined) untranslatable = encoded;
+    return encoded.fields.context ?? '';
+  });
+  if (untranslatable !== undefined) return untranslatable;
   if (replaced.context === context) return undefined;
   return error.with({
     context: replaced.context,

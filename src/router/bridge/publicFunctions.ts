@@ -43,20 +43,26 @@ END`;
 }
 
 /**
- * A function of rows. The answer's third part is what is known of their types; the fourth, if it is all here, the JSON of
- * the rows; the fifth and sixth the DateStyle and IntervalStyle to read them in; the others are the rows of the string's
- * earlier statements, which are converted though not returned (behaviour reference, section 4.4).
+ * A function of rows. Parts of an answer that has any: its kind; nothing; for `rows` and `more` the OIDs of the remote's
+ * types, for `status` the command tag, for `table` the relation that the rows are in; for `rows` their JSON, for `status`
+ * OIDs; DateStyle and IntervalStyle to read them in; the rows of the string's earlier statements, JSON or the name of a
+ * relation, which are converted though not returned (behaviour reference, section 4.4).
+ *
+ * Which types the caller's column definition list has, only a complaint tells: types is tried and corrected until there is
+ * none. With more rows than an answer holds that happens first, so that the service account can convert what it may.
  */
 function rowsBody(overload: Overload): string {
   return `
 DECLARE
   answer pg_catalog.text[];
   types pg_catalog.text[];
-  known pg_catalog.text[];
+  corrected pg_catalog.text[];
+  converted pg_catalog.text[];
   style CONSTANT pg_catalog.text[] := ARRAY[pg_catalog.current_setting('datestyle'), pg_catalog.current_setting('intervalstyle')];
+  styled pg_catalog.bool;
+  fitting pg_catalog.bool;
   message pg_catalog.text;
   complaint pg_catalog.text;
-  wanted pg_catalog.bool;
 BEGIN
   answer := ${request(overload)};
   LOOP
@@ -65,75 +71,75 @@ BEGIN
       answer := ${NEXT};
       CONTINUE;
     END IF;
-    IF answer[1] = 'table' THEN
-      -- Rolled back, so that no lock on the table stays; the rows do.
-      BEGIN
-        RETURN QUERY EXECUTE dblink_proxy.reading_table(types, known, answer[3]);
-        RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
-      EXCEPTION WHEN SQLSTATE '${ROLL_BACK}' THEN
-        RETURN;
-      END;
-    END IF;
     IF answer[1] = 'nothing' THEN RETURN; END IF;
-    types := CASE WHEN answer[1] = 'status' THEN ARRAY['text'] ELSE dblink_proxy.guessed(answer[3]) END;
+    IF answer[1] <> 'table' THEN types := dblink_proxy.guessed(CASE answer[1] WHEN 'status' THEN coalesce(answer[4], '{25}') ELSE answer[3] END); END IF;
     LOOP
+      fitting := false;
+      styled := answer[5] <> style[1] OR answer[6] <> style[2];
       BEGIN
-        IF answer[1] = 'status' THEN
-          -- The executor says which types it takes for text, and reads none.
-          RETURN QUERY EXECUTE '/*${MARK}*/ SELECT * FROM dblink_proxy.status($1) AS t(c1 ' || types[1] || ') /*${MARK}*/' USING answer[3];
-          RETURN;
-        ELSIF answer[1] = 'more' THEN
-          RETURN QUERY EXECUTE dblink_proxy.reading(types) USING '[]'::pg_catalog.json;
-          EXIT;
-        END IF;
-        IF answer[5] <> style[1] OR answer[6] <> style[2] THEN
+        IF styled THEN
           PERFORM pg_catalog.set_config('datestyle', coalesce(answer[5], style[1]), true),
             pg_catalog.set_config('intervalstyle', coalesce(answer[6], style[2]), true);
         END IF;
-        IF pg_catalog.cardinality(answer) > 6 THEN
+        IF answer[1] = 'more' OR pg_catalog.cardinality(answer) > 6 THEN
           RETURN QUERY EXECUTE dblink_proxy.reading(types) USING '[]'::pg_catalog.json;
+          EXIT WHEN answer[1] = 'more';
+          fitting := true;
           FOR i IN 7 .. pg_catalog.cardinality(answer) LOOP
-            EXECUTE 'SELECT pg_catalog.count(*) FROM (' || dblink_proxy.reading(types) || ') AS earlier' USING answer[i]::pg_catalog.json;
+            IF pg_catalog.starts_with(answer[i], '[') THEN
+              EXECUTE dblink_proxy.counting(dblink_proxy.reading(types)) USING answer[i]::pg_catalog.json;
+            ELSE
+              EXECUTE dblink_proxy.counting(dblink_proxy.reading_table(types, converted, answer[i]));
+            END IF;
           END LOOP;
         END IF;
-        RETURN QUERY EXECUTE dblink_proxy.reading(types) USING answer[4]::pg_catalog.json;
-        IF answer[5] <> style[1] OR answer[6] <> style[2] THEN
+        CASE answer[1]
+          WHEN 'table' THEN
+            RETURN QUERY EXECUTE dblink_proxy.reading_table(types, converted, answer[3]);
+            -- Rolled back, so that no lock on the table stays; the rows do.
+            RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
+          WHEN 'status' THEN
+            -- The executor says which types it takes for text; no input function reads it.
+            RETURN QUERY EXECUTE dblink_proxy.reading_status(types) USING answer[3];
+          ELSE
+            RETURN QUERY EXECUTE dblink_proxy.reading(types) USING answer[4]::pg_catalog.json;
+        END CASE;
+        IF styled THEN
           PERFORM pg_catalog.set_config('datestyle', style[1], true), pg_catalog.set_config('intervalstyle', style[2], true);
         END IF;
         RETURN;
-      EXCEPTION WHEN datatype_mismatch OR feature_not_supported THEN
+      EXCEPTION WHEN SQLSTATE '${ROLL_BACK}' THEN
+        RETURN;
+      WHEN datatype_mismatch OR feature_not_supported THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, complaint = PG_EXCEPTION_DETAIL;
-        known := dblink_proxy.corrected(types, message, complaint);
-        IF known IS NULL AND SQLSTATE = '0A000' THEN
-          -- In a select list nobody says which types are wanted, so that this function can return no row.
+        corrected := dblink_proxy.corrected(types, message, complaint);
+        IF corrected IS NULL AND SQLSTATE = '0A000' THEN
           BEGIN
             RETURN QUERY EXECUTE 'SELECT WHERE false';
-          EXCEPTION
-            WHEN datatype_mismatch THEN wanted := true;
-            WHEN feature_not_supported THEN wanted := false;
-          END;
-          IF NOT wanted AND answer[1] = 'status' THEN RETURN; END IF;
-          IF NOT wanted THEN
+          EXCEPTION WHEN datatype_mismatch THEN NULL;
+          WHEN feature_not_supported THEN
+            -- In a select list nobody says which types are wanted, so that this function can return no row.
+            IF answer[1] = 'status' THEN RETURN; END IF;
+            corrected := types;
             answer := ARRAY['error', '', '0A000', 'function returning record called in context that cannot accept type record', NULL, NULL];
-            EXIT;
-          END IF;
+          END;
+          EXIT WHEN answer[1] = 'error';
         END IF;
-        IF known IS NULL THEN RAISE; END IF;
-        IF answer[1] = 'status' AND known = '{}' THEN
+        IF corrected IS NULL THEN RAISE; END IF;
+        IF answer[1] = 'status' AND corrected = '{}' AND (fitting OR pg_catalog.cardinality(answer) <= 6) THEN
           answer := ARRAY['error', '', '42804', 'function return row and query-specified return row do not match',
-            'Returned row contains 1 attribute, but query expects ' || (pg_catalog.regexp_match(complaint, '(\\d+)[^\\d]*$'))[1] || '.', NULL];
-          EXIT;
-        ELSIF known = '{}' THEN
+            'Returned row contains 1 attribute, but query expects ' || (pg_catalog.regexp_match(complaint, E'(\\\\d+)[^\\\\d]*$'))[1] || '.', NULL];
+        ELSIF corrected = '{}' THEN
           answer := ARRAY['error', '', '42804', 'remote query result rowtype does not match the specified FROM clause rowtype', NULL, NULL];
-          EXIT;
         END IF;
-        types := known;
+        EXIT WHEN answer[1] = 'error';
+        types := corrected;
       END;
     END LOOP;
     IF answer[1] = 'more' THEN
-      known := dblink_proxy.portable(types);
+      converted := dblink_proxy.portable(types);
       answer := dblink_proxy.ask('types', current_user::pg_catalog.text,
-        known || ARRAY[pg_catalog.current_setting('timezone'), style[1], style[2]]);
+        converted || ARRAY[pg_catalog.current_setting('timezone'), style[1], style[2]]);
     END IF;
   END LOOP;
 END`;

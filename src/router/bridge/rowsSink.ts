@@ -3,7 +3,7 @@ import type { RemoteStyle, RowSink } from '../../dblink/results.js';
 import type { WireClient } from '../../wire/client.js';
 import { parseRowDescription } from '../../wire/rows.js';
 import { JsonRows } from '../json.js';
-import { type Answer, nothingAnswer, rowsAnswer } from './answer.js';
+import { type Answer, nothingAnswer, rowsAnswer, statusAnswer, tableAnswer } from './answer.js';
 import type { BulkRows } from './bulkRows.js';
 
 /** Rows up to this many bytes are handed over in the answer itself. */
@@ -19,7 +19,9 @@ class ResultRows {
   #bytes = 0;
   #bulk: BulkRows | undefined;
   #opening: Promise<void> | undefined;
+  #finished: Promise<string | undefined> | undefined;
   #aborted = false;
+  #failed = false;
 
   constructor(
     readonly oids: readonly number[],
@@ -30,6 +32,7 @@ class ResultRows {
 
   /** DataRow messages and parts of them. */
   take(bytes: Buffer): void {
+    if (this.#failed) return;
     if (this.#bulk !== undefined) {
       this.#bulk.write(bytes, this.client);
       return;
@@ -39,12 +42,20 @@ class ResultRows {
     if (this.#bytes <= INLINE_BYTES || this.#opening !== undefined) return;
     this.client.pause();
     this.#opening = this.#open();
-    this.#opening.catch(this.fail);
+    this.#opening.catch((error: unknown) => this.#lost(error));
+  }
+
+  /** No more rows can be taken: the remote, which may be held back, gets rid of them and is told. */
+  #lost(error: unknown): void {
+    this.#failed = true;
+    this.#chunks = [];
+    this.client.resume();
+    this.fail(error);
   }
 
   async #open(): Promise<void> {
     const bulk = await this.openBulk(this.oids, this.style);
-    bulk.failed.catch(this.fail);
+    bulk.failed.catch((error: unknown) => this.#lost(error));
     if (this.#aborted) bulk.abort();
     for (const chunk of this.#chunks) bulk.write(chunk, this.client);
     this.#chunks = [];
@@ -53,7 +64,12 @@ class ResultRows {
   }
 
   /** Completes the side table. @returns it; undefined when the rows are here @throws PgError what a conversion raised */
-  async finish(): Promise<string | undefined> {
+  finish(): Promise<string | undefined> {
+    this.#finished ??= this.#finish();
+    return this.#finished;
+  }
+
+  async #finish(): Promise<string | undefined> {
     await this.#opening;
     return this.#bulk?.finish();
   }
@@ -62,9 +78,11 @@ class ResultRows {
     return this.#bytes === 0;
   }
 
-  abort(): void {
+  /** Gives up; resolved when nothing more is asked for it. */
+  async abort(): Promise<void> {
     this.#aborted = true;
     this.#bulk?.abort();
+    await this.#opening?.catch(() => undefined);
   }
 
   /** As JSON. */
@@ -90,6 +108,7 @@ class ResultRows {
 export class RowsSink implements RowSink {
   readonly columns = -1;
   readonly #results: ResultRows[] = [];
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(
     readonly maxRowBytes: number,
@@ -98,9 +117,16 @@ export class RowsSink implements RowSink {
     private readonly fail: (error: unknown) => void,
   ) {}
 
+  /** The function is asked for one result after the other. */
+  readonly #openInTurn: OpenBulk = (oids, style) => {
+    const opened = this.#turn.then(() => this.openBulk(oids, style));
+    this.#turn = opened.catch(() => undefined);
+    return opened;
+  };
+
   begin(description: Buffer, client: WireClient): 'raw' {
     const oids = parseRowDescription(description).map(({ typeOid }) => typeOid);
-    this.#results.push(new ResultRows(oids, client, this.openBulk, this.fail));
+    this.#results.push(new ResultRows(oids, client, this.#openInTurn, this.fail));
     return 'raw';
   }
 
@@ -116,29 +142,38 @@ export class RowsSink implements RowSink {
     this.#results.at(-1)!.take(bytes);
   }
 
-  end(): void {}
+  /** What is complete no longer needs a connection: the next result may. */
+  end(): void {
+    this.#results.at(-1)?.finish().catch(this.fail);
+  }
 
   /** Earlier rows are not returned; they stay to be converted. */
   reset(): void {}
 
   /**
    * The answer, now that all results are here.
+   * @param tag of the string's last statement, if that was a command
    * @throws PgError 42804, what a conversion raised
    */
-  async answer(): Promise<Answer | { readonly table: string }> {
+  async answer(tag: string | undefined): Promise<Answer> {
     const last = this.#results.at(-1);
-    if (last === undefined) return nothingAnswer;
+    if (last === undefined) return tag === undefined ? nothingAnswer : statusAnswer(tag, undefined);
     // Whatever the caller expects, one of them has another number of columns.
     if (this.#results.some(({ oids }) => oids.length !== last.oids.length)) throw rowTypeMismatch();
     const earlier: Buffer[] = [];
-    for (const result of this.#results.slice(0, -1)) {
-      if ((await result.finish()) === undefined && !result.empty) earlier.push(result.json());
+    for (const result of tag === undefined ? this.#results.slice(0, -1) : this.#results) {
+      const table = await result.finish();
+      if (table !== undefined) earlier.push(Buffer.from(table, 'latin1'));
+      else if (!result.empty || tag !== undefined) earlier.push(result.json());
     }
+    const reading = { oids: last.oids, style: last.style, earlier };
+    if (tag !== undefined) return statusAnswer(tag, reading);
     const table = await last.finish();
-    return table === undefined ? rowsAnswer(last.oids, last.json(), last.style, earlier) : { table };
+    return table === undefined ? rowsAnswer(last.json(), reading) : tableAnswer(table, reading);
   }
 
-  abort(): void {
-    for (const result of this.#results) result.abort();
+  /** Gives up what there is; resolved when the function that waits is not asked anything more. */
+  async abort(): Promise<void> {
+    await Promise.all(this.#results.map((result) => result.abort()));
   }
 }

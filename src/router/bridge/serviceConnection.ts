@@ -1,6 +1,14 @@
-import { ConnectionLost, type ConnectOptions, type QueryHandler, WireClient } from '../../wire/client.js';
+import {
+  ConnectionLost,
+  type ConnectOptions,
+  type CopyInControl,
+  type QueryHandler,
+  WireClient,
+} from '../../wire/client.js';
 import { PgError } from '../../wire/errors.js';
 import { parseDataRow } from '../../wire/rows.js';
+
+export type Rows = readonly (readonly (Buffer | null)[])[];
 
 /** A parameter of a statement: text, or bytes of the type's binary form. */
 export type Parameter = string | { readonly binary: Buffer } | null;
@@ -10,7 +18,7 @@ const SETTINGS = `SELECT pg_catalog.set_config(s.name, v.value, false) FROM pg_c
   ('statement_timeout', '0'), ('lock_timeout', '1s'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
   ('transaction_timeout', '0'), ('search_path', 'pg_catalog, pg_temp'), ('default_transaction_isolation', 'read committed'),
   ('default_transaction_read_only', 'off'), ('synchronous_commit', 'off'), ('row_security', 'on'), ('client_min_messages', 'warning'),
-  ('client_encoding', pg_catalog.current_setting('server_encoding')), ('extra_float_digits', '1'), ('bytea_output', 'hex')
+  ('standard_conforming_strings', 'on'), ('client_encoding', pg_catalog.current_setting('server_encoding')), ('extra_float_digits', '1'), ('bytea_output', 'hex')
 ) AS v(name, value) ON v.name OPERATOR(pg_catalog.=) s.name`;
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -52,7 +60,7 @@ export class ServiceConnection {
   }
 
   /** Runs one statement. @returns its rows @throws PgError; 08006 when the connection is lost */
-  query(sql: string, params: readonly Parameter[] = []): Promise<readonly (readonly (Buffer | null)[])[]> {
+  query(sql: string, params: readonly Parameter[] = []): Promise<Rows> {
     return this.#inTurn((rows) =>
       this.client.execute(
         Buffer.from(sql, 'latin1'),
@@ -68,24 +76,34 @@ export class ServiceConnection {
     );
   }
 
-  /** Runs statements as one transaction, without parameters. @throws PgError; 08006 when the connection is lost */
-  script(sql: string, copyIn?: QueryHandler['copyIn']): Promise<readonly (readonly (Buffer | null)[])[]> {
-    return this.#inTurn((rows) =>
-      this.client.query(Buffer.from(sql, 'latin1'), copyIn === undefined ? rows : { ...rows, copyIn }),
+  /**
+   * Runs statements as one transaction, without parameters.
+   * @param copyIn feeds a COPY FROM STDIN among them; it is given the rows of the statements before
+   * @throws PgError; 08006 when the connection is lost
+   */
+  script(sql: string, copyIn?: (control: CopyInControl, rows: Rows) => void): Promise<Rows> {
+    return this.#inTurn((handler, rows) =>
+      this.client.query(
+        Buffer.from(sql, 'latin1'),
+        copyIn === undefined ? handler : { ...handler, copyIn: (control) => copyIn(control, rows) },
+      ),
     );
   }
 
-  #inTurn(act: (handler: QueryHandler) => Promise<void>): Promise<readonly (readonly (Buffer | null)[])[]> {
+  #inTurn(act: (handler: QueryHandler, rows: Rows) => Promise<void>): Promise<Rows> {
     const result = this.#turn.then(async () => {
       const rows: (Buffer | null)[][] = [];
       let failure: PgError | undefined;
-      const done = act({
-        rowDescription: () => 'rows',
-        row: (message) => void rows.push([...parseDataRow(Buffer.from(message))]),
-        error: (fields) => {
-          failure = PgError.from(fields);
+      const done = act(
+        {
+          rowDescription: () => 'rows',
+          row: (message) => void rows.push([...parseDataRow(Buffer.from(message))]),
+          error: (fields) => {
+            failure = PgError.from(fields);
+          },
         },
-      });
+        rows,
+      );
       await done.catch((error: unknown) => {
         throw error instanceof ConnectionLost ? lost(error) : error;
       });

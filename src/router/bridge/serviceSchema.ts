@@ -3,6 +3,8 @@
  * names (publicFunctions.ts) are made of these.
  */
 
+import { PORTABLE_NAMES } from './portableTypes.js';
+
 export const SERVICE_SCHEMA = 'dblink_proxy';
 
 /** Grows with every change of what is installed; objects of an older version are replaced. */
@@ -58,6 +60,7 @@ DECLARE
   awaited boolean := false;
   done boolean;
   given text[];
+  packed json;
   must_release boolean;
   relation text;
 BEGIN
@@ -77,7 +80,7 @@ BEGIN
   key_a := session[2];
   key_b := session[3];
   isolated := current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted');
-  FOR attempt IN 0 .. 10000 LOOP
+  FOR attempt IN 0 .. 400 LOOP
     held := CASE WHEN NOT (pg_try_advisory_lock(key_a) AND pg_advisory_unlock(key_a)) THEN 'a'
                  WHEN NOT (pg_try_advisory_lock(key_b) AND pg_advisory_unlock(key_b)) THEN 'b' ELSE 'none' END;
     IF attempt = 0 THEN
@@ -88,12 +91,14 @@ BEGIN
            FROM unnest(args) WITH ORDINALITY AS a(arg, i)));
     END IF;
     -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
-    IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 10 = 9) THEN
+    IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 5 = 4) THEN
       IF isolated THEN
         relation := 'answer_' || pg_backend_pid() || '_' || replace(this_call::text, '-', '');
         -- In a subtransaction that is rolled back: no lock on the table stays, so that it can be dropped at once.
         BEGIN
-          EXECUTE format('SELECT parts, must_release FROM dblink_proxy.%I', relation) INTO given, must_release;
+          EXECUTE format('SELECT bool_or(n < 0), convert_from(string_agg(part, ''''::bytea ORDER BY n) FILTER (WHERE n >= 0),
+            getdatabaseencoding()) FROM dblink_proxy.%I', relation) INTO must_release, packed;
+          given := ARRAY(SELECT json_array_elements_text(packed));
           RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
         EXCEPTION
           WHEN SQLSTATE '${ROLL_BACK}' THEN NULL;
@@ -109,10 +114,11 @@ BEGIN
       WHEN 'a' THEN done := pg_advisory_lock(key_a)::text = '' AND pg_advisory_unlock(key_a);
       WHEN 'b' THEN done := pg_advisory_lock(key_b)::text = '' AND pg_advisory_unlock(key_b);
       ELSE
-        IF NOT awaited THEN PERFORM pg_sleep(0.001); END IF;
-        IF attempt % 50 = 49 THEN ${GIVE_BACK} END IF;
+        -- Hundreds of sessions may begin at once.
+        IF NOT awaited THEN PERFORM pg_sleep(least(0.001 * (1 + attempt / 5), 0.05)); END IF;
+        IF attempt % 50 = 20 THEN ${GIVE_BACK} END IF;
         -- Means nothing to the proxy; but if that is gone, the server notices only when it sends something.
-        IF attempt % 100 = 99 THEN
+        IF attempt % 25 = 24 THEN
           RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:again:', session[1], this_call, pg_backend_pid();
         END IF;
     END CASE;
@@ -162,7 +168,13 @@ const TABLES = `
 CREATE UNLOGGED TABLE IF NOT EXISTS dblink_proxy.answer (
   session bigint PRIMARY KEY, pid integer NOT NULL, request uuid NOT NULL, parts text[] NOT NULL, must_release boolean NOT NULL
 ) WITH (fillfactor = 50);
-REVOKE ALL ON dblink_proxy.answer FROM PUBLIC;`;
+REVOKE ALL ON dblink_proxy.answer FROM PUBLIC;
+CREATE TABLE IF NOT EXISTS dblink_proxy.answer_part (n integer, part bytea);
+ALTER TABLE dblink_proxy.answer_part ALTER COLUMN part SET STORAGE PLAIN;
+REVOKE ALL ON dblink_proxy.answer_part FROM PUBLIC;`;
+
+/** The table of an answer that every snapshot is to see: in parts, so that it needs no TOAST table to be made as well. */
+export const PART_TABLE = 'dblink_proxy.answer_part';
 
 /**
  * Takes an advisory lock that may be held for a moment by who looks whether it is; true when it was taken. Other sessions
@@ -213,9 +225,9 @@ DECLARE
   pattern text;
   swapped boolean;
 BEGIN
-  found := pg_catalog.regexp_match(detail, '^Returned type .* does not match expected type (.*) in column (?:".*" \\(position )?(\\d+)\\)?\\.$');
+  found := pg_catalog.regexp_match(detail, E'^Returned type .* does not match expected type (.*) in column (?:".*" \\\\(position )?(\\\\d+)\\\\)?\\\\.$');
   IF found IS NULL THEN
-    IF detail OPERATOR(pg_catalog.~) '^Number of returned columns \\(\\d+\\) does not match expected column count \\(\\d+\\)\\.$' THEN
+    IF detail OPERATOR(pg_catalog.~) E'^Number of returned columns \\\\(\\\\d+\\\\) does not match expected column count \\\\(\\\\d+\\\\)\\\\.$' THEN
       RETURN '{}';
     END IF;
     -- The server may speak another language: a complaint whose words are known shows how it says it.
@@ -226,37 +238,54 @@ BEGIN
     END;
     IF message OPERATOR(pg_catalog.<>) sample_message THEN RETURN NULL; END IF;
     swapped := pg_catalog.strpos(sample, '2') OPERATOR(pg_catalog.<) pg_catalog.strpos(sample, 'macaddr');
-    pattern := '^' OPERATOR(pg_catalog.||) pg_catalog.regexp_replace(sample, '([^[:alnum:][:space:]])', '\\\\\\1', 'g') OPERATOR(pg_catalog.||) '$';
+    pattern := '^' OPERATOR(pg_catalog.||) pg_catalog.regexp_replace(sample, '([^[:alnum:][:space:]])', E'\\\\\\\\\\\\1', 'g') OPERATOR(pg_catalog.||) '$';
     pattern := pg_catalog.replace(pattern, 'circle', '.*');
-    pattern := pg_catalog.replace(pattern, 'dblink\\_proxy', '.*');
+    pattern := pg_catalog.replace(pattern, E'dblink\\\\_proxy', '.*');
     pattern := pg_catalog.replace(pattern, 'macaddr', '(.*)');
-    pattern := pg_catalog.replace(pattern, '2', '(\\d+)');
+    pattern := pg_catalog.replace(pattern, '2', E'(\\\\d+)');
     found := pg_catalog.regexp_match(detail, pattern);
     IF found IS NULL THEN RETURN '{}'; END IF;
     IF swapped THEN found := ARRAY[found[2], found[1]]; END IF;
   END IF;
   -- It becomes part of SQL text, so it has to be the name of a type and nothing else.
-  IF pg_catalog.to_regtype(found[1]) IS NULL OR pg_catalog.regexp_replace(found[1], '\\([^()"]*\\)', '')
+  IF pg_catalog.to_regtype(found[1]) IS NULL OR pg_catalog.regexp_replace(found[1], E'\\\\([^()"]*\\\\)', '')
       NOT IN (pg_catalog.format_type(pg_catalog.to_regtype(found[1]), NULL), pg_catalog.format_type(pg_catalog.to_regtype(found[1]), -1))
-      AND found[1] OPERATOR(pg_catalog.!~) '^interval [a-z ]+(\\(\\d\\))?(\\[\\])*$' THEN
+      AND found[1] OPERATOR(pg_catalog.!~) E'^interval [a-z ]+(\\\\(\\\\d\\\\))?(\\\\[\\\\])*$' THEN
     RETURN NULL;
   END IF;
   types[found[2]::integer] := found[1];
   RETURN types;
 END $bridge$;`;
 
-/** The row of a command, of whichever type a column definition list gives it: its value passes no input function. */
+/** SQL of the row of a command ($1), of whichever type a column definition list gives it: no input function reads it. */
 const STATUS = `
-CREATE OR REPLACE FUNCTION dblink_proxy.status(tag text) RETURNS record LANGUAGE sql AS 'SELECT ROW(tag)'`;
+CREATE OR REPLACE FUNCTION dblink_proxy.status(tag text) RETURNS record LANGUAGE sql AS 'SELECT ROW(tag)';
+CREATE OR REPLACE FUNCTION dblink_proxy.reading_status(types text[]) RETURNS text LANGUAGE plpgsql STABLE AS $bridge$
+BEGIN
+  RETURN '/*${MARK}*/ SELECT * FROM dblink_proxy.status($1) AS t(c1 ' || types[1] || ') /*${MARK}*/';
+END $bridge$;`;
+
+/** SQL that makes every value of a reading, and returns none. */
+const COUNTING = `
+CREATE OR REPLACE FUNCTION dblink_proxy.counting(reading text) RETURNS text LANGUAGE plpgsql STABLE AS $bridge$
+BEGIN
+  RETURN '/*${MARK}*/ SELECT pg_catalog.count(earlier) FROM (' || pg_catalog.replace(reading, '/*${MARK}*/', '') || ') AS earlier /*${MARK}*/';
+END $bridge$;`;
 
 /** The types that a remote's columns have if the caller's are the same: those that every server knows, else text. */
 const GUESSED = `
-CREATE OR REPLACE FUNCTION dblink_proxy.guessed(oids text) RETURNS text[] LANGUAGE plpgsql STABLE AS $bridge$
+CREATE OR REPLACE FUNCTION dblink_proxy.guessed(oids text) RETURNS text[] LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $bridge$
+DECLARE
+  wanted oid;
+  types text[] := '{}';
 BEGIN
-  RETURN (SELECT coalesce(pg_catalog.array_agg(CASE WHEN t.oid IS NULL THEN 'text' ELSE pg_catalog.format_type(t.oid, -1) END ORDER BY g.i), '{}')
-    FROM pg_catalog.unnest(oids::pg_catalog.oid[]) WITH ORDINALITY AS g(oid, i)
-    LEFT JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) g.oid AND t.oid OPERATOR(pg_catalog.<) 10000
-      AND t.typtype OPERATOR(pg_catalog.=) 'b');
+  -- One by one: a join would read all of pg_type.
+  FOREACH wanted IN ARRAY oids::oid[] LOOP
+    types := array_append(types, coalesce(
+      (SELECT format_type(t.oid, -1) FROM pg_type t WHERE t.oid = wanted AND t.oid < 10000 AND t.typtype = 'b'), 'text'));
+  END LOOP;
+  RETURN types;
 END $bridge$;`;
 
 /**
@@ -273,19 +302,20 @@ BEGIN
          pg_catalog.string_agg(pg_catalog.format('c%s %s', t.i, CASE WHEN j.is_json THEN 'pg_catalog.text' ELSE t.type END), ', ' ORDER BY t.i)
     INTO columns, definitions
     FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i),
-         LATERAL (SELECT dblink_proxy.base_type(pg_catalog.to_regtype(t.type)) OPERATOR(pg_catalog.=) ANY ('{114,3802}'::pg_catalog.oid[])) AS j(is_json);
+         LATERAL (SELECT dblink_proxy.is_json(pg_catalog.to_regtype(t.type)::pg_catalog.oid)) AS j(is_json);
   IF columns IS NULL THEN RETURN '/*${MARK}*/ SELECT WHERE false /*${MARK}*/'; END IF;
   RETURN '/*${MARK}*/ SELECT ' || columns || ' FROM pg_catalog.json_to_recordset($1) AS t(' || definitions || ') /*${MARK}*/';
 END $bridge$;
-CREATE OR REPLACE FUNCTION dblink_proxy.base_type(type pg_catalog.oid) RETURNS pg_catalog.oid LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp AS $bridge$
+-- json, jsonb or a domain over one of them.
+CREATE OR REPLACE FUNCTION dblink_proxy.is_json(type pg_catalog.oid) RETURNS boolean LANGUAGE plpgsql STABLE AS $bridge$
 DECLARE
-  base oid := type;
-  below oid;
+  base pg_catalog.oid := type;
+  below pg_catalog.oid;
 BEGIN
   LOOP
-    SELECT t.typbasetype INTO below FROM pg_type t WHERE t.oid = base AND t.typtype = 'd';
-    IF below IS NULL THEN RETURN base; END IF;
+    IF base OPERATOR(pg_catalog.<) 10000::pg_catalog.oid THEN RETURN base::pg_catalog.int8 OPERATOR(pg_catalog.=) ANY ('{114,3802}'::pg_catalog.int8[]); END IF;
+    SELECT t.typbasetype INTO below FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) base AND t.typtype OPERATOR(pg_catalog.=) 'd';
+    IF below IS NULL THEN RETURN false; END IF;
     base := below;
   END LOOP;
 END $bridge$;`;
@@ -297,15 +327,17 @@ END $bridge$;`;
 const PORTABLE = `
 CREATE OR REPLACE FUNCTION dblink_proxy.portable(types text[]) RETURNS text[] LANGUAGE plpgsql STABLE AS $bridge$
 BEGIN
-  RETURN (SELECT pg_catalog.array_agg(CASE WHEN p.oid IS NOT NULL THEN t.type END ORDER BY t.i)
-    FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i)
-    LEFT JOIN pg_catalog.pg_type p ON p.oid OPERATOR(pg_catalog.=) pg_catalog.to_regtype(t.type)::pg_catalog.oid
+  RETURN (SELECT pg_catalog.array_agg((SELECT t.type FROM pg_catalog.pg_type p WHERE p.oid OPERATOR(pg_catalog.=) pg_catalog.to_regtype(t.type)::pg_catalog.oid
       AND p.oid OPERATOR(pg_catalog.<) 10000 AND p.typtype OPERATOR(pg_catalog.=) 'b'
-      AND p.typinput::pg_catalog.text OPERATOR(pg_catalog.!~) 'reg|cash|xml|acl'
-      AND (p.typelem OPERATOR(pg_catalog.=) 0 OR p.typlen OPERATOR(pg_catalog.<>) -1));
+      AND (pg_catalog.regexp_replace(t.type, E'\\\\(\\\\d+(,-?\\\\d+)?\\\\)|\\\\[\\\\]$', '', 'g') OPERATOR(pg_catalog.=) ANY (ARRAY[${PORTABLE_NAMES.map((name) => `'${name}'`).join(', ')}])
+        OR t.type OPERATOR(pg_catalog.~) '^interval ')) ORDER BY t.i)
+    FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i));
 END $bridge$;`;
 
-/** SQL that reads the rows of a side table as these types; those that were not converted in it are here, row by row. */
+/**
+ * SQL that reads the rows of a side table as these types; those that were not converted in it are here, row by row. The
+ * rows outlive the table, so that no long value may stay in it: being put into an array fetches it.
+ */
 const READING_TABLE = `
 CREATE OR REPLACE FUNCTION dblink_proxy.reading_table(types text[], portable text[], relation text) RETURNS text
 LANGUAGE plpgsql STABLE AS $bridge$
@@ -314,13 +346,15 @@ DECLARE
   objects text;
   definitions text;
 BEGIN
-  SELECT pg_catalog.string_agg(CASE WHEN p.type IS NOT NULL THEN 'r.c' || t.i WHEN j.is_json THEN pg_catalog.format('r.c%s::%s', t.i, t.type) ELSE 'j.c' || t.i END, ', ' ORDER BY t.i),
+  SELECT pg_catalog.string_agg(CASE WHEN p.type IS NOT NULL AND b.typlen OPERATOR(pg_catalog.=) -1 THEN pg_catalog.format('(ARRAY[r.c%s])[1]', t.i)
+           WHEN p.type IS NOT NULL THEN 'r.c' || t.i WHEN j.is_json THEN pg_catalog.format('r.c%s::%s', t.i, t.type) ELSE 'j.c' || t.i END, ', ' ORDER BY t.i),
          pg_catalog.string_agg(pg_catalog.format('''c%s'', r.c%s', t.i, t.i), ', ' ORDER BY t.i) FILTER (WHERE p.type IS NULL AND NOT j.is_json),
          pg_catalog.string_agg(pg_catalog.format('c%s %s', t.i, t.type), ', ' ORDER BY t.i) FILTER (WHERE p.type IS NULL AND NOT j.is_json)
     INTO columns, objects, definitions
     FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i)
-    JOIN pg_catalog.unnest(portable) WITH ORDINALITY AS p(type, i) USING (i),
-         LATERAL (SELECT dblink_proxy.base_type(pg_catalog.to_regtype(t.type)) OPERATOR(pg_catalog.=) ANY ('{114,3802}'::pg_catalog.oid[])) AS j(is_json);
+    JOIN pg_catalog.unnest(portable) WITH ORDINALITY AS p(type, i) USING (i)
+    LEFT JOIN pg_catalog.pg_type AS b ON b.oid OPERATOR(pg_catalog.=) pg_catalog.to_regtype(p.type)::pg_catalog.oid,
+         LATERAL (SELECT dblink_proxy.is_json(pg_catalog.to_regtype(t.type)::pg_catalog.oid)) AS j(is_json);
   RETURN '/*${MARK}*/ SELECT ' || columns || ' FROM dblink_proxy.' || pg_catalog.quote_ident(relation) || ' AS r'
     || coalesce(', LATERAL pg_catalog.json_to_record(pg_catalog.json_build_object(' || objects || ')) AS j(' || definitions || ')', '')
     || ' /*${MARK}*/';
@@ -339,6 +373,7 @@ export const SERVICE_SCHEMA_SQL: string = [
   TELL,
   SAMPLE,
   STATUS,
+  COUNTING,
   CORRECTED,
   GUESSED,
   READING,

@@ -120,7 +120,7 @@ export class DatabaseServices {
       this.log.warn({ database: this.database }, 'service connection of the bridge lost');
     };
     try {
-      await this.#prepare(connection);
+      await this.prepare(connection);
     } catch (error) {
       connection.close();
       throw error;
@@ -130,11 +130,14 @@ export class DatabaseServices {
     return member;
   }
 
-  /** Makes the schema if it is missing or old. */
-  async #prepare(connection: ServiceConnection): Promise<void> {
+  /** Makes the schema if it is missing or old. @throws PgError what stands in the way */
+  async prepare(connection: ServiceConnection): Promise<void> {
     const [row] = await connection.query(
-      `SELECT pg_catalog.obj_description(pg_catalog.to_regnamespace('dblink_proxy')::pg_catalog.oid, 'pg_namespace'), pg_catalog.pg_is_in_recovery()`,
+      `SELECT pg_catalog.obj_description(n.oid, 'pg_namespace'), pg_is_in_recovery(), r.rolname, r.rolsuper OR r.rolname = current_user
+         FROM (VALUES (1)) AS one LEFT JOIN pg_namespace n ON n.nspname = 'dblink_proxy' LEFT JOIN pg_roles r ON r.oid = n.nspowner`,
     );
+    // Whoever owns the schema decides what its functions do, with the rights of the account that calls them.
+    if (row?.[3]?.toString() === 'f') throw foreignSchema(row[2]!.toString('latin1'), this.database);
     const version = Number(/^dblink-proxy bridge (\d+)$/.exec(row?.[0]?.toString('latin1') ?? '')?.[1] ?? 0);
     this.#standby = row?.[1]?.toString() === 't';
     if (this.#standby) return;
@@ -283,6 +286,12 @@ const noServiceConnection = (user: string, database: string, cause: unknown): Pg
       hint: HINT,
     },
   );
+
+const foreignSchema = (owner: string, database: string): PgError =>
+  new PgError('42501', `the schema dblink_proxy of database "${database}" belongs to "${owner}"`, {
+    detail: 'It has to belong to the account by which the proxy answers dblink calls, or to a superuser.',
+    hint: 'Drop it, or give it to that account with ALTER SCHEMA dblink_proxy OWNER TO and run "dblink-proxy install".',
+  });
 
 const cannotPrepare = (user: string, database: string, cause: unknown): PgError =>
   cause instanceof PgError && cause.sqlstate !== '08006'

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PgError } from '../../wire/errors.js';
-import { type Answer, encodeAnswer } from './answer.js';
+import { type Answer, copyAnswer, encodeAnswer } from './answer.js';
 import type { BridgeRequest } from './request.js';
+import { PART_TABLE } from './serviceSchema.js';
 import type { Membership } from './services.js';
 
 /** By what a session's functions know the proxy, and wait for it. */
@@ -27,10 +28,6 @@ export const sessionSetting = (keys: SessionKeys): string => `${keys.token}:${ke
 
 /** The table in which a request of the mode `table` is answered. */
 export const answerTable = ({ pid, id }: BridgeRequest): string => `answer_${pid}_${id.replaceAll('-', '')}`;
-
-/** COPY BINARY of one row: signature, flags, extension, then the row (PostgreSQL documentation, COPY). */
-const COPY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
-const COPY_TRAILER = Buffer.from([0xff, 0xff]);
 
 /** Gives back a lock on the connection that this runs on, if it is held there. */
 const UNLOCK_IF_HELD = `SELECT pg_advisory_unlock($1) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid()
@@ -89,6 +86,7 @@ export class SessionLocks {
     this.#membership ??= await this.join();
     const membership = this.#membership;
     this.#services = membership.services;
+    if (this.#held === undefined) await this.#prepared(membership);
     // The session itself can hold one, for a while: dblink_proxy.ask().
     for (let attempt = 0; this.#held === undefined; attempt++) {
       if (await this.#hold('a')) this.#held = 'a';
@@ -97,6 +95,12 @@ export class SessionLocks {
       else await delay(PAUSE_MS);
     }
     return membership;
+  }
+
+  /** What was there when the connection was opened may have been uninstalled since. */
+  async #prepared({ connection, services }: Membership): Promise<void> {
+    const [row] = await connection.query("SELECT to_regprocedure('dblink_proxy.hold(bigint)')");
+    if (row?.[0] === null) await services.prepare(connection);
   }
 
   #lost(): void {
@@ -125,31 +129,27 @@ export class SessionLocks {
     const { connection } = await this.#attach();
     const held = this.#held!;
     const next = held === 'a' ? 'b' : 'a';
-    const parts = encodeAnswer(answer);
     try {
       if (request.mode === 'row') {
         const [row] = await connection.query('CALL dblink_proxy.give($1, $2, $3, $4, $5, $6, NULL)', [
           this.keys.a.toString(),
           String(request.pid),
           request.id,
-          { binary: parts },
+          { binary: encodeAnswer(answer) },
           this.keys[next].toString(),
           this.keys[held].toString(),
         ]);
         this.#held = row?.[0]?.toString() === 't' ? next : undefined;
         return;
       }
-      const taken = await this.#hold(next);
-      const table = answerTable(request);
+      let taken = false;
       await connection.script(
-        `CREATE UNLOGGED TABLE dblink_proxy.${table} (parts text[], must_release boolean) WITH (autovacuum_enabled = off);
-         REVOKE ALL ON dblink_proxy.${table} FROM PUBLIC; COPY dblink_proxy.${table} FROM STDIN WITH (FORMAT binary, FREEZE)`,
-        (copy) => {
-          const fields = Buffer.alloc(2 + 4);
-          fields.writeInt16BE(2, 0);
-          fields.writeInt32BE(parts.length, 2);
-          const release = Buffer.from([0, 0, 0, 1, taken ? 0 : 1]);
-          copy.write(Buffer.concat([COPY_HEADER, fields, parts, release, COPY_TRAILER]));
+        `SELECT dblink_proxy.hold('${this.keys[next]}');
+         CREATE TABLE dblink_proxy.${answerTable(request)} (LIKE ${PART_TABLE} INCLUDING STORAGE);
+         COPY dblink_proxy.${answerTable(request)} FROM STDIN WITH (FORMAT binary, FREEZE)`,
+        (copy, [row]) => {
+          taken = row?.[0]?.toString() === 't';
+          copy.write(copyAnswer(answer, !taken));
           copy.done();
         },
       );

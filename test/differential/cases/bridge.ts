@@ -116,12 +116,7 @@ export const bridgeCases: readonly Case[] = [
     ['INSERT INTO l VALUES (1)'],
     { local: 'CREATE TABLE l (a int)', ...REMOTE },
   ),
-  shape(
-    'DO',
-    "DO $$ BEGIN PERFORM dblink_exec('c', 'INSERT INTO w VALUES (1)'); END $$",
-    [],
-    REMOTE,
-  ),
+  shape('DO', "DO $$ BEGIN PERFORM dblink_exec('c', 'INSERT INTO w VALUES (1)'); END $$", [], REMOTE),
   shape(
     'DO that connects',
     "DO $$ BEGIN PERFORM dblink_connect('inner', '{R}'); PERFORM dblink_disconnect('inner'); END $$",

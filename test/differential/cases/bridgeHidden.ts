@@ -116,7 +116,7 @@ export const hiddenCases: readonly Case[] = [
     "dblink_exec('c' ORDER BY 1)",
     "dblink_exec('c', 'x') FILTER (WHERE true)",
   ].map((call) => hidden(`not an aggregate: ${call}`, [], `SELECT ${call}`)),
-  hidden('has the function at all', [], "SELECT 'dblink(text,text)'::regprocedure"),
+  hidden('has the function at all', [], "SELECT 'dblink(text,text)'::regprocedure::text"),
   testCase(
     'bridge: a function LANGUAGE sql',
     [

@@ -1,7 +1,9 @@
 import type { Case } from '../types.js';
 import { argumentCases } from './arguments.js';
+import { bareCases } from './bare.js';
 import { bridgeCases } from './bridge.js';
 import { hiddenCases } from './bridgeHidden.js';
+import { bridgeLargeCases } from './bridgeLarge.js';
 import { connectCases } from './connect.js';
 import { conninfoCases } from './conninfo.js';
 import { errorCases } from './errors.js';
@@ -40,6 +42,8 @@ export const CASES: readonly Case[] = unique([
   ...untouchedCases,
   ...bridgeCases,
   ...hiddenCases,
+  ...bridgeLargeCases,
+  ...bareCases,
 ]);
 
 function unique(cases: readonly Case[]): readonly Case[] {
