@@ -20,7 +20,12 @@ import { MessageWriter } from '../wire/writer.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
 import { type BoundParameters, checkArguments, fitsNoSignature, isLocal } from './arguments.js';
 import { checkAssumptions } from './assumptions.js';
-import { makeTemporaryFunctions, renameCalls } from './bridge/temporaryFunctions.js';
+import {
+  makeTemporaryFunctions,
+  type RenamedCalls,
+  renameCalls,
+  renameListedCalls,
+} from './bridge/temporaryFunctions.js';
 import type { Engine } from './engine.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import { bridgeOf, isShadowed } from './names.js';
@@ -113,10 +118,10 @@ export class ExtendedQuery {
       if (isShadowed(statement, facts.shadowing)) return this.#relay('parse', message);
       const names = bridgeOf(statement, facts);
       const bridged = names === 'bridged' && engine.bridge !== undefined;
-      if (names === 'elsewhere' || (bridged && engine.settings.bridgeOnly))
-        return this.#relay('parse', message);
+      if (names === 'elsewhere') return this.#relay('parse', message);
+      if (bridged && engine.settings.bridgeOnly) return this.#bridge(message, fields, statement);
       if (statement.shape.kind === 'bridge') {
-        if (bridged) return this.#relay('parse', message);
+        if (bridged) return this.#bridge(message, fields, statement);
         return this.#bridgeTemporarily(fields, statement, statement.shape.reason);
       }
       if (statement.calls.some((call) => fitsNoSignature(call, fields.types)))
@@ -127,7 +132,7 @@ export class ExtendedQuery {
         prepared = await prepareStatement(engine, fields.name, fields.sql, fields.types, statement);
       } catch (error) {
         if (!(error instanceof NeedsBridge)) throw error;
-        if (bridged) return this.#relay('parse', message);
+        if (bridged) return this.#bridge(message, fields, statement);
         return this.#bridgeTemporarily(fields, statement, error.reason);
       }
       this.#statements.set(nameOf(fields.name), prepared);
@@ -143,11 +148,22 @@ export class ExtendedQuery {
   async #bridgeTemporarily(fields: ParseFields, statement: Statement, reason: string): Promise<void> {
     const { engine } = this;
     const renamed =
-      engine.inBlock || engine.primary.batchOpen ? undefined : renameCalls(fields.sql, statement);
+      engine.inBlock || engine.primary.batchOpen ? undefined : renameCalls(fields.sql, statement, engine);
     if (renamed === undefined || !(await makeTemporaryFunctions(engine, statement)))
       throw new NeedsBridge(reason);
+    this.#parseRenamed(fields, renamed);
+  }
+
+  /** The primary runs the statement; its functions ask for the calls. */
+  #bridge(message: Buffer, fields: ParseFields, statement: Statement): void {
+    const renamed = renameListedCalls(fields.sql, statement, this.engine);
+    if (renamed === undefined) this.#relay('parse', message);
+    else this.#parseRenamed(fields, renamed);
+  }
+
+  #parseRenamed(fields: ParseFields, renamed: RenamedCalls): void {
     const sink = this.#forwarding((error) => renamed.mapPosition(error));
-    engine.primary.send(parse(fields.name, renamed.sql, fields.types), { kind: 'parse', sink });
+    this.engine.primary.send(parse(fields.name, renamed.sql, fields.types), { kind: 'parse', sink });
   }
 
   /** A statement of which everything is known: its Parse needs no answer before the next request. */
@@ -352,7 +368,9 @@ export class ExtendedQuery {
     primary.send(close('S', PLAIN), { kind: 'close', ...unheard() });
     if (name.length > 0) primary.send(close('P', name), { kind: 'close', ...unheard() });
     const errors = (): { sink: MessageSink } => ({ sink: this.#errorsOnly((error) => error) });
-    primary.send(parse(PLAIN, prepared.text, prepared.parameterTypes), { kind: 'parse', ...errors() });
+    const listed = renameListedCalls(prepared.text, prepared.statement, this.engine);
+    const sql = listed?.sql ?? prepared.text;
+    primary.send(parse(PLAIN, sql, prepared.parameterTypes), { kind: 'parse', ...errors() });
     primary.forwarded++;
     primary.send(bind({ ...bound, statement: PLAIN }), { kind: 'bind', ...errors() });
     primary.send(execute(name, maxRows), { kind: 'execute', sink: this.#forwarding((error) => error) });

@@ -5,7 +5,12 @@ import type { ExtensionCommand, Statement } from './analysis/index.js';
 import { isLocal, NO_PARAMETERS } from './arguments.js';
 import { checkAssumptions } from './assumptions.js';
 import { runExtensionCommand } from './bridge/extensionCommand.js';
-import { makeTemporaryFunctions, type RenamedCalls, renameCalls } from './bridge/temporaryFunctions.js';
+import {
+  makeTemporaryFunctions,
+  type RenamedCalls,
+  renameCalls,
+  renameListedCalls,
+} from './bridge/temporaryFunctions.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
@@ -96,10 +101,11 @@ export class SimpleQuery {
     if (isShadowed(statement, facts.shadowing)) return this.#plain(statement, last);
     const names = bridgeOf(statement, facts);
     const bridged = names === 'bridged' && this.engine.bridge !== undefined;
+    const listed = bridged ? renameListedCalls(this.text, statement, this.engine) : undefined;
     if (names === 'elsewhere' || (bridged && this.engine.settings.bridgeOnly))
-      return this.#bridge(statement, last, preparing);
+      return this.#bridge(statement, last, preparing, listed);
     if (statement.shape.kind === 'bridge') {
-      if (bridged) return this.#bridge(statement, last, preparing);
+      if (bridged) return this.#bridge(statement, last, preparing, listed);
       return this.#bridgeTemporarily(statement, statement.shape.reason, last);
     }
     if (statement.parameters > 0) throw this.#noParameter(statement);
@@ -114,7 +120,7 @@ export class SimpleQuery {
     } catch (error) {
       if (error instanceof NoSuchSignature) return this.#plain(statement, last);
       if (error instanceof NeedsBridge) {
-        if (bridged) return this.#bridge(statement, last, preparing);
+        if (bridged) return this.#bridge(statement, last, preparing, listed);
         if (names === 'none') return this.#bridgeTemporarily(statement, error.reason, last);
       }
       throw error;
@@ -153,7 +159,7 @@ export class SimpleQuery {
   async #bridgeTemporarily(statement: Statement, reason: string, last: boolean): Promise<Plan> {
     const { engine } = this;
     const renamed =
-      engine.inBlock || this.statements.length > 1 ? undefined : renameCalls(this.text, statement);
+      engine.inBlock || this.statements.length > 1 ? undefined : renameCalls(this.text, statement, engine);
     if (renamed === undefined) throw new NeedsBridge(reason);
     await this.#finishBatch();
     if (!(await makeTemporaryFunctions(engine, statement))) throw new NeedsBridge(reason);

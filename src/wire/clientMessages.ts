@@ -9,6 +9,8 @@ export interface ExecuteOptions {
   readonly paramTypes?: readonly number[] | undefined;
   /** For each parameter; text where missing. */
   readonly paramFormats?: readonly (0 | 1)[] | undefined;
+  /** The statement's name on the server; unnamed by default. `known`: it has been prepared under it before. */
+  readonly statement?: { readonly name: string; readonly known: boolean } | undefined;
 }
 
 const SYNC = new MessageWriter(Frontend.sync).end();
@@ -25,7 +27,7 @@ export function simpleQuery(sql: Buffer): Buffer {
 }
 
 /**
- * Parse, Bind, Describe, Execute and Sync for the unnamed statement and portal (protocol documentation, "Extended Query").
+ * Parse, Bind, Describe, Execute and Sync for the unnamed portal and, unless it has a name, statement (protocol documentation, "Extended Query").
  * @throws TypeError for SQL with a zero byte; RangeError for more than 65535 parameters
  */
 export function extendedQuery(
@@ -36,15 +38,16 @@ export function extendedQuery(
   checkSql(sql);
   if (params.length > 0xffff)
     throw new RangeError(`${params.length} parameters are more than the protocol allows`);
-  const { resultFormat, paramTypes = [], paramFormats = [] } = options;
+  const { resultFormat, paramTypes = [], paramFormats = [], statement } = options;
+  const name = statement?.name ?? '';
 
   const parse = new MessageWriter(Frontend.parse, sql.length + 16)
-    .cstring('')
+    .cstring(name)
     .cstring(sql)
     .int16(paramTypes.length);
   for (const type of paramTypes) parse.int32(type);
 
-  const bind = new MessageWriter(Frontend.bind).cstring('').cstring('').int16(params.length);
+  const bind = new MessageWriter(Frontend.bind).cstring('').cstring(name).int16(params.length);
   for (let index = 0; index < params.length; index++) bind.int16(paramFormats[index] ?? 0);
   bind.int16(params.length);
   for (const value of params) bind.value(value);
@@ -52,5 +55,6 @@ export function extendedQuery(
 
   const describe = new MessageWriter(Frontend.describe).byte('P'.charCodeAt(0)).cstring('');
   const execute = new MessageWriter(Frontend.execute).cstring('').int32(0);
-  return Buffer.concat([parse.end(), bind.end(), describe.end(), execute.end(), SYNC]);
+  const prepare = statement?.known === true ? [] : [parse.end()];
+  return Buffer.concat([...prepare, bind.end(), describe.end(), execute.end(), SYNC]);
 }

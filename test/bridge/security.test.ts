@@ -8,9 +8,10 @@ import {
   type BridgeWorld,
   makeBridgeWorld,
 } from '../faults/bridgeWorld.js';
-import { brief, errorOf, type FaultClient, fieldsOf, firstValue } from '../faults/client.js';
+import { brief, errorOf, FaultClient, fieldsOf, firstValue } from '../faults/client.js';
 import { eventually } from '../faults/eventually.js';
-import { type Frame, dataRowText } from '../support/wire.js';
+import { startProxyProcess } from '../faults/proxyProcess.js';
+import { dataRowText, type Frame } from '../support/wire.js';
 
 /**
  * What somebody with a login and nothing else can do to the bridge: raise requests of their own, look for answers of
@@ -57,7 +58,7 @@ function forge(request: Forged): string {
 
 /** Raises requests, and gives the proxy time to act on them. @returns the messages of notices that the client got */
 async function raise(client: FaultClient, ...statements: string[]): Promise<string[]> {
-  const frames = await client.query(`DO $$ BEGIN ${statements.join('\n')} PERFORM pg_sleep(0.3); END $$`);
+  const frames = await client.query(`DO $$ BEGIN ${statements.join('\n')} PERFORM pg_sleep(0.15); END $$`);
   assert.equal(brief(frames.filter(({ type }) => type !== 'N')), 'C:DO Z:I', brief(frames));
   return noticesOf(frames);
 }
@@ -88,6 +89,7 @@ describe('security of the bridge', () => {
     world = await makeBridgeWorld({ remotePassword: PASSWORD });
     await world.onPrimary(`
       CREATE ROLE low LOGIN; CREATE ROLE other LOGIN; CREATE SCHEMA low AUTHORIZATION low;
+      CREATE ROLE admin SUPERUSER; GRANT admin TO low WITH SET FALSE;
       CREATE FUNCTION triple(n int) RETURNS int LANGUAGE plpgsql AS $$
         BEGIN RETURN (SELECT r FROM dblink('c', 'SELECT ' || n || ' * 3') AS t(r int)); END $$;
       CREATE VIEW large AS SELECT * FROM dblink('c',
@@ -116,7 +118,10 @@ describe('security of the bridge', () => {
       for (const mode of ['row', 'table']) {
         for (const held of ['a', 'b', 'none']) {
           assert.deepEqual(
-            await raise(low.client, forge({ function: 'dblink(text,text)', args: ['c', 'SELECT 1'], mode, held })),
+            await raise(
+              low.client,
+              forge({ function: 'dblink(text,text)', args: ['c', 'SELECT 1'], mode, held }),
+            ),
             [],
           );
           await settled();
@@ -138,7 +143,7 @@ describe('security of the bridge', () => {
         { function: 'dblink(text,text)', mode: 'file' },
         { function: 'dblink(text,text)', pid: "'99999999999999999999'" },
         { function: 'dblink(text,text)', pid: "'4294967296'" },
-        { function: "dblink(text); DROP TABLE x" },
+        { function: 'dblink(text); DROP TABLE x' },
         { function: '../../etc' },
         { function: '__proto__' },
         { function: 'constructor' },
@@ -163,7 +168,7 @@ describe('security of the bridge', () => {
         (await session.client.rows('SELECT dblink_get_connections()'))[0]?.[0];
       const refused = await low.client.query(`SELECT dblink_connect('evaded', '${conninfo}')`);
       assert.equal(errorOf(refused)['C'], '2F003');
-      const requests = ['postgres', 'low', 'other', 'nobody', ''].flatMap((role) =>
+      const requests = ['postgres', 'admin', 'low', 'other', 'nobody', ''].flatMap((role) =>
         ['dblink_connect(text,text)', 'dblink_connect_u(text,text)'].map((name) =>
           forge({ function: name, role, args: ['evaded', conninfo] }),
         ),
@@ -176,23 +181,53 @@ describe('security of the bridge', () => {
       await low.client.rows(`CREATE FUNCTION low.dblink_connect_u(text, text) RETURNS text LANGUAGE plpgsql AS $$
         DECLARE answer text[] := dblink_proxy.ask('dblink_connect_u(text,text)', 'postgres', ARRAY[$1, $2]);
         BEGIN RETURN concat_ws(' ', answer[1], answer[3]); END $$`);
-      await low.client.rows("COMMENT ON FUNCTION low.dblink_connect_u(text, text) IS 'dblink-proxy bridge 1'");
+      await low.client.rows(
+        "COMMENT ON FUNCTION low.dblink_connect_u(text, text) IS 'dblink-proxy bridge 1'",
+      );
       assert.deepEqual(await low.client.rows(`SELECT low.dblink_connect_u('evaded', '${conninfo}')`), [
         ['error 42501'],
       ]);
       assert.equal(await evaded(low), '{c}');
       // The same request of a superuser's is carried out: they were what they were meant to be.
       const root = await open('postgres', 'root');
-      await raise(root.client, forge({ function: 'dblink_connect(text,text)', role: 'postgres', args: ['evaded', conninfo] }));
+      await raise(
+        root.client,
+        forge({ function: 'dblink_connect(text,text)', role: 'postgres', args: ['evaded', conninfo] }),
+      );
       assert.equal(await evaded(root), '{c,evaded}');
       await root.client.end();
       await settled();
     });
 
-    it("that is a later step of a call which does not wait for one is refused", async () => {
+    it('does not get dblink_connect_u by installing it, where the proxy has no account of its own', async () => {
+      await world.onPrimary('CREATE DATABASE lows OWNER low');
+      const { host, port } = world.primary;
+      const proxy = await startProxyProcess({ primary: world.primary });
+      try {
+        const client = await FaultClient.open(proxy.port, { user: 'low', database: 'lows' });
+        await client.rows('CREATE EXTENSION dblink');
+        const conninfo = `host=${host} port=${port} user=postgres dbname=postgres`;
+        for (const [name, sqlstate] of [
+          ['dblink_connect', '2F003'],
+          ['dblink_connect_u', '42501'],
+        ]) {
+          const frames = await client.query(`DO $$ BEGIN PERFORM ${name}('x', '${conninfo}'); END $$`);
+          assert.equal(errorOf(frames)['C'], sqlstate, brief(frames));
+        }
+        await client.end();
+      } finally {
+        await proxy.stop();
+      }
+      await settled();
+    });
+
+    it('that is a later step of a call which does not wait for one is refused', async () => {
       for (const name of ['next', 'types', 'again']) {
         for (const mode of ['row', 'table']) {
-          assert.deepEqual(await raise(low.client, forge({ function: name, mode }), forge({ function: name, mode })), []);
+          assert.deepEqual(
+            await raise(low.client, forge({ function: name, mode }), forge({ function: name, mode })),
+            [],
+          );
           await settled();
         }
       }
@@ -246,7 +281,9 @@ describe('security of the bridge', () => {
     });
 
     it('of 30 MB is refused or carried out, and is gone afterwards', async () => {
-      const refused = await low.client.query("SELECT r FROM (VALUES (1)) v(x), LATERAL dblink('c', repeat('x', 30000001 + x)) AS t(r int)");
+      const refused = await low.client.query(
+        "SELECT r FROM (VALUES (1)) v(x), LATERAL dblink('c', repeat('x', 30000001 + x)) AS t(r int)",
+      );
       assert.match(brief(refused), /E:54000 Z:I$/);
       const carried = await low.client.query(
         "SELECT r FROM (VALUES (1)) v(x), LATERAL dblink('c', 'SELECT ' || x || ' /*' || repeat('x', 20000000) || '*/') AS t(r int)",
@@ -287,25 +324,25 @@ describe('security of the bridge', () => {
       for (const [name, kind] of all) {
         if (kind === 'r') await denied(`SELECT * FROM dblink_proxy.${name}`);
         else {
-          const frames = await low.client.query(`SELECT * FROM dblink_proxy.${name} AS r WHERE low.leak(r::text)`);
+          const frames = await low.client.query(
+            `SELECT * FROM dblink_proxy.${name} AS r WHERE low.leak(r::text)`,
+          );
           assert.equal(brief(frames), 'T C:SELECT 0 Z:I');
         }
       }
       for (const [name, kind] of all.filter(([name]) => name?.startsWith('rows'))) {
-        await denied(`DROP ${kind === 'r' ? 'TABLE' : 'VIEW'} dblink_proxy.${name}`).catch((error: unknown) => {
-          // Of another's object it is its owner that counts, which has the same SQLSTATE.
-          throw error;
-        });
+        await denied(`DROP ${kind === 'r' ? 'TABLE' : 'VIEW'} dblink_proxy.${name}`);
       }
       assert.match(brief(await victim.client.answer()), /^C:BEGIN C:DO C:COMMIT Z:I$/);
     }
     await denied('SELECT * FROM dblink_proxy.answer');
     await denied('DELETE FROM dblink_proxy.answer');
-    await denied("SELECT dblink_proxy.hold(1)");
+    await denied('SELECT dblink_proxy.hold(1)');
     await denied(`CALL dblink_proxy.give(1, 1, '${randomUUID()}', '{}', 1, 2, NULL)`);
     await denied('CREATE TABLE dblink_proxy.mine (a int)');
     // With the keys of others one does not get their answers either.
     await low.client.rows(`SELECT set_config('dblink_proxy.session', 'x:1:2', false)`);
+    await low.client.rows('SET statement_timeout = 500');
     const frames = await low.client.query("SELECT dblink_proxy.ask('next', 'low', '{}')");
     assert.ok(!frames.some(({ body }) => body.includes(SECRET)));
     await low.client.end();
@@ -347,6 +384,12 @@ describe('security of the bridge', () => {
       if (!frames.some(({ type }) => type === 'E')) assert.equal(firstValue(frames), String(i * 3));
     }
     await thief.client.end();
+    await eventually('the locks are free', async () => {
+      const held = await world.onPrimary(
+        `SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = ${thief.pid}`,
+      );
+      assert.equal(held.length, 0);
+    });
     await works(victim);
     await bystander.client.end();
     await assertNothingLeft(world, [low, victim]);
@@ -373,7 +416,8 @@ describe('security of the bridge', () => {
           );
           if (name === 'right') await low.client.rows("SELECT dblink_disconnect('x')");
           for (const { type, body } of [...frames, ...connected]) {
-            if (type === 'E') assert.ok(!body.includes(PASSWORD) && !body.includes('Wz3wrong'), body.toString());
+            if (type === 'E')
+              assert.ok(!body.includes(PASSWORD) && !body.includes('Wz3wrong'), body.toString());
           }
         }
       }
@@ -388,7 +432,6 @@ describe('security of the bridge', () => {
       for (const word of [PASSWORD, 'Wz3wrongPassword']) {
         for (const form of [word, hex(word), Buffer.from(word).toString('base64').slice(0, 18)]) {
           const line = log.split('\n').find((text) => text.includes(form));
-          // What the tests themselves have written into SQL that failed is theirs.
           assert.equal(line, undefined);
         }
       }

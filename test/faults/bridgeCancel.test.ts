@@ -45,12 +45,12 @@ describe('cancel and time limits of bridged calls', () => {
 
   const remoteState = async (): Promise<unknown> =>
     (await world.onRemote("SELECT state FROM pg_stat_activity WHERE application_name = 'cancelled'"))[0]?.[0];
-  const runs = () =>
-    eventually('the remote runs', async () => assert.equal(await remoteState(), 'active'));
+  const runs = () => eventually('the remote runs', async () => assert.equal(await remoteState(), 'active'));
   const stopped = () =>
     eventually('the remote has stopped', async () => assert.equal(await remoteState(), 'idle'), 2000);
   const works = async (): Promise<void> => {
-    for (const n of [3, 4]) assert.deepEqual(await session.client.rows(`SELECT triple(${n})`), [[String(n * 3)]]);
+    for (const n of [3, 4])
+      assert.deepEqual(await session.client.rows(`SELECT triple(${n})`), [[String(n * 3)]]);
     await assertNothingLeft(world, [session]);
   };
 

@@ -64,8 +64,7 @@ const gives =
 
 const SMALL_ROWS = Array.from({ length: 20 }, (_, i) => `${i + 1}|${(i + 1) * 3}`);
 const LARGE_TOTALS = `${LARGE}|${LARGE_SUM}|${LARGE * 100}`;
-const totalsOf = (relation: string): string =>
-  `SELECT count(*), sum(a), sum(length(b)) FROM ${relation}`;
+const totalsOf = (relation: string): string => `SELECT count(*), sum(a), sum(length(b)) FROM ${relation}`;
 
 const LEVELS = [
   '',

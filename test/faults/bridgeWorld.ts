@@ -52,7 +52,9 @@ export const OBSERVER = 'observer';
 export async function makeBridgeWorld(options: BridgeWorldOptions = {}): Promise<BridgeWorld> {
   const { major = 18, settings = {}, remoteSettings = {}, remotePassword } = options;
   const [primary, remote] = await Promise.all([
-    prepareBinaries({ major, dblink: false }).then((installation) => startPostgres({ installation, settings })),
+    prepareBinaries({ major, dblink: false }).then((installation) =>
+      startPostgres({ installation, settings }),
+    ),
     prepareBinaries({ major, dblink: true }).then((installation) =>
       startPostgres({
         installation,

@@ -9,9 +9,12 @@ import { MARK, SERVICE_SCHEMA } from './serviceSchema.js';
 const MARK_BYTES = Buffer.from(MARK, 'latin1');
 const SCHEMA_BYTES = Buffer.from(`${SERVICE_SCHEMA}.`, 'latin1');
 
-/** tell()'s own frame, the statement that ran it with the lines in its comment, and the frame of the public function. */
+/**
+ * tell()'s own frame, the statement that ran it with the lines in its comment, and the frame of the public function, or of
+ * the two that stand for it in a select list.
+ */
 const TOLD = new RegExp(
-  `(?:^|(?<=\\n))[^\\n]*dblink_proxy\\.tell\\(text\\[\\]\\)[^\\n]*\\n[^\\n]*/\\*${MARK} ([0-9a-f]*)\\*/[^\\n]*\\n[^\\n]*(?:\\n|$)`,
+  `(?:^|(?<=\\n))[^\\n]*dblink_proxy\\.tell\\(text\\[\\]\\)[^\\n]*\\n[^\\n]*/\\*${MARK} ([0-9a-f]*)\\*/[^\\n]*\\n(?:[^\\n]*dblink_proxy\\.listed\\([^\\n]*\\n)?[^\\n]*(?:\\n|$)`,
   'g',
 );
 /** A statement of a public function, whatever type names it contains, and the function's frame. */

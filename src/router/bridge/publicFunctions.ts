@@ -1,5 +1,5 @@
 import { CATALOGUE, COST, type Overload, SET_ROWS } from '../../dblink/catalogue.js';
-import { bridgeComment, MARK, ROLL_BACK } from './serviceSchema.js';
+import { bridgeComment, ROLL_BACK, TELL_ANSWER } from './serviceSchema.js';
 
 /** SQL of the functions with dblink's own names: they ask the proxy, and turn its answer into what they return. */
 
@@ -8,9 +8,6 @@ const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 /** The signature as the catalogue shows it: `dblink(text,text)`. */
 export const signatureOf = (overload: Overload): string =>
   `${overload.name}(${overload.args.map(({ type }) => type).join(',')})`;
-
-/** Raises the answer's error or notice; the comment holds the context lines that stand for the bridge's frames. */
-const TELL = `EXECUTE 'SELECT dblink_proxy.tell($1) /*${MARK} ' || answer[2] || '*/' USING answer;`;
 
 const request = ({ name, args }: Overload): string => {
   const values = args.map(({ type }, i) => (type === 'text' ? `$${i + 1}` : `$${i + 1}::pg_catalog.text`));
@@ -35,7 +32,7 @@ DECLARE
 BEGIN
   ${overload.returns === 'void' ? WITHOUT_OPTIONS : ''}answer := ${request(overload)};
   WHILE answer[1] <> 'value' LOOP
-    ${TELL}
+    ${TELL_ANSWER}
     answer := ${NEXT};
   END LOOP;
   RETURN ${overload.returns === 'void' ? '' : value};
@@ -67,7 +64,7 @@ BEGIN
   answer := ${request(overload)};
   LOOP
     IF answer[1] IN ('error', 'notice') THEN
-      ${TELL}
+      ${TELL_ANSWER}
       answer := ${NEXT};
       CONTINUE;
     END IF;
@@ -125,7 +122,7 @@ BEGIN
           END;
           EXIT WHEN answer[1] = 'error';
         END IF;
-        IF corrected IS NULL THEN RAISE; END IF;
+        IF corrected IS NULL OR corrected = types THEN RAISE; END IF;
         IF answer[1] = 'status' AND corrected = '{}' AND (fitting OR pg_catalog.cardinality(answer) <= 6) THEN
           answer := ARRAY['error', '', '42804', 'function return row and query-specified return row do not match',
             'Returned row contains 1 attribute, but query expects ' || (pg_catalog.regexp_match(complaint, E'(\\\\d+)[^\\\\d]*$'))[1] || '.', NULL];

@@ -3,6 +3,9 @@ import type { Membership } from './services.js';
 /** How long an answer about a role is good for, but for calls that a superuser's rights decide. */
 const GOOD_MS = 5000;
 
+/** SQL of the privilege to take a role by SET ROLE: before 16 every member had it. */
+const SET = `CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END`;
+
 /**
  * What the session's roles may do. A request names the role that a function runs as, and anybody in the session can raise
  * a request: its role counts only when the session's user could take it by SET ROLE. Else the user's own rights count.
@@ -25,7 +28,7 @@ export class Roles {
     const { connection } = await this.attach();
     const [row] = await connection.query(
       `SELECT coalesce((SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = $2 AND (s.rolsuper OR pg_has_role(s.oid, r.oid,
-           CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END))), s.rolsuper)
+           ${SET}))), s.rolsuper)
          FROM pg_roles s WHERE s.rolname = $1`,
       [this.user, role],
     );
@@ -46,7 +49,7 @@ export class Roles {
          SELECT 1 FROM pg_proc p
            JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass AND d.description LIKE 'dblink-proxy bridge %'
            JOIN pg_roles o ON o.oid = p.proowner AND (o.rolsuper OR o.rolname = current_user AND NOT pg_has_role(s.oid, o.oid, 'MEMBER'))
-           JOIN pg_roles r ON pg_has_role(s.oid, r.oid, 'MEMBER')
+           JOIN pg_roles r ON r.oid = s.oid OR pg_has_role(s.oid, r.oid, ${SET})
           WHERE p.proname = 'dblink_connect_u' AND has_function_privilege(r.oid, p.oid, 'EXECUTE'))
          FROM pg_roles s WHERE s.rolname = $1`,
       [this.user],

@@ -32,6 +32,8 @@ const lost = (cause: ConnectionLost): PgError =>
 export class ServiceConnection {
   #turn: Promise<unknown> = Promise.resolve();
   #closed = false;
+  /** Names of prepared statements. */
+  readonly #named = new Set<string>();
   /** Called once when the connection is lost; must not throw. */
   onLost: (() => void) | undefined;
 
@@ -59,21 +61,38 @@ export class ServiceConnection {
     return this.#closed;
   }
 
-  /** Runs one statement. @returns its rows @throws PgError; 08006 when the connection is lost */
-  query(sql: string, params: readonly Parameter[] = []): Promise<Rows> {
-    return this.#inTurn((rows) =>
-      this.client.execute(
-        Buffer.from(sql, 'latin1'),
-        params.map((param) =>
-          param === null ? null : typeof param === 'string' ? Buffer.from(param, 'latin1') : param.binary,
-        ),
-        {
-          resultFormat: 0,
-          paramFormats: params.map((param) => (param !== null && typeof param === 'object' ? 1 : 0)),
-        },
-        rows,
-      ),
-    );
+  /**
+   * Runs one statement.
+   * @param name for one that runs often: what it is prepared as, the first time
+   * @returns its rows @throws PgError; 08006 when the connection is lost
+   */
+  async query(sql: string, params: readonly Parameter[] = [], name?: string): Promise<Rows> {
+    let known = false;
+    try {
+      const rows = await this.#inTurn((handler) => {
+        known = name !== undefined && this.#named.has(name);
+        return this.client.execute(
+          Buffer.from(sql, 'latin1'),
+          params.map((param) =>
+            param === null ? null : typeof param === 'string' ? Buffer.from(param, 'latin1') : param.binary,
+          ),
+          {
+            resultFormat: 0,
+            paramFormats: params.map((param) => (param !== null && typeof param === 'object' ? 1 : 0)),
+            statement: name === undefined ? undefined : { name, known },
+          },
+          handler,
+        );
+      });
+      if (name !== undefined) this.#named.add(name);
+      return rows;
+    } catch (error) {
+      // Whether a statement that failed the first time was prepared before is not known.
+      if (name === undefined || known || !(error instanceof PgError) || error.sqlstate !== '42P05')
+        throw error;
+      this.#named.add(name);
+      return this.query(sql, params, name);
+    }
   }
 
   /**

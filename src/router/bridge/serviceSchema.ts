@@ -32,6 +32,15 @@ const GIVE_BACK = `
         WHERE EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted
           AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = k.key);`;
 
+/** In PL/pgSQL: raises an answer's error or notice; the comment holds the context lines that stand for the bridge's. */
+export const TELL_ANSWER = `EXECUTE 'SELECT dblink_proxy.tell($1) /*${MARK} ' || answer[2] || '*/' USING answer;`;
+
+const listedSql = (types: string): string => {
+  const args = types.split(',').map((type, i) => `$${i + 1}${type === 'text' ? '' : '::pg_catalog.text'}`);
+  return `CREATE OR REPLACE FUNCTION dblink_proxy.dblink(${types}) RETURNS SETOF record LANGUAGE sql STRICT AS
+  'SELECT ROW(l.tag) FROM dblink_proxy.listed(''dblink(${types})'', ARRAY[${args.join(', ')}]) AS l(tag)';`;
+};
+
 /**
  * Asks the proxy to carry out a call and waits for its answer.
  *
@@ -53,6 +62,8 @@ AS $bridge$
 DECLARE
   session CONSTANT text[] := string_to_array(current_setting('${SESSION_SETTING}', true), ':');
   this_call CONSTANT uuid := gen_random_uuid();
+  arg text;
+  list text;
   key_a bigint;
   key_b bigint;
   held text;
@@ -73,7 +84,10 @@ BEGIN
       'The answer of a remote is handed over in a table, which a standby cannot write.',
       'Call dblink in the statement itself, as in SELECT ... FROM dblink(...), or connect to the primary.'];
   END IF;
-  IF (SELECT sum(octet_length(arg)) FROM unnest(args) AS a(arg)) > 30000000 THEN
+  FOREACH arg IN ARRAY args LOOP
+    list := concat_ws(',', list, coalesce(encode(convert_to(arg, getdatabaseencoding()), 'hex'), '-'));
+  END LOOP;
+  IF length(list) > 60000000 THEN
     RETURN ARRAY['error', '', '54000', 'arguments of more than 30 MB cannot be handed to dblink-proxy',
       format('It is the call of %s.', function), NULL];
   END IF;
@@ -86,9 +100,7 @@ BEGIN
     IF attempt = 0 THEN
       RAISE INFO USING MESSAGE = concat_ws(':', '${REQUEST_PREFIX}', session[1], this_call, held,
         CASE WHEN isolated THEN 'table' ELSE 'row' END, pg_backend_pid(), function,
-        encode(convert_to(role, getdatabaseencoding()), 'hex'),
-        (SELECT string_agg(coalesce(encode(convert_to(arg, getdatabaseencoding()), 'hex'), '-'), ',' ORDER BY i)
-           FROM unnest(args) WITH ORDINALITY AS a(arg, i)));
+        encode(convert_to(role, getdatabaseencoding()), 'hex'), list);
     END IF;
     -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
     IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 5 = 4) THEN
@@ -197,7 +209,7 @@ const ANSWER = `
 CREATE OR REPLACE PROCEDURE dblink_proxy.give(session bigint, pid integer, request uuid, parts text[], next bigint, held bigint, INOUT taken boolean)
 LANGUAGE plpgsql AS $bridge$
 BEGIN
-  taken := dblink_proxy.hold(next);
+  taken := pg_catalog.pg_try_advisory_lock(next) OR dblink_proxy.hold(next);
   INSERT INTO dblink_proxy.answer VALUES (session, pid, request, parts, NOT taken)
     ON CONFLICT ON CONSTRAINT answer_pkey
     DO UPDATE SET pid = excluded.pid, request = excluded.request, parts = excluded.parts, must_release = excluded.must_release;
@@ -264,6 +276,33 @@ CREATE OR REPLACE FUNCTION dblink_proxy.reading_status(types text[]) RETURNS tex
 BEGIN
   RETURN '/*${MARK}*/ SELECT * FROM dblink_proxy.status($1) AS t(c1 ' || types[1] || ') /*${MARK}*/';
 END $bridge$;`;
+
+/**
+ * dblink() in a select list, where no column definition list says which types are wanted: a command's tag makes a row of
+ * one column, rows have no type (behaviour reference, section 4). A function in PL/pgSQL can return nothing there, one
+ * in SQL can; the proxy puts these in the place of the calls that it sees.
+ */
+const LISTED = `
+CREATE OR REPLACE FUNCTION dblink_proxy.listed(function text, args text[]) RETURNS SETOF text LANGUAGE plpgsql AS $bridge$
+DECLARE
+  answer pg_catalog.text[];
+BEGIN
+  answer := dblink_proxy.ask(function, current_user::pg_catalog.text, args);
+  LOOP
+    CASE answer[1]
+      WHEN 'nothing' THEN RETURN;
+      WHEN 'status' THEN
+        RETURN NEXT answer[3];
+        RETURN;
+      WHEN 'error', 'notice' THEN
+        ${TELL_ANSWER}
+        answer := dblink_proxy.ask('next', current_user::pg_catalog.text, '{}');
+      ELSE
+        answer := ARRAY['error', '', '0A000', 'function returning record called in context that cannot accept type record', NULL, NULL];
+    END CASE;
+  END LOOP;
+END $bridge$;
+${['text', 'text,text', 'text,boolean', 'text,text,boolean'].map(listedSql).join('\n')}`;
 
 /** SQL that makes every value of a reading, and returns none. */
 const COUNTING = `
@@ -336,7 +375,8 @@ END $bridge$;`;
 
 /**
  * SQL that reads the rows of a side table as these types; those that were not converted in it are here, row by row. The
- * rows outlive the table, so that no long value may stay in it: being put into an array fetches it.
+ * rows outlive the table, so that no long value may stay in it: being put into an array, or an array's growing by nothing,
+ * fetches it.
  */
 const READING_TABLE = `
 CREATE OR REPLACE FUNCTION dblink_proxy.reading_table(types text[], portable text[], relation text) RETURNS text
@@ -346,7 +386,8 @@ DECLARE
   objects text;
   definitions text;
 BEGIN
-  SELECT pg_catalog.string_agg(CASE WHEN p.type IS NOT NULL AND b.typlen OPERATOR(pg_catalog.=) -1 THEN pg_catalog.format('(ARRAY[r.c%s])[1]', t.i)
+  SELECT pg_catalog.string_agg(CASE WHEN b.typlen OPERATOR(pg_catalog.=) -1 AND b.typelem OPERATOR(pg_catalog.<>) 0 THEN pg_catalog.format('pg_catalog.array_cat(r.c%s, NULL)::%s', t.i, t.type)
+           WHEN b.typlen OPERATOR(pg_catalog.=) -1 THEN pg_catalog.format('(ARRAY[r.c%s])[1]', t.i)
            WHEN p.type IS NOT NULL THEN 'r.c' || t.i WHEN j.is_json THEN pg_catalog.format('r.c%s::%s', t.i, t.type) ELSE 'j.c' || t.i END, ', ' ORDER BY t.i),
          pg_catalog.string_agg(pg_catalog.format('''c%s'', r.c%s', t.i, t.i), ', ' ORDER BY t.i) FILTER (WHERE p.type IS NULL AND NOT j.is_json),
          pg_catalog.string_agg(pg_catalog.format('c%s %s', t.i, t.type), ', ' ORDER BY t.i) FILTER (WHERE p.type IS NULL AND NOT j.is_json)
@@ -374,6 +415,7 @@ export const SERVICE_SCHEMA_SQL: string = [
   SAMPLE,
   STATUS,
   COUNTING,
+  LISTED,
   CORRECTED,
   GUESSED,
   READING,

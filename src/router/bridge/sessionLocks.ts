@@ -131,14 +131,18 @@ export class SessionLocks {
     const next = held === 'a' ? 'b' : 'a';
     try {
       if (request.mode === 'row') {
-        const [row] = await connection.query('CALL dblink_proxy.give($1, $2, $3, $4, $5, $6, NULL)', [
-          this.keys.a.toString(),
-          String(request.pid),
-          request.id,
-          { binary: encodeAnswer(answer) },
-          this.keys[next].toString(),
-          this.keys[held].toString(),
-        ]);
+        const [row] = await connection.query(
+          'CALL dblink_proxy.give($1, $2, $3, $4, $5, $6, NULL)',
+          [
+            this.keys.a.toString(),
+            String(request.pid),
+            request.id,
+            { binary: encodeAnswer(answer) },
+            this.keys[next].toString(),
+            this.keys[held].toString(),
+          ],
+          'give',
+        );
         this.#held = row?.[0]?.toString() === 't' ? next : undefined;
         return;
       }

@@ -1,9 +1,10 @@
 import { CATALOGUE } from '../../dblink/catalogue.js';
 import { PgError } from '../../wire/errors.js';
-import type { Statement } from '../analysis/index.js';
+import type { DblinkCall, Statement } from '../analysis/index.js';
 import type { Engine } from '../engine.js';
 import { isTemporary } from '../names.js';
 import { publicFunctionsSql } from './publicFunctions.js';
+import { SERVICE_SCHEMA } from './serviceSchema.js';
 
 /** A statement whose calls name the session's temporary functions. */
 export interface RenamedCalls {
@@ -28,10 +29,33 @@ const PASSING: ReadonlySet<string> = new Set([
 const NAME = String.raw`(?:"(?:[^"]|"")*"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*)`;
 /** The name of a function in front of its arguments, with or without a schema. */
 const CALLED = new RegExp(`^(?:${NAME}\\s*\\.\\s*)?(${NAME})\\s*\\(`);
-const QUALIFIER = 'pg_temp.';
 
-/** @returns undefined for a statement that cannot be carried out so */
-export function renameCalls(text: Buffer, statement: Statement): RenamedCalls | undefined {
+/** Has all calls go to the session's temporary functions. @returns undefined for a statement that cannot be carried out so */
+export const renameCalls = (text: Buffer, statement: Statement, engine: Engine): RenamedCalls | undefined =>
+  qualified(text, statement, engine, 'pg_temp.', statement.calls);
+
+/**
+ * Has the calls of dblink() in select lists go to the functions for them (serviceSchema.ts, LISTED).
+ * @returns undefined for a statement that has none, or keeps them
+ */
+export function renameListedCalls(
+  text: Buffer,
+  statement: Statement,
+  engine: Engine,
+): RenamedCalls | undefined {
+  const listed = statement.calls.filter(
+    ({ name, use }) => name === 'dblink' && use.kind === 'scalar' && use.item === undefined,
+  );
+  return listed.length === 0 ? undefined : qualified(text, statement, engine, `${SERVICE_SCHEMA}.`, listed);
+}
+
+function qualified(
+  text: Buffer,
+  statement: Statement,
+  engine: Engine,
+  qualifier: string,
+  calls: readonly DblinkCall[],
+): RenamedCalls | undefined {
   const isTable =
     statement.tag === 'CreateTableAsStmt' && /^\s*create\s+(?:\w+\s+)*table\b/i.test(head(text, statement));
   if (!PASSING.has(statement.tag) && !isTable) return undefined;
@@ -40,14 +64,17 @@ export function renameCalls(text: Buffer, statement: Statement): RenamedCalls | 
   /** Where text was replaced: in the client's statement, and by how many characters it grew. */
   const changes: { readonly at: number; readonly by: number }[] = [];
   let from = start;
-  for (const call of [...statement.calls].sort((a, b) => a.span.start - b.span.start)) {
+  for (const call of [...calls].sort((a, b) => a.span.start - b.span.start)) {
     const match = CALLED.exec(text.toString('latin1', call.span.start, call.span.end));
     if (match === null) return undefined;
     const [whole, name] = match;
     const nameEnd = call.span.start + whole.trimEnd().length - 1;
-    const replaced = Buffer.from(`${QUALIFIER}${name}`, 'latin1');
+    const replaced = Buffer.from(`${qualifier}${name}`, 'latin1');
     pieces.push(text.subarray(from, call.span.start), replaced);
-    changes.push({ at: call.span.start - start, by: replaced.length - (nameEnd - call.span.start) });
+    changes.push({
+      at: engine.countCharacters(text.subarray(start, call.span.start)),
+      by: replaced.length - engine.countCharacters(text.subarray(call.span.start, nameEnd)),
+    });
     from = nameEnd;
   }
   pieces.push(text.subarray(from, end));

@@ -8,6 +8,11 @@ import { connectCases } from './connect.js';
 import { conninfoCases } from './conninfo.js';
 import { errorCases } from './errors.js';
 import { execCases } from './exec.js';
+import { executorCases } from './executor.js';
+import { functionCallerCases } from './functionCallers.js';
+import { functionErrorCases } from './functionErrors.js';
+import { functionCases } from './functions.js';
+import { isolationCases } from './isolation.js';
 import { joinCases } from './joins.js';
 import { parameterCases } from './parameters.js';
 import { pipelineCases } from './pipelines.js';
@@ -18,8 +23,10 @@ import { roleCases } from './roles.js';
 import { settingCases } from './settings.js';
 import { statementListCases } from './statementLists.js';
 import { transactionCases } from './transactions.js';
+import { triggerCases } from './triggers.js';
 import { typeCases } from './types.js';
 import { untouchedCases } from './untouched.js';
+import { viewCases } from './views.js';
 
 /** All cases. Names are unique: the seed's choice of variants depends on them. */
 export const CASES: readonly Case[] = unique([
@@ -44,6 +51,13 @@ export const CASES: readonly Case[] = unique([
   ...hiddenCases,
   ...bridgeLargeCases,
   ...bareCases,
+  ...executorCases,
+  ...functionCallerCases,
+  ...functionErrorCases,
+  ...functionCases,
+  ...isolationCases,
+  ...triggerCases,
+  ...viewCases,
 ]);
 
 function unique(cases: readonly Case[]): readonly Case[] {
