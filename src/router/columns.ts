@@ -1,5 +1,6 @@
 import { parseRowDescription } from '../wire/rows.js';
 import type { ColumnDefinition } from './analysis/index.js';
+import { PrimaryRaised } from './failures.js';
 import type { PrimaryLink } from './primary.js';
 
 /** A declared column of a dblink source, as the primary understands its type. */
@@ -22,6 +23,7 @@ export const needsJsonText = (type: ColumnType): boolean => type.oid === JSON_OI
  * running an input function, so a NOT NULL domain does not complain.
  * @returns undefined when the primary refuses the list; the statement itself will raise the error, at its position
  * @param end see PrimaryLink.run; after an error with `flush` the primary skips to the next Sync
+ * @throws PrimaryRaised with `flush`, and for a cancel or time limit
  */
 export async function describeColumns(
   primary: PrimaryLink,
@@ -32,7 +34,10 @@ export async function describeColumns(
   const types = columns.map((_, i) => `pg_catalog.pg_typeof(t."c${i}")::pg_catalog.oid`).join(', ');
   const sql = `SELECT t.*, ARRAY[${types}]::pg_catalog.oid[] FROM (SELECT 1) AS o LEFT JOIN pg_catalog.json_to_recordset('[]') AS t(${definitions}) ON true`;
   const result = await primary.run({ sql: Buffer.from(sql, 'latin1') }, end);
-  if (result.error !== undefined || result.description === undefined) return undefined;
+  const { error } = result;
+  // What follows in the batch is skipped, so the statement cannot raise it again; a time limit is no refusal.
+  if (error !== undefined && (end === 'flush' || error.sqlstate === '57014')) throw new PrimaryRaised(error);
+  if (error !== undefined || result.description === undefined) return undefined;
   const fields = parseRowDescription(result.description);
   const declared = result.rows[0]?.at(-1)?.toString('latin1').slice(1, -1).split(',').map(Number) ?? [];
   return columns.map((_, i) => ({

@@ -51,6 +51,8 @@ class AlreadyTold extends Error {}
 export class SimpleQuery {
   /** A transaction block that stands for the implicit transaction of a message of several statements. */
   #hidden = false;
+  /** A statement of the message has been answered without the primary, in the transaction that is not open there. */
+  #answered = false;
   /** The CommandComplete that may be sent only when the implicit transaction has been committed. */
   #heldTag: Buffer | undefined;
 
@@ -240,6 +242,7 @@ export class SimpleQuery {
     }
     session.toClient(dataRow(values));
     session.toClient(commandComplete('SELECT 1'));
+    this.#answered = true;
   }
 
   /** The plans `splice` and `stream`. */
@@ -272,6 +275,7 @@ export class SimpleQuery {
   /** A statement without dblink. Its ReadyForQuery is the message's, so it is kept back. */
   async #plain(statement: Statement, last: boolean, renamed?: RenamedCalls): Promise<Plan> {
     await this.#finishBatch();
+    if (this.#answered && statement.transaction?.options !== undefined) await this.#takeSnapshot();
     if (this.#hidden && statement.transaction !== undefined) return this.#transaction(statement);
     const { transaction } = statement;
     if (transaction === undefined || NOT_IN_BLOCK.has(transaction.kind)) await this.#openHidden();
@@ -339,6 +343,13 @@ export class SimpleQuery {
     return 'relay';
   }
 
+  /** A SELECT in front of BEGIN ISOLATION LEVEL … has taken the transaction's snapshot (25001). */
+  async #takeSnapshot(): Promise<void> {
+    await this.#openHidden();
+    if (this.#hidden) await this.engine.primary.run({ sql: 'SELECT 1' }, 'sync');
+    this.#answered = false;
+  }
+
   /** BEGIN, COMMIT and the like in the hidden block do what they do in an implicit transaction. */
   async #transaction(statement: Statement): Promise<Plan> {
     const { primary, session } = this.engine;
@@ -359,7 +370,10 @@ export class SimpleQuery {
       case 'commit':
       case 'rollback': {
         this.#hidden = false;
-        const { error } = await primary.run({ sql: kind === 'commit' ? 'COMMIT' : 'ROLLBACK' }, 'sync');
+        const { error } = await primary.run(
+          { sql: kind === 'commit' ? 'COMMIT' : 'ROLLBACK', notices: true },
+          'sync',
+        );
         if (error !== undefined) throw new PrimaryRaised(error);
         this.#releaseTag();
         // Now that no transaction is left, the primary gives the statement's warning and tag itself.
@@ -399,7 +413,7 @@ export class SimpleQuery {
 
   async #commit(): Promise<void> {
     this.#hidden = false;
-    const { error } = await this.engine.primary.run({ sql: 'COMMIT' }, 'sync');
+    const { error } = await this.engine.primary.run({ sql: 'COMMIT', notices: true }, 'sync');
     if (error !== undefined) throw new PrimaryRaised(error);
   }
 

@@ -97,6 +97,16 @@ test('a connection string is not captured by a name that shares its first 63 byt
   assert.deepEqual(await answers(steps), ['OK', 'by_the_string_and_not_by_the_name_two']);
 });
 
+test('a command in a select list that the proxy does not see returns no row', async () => {
+  const steps = [
+    open('c'),
+    "DO $$ DECLARE r record; BEGIN SELECT dblink('c', 'SET a.b = 1') INTO r; PERFORM set_config('a.found', found::text, false); END $$",
+    "SELECT current_setting('a.found')",
+    fetch("SELECT current_setting('a.b')", 'a text'),
+  ];
+  assert.deepEqual(await answers(steps), ['OK', null, 'false', '1'], 'the command has run all the same');
+});
+
 test('connect_timeout is honoured, hence checked', async () => {
   assert.deepEqual(await answers(["SELECT dblink_connect('c', '{R} connect_timeout=soon')"]), ['08001']);
 });

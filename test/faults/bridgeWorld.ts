@@ -158,7 +158,11 @@ export const CLEAN_WITHIN_MS = 2000;
  * Waits until the primary and the remote have no more of the bridge's than living sessions that do nothing need.
  * @param live sessions that have bridged a call, each with one remote connection and nothing else at the remote
  */
-export function assertNothingLeft(world: BridgeWorld, live: readonly BridgeSession[]): Promise<void> {
+export function assertNothingLeft(
+  world: BridgeWorld,
+  live: readonly BridgeSession[],
+  withinMs = CLEAN_WITHIN_MS,
+): Promise<void> {
   const pids = live.map(({ pid }) => String(pid)).sort();
   return eventually(
     'nothing is left behind',
@@ -201,6 +205,6 @@ export function assertNothingLeft(world: BridgeWorld, live: readonly BridgeSessi
         'connections at the remote',
       );
     },
-    CLEAN_WITHIN_MS,
+    withinMs,
   );
 }

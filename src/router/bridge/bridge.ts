@@ -37,6 +37,8 @@ export class Bridge {
   readonly #locks: SessionLocks;
   readonly #roles: Roles;
   #waiting: Waiting | undefined;
+  /** What was asked last in the statement that runs, answered or not. */
+  #latest: BridgeRequest | undefined;
   /** Stands for the cancel that ends a function which cannot be answered. */
   #substitute: PgError | undefined;
   #tables: string[] = [];
@@ -80,6 +82,7 @@ export class Bridge {
   /** Every ErrorResponse of the primary: what was running is over. @returns the message as the client gets it */
   error(message: Buffer): Buffer {
     this.#abandon();
+    this.#latest = undefined;
     const substitute = this.#substitute;
     this.#substitute = undefined;
     if (substitute !== undefined && parseFields(message).sqlstate === '57014')
@@ -95,6 +98,7 @@ export class Bridge {
   /** A ReadyForQuery passed. */
   ready(): void {
     this.#abandon();
+    this.#latest = undefined;
     this.#substitute = undefined;
     this.#discardTables();
   }
@@ -137,6 +141,7 @@ export class Bridge {
       return;
     }
     const waiting = this.#waiting;
+    this.#latest = request;
     this.#substitute = undefined;
     if (request.function === 'next' || request.function === 'types') {
       if (waiting?.next === undefined) {
@@ -178,20 +183,21 @@ export class Bridge {
 
   async #give(request: BridgeRequest, answer: Answer): Promise<void> {
     const locks = this.#locks;
+    // Another call must not lose the lock that it waits for.
+    const waits = (): boolean => this.#latest === request;
     if (request.mode === 'row') this.#answered = true;
     try {
       await locks.give(request, answer).catch((error: unknown) => {
         // What cannot be stored may be an error that can; if the connection was lost, there may be another one.
-        if (!(error instanceof PgError) || this.#closed) throw error;
+        if (!(error instanceof PgError) || this.#closed || !waits()) throw error;
         return locks.give(request, raisingAnswer('error', error));
       });
     } catch (error) {
       if (this.#closed) return;
       this.engine.session.log.warn({ err: (error as Error).message }, 'a dblink call could not be answered');
       // With no lock held a function that waits finds no answer; one that never saw a lock has to be stopped.
-      await locks.withdraw().catch(() => undefined);
-      const { request: latest = request } = this.#waiting ?? {};
-      if (request.held === 'none' && latest === request) this.#stop(error);
+      await locks.withdraw(waits).catch(() => undefined);
+      if (request.held === 'none' && waits()) this.#stop(error);
     } finally {
       if (request.mode === 'table') this.#made(answerTable(request));
     }

@@ -237,7 +237,7 @@ DECLARE
   pattern text;
   swapped boolean;
 BEGIN
-  found := pg_catalog.regexp_match(detail, E'^Returned type .* does not match expected type (.*) in column (?:".*" \\\\(position )?(\\\\d+)\\\\)?\\\\.$');
+  found := pg_catalog.regexp_match(detail, E'^Returned type .*? does not match expected type (.*?) in column (?:".*" \\\\(position )?(\\\\d+)\\\\)?\\\\.$');
   IF found IS NULL THEN
     IF detail OPERATOR(pg_catalog.~) E'^Number of returned columns \\\\(\\\\d+\\\\) does not match expected column count \\\\(\\\\d+\\\\)\\\\.$' THEN
       RETURN '{}';
@@ -251,9 +251,9 @@ BEGIN
     IF message OPERATOR(pg_catalog.<>) sample_message THEN RETURN NULL; END IF;
     swapped := pg_catalog.strpos(sample, '2') OPERATOR(pg_catalog.<) pg_catalog.strpos(sample, 'macaddr');
     pattern := '^' OPERATOR(pg_catalog.||) pg_catalog.regexp_replace(sample, '([^[:alnum:][:space:]])', E'\\\\\\\\\\\\1', 'g') OPERATOR(pg_catalog.||) '$';
-    pattern := pg_catalog.replace(pattern, 'circle', '.*');
+    pattern := pg_catalog.replace(pattern, 'circle', '.*?');
     pattern := pg_catalog.replace(pattern, E'dblink\\\\_proxy', '.*');
-    pattern := pg_catalog.replace(pattern, 'macaddr', '(.*)');
+    pattern := pg_catalog.replace(pattern, 'macaddr', '(.*?)');
     pattern := pg_catalog.replace(pattern, '2', E'(\\\\d+)');
     found := pg_catalog.regexp_match(detail, pattern);
     IF found IS NULL THEN RETURN '{}'; END IF;

@@ -40,6 +40,8 @@ export class DatabaseServices {
   readonly #shared: { connection: ServiceConnection; sessions: number }[] = [];
   #opening: Promise<unknown> | undefined;
   readonly #bulk: ServiceConnection[] = [];
+  /** Drops side tables. */
+  #keeper: ServiceConnection | undefined;
   #bulkCount = 0;
   readonly #bulkWaiters: (() => void)[] = [];
   #idle: NodeJS.Timeout | undefined;
@@ -206,21 +208,22 @@ export class DatabaseServices {
     const drop = (names: readonly string[]): string =>
       `DROP TABLE IF EXISTS ${names.map((name) => `dblink_proxy.${name}`).join(', ')} CASCADE`;
     try {
-      await this.bulk(async (connection) => {
-        try {
-          await connection.script(drop(tables));
-          for (const table of tables) this.#garbage.delete(table);
-        } catch (error) {
-          if (connection.closed || tables.length === 1) throw error;
-          for (const table of tables) {
-            const dropped = await connection.script(drop([table])).then(
-              () => true,
-              () => false,
-            );
-            if (dropped) this.#garbage.delete(table);
-          }
+      // A connection of its own: large results on their way must not keep the others' tables.
+      if (this.#keeper === undefined || this.#keeper.closed) this.#keeper = await this.#connect();
+      const connection = this.#keeper;
+      try {
+        await connection.script(drop(tables));
+        for (const table of tables) this.#garbage.delete(table);
+      } catch (error) {
+        if (connection.closed || tables.length === 1) throw error;
+        for (const table of tables) {
+          const dropped = await connection.script(drop([table])).then(
+            () => true,
+            () => false,
+          );
+          if (dropped) this.#garbage.delete(table);
         }
-      });
+      }
     } catch (error) {
       this.log.debug({ err: (error as Error).message }, 'side tables could not be dropped yet');
     }
@@ -235,6 +238,7 @@ export class DatabaseServices {
       if (this.#shared.some(({ sessions }) => sessions > 0) || this.#garbage.size > 0) return;
       for (const { connection } of this.#shared.splice(0)) connection.close();
       for (const connection of this.#bulk.splice(0)) connection.close();
+      this.#keeper?.close();
     }, IDLE_MS).unref();
   }
 
@@ -247,6 +251,7 @@ export class DatabaseServices {
     clearTimeout(this.#sweeper);
     for (const { connection } of this.#shared.splice(0)) connection.close();
     for (const connection of this.#bulk.splice(0)) connection.close();
+    this.#keeper?.close();
   }
 }
 

@@ -150,6 +150,7 @@ export class SessionLocks {
       await connection.script(
         `SELECT dblink_proxy.hold('${this.keys[next]}');
          CREATE TABLE dblink_proxy.${answerTable(request)} (LIKE ${PART_TABLE} INCLUDING STORAGE);
+         REVOKE ALL ON dblink_proxy.${answerTable(request)} FROM PUBLIC;
          COPY dblink_proxy.${answerTable(request)} FROM STDIN WITH (FORMAT binary, FREEZE)`,
         (copy, [row]) => {
           taken = row?.[0]?.toString() === 't';
@@ -166,9 +167,13 @@ export class SessionLocks {
     }
   }
 
-  /** Lets go of the lock though there is no answer: a function that waits finds that there is none. */
-  withdraw(): Promise<void> {
+  /**
+   * Lets go of the lock though there is no answer: a function that waits finds that there is none.
+   * @param waits whether it still does
+   */
+  withdraw(waits: () => boolean): Promise<void> {
     return this.#inTurn(async () => {
+      if (!waits()) return;
       const held = this.#held;
       const connection = this.#membership?.connection;
       if (held === undefined || connection === undefined || connection.closed) return;

@@ -189,6 +189,35 @@ export const bridgeCases: readonly Case[] = [
     [],
     REMOTE,
   ),
+  shape(
+    'dblink in the select list of many rows',
+    "SELECT dblink('c', 'SELECT n, repeat(''x'', 120) FROM generate_series(1, 900) n WHERE n > ' || n) FROM generate_series(1, 2) n",
+  ),
+  shape(
+    'dblink in the select list, errors off',
+    "SELECT n, dblink('c', CASE n WHEN 2 THEN 'SELECT 1/0' ELSE 'SET a.b = 1' END, false) FROM generate_series(1, 3) n",
+  ),
+  shape(
+    'dblink in the select list, an error behind it',
+    "SELECT 'é', dblink('c', 'SET a.b = ' || n), nosuch FROM generate_series(1, 2) n",
+  ),
+  shape(
+    'dblink in the select list, prepared',
+    "PREPARE ps(int) AS SELECT public.dblink('c', 'SET a.b = ' || n) FROM generate_series(1, $1) n",
+    ['EXECUTE ps(2)', 'DEALLOCATE ps'],
+  ),
+  shape(
+    'several statements, an earlier json that is none',
+    "SELECT i.id, t.a FROM items i, LATERAL dblink('c', 'SELECT ''{bad'' WHERE ' || i.id || ' > 0; SELECT ''{}''') AS t(a json)",
+  ),
+  shape(
+    'several statements, a command behind rows that cannot be converted',
+    "SELECT i.id, t.a FROM items i, LATERAL dblink('c', 'SELECT ''x'' WHERE ' || i.id || ' > 0; SET a.b = 1') AS t(a int)",
+  ),
+  shape(
+    'several statements, a command behind rows of another type',
+    "SELECT i.id, t.a FROM items i, LATERAL dblink('c', 'SELECT 5 WHERE ' || i.id || ' > 0; SET a.b = 1') AS t(a varchar(2)) ORDER BY 1",
+  ),
   shape('dblink in the select list, expanded', "SELECT (dblink('c', 'SET application_name = ''x''')).*"),
   shape('dblink in the select list, NULL', "SELECT dblink('c', NULL)"),
   // The planner may put the body of an SQL function in the call's place, with the call in it twice or not at all.

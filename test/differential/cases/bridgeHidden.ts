@@ -98,6 +98,24 @@ export const hiddenCases: readonly Case[] = [
     ],
     'SELECT f()',
   ),
+  // In a select list nobody says which types are wanted.
+  hidden(
+    'PERFORM dblink() of a command',
+    [],
+    "DO $$ BEGIN PERFORM dblink('c', 'INSERT INTO w VALUES (1)'); END $$",
+    REMOTE,
+  ),
+  hidden('PERFORM dblink() of rows', [], "DO $$ BEGIN PERFORM dblink('c', 'SELECT 1'); END $$"),
+  hidden(
+    'PERFORM dblink() of many rows',
+    [],
+    "DO $$ BEGIN PERFORM dblink('c', 'SELECT n, repeat(''x'', 120) FROM generate_series(1, 900) n'); END $$",
+  ),
+  hidden(
+    'PERFORM dblink() that fails',
+    [],
+    "DO $$ BEGIN PERFORM dblink('c', 'SELECT 1/0', false); PERFORM dblink('c', 'SELECT 1/0'); END $$",
+  ),
   hidden(
     'a cleanup block',
     [

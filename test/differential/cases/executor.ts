@@ -1,5 +1,6 @@
 import { bind, bound, describePortal, execute, flow, open, parse, sync, testCase } from '../notation.js';
 import type { Case } from '../types.js';
+import { ONE_BY_ONE } from './functionNotation.js';
 
 /**
  * What only the executor decides: how often, in which order and whether at all a call is made. Remote tables count the
@@ -14,7 +15,12 @@ const rows = (what: string, columns = 'a int'): string =>
 
 /** `c` is open. What the remote table holds is compared at the end. */
 function executed(name: string, statements: Case['steps'], more: Omit<Case, 'name' | 'steps'> = {}): Case {
-  return testCase(`executor: ${name}`, [open('c'), ...statements], { ...W, ...more, bridged: true });
+  return testCase(`executor: ${name}`, [open('c'), ...statements], {
+    ...W,
+    transports: ONE_BY_ONE,
+    ...more,
+    bridged: true,
+  });
 }
 
 export const executorCases: readonly Case[] = [

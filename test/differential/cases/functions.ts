@@ -1,6 +1,6 @@
 import { bound } from '../notation.js';
 import type { Case } from '../types.js';
-import { bridged, calling, plpgsql, W } from './functionNotation.js';
+import { bridged, calling, ONE_BY_ONE, plpgsql, W } from './functionNotation.js';
 
 /** Functions that call dblink: their statements never pass the proxy. Here: expressions, rows, dynamic SQL. */
 
@@ -89,6 +89,8 @@ export const functionCases: readonly Case[] = [
       { args: 'q text' },
     ),
     ["SELECT f('it''s \\ \"quoted\" $1 %s')", bound('SELECT f($1)', ['{text}']), "SELECT f(E'a\\tb\\n')"],
+    // One more, since in it the client encoding is a third one.
+    { transports: [...ONE_BY_ONE, 'pipeline'] },
   ),
   calling(
     'many calls in one function',
