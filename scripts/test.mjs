@@ -3,6 +3,7 @@
 // tests that need a container engine run only when asked for by name.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -30,10 +31,12 @@ if (files.length === 0) {
   console.error('no test file matches');
   process.exit(1);
 }
-// A test that hangs must fail, not stop everything.
+// A test that hangs must fail, not stop everything. Files wait for servers more than they compute: two at a time even
+// where there are only two processors.
+const concurrency = Math.max(2, availableParallelism() - 1);
 const { status } = spawnSync(
   process.execPath,
-  ['--test', '--test-reporter=spec', '--test-timeout=600000', ...files],
+  ['--test', '--test-reporter=spec', '--test-timeout=600000', `--test-concurrency=${concurrency}`, ...files],
   {
     cwd: root,
     stdio: 'inherit',

@@ -356,13 +356,14 @@ export class SimpleQuery {
     const { kind, options } = statement.transaction!;
     switch (kind) {
       case 'begin': {
-        this.#hidden = false;
         if (options !== undefined) {
           const modes = this.text.subarray(options.start, options.end).toString('latin1');
           const sql = Buffer.from(`SET TRANSACTION ${modes}`, 'latin1');
           const { error } = await primary.run({ sql }, 'sync');
+          // No block has begun: what the hidden one holds is rolled back.
           if (error !== undefined) throw new PrimaryRaised(error.with({ position: undefined }));
         }
+        this.#hidden = false;
         const word = this.text.subarray(statement.span.start, statement.span.end).toString('latin1');
         session.toClient(commandComplete(/^\s*start/i.test(word) ? 'START TRANSACTION' : 'BEGIN'));
         return 'relay';

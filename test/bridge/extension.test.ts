@@ -74,11 +74,11 @@ const SEQUENCES: Readonly<Record<string, readonly Message[]>> = {
     'CREATE SCHEMA "wëird $q$ ""name"""; CREATE SCHEMA other',
     'SET search_path = nosuch1, "wëird $q$ ""name""", other',
     'CREATE EXTENSION dblink',
-    "SELECT DISTINCT pronamespace::regnamespace::text FROM pg_proc WHERE proname LIKE 'dblink%'",
+    "SELECT DISTINCT pronamespace::regnamespace::text FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy'",
     'ALTER EXTENSION dblink SET SCHEMA nosuch',
     'ALTER EXTENSION dblink SET SCHEMA other',
     'ALTER EXTENSION dblink SET SCHEMA other',
-    "SELECT DISTINCT pronamespace::regnamespace::text FROM pg_proc WHERE proname LIKE 'dblink%'",
+    "SELECT DISTINCT pronamespace::regnamespace::text FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy'",
     "SELECT typnamespace::regnamespace::text FROM pg_type WHERE typname = 'dblink_pkey_results'",
     'CREATE VIEW other.v AS SELECT * FROM other.dblink_get_connections() AS c',
     'SET search_path = public',
@@ -129,19 +129,19 @@ const SEQUENCES: Readonly<Record<string, readonly Message[]>> = {
   transactions: [
     'BEGIN',
     'CREATE EXTENSION dblink',
-    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$',
+    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$ AND pronamespace::regnamespace::text <> $$dblink_proxy$$',
     'SAVEPOINT a',
     'DROP EXTENSION dblink',
-    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$',
+    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$ AND pronamespace::regnamespace::text <> $$dblink_proxy$$',
     'ROLLBACK TO a',
-    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$',
+    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$ AND pronamespace::regnamespace::text <> $$dblink_proxy$$',
     'SAVEPOINT b',
     'CREATE EXTENSION dblink',
     'CREATE EXTENSION dblink',
     'ROLLBACK TO b',
     'CREATE EXTENSION IF NOT EXISTS dblink',
     'ROLLBACK',
-    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$',
+    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$ AND pronamespace::regnamespace::text <> $$dblink_proxy$$',
     'BEGIN READ ONLY',
     'CREATE EXTENSION dblink',
     'ROLLBACK',
@@ -158,26 +158,28 @@ const SEQUENCES: Readonly<Record<string, readonly Message[]>> = {
     'DROP EXTENSION dblink',
     'CREATE EXTENSION dblink',
     'COMMIT',
-    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$',
+    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$ AND pronamespace::regnamespace::text <> $$dblink_proxy$$',
   ],
   'strings of several statements': [
-    'CREATE SCHEMA a; CREATE EXTENSION dblink SCHEMA a; SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$',
+    'CREATE SCHEMA a; CREATE EXTENSION dblink SCHEMA a; SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$ AND pronamespace::regnamespace::text <> $$dblink_proxy$$',
     'DROP EXTENSION dblink; SELECT 1/0; SELECT 2',
-    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$',
+    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$ AND pronamespace::regnamespace::text <> $$dblink_proxy$$',
     'SELECT 1; DROP EXTENSION dblink',
     'CREATE TABLE t (); CREATE EXTENSION dblink SCHEMA nosuch; SELECT 1',
     'SELECT count(*) FROM pg_class WHERE relname = $$t$$',
     'BEGIN; CREATE EXTENSION dblink; COMMIT; DROP EXTENSION dblink; SELECT 5',
     'CREATE EXTENSION IF NOT EXISTS dblink; CREATE EXTENSION IF NOT EXISTS dblink;',
     'CREATE EXTENSION dblink; ROLLBACK',
-    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$',
+    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$ AND pronamespace::regnamespace::text <> $$dblink_proxy$$',
   ],
   'the extended protocol': [
     prepared('CREATE EXTENSION dblink'),
     prepared('CREATE EXTENSION dblink'),
     prepared('CREATE EXTENSION IF NOT EXISTS dblink', 'named'),
     [frontend.describe('S', 'named'), frontend.sync()],
-    prepared('SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$'),
+    prepared(
+      'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$ AND pronamespace::regnamespace::text <> $$dblink_proxy$$',
+    ),
     [
       frontend.bind({ statement: 'named', portal: 'p' }),
       frontend.execute('p', 0),
@@ -192,7 +194,7 @@ const SEQUENCES: Readonly<Record<string, readonly Message[]>> = {
       ...prepared('DROP EXTENSION dblink').slice(0, -1),
       ...prepared('SELECT 1'),
     ],
-    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$',
+    'SELECT count(*) FROM pg_proc WHERE proname LIKE $$dblink%$$ AND pronamespace::regnamespace::text <> $$dblink_proxy$$',
     [frontend.close('S', 'named'), frontend.sync()],
     [frontend.bind({ statement: 'named' }), frontend.execute('', 0), frontend.sync()],
     prepared('DROP EXTENSION dblink'),
@@ -260,7 +262,7 @@ for (const major of [18, 15]) {
         'CREATE EXTENSION dblink',
         `SELECT proname, proargtypes::regtype[], proargnames, proargmodes, proallargtypes::regtype[], prorettype::regtype,
            proretset, proisstrict, provolatile, procost, prorows, prosecdef, proleakproof, prokind, proacl, proowner::regrole
-           FROM pg_proc WHERE proname LIKE 'dblink%' ORDER BY 1, 2::text`,
+           FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy' ORDER BY 1, 2::text`,
         `SELECT attname, atttypid::regtype, attnum FROM pg_attribute WHERE attrelid = 'dblink_pkey_results'::regclass ORDER BY 3`,
         `SELECT fdwname, fdwhandler, fdwvalidator::regprocedure, fdwoptions, fdwacl, fdwowner::regrole FROM pg_foreign_data_wrapper`,
         'DROP EXTENSION dblink',
@@ -283,7 +285,7 @@ for (const major of [18, 15]) {
           'DROP TYPE dblink_pkey_results',
           'CREATE FOREIGN DATA WRAPPER dblink_fdw',
           'CREATE EXTENSION dblink',
-          "SELECT count(*) FROM pg_proc WHERE proname LIKE 'dblink%'",
+          "SELECT count(*) FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy'",
         ]);
         // From 18 on the extension's errors say where in its script they were raised.
         return JSON.parse(JSON.stringify(all, (key, value) => (key === 'W' ? undefined : value)));
@@ -328,7 +330,7 @@ for (const major of [18, 15]) {
       assert.deepEqual(
         await ask(
           maker,
-          `SELECT count(*), bool_and(proowner = '${role}'::regrole) FROM pg_proc WHERE proname LIKE 'dblink%'`,
+          `SELECT count(*), bool_and(proowner = '${role}'::regrole) FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy'`,
         ),
         [['41', 't'], 'SELECT 1'],
       );
@@ -362,7 +364,7 @@ for (const major of [18, 15]) {
       await connection.rows(`DO $$
         DECLARE f regprocedure;
         BEGIN
-          FOR f IN SELECT oid FROM pg_proc WHERE proname LIKE 'dblink%' LOOP
+          FOR f IN SELECT oid FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy' LOOP
             EXECUTE format('COMMENT ON FUNCTION %s IS ''dblink-proxy bridge 0''', f);
           END LOOP;
         END $$`);
@@ -383,7 +385,7 @@ for (const major of [18, 15]) {
         before,
       );
       const versions = `SELECT count(*), min(obj_description(oid, 'pg_proc')), max(obj_description(oid, 'pg_proc'))
-        FROM pg_proc WHERE proname LIKE 'dblink%'`;
+        FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy'`;
       const [[count, oldest, newest] = []] = await connection.rows(versions);
       assert.deepEqual([count, oldest === newest, oldest === 'dblink-proxy bridge 0'], ['41', true, false]);
       assert.match(
@@ -485,9 +487,12 @@ for (const major of [18, 15]) {
         const answer = shown(await connection.collect(1));
         assert.deepEqual(answer.slice(-2), expected('canceling statement due to user request'));
       }
-      assert.deepEqual(await connection.rows("SELECT count(*) FROM pg_proc WHERE proname LIKE 'dblink%'"), [
-        ['0'],
-      ]);
+      assert.deepEqual(
+        await connection.rows(
+          "SELECT count(*) FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy'",
+        ),
+        [['0']],
+      );
       assert.deepEqual(await connection.rows("SELECT count(*) FROM pg_type WHERE typname LIKE 'dblink%'"), [
         ['0'],
       ]);
@@ -529,7 +534,7 @@ for (const major of [18, 15]) {
       try {
         const connection = await open(relaying, database);
         const implementation =
-          "SELECT DISTINCT lanname FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE proname LIKE 'dblink%'";
+          "SELECT DISTINCT lanname FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy'";
         assert.deepEqual(await connection.rows(implementation), [['plpgsql']]);
         await connection.rows('CREATE EXTENSION IF NOT EXISTS dblink');
         assert.deepEqual(await connection.rows(implementation), [['plpgsql']]);

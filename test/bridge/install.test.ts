@@ -37,7 +37,7 @@ const TRACES = `SELECT (SELECT count(*) FROM pg_proc), (SELECT count(*) FROM pg_
   (SELECT count(*) FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = current_database())`;
 
 const FUNCTIONS = `SELECT count(*), min(pronamespace::regnamespace::text), max(obj_description(oid, 'pg_proc'))
-  FROM pg_proc WHERE proname LIKE 'dblink%'`;
+  FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy'`;
 
 for (const major of [18, 15]) {
   describe(`install and uninstall, PostgreSQL ${major}`, () => {
@@ -88,7 +88,7 @@ for (const major of [18, 15]) {
         const installed = await execute(
           url,
           `${TRACES} UNION ALL SELECT sum(oid::int8), sum(xmin::text::int8),
-          0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM pg_proc WHERE proname LIKE 'dblink%'`,
+          0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy'`,
         );
         const again = await run('install', '--primary', urlOf(database, user));
         assert.deepEqual([again.status, again.stderr], [0, '']);
@@ -97,7 +97,7 @@ for (const major of [18, 15]) {
           await execute(
             url,
             `${TRACES} UNION ALL SELECT sum(oid::int8), sum(xmin::text::int8),
-          0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM pg_proc WHERE proname LIKE 'dblink%'`,
+          0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy'`,
           ),
           installed,
         );
@@ -140,7 +140,7 @@ for (const major of [18, 15]) {
       const mark = (version: number): string => `DO $$
         DECLARE f regprocedure;
         BEGIN
-          FOR f IN SELECT oid FROM pg_proc WHERE proname LIKE 'dblink%' LOOP
+          FOR f IN SELECT oid FROM pg_proc WHERE proname LIKE 'dblink%' AND pronamespace::regnamespace::text <> 'dblink_proxy' LOOP
             EXECUTE format('COMMENT ON FUNCTION %s IS ''dblink-proxy bridge ${version}''', f);
           END LOOP;
           COMMENT ON SCHEMA dblink_proxy IS 'dblink-proxy bridge ${version}';

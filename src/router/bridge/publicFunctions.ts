@@ -122,7 +122,7 @@ BEGIN
           END;
           EXIT WHEN answer[1] = 'error';
         END IF;
-        IF corrected IS NULL OR corrected = types THEN RAISE; END IF;
+        IF corrected IS NULL OR corrected = types AND types <> '{}' THEN RAISE; END IF;
         IF answer[1] = 'status' AND corrected = '{}' AND (fitting OR pg_catalog.cardinality(answer) <= 6) THEN
           answer := ARRAY['error', '', '42804', 'function return row and query-specified return row do not match',
             'Returned row contains 1 attribute, but query expects ' || (pg_catalog.regexp_match(complaint, E'(\\\\d+)[^\\\\d]*$'))[1] || '.', NULL];

@@ -292,8 +292,12 @@ export const executorCases: readonly Case[] = [
     "SELECT t.* FROM (VALUES (1)) v(n), LATERAL dblink('c', 'SELECT ' || v.n || ', ''happy'', ''(1,x)'', ''abcd'', 1.23456, ''\\x01ff'', interval ''1 day 2:03'', timestamptz ''2024-02-03 04:05:06+00'', ''[1,2)'', ''{1,2}''') AS t(a positive, b mood, c pair, d text, e numeric(4,2), f bytea, g interval, h timestamptz, i int4range, j int[])",
     "SELECT t.a FROM (VALUES ('{text}')) v(n), LATERAL dblink('c', format('SELECT %L', n)) AS t(a text)",
   ]),
-  executed('more rows than an answer holds, per row and joined', [
-    "SELECT n, count(*), sum(t.a), min(t.b), max(length(t.b)), count(t.c) FROM generate_series(1, 2) n, LATERAL dblink('c', 'SELECT g, repeat(g::text, 20), nullif(g % 3, 0), ''2024-01-01''::date + g FROM generate_series(1, 4000 * ' || n || ') g') AS t(a int, b text, c int, d date) GROUP BY n ORDER BY n",
-    "SELECT * FROM dblink('c', 'SELECT g, ''x'' FROM generate_series(1, 4000) g') AS t(a int, b date) LIMIT 1",
-  ]),
+  executed(
+    'more rows than an answer holds, per row and joined',
+    [
+      "SELECT n, count(*), sum(t.a), min(t.b), max(length(t.b)), count(t.c) FROM generate_series(1, 2) n, LATERAL dblink('c', 'SELECT g, repeat(g::text, 20), nullif(g % 3, 0), ''2024-01-01''::date + g FROM generate_series(1, 4000 * ' || n || ') g') AS t(a int, b text, c int, d date) GROUP BY n ORDER BY n",
+      "SELECT * FROM dblink('c', 'SELECT g, ''x'' FROM generate_series(1, 4000) g') AS t(a int, b date) LIMIT 1",
+    ],
+    { differs: 'own-error' },
+  ),
 ];
