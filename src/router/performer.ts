@@ -52,9 +52,9 @@ export class Performer {
     if (call.name === 'dblink' && (await this.evaluate(call)).kind === 'null') throw nullRows();
   }
 
-  /** A scalar call: runs it. @throws PgError */
-  async scalar(call: DblinkCall): Promise<CallResult> {
-    const args = await this.evaluate(call);
+  /** A scalar call: runs it. @param known its arguments, where they have been evaluated @throws PgError */
+  async scalar(call: DblinkCall, known?: EvaluatedCall): Promise<CallResult> {
+    const args = known ?? (await this.evaluate(call));
     if (args.kind === 'null') {
       if (call.name === 'dblink') throw nullRows();
       return { kind: 'value', value: null };
@@ -77,9 +77,11 @@ export class Performer {
   ): Promise<readonly CallResult[]> {
     const early = new Map<DblinkCall, EvaluatedCall>();
     for (const call of statement.calls) {
-      if (call.use.kind !== 'source' || call.certain) continue;
+      const isSource = call.use.kind === 'source';
+      if (isSource ? call.certain : call.name !== 'dblink') continue;
       const args = await this.evaluate(call);
-      if (args.kind === 'call') await this.#checkEarly(args);
+      if (args.kind === 'null' && !isSource) throw nullRows();
+      if (args.kind === 'call' && isSource) await this.#checkEarly(args);
       early.set(call, args);
     }
     begin();
@@ -90,7 +92,7 @@ export class Performer {
       if (call.use.kind === 'scalar') {
         // It may use, or end, a connection that a source is using.
         await Promise.all(chains.values());
-        results.set(call, await this.#caught(call, () => this.scalar(call)));
+        results.set(call, await this.#caught(call, () => this.scalar(call, early.get(call))));
         continue;
       }
       const args = early.get(call) ?? (await this.evaluate(call));
