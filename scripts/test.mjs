@@ -36,7 +36,7 @@ if (files.length === 0) {
 const concurrency = Math.max(2, availableParallelism() - 1);
 const { status } = spawnSync(
   process.execPath,
-  ['--test', '--test-reporter=spec', '--test-timeout=600000', `--test-concurrency=${concurrency}`, ...files],
+  ['--test', '--test-reporter=spec', '--test-timeout=1200000', `--test-concurrency=${concurrency}`, ...files],
   {
     cwd: root,
     stdio: 'inherit',

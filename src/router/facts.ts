@@ -34,7 +34,13 @@ const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.cur
   pg_catalog.current_setting('client_min_messages'), pg_catalog.current_setting('extra_float_digits'),
   pg_catalog.current_setting('datestyle'), pg_catalog.current_setting('intervalstyle'),
   pg_catalog.current_setting('timezone'),
-  EXISTS (SELECT 1 FROM pg_catalog.pg_proc WHERE proname >= 'dblink' AND proname < 'dblinl')`;
+  (SELECT pg_catalog.concat_ws(' ', pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 # (xmin::pg_catalog.text::pg_catalog.int8 << 32), 1)),
+      (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 # (xmin::pg_catalog.text::pg_catalog.int8 << 32), 1)) FROM pg_catalog.pg_namespace),
+      current_user, pg_catalog.pg_my_temp_schema(), pg_catalog.current_setting('search_path'))
+     FROM pg_catalog.pg_proc WHERE proname >= 'dblink' AND proname < 'dblinl' HAVING pg_catalog.count(*) > 0)`;
+
+/** How long what NAMED told is good for while the probe tells no change: memberships of roles decide about privileges, too. */
+const NAMED_GOOD_MS = 5000;
 
 /**
  * A function counts as a user's own unless it is implemented by the dblink library or marked as the bridge's. Temporary
@@ -72,6 +78,9 @@ function milliseconds(shown: string): number {
 export class FactsProbe {
   #facts: SessionFacts | undefined;
   #asOf = -1;
+  #lastNamed:
+    | { readonly fingerprint: string; readonly functions: readonly MarkedFunction[]; readonly until: number }
+    | undefined;
 
   constructor(private readonly primary: PrimaryLink) {}
 
@@ -90,7 +99,7 @@ export class FactsProbe {
     const asOf = this.primary.forwarded;
     const [row = []] = await this.#ask(PROBE, end);
     const [superuser, timeout, minMessages, floatDigits, dateStyle, intervalStyle, timeZone, named] = row;
-    const functions = named === 't' ? (await this.#ask(NAMED, end)).map(namedFunction) : [];
+    const functions = named === undefined ? [] : await this.#named(named, end);
     this.#facts = {
       superuser: superuser === 'on',
       statementTimeoutMs: milliseconds(timeout ?? '0'),
@@ -102,6 +111,15 @@ export class FactsProbe {
     };
     this.#asOf = asOf;
     return this.#facts;
+  }
+
+  /** The functions of these names; slow to ask, so only when something about them has changed. */
+  async #named(fingerprint: string, end: 'flush' | 'sync'): Promise<readonly MarkedFunction[]> {
+    const last = this.#lastNamed;
+    if (last?.fingerprint === fingerprint && last.until > Date.now()) return last.functions;
+    const functions = (await this.#ask(NAMED, end)).map(namedFunction);
+    this.#lastNamed = { fingerprint, functions, until: Date.now() + NAMED_GOOD_MS };
+    return functions;
   }
 
   /** Whether the current role is a superuser at this moment. @throws PgError what the primary raised */
@@ -122,10 +140,15 @@ export class FactsProbe {
   }
 }
 
+interface MarkedFunction extends NamedFunction {
+  /** The bridge's. */
+  readonly marked: boolean;
+}
+
 const namedFunction = ([schema, name, types, visible, executable, marked]: readonly (
   | string
   | undefined
-)[]): NamedFunction & { readonly marked: boolean } => ({
+)[]): MarkedFunction => ({
   schema: schema ?? '',
   name: name ?? '',
   argumentTypes: (types ?? '').split(' ').filter(Boolean).map(Number),

@@ -18,6 +18,7 @@ const { values } = parseArgs({
     'extension-only': { type: 'boolean', default: false },
     forced: { type: 'boolean', default: false },
     sample: { type: 'string' },
+    core: { type: 'string' },
     lanes: { type: 'string', default: '2' },
     report: { type: 'string' },
     list: { type: 'boolean', default: false },
@@ -39,7 +40,7 @@ function planFor(major: number): Plan {
   const sample = values.sample === undefined ? undefined : Number(values.sample);
   if (values.full) return { cases, seed, core: 'all', others: 'all', sample };
   return values.matrix || major === majors[0]
-    ? { cases, seed, core: 'all', others: 1, sample }
+    ? { cases, seed, core: values.core === undefined ? 'all' : Number(values.core), others: 1, sample }
     : { cases, seed, core: 1, others: 0, sample };
 }
 
