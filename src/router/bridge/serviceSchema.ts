@@ -385,8 +385,13 @@ DECLARE
   columns text;
   objects text;
   definitions text;
+  fetched boolean;
 BEGIN
-  SELECT pg_catalog.string_agg(CASE WHEN b.typlen OPERATOR(pg_catalog.=) -1 AND b.typelem OPERATOR(pg_catalog.<>) 0 THEN pg_catalog.format('pg_catalog.array_cat(r.c%s, NULL)::%s', t.i, t.type)
+  -- Nothing has gone into the TOAST table, if it is there. (An older snapshot does not see that, and reads with care.)
+  SELECT c.reltoastrelid OPERATOR(pg_catalog.=) 0 OR pg_catalog.pg_relation_size(c.reltoastrelid) OPERATOR(pg_catalog.=) 0 INTO fetched
+    FROM pg_catalog.pg_class c WHERE c.relname OPERATOR(pg_catalog.=) pg_catalog."left"(relation, -2)::pg_catalog.name
+     AND c.relnamespace OPERATOR(pg_catalog.=) 'dblink_proxy'::pg_catalog.regnamespace;
+  SELECT pg_catalog.string_agg(CASE WHEN fetched AND p.type IS NOT NULL THEN 'r.c' || t.i WHEN b.typlen OPERATOR(pg_catalog.=) -1 AND b.typelem OPERATOR(pg_catalog.<>) 0 THEN pg_catalog.format('pg_catalog.array_cat(r.c%s, NULL)::%s', t.i, t.type)
            WHEN b.typlen OPERATOR(pg_catalog.=) -1 THEN pg_catalog.format('(ARRAY[r.c%s])[1]', t.i)
            WHEN p.type IS NOT NULL THEN 'r.c' || t.i WHEN j.is_json THEN pg_catalog.format('r.c%s::%s', t.i, t.type) ELSE 'j.c' || t.i END, ', ' ORDER BY t.i),
          pg_catalog.string_agg(pg_catalog.format('''c%s'', r.c%s', t.i, t.i), ', ' ORDER BY t.i) FILTER (WHERE p.type IS NULL AND NOT j.is_json),
