@@ -173,4 +173,28 @@ describe('the service connections of the bridge', () => {
       },
     );
   });
+
+  it('find their schema again when it was uninstalled meanwhile', async () => {
+    await database('again', 'service');
+    const proxy = await proxyWith(`service:${encodeURIComponent(PASSWORD)}@`);
+    const client = new Client({
+      host: '127.0.0.1',
+      port: proxy.port,
+      user: 'postgres',
+      database: 'again',
+    });
+    await client.connect();
+    try {
+      const remoteCall = `DO $$ BEGIN PERFORM dblink_connect('c', 'host=127.0.0.1 port=${remote.port} dbname=postgres user=postgres'); PERFORM dblink_disconnect('c'); END $$`;
+      await client.query('CREATE EXTENSION dblink');
+      await client.query(remoteCall);
+      await client.query('DROP EXTENSION dblink');
+      await execute(primary.url('again'), 'DROP SCHEMA dblink_proxy CASCADE');
+      await client.query('CREATE EXTENSION dblink');
+      await client.query(remoteCall);
+      await client.query(`BEGIN ISOLATION LEVEL SERIALIZABLE; ${remoteCall}; COMMIT`);
+    } finally {
+      await client.end();
+    }
+  });
 });

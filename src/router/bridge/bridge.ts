@@ -61,7 +61,7 @@ export class Bridge {
 
   /** Makes sure that a bridge can be had. @throws PgError that says what stands in the way */
   async prepare(): Promise<void> {
-    await this.#locks.attach();
+    await this.#locks.prepare();
   }
 
   /** Every NoticeResponse of the primary. @param muted not for the client @returns whether the client gets it as it is */

@@ -97,6 +97,11 @@ export class SessionLocks {
     return membership;
   }
 
+  /** Makes sure that everything is there by which a function can be answered. @throws PgError see `attach` */
+  async prepare(): Promise<void> {
+    await this.#prepared(await this.attach());
+  }
+
   /** What was there when the connection was opened may have been uninstalled since. */
   async #prepared({ connection, services }: Membership): Promise<void> {
     const [row] = await connection.query("SELECT to_regprocedure('dblink_proxy.hold(bigint)')");
