@@ -43,8 +43,8 @@ export interface BridgeWorldOptions {
   readonly flags?: Readonly<Record<string, unknown>>;
 }
 
-/** Those that are shared, and those that large results pass through. */
-const MAX_SERVICE_CONNECTIONS = 7;
+/** Three that are shared, three that large results pass through, one that cleans up, one of the check at the start. */
+const MAX_SERVICE_CONNECTIONS = 8;
 
 /** Who the tests are at the servers, so that they can leave themselves out. */
 export const OBSERVER = 'observer';
