@@ -38,6 +38,7 @@ export function routerSettings(config: Config): RouterSettings {
     primaryConnectTimeoutMs: config.timeouts.connectMs,
     maxStatementBytes: config.limits.statementBytes,
     maxSpliceBytes: config.limits.spliceBytes,
+    servers: config.dblink.servers,
     dblinkSchemas: config.dblink.schemas,
     bridge: config.dblink.bridge !== 'off',
     bridgeOnly: config.dblink.bridge === 'always',

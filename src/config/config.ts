@@ -1,3 +1,4 @@
+import type { DeclaredServer } from '../router/declaredServers.js';
 import type { ListenAddress } from './listen.js';
 import type { PrimaryAddress } from './primary.js';
 import type { LogLevel } from './schema.js';
@@ -47,6 +48,8 @@ export interface Config {
   readonly dblink: {
     readonly schemas: readonly string[];
     readonly bridge: 'auto' | 'always' | 'off';
+    /** Found by name where the primary has no foreign server of that name. */
+    readonly servers: readonly DeclaredServer[];
   };
   readonly tcp: {
     /** Idle time before the first probe; 0 switches probes off. */

@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import type { Config, TlsFiles } from './config.js';
-import { ConfigError, type ConfigIssue } from './errors.js';
+import { ConfigError, type ConfigIssue, ValueError } from './errors.js';
 import type { SourceValues } from './schema.js';
 import { schema } from './schema.js';
+import { type ServerSetting, withPasswords } from './servers.js';
 import { nest, settings, valueAt } from './settings.js';
 import { CONFIG_VARIABLE, environmentSource, fileSource, flagSource, type Source } from './sources.js';
 
@@ -35,7 +36,7 @@ export function loadConfig(given: ConfigSources): Config {
   ];
   const issues = sources.flatMap((source) => source.issues);
   if (issues.length > 0) throw new ConfigError(issues);
-  return combine(sources, file, partial);
+  return combine(sources, env, file, partial);
 }
 
 function readConfigFile(file: string): string {
@@ -59,7 +60,12 @@ type Complete = {
     : never;
 };
 
-function combine(sources: readonly Source[], file: string | undefined, partial: boolean): Config {
+function combine(
+  sources: readonly Source[],
+  env: ConfigSources['env'],
+  file: string | undefined,
+  partial: boolean,
+): Config {
   const defaults = schema.parse(nest(settings.map((setting) => [setting.path, setting.default])));
   const layers: readonly unknown[] = [...sources.map((source) => source.values), defaults];
   const chosen = nest(
@@ -90,6 +96,7 @@ function combine(sources: readonly Source[], file: string | undefined, partial: 
   if (auth === 'password' && tls === undefined && issues.length === 0) {
     report('auth', '"password" needs tls.cert and tls.key, since clients would send passwords unencrypted');
   }
+  const servers = declaredServers(dblink?.servers ?? [], sources, env, file, report);
   if (issues.length > 0) throw new ConfigError(issues);
 
   return {
@@ -101,7 +108,7 @@ function combine(sources: readonly Source[], file: string | undefined, partial: 
     log,
     timeouts: { loginMs: timeouts.login, connectMs: timeouts.connect, shutdownMs: timeouts.shutdown },
     limits: { statementBytes: limits.statement_bytes, spliceBytes: limits.splice_bytes },
-    dblink,
+    dblink: { ...dblink, servers },
     tcp: { keepaliveMs: tcp.keepalive },
     warnings:
       auth === 'relay' && tls !== undefined && primary !== undefined && !MAY_BE_PLAIN.has(primary.sslmode)
@@ -114,6 +121,33 @@ function combine(sources: readonly Source[], file: string | undefined, partial: 
 }
 
 const MAY_BE_PLAIN: ReadonlySet<string> = new Set(['disable', 'allow', 'prefer']);
+
+/** The servers with their passwords; what is wrong is reported. */
+function declaredServers(
+  given: readonly ServerSetting[],
+  sources: readonly Source[],
+  env: ConfigSources['env'],
+  file: string | undefined,
+  report: (key: string, problem: string) => void,
+): Config['dblink']['servers'] {
+  try {
+    return withPasswords(given, directoryOf(['dblink', 'servers'], sources, file), env);
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    report('dblink.servers', error.message);
+    return [];
+  }
+}
+
+/** From where a relative path in a setting counts: the file's directory, if the file sets it. */
+const directoryOf = (
+  path: readonly string[],
+  sources: readonly Source[],
+  file: string | undefined,
+): string => {
+  const overridden = sources.slice(0, 2).some(({ values }) => valueAt(values, path) !== undefined);
+  return file === undefined || overridden ? '.' : dirname(file);
+};
 
 /** Both paths, made absolute, if the pair can be used; what is wrong is reported otherwise. */
 function tlsFiles(
@@ -128,10 +162,8 @@ function tlsFiles(
     report(present, `is of no use without ${absent}`);
     return undefined;
   }
-  const absolute = (name: 'cert' | 'key', path: string): string => {
-    const overridden = sources.slice(0, 2).some(({ values }) => values.tls?.[name] !== undefined);
-    return resolve(file === undefined || overridden ? '.' : dirname(file), path);
-  };
+  const absolute = (name: 'cert' | 'key', path: string): string =>
+    resolve(directoryOf(['tls', name], sources, file), path);
   const files = { cert: absolute('cert', given.cert), key: absolute('key', given.key) };
   const contents = new Map<string, Buffer>();
   for (const name of ['cert', 'key'] as const) {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ValueError } from './errors.js';
 import { DEFAULT_PORT, parseListenAddress } from './listen.js';
 import { parsePrimaryUrl } from './primary.js';
+import { parseServers } from './servers.js';
 import { parseBoolean, parseChoice, parseDuration, parseList, parseSize, parseText } from './values.js';
 
 /** What is known about one setting apart from how its value is checked. */
@@ -204,6 +205,18 @@ export const schema = z.strictObject({
           '`off` also keeps the setting `dblink_proxy.session` out of the startup packet, for primaries behind a ' +
           'pooler that refuses it.',
         default: 'auto',
+        reload: true,
+      }),
+      servers: setting(parseServers, {
+        description:
+          'Servers that dblink finds by name, like foreign servers, where the primary has no foreign server of that name. ' +
+          'Each is a map of libpq options (`host`, `port`, `dbname`, `user`, `sslmode` and so on) with the password as ' +
+          '`password`, as `password_file` (a path; a relative one counts from the directory of this file) or as ' +
+          '`password_env` (the name of an environment variable), and with `roles`: the roles of the primary whose members ' +
+          'may use it, or `[public]` for everybody; others get 42501. The credentials are the ' +
+          "administrator's and never shown to clients, so the rule that non-superusers give a password of their own does " +
+          'not apply. In the environment variable the map is written as JSON.',
+        type: 'map of servers',
         reload: true,
       }),
     })

@@ -32,7 +32,7 @@ export interface Column {
 
 /** One signature of a function. */
 export interface Overload {
-  readonly name: string;
+  readonly name: DblinkFunction;
   /** The IN arguments. Only a few have a name by which named notation can pass them. */
   readonly args: readonly { readonly type: ArgumentType; readonly role: Role; readonly name?: string }[];
   readonly returns: 'text' | 'integer' | 'text[]' | 'void' | 'setof record' | 'setof dblink_pkey_results';
@@ -43,8 +43,11 @@ export interface Overload {
   readonly securityDefiner: boolean;
   /** Everybody may execute it; otherwise the privilege is revoked from PUBLIC when the extension is installed. */
   readonly public: boolean;
-  /** The proxy carries it out. */
-  readonly served: boolean;
+  /**
+   * Who runs it: `everywhere` the proxy, in every plan; `bridge` the proxy, when the bridge's function asks for it;
+   * `primary` the bridge's function by itself, for it concerns the primary alone.
+   */
+  readonly runs: 'everywhere' | 'bridge' | 'primary';
   /** Reads the session's state and changes nothing, here or on a remote. */
   readonly readsOnly: boolean;
 }
@@ -64,7 +67,7 @@ export const PKEY_RESULTS: readonly Column[] = [
 /** A function: what its overloads have in common, and the roles of each one's arguments. */
 interface FunctionFacts
   extends Pick<Overload, 'returns' | 'columns'>,
-    Partial<Pick<Overload, 'strict' | 'parallel' | 'securityDefiner' | 'public' | 'served' | 'readsOnly'>> {
+    Partial<Pick<Overload, 'strict' | 'parallel' | 'securityDefiner' | 'public' | 'runs' | 'readsOnly'>> {
   readonly overloads: readonly (readonly Role[])[];
   readonly argumentNames?: Readonly<Partial<Record<Role, string>>>;
 }
@@ -75,7 +78,7 @@ const USUAL = {
   parallel: 'restricted',
   securityDefiner: false,
   public: true,
-  served: false,
+  runs: 'everywhere',
   readsOnly: false,
 } as const satisfies Partial<Overload>;
 
@@ -89,16 +92,15 @@ const EXECUTING = [
 const BUILDING = ['relation', 'keyAttributes', 'keyCount', 'sourceKeys', 'targetKeys'] as const;
 
 const FUNCTIONS = {
-  dblink_connect: { overloads: CONNECTING, returns: 'text', served: true },
+  dblink_connect: { overloads: CONNECTING, returns: 'text' },
   // Connects without the checks of a non-superuser's credentials, hence not for everybody.
   dblink_connect_u: {
     overloads: CONNECTING,
     returns: 'text',
     securityDefiner: true,
     public: false,
-    served: true,
   },
-  dblink_disconnect: { overloads: [[], ['connection']], returns: 'text', served: true },
+  dblink_disconnect: { overloads: [[], ['connection']], returns: 'text' },
   dblink_open: {
     overloads: [
       ['cursor', 'sql'],
@@ -126,15 +128,16 @@ const FUNCTIONS = {
     ],
     returns: 'text',
   },
-  dblink: { overloads: EXECUTING, returns: 'setof record', served: true },
-  dblink_exec: { overloads: EXECUTING, returns: 'text', served: true },
+  dblink: { overloads: EXECUTING, returns: 'setof record' },
+  dblink_exec: { overloads: EXECUTING, returns: 'text' },
   dblink_send_query: { overloads: [['connection', 'sql']], returns: 'integer' },
   // Takes in what the remote has sent, which dblink_error_message then shows: it does not only read.
   dblink_is_busy: { overloads: [['connection']], returns: 'integer' },
   dblink_get_result: { overloads: [['connection'], ['connection', 'failOnError']], returns: 'setof record' },
   dblink_cancel_query: { overloads: [['connection']], returns: 'text' },
-  dblink_error_message: { overloads: [['connection']], returns: 'text', served: true, readsOnly: true },
+  dblink_error_message: { overloads: [['connection']], returns: 'text', readsOnly: true },
   dblink_get_notify: {
+    runs: 'bridge',
     overloads: [[], ['connection']],
     argumentNames: { connection: 'conname' },
     returns: 'setof record',
@@ -148,18 +151,25 @@ const FUNCTIONS = {
     overloads: [[]],
     returns: 'text[]',
     strict: false,
-    served: true,
     readsOnly: true,
   },
-  dblink_get_pkey: { overloads: [['relation']], returns: 'setof dblink_pkey_results' },
-  dblink_build_sql_insert: { overloads: [BUILDING], returns: 'text' },
-  dblink_build_sql_update: { overloads: [BUILDING], returns: 'text' },
+  dblink_get_pkey: { runs: 'primary', overloads: [['relation']], returns: 'setof dblink_pkey_results' },
+  dblink_build_sql_insert: { runs: 'primary', overloads: [BUILDING], returns: 'text' },
+  dblink_build_sql_update: { runs: 'primary', overloads: [BUILDING], returns: 'text' },
   dblink_build_sql_delete: {
+    runs: 'primary',
     overloads: [['relation', 'keyAttributes', 'keyCount', 'targetKeys']],
     returns: 'text',
   },
-  dblink_current_query: { overloads: [[]], returns: 'text', strict: false, readsOnly: true },
+  // In a statement of the client's own the proxy knows the query; elsewhere the primary does.
+  dblink_current_query: {
+    overloads: [[]],
+    returns: 'text',
+    strict: false,
+    readsOnly: true,
+  },
   dblink_fdw_validator: {
+    runs: 'primary',
     overloads: [['options', 'catalog']],
     argumentNames: { options: 'options', catalog: 'catalog' },
     returns: 'void',
@@ -167,36 +177,18 @@ const FUNCTIONS = {
   },
 } as const satisfies Readonly<Record<string, FunctionFacts>>;
 
-type Functions = typeof FUNCTIONS;
-
-/** A function that the proxy carries out. */
-export type ServedFunction = {
-  [Name in keyof Functions]: Functions[Name] extends { readonly served: true } ? Name : never;
-}[keyof Functions];
-
-/** An overload of a function that the proxy carries out. */
-export interface ServedOverload extends Overload {
-  readonly name: ServedFunction;
-  readonly args: readonly {
-    readonly type: (typeof TYPE_OF)[Functions[ServedFunction]['overloads'][number][number]];
-    readonly role: Functions[ServedFunction]['overloads'][number][number];
-    readonly name?: string;
-  }[];
-  readonly returns: Functions[ServedFunction]['returns'];
-  readonly served: true;
-}
+/** The name of a function. */
+export type DblinkFunction = keyof typeof FUNCTIONS;
 
 /** Every overload of every function, those of one function next to each other. */
-export const CATALOGUE: readonly Overload[] = Object.entries<FunctionFacts>(FUNCTIONS).flatMap(
-  ([name, { overloads, argumentNames, ...facts }]) =>
-    overloads.map((roles): Overload => {
-      const args = roles.map((role) => {
-        const argument = argumentNames?.[role];
-        return { type: TYPE_OF[role], role, ...(argument === undefined ? {} : { name: argument }) };
-      });
-      return { ...USUAL, ...facts, name, args };
-    }),
+export const CATALOGUE: readonly Overload[] = (
+  Object.entries(FUNCTIONS) as [DblinkFunction, FunctionFacts][]
+).flatMap(([name, { overloads, argumentNames, ...facts }]) =>
+  overloads.map((roles): Overload => {
+    const args = roles.map((role) => {
+      const argument = argumentNames?.[role];
+      return { type: TYPE_OF[role], role, ...(argument === undefined ? {} : { name: argument }) };
+    });
+    return { ...USUAL, ...facts, name, args };
+  }),
 );
-
-/** Whether the proxy carries out an overload's function. */
-export const isServed = (overload: Overload): overload is ServedOverload => overload.served;

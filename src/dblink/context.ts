@@ -1,4 +1,5 @@
 import type { PgError } from '../wire/errors.js';
+import type { ForeignServer, ScramKeys } from './foreignServer.js';
 
 /** What a session's dblink functions know of the place where they run; fixed for the session. */
 export interface DblinkHome {
@@ -8,6 +9,11 @@ export interface DblinkHome {
   /** The session's user and database, byte strings. */
   readonly user: string;
   readonly database: string;
+  /**
+   * How the client logged in, for use_scram_passthrough: its keys, `relayed` when it used SCRAM but the proxy only passed
+   * the exchange on, or undefined when it did not use SCRAM.
+   */
+  readonly scram?: () => ScramKeys | 'relayed' | undefined;
 }
 
 /** Facts about the session that may change from statement to statement. */
@@ -16,6 +22,13 @@ export interface DblinkFacts {
   readonly superuser: boolean;
   /** Asks the primary whether that still holds. @throws PgError what the primary raised */
   readonly confirmSuperuser: () => Promise<boolean>;
+  /**
+   * The foreign server of that name, for the role whose rights the call has.
+   * @param name at most as long as an identifier
+   * @param asOwner dblink_connect_u: for the function's owner
+   * @returns undefined when there is none @throws PgError 42704 without a user mapping, 42501 without USAGE
+   */
+  readonly findServer: (name: string, asOwner: boolean) => Promise<ForeignServer | undefined>;
   /** The primary's major version: the proxy follows it where versions differ. */
   readonly primaryMajor: number;
   /** The encoding of the database, PostgreSQL's name. */

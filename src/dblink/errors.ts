@@ -28,6 +28,28 @@ export const tooManyFiles = (): PgError =>
 export const optionRefused = (keyword: string): PgError =>
   new PgError('42501', `permission denied to set connection option "${keyword}"`);
 
+/** @param major of the primary */
+export const mappingNotFound = (role: string, server: string, major: number): PgError =>
+  new PgError(
+    '42704',
+    major >= 17
+      ? `user mapping not found for user "${role}", server "${server}"`
+      : `user mapping not found for "${role}"`,
+  );
+
+export const serverNotPermitted = (server: string): PgError =>
+  new PgError('42501', `permission denied for foreign server ${server}`);
+
+export const notBoolean = (option: string): PgError =>
+  new PgError('42601', `${option} requires a Boolean value`);
+
+/** use_scram_passthrough where the proxy has relayed the client's login and knows neither password nor keys. */
+export const passthroughImpossible = (server: string): PgError =>
+  new PgError('0A000', `foreign server "${server}" asks for SCRAM pass-through, which this proxy cannot do`, {
+    detail: 'The proxy passed the SCRAM exchange of this login on to the primary and has no keys of its own.',
+    hint: 'Let the proxy run with "auth: password", or give the user mapping a password.',
+  });
+
 export const resultsNotAllowed = (): PgError =>
   new PgError('2F003', 'statement returning results not allowed');
 
@@ -36,6 +58,21 @@ export const rowTypeMismatch = (): PgError =>
 
 export const couldNotSend = (reason: string): PgError =>
   new PgError('XX000', `could not send query: ${reason}`);
+
+/** dblink_send_query tells it in a NOTICE. */
+export const notSent = (reason: string): PgError =>
+  new PgError('00000', `could not send query: ${reason}`, { severity: 'NOTICE' });
+
+/** The transaction around cursors could not be begun or committed. @param text libpq's, whole */
+export const transactionFailed = (command: 'begin' | 'commit', text: string): PgError =>
+  new PgError('XX000', `${command} error: ${text}`);
+
+export const cursorDoesNotExist = (cursor: string): PgError =>
+  new PgError('34000', `cursor "${cursor}" does not exist`);
+
+/** A call was made while another one uses the connection (reference, section 6, "Re-entrancy"). */
+export const alreadyInUse = (name: ConnectionLabel): PgError =>
+  new PgError('55006', `connection ${name === undefined ? '' : `"${name}" `}is already in use`);
 
 /** A remote's result that is not what the protocol says; `message` is libpq's text for it. */
 export class MalformedResult extends Error {}

@@ -1,49 +1,69 @@
-/** How PostgreSQL chooses among the signatures of the functions that the proxy carries out (catalogue.ts). */
+/** How PostgreSQL chooses among the signatures of the dblink functions (catalogue.ts). */
 
-import { CATALOGUE, isServed, type Role, type ServedFunction, type ServedOverload } from './catalogue.js';
+import { type ArgumentType, CATALOGUE, type DblinkFunction, type Overload, type Role } from './catalogue.js';
 
-export type { Role, ServedFunction as DblinkFunction, ServedOverload } from './catalogue.js';
+export type { ArgumentType, DblinkFunction, Overload, Role } from './catalogue.js';
 
-const SERVED: readonly ServedOverload[] = CATALOGUE.filter(isServed);
-
-/** The names of the functions that the proxy carries out. */
-export const DBLINK_FUNCTIONS: readonly ServedFunction[] = [...new Set(SERVED.map(({ name }) => name))];
-
-const OVERLOADS: ReadonlyMap<string, readonly ServedOverload[]> = new Map(
-  DBLINK_FUNCTIONS.map((name) => [name, SERVED.filter((overload) => overload.name === name)]),
+const OVERLOADS: ReadonlyMap<DblinkFunction, readonly Overload[]> = new Map(
+  CATALOGUE.map(({ name }) => [name, CATALOGUE.filter((other) => other.name === name)]),
 );
 
-/** The overloads of a function that the proxy carries out: at least one. */
-export const overloadsOf = (name: ServedFunction): readonly ServedOverload[] => OVERLOADS.get(name)!;
+/** The names of the functions. */
+export const DBLINK_FUNCTIONS: readonly DblinkFunction[] = [...OVERLOADS.keys()];
+
+/** The overloads of a function: at least one. */
+export const overloadsOf = (name: DblinkFunction): readonly Overload[] => OVERLOADS.get(name)!;
 
 /**
  * The type of an argument as overload resolution sees it: `unknown` for string literals, NULL and parameters without a
  * declared type; `other` for a type that converts to none of the argument types by itself.
  */
-export type ArgumentKind = 'unknown' | 'text' | 'boolean' | 'other';
+export type ArgumentKind = 'unknown' | 'text' | 'boolean' | 'integer' | 'other';
 
 /**
- * The signature that PostgreSQL chooses: candidates that every argument fits; unknown ones prefer text, because it is
- * the string category's preferred type (PostgreSQL documentation, "Function Type Resolution").
- * @returns undefined when no signature fits (42883)
+ * Candidates that every argument fits, of which unknown ones prefer text, the string category's preferred type
+ * (PostgreSQL documentation, "Function Type Resolution", rules 4.a and 4.e).
+ * @param candidates the types of the arguments of each, as many as there are arguments
+ * @param fits whether an argument of known type can be given for a declared one
+ * @returns one candidate; several when some argument's type is not known yet; none when no candidate fits (42883) or the
+ * call is ambiguous (42725)
+ */
+export function resolve<Candidate>(
+  candidates: readonly Candidate[],
+  typesOf: (candidate: Candidate) => readonly ArgumentType[],
+  known: readonly ('unknown' | 'open' | ArgumentType | 'other')[],
+): readonly Candidate[] {
+  const fitting = candidates.filter((candidate) => {
+    const types = typesOf(candidate);
+    return types.length === known.length && types.every((type, i) => isOpen(known[i]) || known[i] === type);
+  });
+  if (fitting.length < 2 || known.includes('open')) return fitting;
+  const wanted = known.map((kind, i): ArgumentType | 'other' => {
+    if (kind !== 'unknown') return kind as ArgumentType | 'other';
+    const types = new Set(fitting.map((candidate) => typesOf(candidate)[i]!));
+    return types.has('text') ? 'text' : types.size === 1 ? [...types][0]! : 'other';
+  });
+  return fitting.filter((candidate) => typesOf(candidate).every((type, i) => type === wanted[i]));
+}
+
+const isOpen = (kind: string | undefined): boolean => kind === 'unknown' || kind === 'open';
+
+/**
+ * The signature that PostgreSQL chooses.
+ * @returns undefined when no signature fits (42883), or more than one (42725)
  */
 export function chooseSignature(
-  name: ServedFunction,
+  name: DblinkFunction,
   kinds: readonly ArgumentKind[],
 ): readonly Role[] | undefined {
-  const fits = overloadsOf(name).filter(
-    ({ args }) =>
-      args.length === kinds.length &&
-      args.every(({ type }, i) => kinds[i] === 'unknown' || kinds[i] === type),
-  );
-  const preferred = fits.find(({ args }) =>
-    args.every(({ type }, i) => kinds[i] !== 'unknown' || type === 'text'),
-  );
-  return (preferred ?? fits[0])?.args.map(({ role }) => role);
+  const [chosen] = resolve(overloadsOf(name), ({ args }) => args.map(({ type }) => type), kinds);
+  return chosen?.args.map(({ role }) => role);
 }
 
 /** Type OIDs that convert to text by an implicit cast: text, varchar, bpchar, name, "char". */
 const TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043, 1042, 19, 18]);
+/** To integer: int4, int2. */
+const INTEGER_OIDS: ReadonlySet<number> = new Set([23, 21]);
 const BOOL_OID = 16;
 const UNKNOWN_OID = 705;
 
@@ -51,5 +71,6 @@ const UNKNOWN_OID = 705;
 export function kindOfType(oid: number): ArgumentKind {
   if (oid === 0 || oid === UNKNOWN_OID) return 'unknown';
   if (oid === BOOL_OID) return 'boolean';
+  if (INTEGER_OIDS.has(oid)) return 'integer';
   return TEXT_OIDS.has(oid) ? 'text' : 'other';
 }

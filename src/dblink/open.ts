@@ -21,10 +21,13 @@ import type { DblinkFacts, DblinkHome } from './context.js';
 import {
   couldNotConnect,
   optionRefused,
+  passthroughImpossible,
   passwordMissing,
   passwordNotRequested,
   tooManyFiles,
 } from './errors.js';
+import { type ForeignServer, serverConninfo, wantsPassthrough } from './foreignServer.js';
+import { clipName } from './names.js';
 
 export interface OpenOptions {
   readonly home: DblinkHome;
@@ -38,13 +41,18 @@ export interface OpenOptions {
 
 /**
  * Opens a connection to a remote as dblink_connect does: checks in its order (behaviour reference, section 2).
- * @param conninfo connection string, a byte string
- * @throws PgError 08001, 2F003, 42501, or the signal's reason
+ * @param target name of a foreign server, or else a connection string; a byte string
+ * @throws PgError 08001, 2F003, 42501, 42704, 42601, 0A000, or the signal's reason
  */
-export async function openRemote(conninfo: string, options: OpenOptions): Promise<WireClient> {
+export async function openRemote(target: string, options: OpenOptions): Promise<WireClient> {
   const { home, facts } = options;
-  // What was learnt before this statement may have been taken away meanwhile.
-  const checked = !options.unchecked && !(facts.superuser && (await facts.confirmSuperuser()));
+  // What was learnt before this statement may have been taken away meanwhile. Both questions go in one flight.
+  const [server, superuser] = await Promise.all([
+    facts.findServer(clipName(target, facts.databaseEncoding), options.unchecked),
+    !options.unchecked && facts.superuser && facts.confirmSuperuser(),
+  ]);
+  const conninfo = server === undefined ? target : conninfoOf(server, options);
+  const checked = !options.unchecked && !superuser && server?.declared !== true;
   let explicit: ReadonlyMap<string, string> | undefined;
   let problem: PgError | undefined;
   try {
@@ -52,7 +60,8 @@ export async function openRemote(conninfo: string, options: OpenOptions): Promis
   } catch (error) {
     problem = asConnectError(error, facts.primaryMajor);
   }
-  if (checked && !explicit?.get('password')) throw passwordMissing(facts.primaryMajor);
+  const passed = explicit !== undefined && passesKeys(explicit, home);
+  if (checked && !explicit?.get('password') && !passed) throw passwordMissing(facts.primaryMajor);
   options.beforeConnect?.();
   if (explicit === undefined) throw problem!;
   const refused = findRefusedOption(explicit, facts.primaryMajor);
@@ -61,13 +70,13 @@ export async function openRemote(conninfo: string, options: OpenOptions): Promis
   let client: WireClient;
   try {
     const hostless = !explicit.get('host') && !explicit.get('hostaddr');
-    const target = new Map(explicit);
+    const completed = new Map(explicit);
     // A string without a host means the server itself: the same database, unless it names one.
-    if (hostless && !process.env['PGHOST'] && !process.env['PGDATABASE'] && !target.get('dbname')) {
-      target.set('dbname', home.database);
+    if (hostless && !process.env['PGHOST'] && !process.env['PGDATABASE'] && !completed.get('dbname')) {
+      completed.set('dbname', home.database);
     }
     const resolved = await resolveConninfo(
-      target,
+      completed,
       systemContext({ host: home.primaryHost, port: String(home.primaryPort), user: home.user }),
     );
     client = await connectFirst(resolved, options.signal);
@@ -75,12 +84,27 @@ export async function openRemote(conninfo: string, options: OpenOptions): Promis
     options.signal.throwIfAborted();
     throw asConnectError(error, facts.primaryMajor);
   }
-  if (checked && !client.passwordRequested) {
+  if (checked && !client.passwordRequested && !passed) {
     client.close();
     throw passwordNotRequested(facts.primaryMajor);
   }
   return client;
 }
+
+/** @throws PgError 42601; 0A000 for a SCRAM pass-through that the extension could do, and without which there is no password */
+function conninfoOf(server: ForeignServer, { home, facts }: OpenOptions): string {
+  const scram = home.scram?.();
+  if (scram !== 'relayed') return serverConninfo(server, facts.primaryMajor, scram);
+  const hasPassword = server.mappingOptions.some((option) => /^password=./.test(option));
+  if (!hasPassword && wantsPassthrough(server, facts.primaryMajor)) throw passthroughImpossible(server.name);
+  return serverConninfo(server, facts.primaryMajor, undefined);
+}
+
+/** SCRAM pass-through counts as credentials of the caller's own while nothing but SCRAM is permitted (section 9). */
+const passesKeys = (explicit: ReadonlyMap<string, string>, home: DblinkHome): boolean =>
+  typeof home.scram?.() === 'object' &&
+  Boolean(explicit.get('scram_client_key') && explicit.get('scram_server_key')) &&
+  explicit.get('require_auth') === 'scram-sha-256';
 
 function asConnectError(error: unknown, primaryMajor: number): PgError {
   let text: string;

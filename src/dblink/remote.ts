@@ -1,63 +1,106 @@
-import { isFatal, type QueryHandler, renderError, type WireClient } from '../wire/client.js';
-import type { ErrorFields } from '../wire/errors.js';
+import { renderError, type TransactionState, type WireClient } from '../wire/client.js';
 import { abortable } from './abortable.js';
+import { cancelOfDead, cancelUntil, requestCancel } from './cancel.js';
+import { ConnectionLoss, NO_CONNECTION } from './connectionLoss.js';
+import { CursorTransaction } from './cursorTransaction.js';
+import { ErrorBuffer } from './errorBuffer.js';
+import { alreadyInUse, type ConnectionLabel } from './errors.js';
+import { type Notification, NotificationQueue } from './notifications.js';
+import { type Outcome, type ResultHandler, resultHandler } from './outcome.js';
+import { PendingResults } from './pendingResults.js';
 
-/** How a query string ended: its last result, as libpq would report it. */
-export type Outcome =
-  /** A command; `tag` is its command tag. */
-  | { readonly kind: 'command'; readonly tag: string }
-  /** A result with columns, complete. */
-  | { readonly kind: 'rows' }
-  | { readonly kind: 'error'; readonly fields: ErrorFields | undefined; readonly text: string }
-  /** An empty query string. */
-  | { readonly kind: 'empty' }
-  /** COPY from or to the client; it was refused or its data dropped. */
-  | { readonly kind: 'copy' };
+const BUSY = 'another command is already in progress';
 
-/** What takes the rows of a query string's results while they arrive. */
-export interface ResultHandler {
-  /** Set by who runs the query: ends it at once, with this reason, and has the remote cancel it. */
-  giveUp: ((reason: unknown) => void) | undefined;
-  /** A result with columns begins; see QueryHandler.rowDescription. */
-  begin(description: Buffer): 'raw' | 'discard';
-  rawRows(bytes: Buffer): void;
-  /** A result with columns is complete. */
-  end(tag: string): void;
-}
+/** What goes on between a connection and its remote. */
+type Activity =
+  | { readonly kind: 'idle' }
+  /** A query string runs. If no call waits for it any more, it has been cancelled, and the next call waits for its end. */
+  | { readonly kind: 'running'; readonly over: Promise<void> }
+  /** Results of dblink_send_query have not been taken, or not to the end. */
+  | { readonly kind: 'asynchronous'; readonly results: PendingResults };
 
-/** How long to wait before a query that was cancelled and goes on is cancelled again; doubled each time. */
-const FIRST_RETRY_MS = 500;
-const LAST_RETRY_MS = 30_000;
+const IDLE: Activity = { kind: 'idle' };
 
-const NO_CONNECTION = 'no connection to the server';
-const INVALID_SOCKET = 'invalid socket';
-
-/** One dblink connection: the protocol client, and what libpq would remember beside it. */
+/** One dblink connection: the protocol client, and what libpq and the extension would remember beside it. */
 export class RemoteConnection {
   readonly client: WireClient;
-  /** libpq's error buffer, a byte string; empty is OK (behaviour reference, section 3.3). */
-  errorText = '';
-  /** The remote ended the connection and no call has reported it yet. */
-  #lossUnreported = true;
-  /** A query that was given up (cancelled) and is not over yet. */
-  #abandoned: Promise<void> | undefined;
-  readonly #libpqMajor: number;
+  readonly transaction = new CursorTransaction();
+  readonly #errors: ErrorBuffer;
+  readonly #loss: ConnectionLoss;
+  readonly #notifications = new NotificationQueue();
+  readonly #major: number;
+  #activity: Activity = IDLE;
+  /** The call that uses the connection. */
+  #user: symbol | undefined;
 
-  /** @param libpqMajor of the libpq that the extension would use, which is its server's */
-  constructor(client: WireClient, libpqMajor: number) {
+  /** @param major of the primary, whose libpq the extension would use */
+  constructor(client: WireClient, major: number) {
     this.client = client;
-    this.#libpqMajor = libpqMajor;
+    this.#major = major;
+    this.#errors = new ErrorBuffer(major);
+    this.#loss = new ConnectionLoss(client, this.#errors);
+    client.onNotification = (...notification) => this.#notifications.add(...notification);
+    client.onNotice = (fields) => this.transaction.noticed(fields.sqlstate);
   }
 
-  /** Whether a query can be sent: false once the loss of the connection has been reported. */
-  get sendable(): boolean {
-    return this.client.state !== 'closed' || this.#lossUnreported;
+  /** libpq's error buffer, a byte string; empty is OK (behaviour reference, section 3.3). */
+  get errorText(): string {
+    return this.#errors.text;
   }
 
-  /** Notes that a query could not be sent. @returns libpq's reason */
-  refuse(): string {
-    this.errorText = NO_CONNECTION;
-    return NO_CONNECTION;
+  set errorText(text: string) {
+    this.#errors.text = text;
+  }
+
+  /**
+   * Takes the connection for one call, which may run several query strings.
+   * @returns gives it back; it is given back by itself when the call is aborted
+   * @throws PgError 55006 while another call has it (behaviour reference, section 6, "Re-entrancy")
+   */
+  acquire(label: ConnectionLabel, signal: AbortSignal): () => void {
+    this.refuseInUse(label);
+    const user = Symbol();
+    const release = (): void => {
+      signal.removeEventListener('abort', release);
+      if (this.#user === user) this.#user = undefined;
+    };
+    this.#user = user;
+    signal.addEventListener('abort', release, { once: true });
+    return release;
+  }
+
+  /** @throws PgError 55006 while a call has the connection */
+  refuseInUse(label: ConnectionLabel): void {
+    if (this.#user !== undefined) throw alreadyInUse(label);
+  }
+
+  /** As libpq sees it: undefined when it cannot tell, because results are pending or the connection is lost. */
+  get transactionStatus(): TransactionState | undefined {
+    const idle = this.#current().kind === 'idle' && !this.#loss.noticed;
+    return idle ? this.client.transactionStatus : undefined;
+  }
+
+  /** The activity; results that have all been taken make it idle. */
+  #current(): Activity {
+    const activity = this.#activity;
+    if (activity.kind === 'asynchronous' && activity.results.done) this.#activity = IDLE;
+    return this.#activity;
+  }
+
+  /** Waits for the end of what an earlier call has given up. @throws the signal's reason */
+  async settled(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    while (this.#activity.kind === 'running') await abortable(this.#activity.over, signal);
+    signal.throwIfAborted();
+  }
+
+  /** Prepares for sending a query. @returns libpq's reason why it cannot be sent; undefined when it can */
+  #refusal(): string | undefined {
+    const during = this.#current().kind !== 'idle';
+    if (this.#loss.noticed) return this.#errors.refuse(NO_CONNECTION, during);
+    if (during) return this.#errors.refuse(BUSY, during);
+    this.#errors.clear();
+    return undefined;
   }
 
   /**
@@ -66,96 +109,156 @@ export class RemoteConnection {
    * cancelled, and the connection is usable again when that has taken effect (the next call waits for it)
    */
   async run(sql: Buffer, results: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
-    if (this.#abandoned !== undefined) await abortable(this.#abandoned, signal);
-    signal.throwIfAborted();
-    this.errorText = '';
-    if (this.client.state === 'closed') return this.#lost(undefined);
+    await this.settled(signal);
+    const refused = this.#refusal();
+    if (refused !== undefined) return { kind: 'refused', text: refused };
+    if (this.client.lost !== undefined) return this.#lost();
 
     let outcome: Outcome = { kind: 'empty' };
     let live = true;
-    let inRows = false;
-    const handler: QueryHandler = {
-      rowDescription: (message) => {
-        inRows = true;
-        return (live && results?.begin(message)) || 'discard';
-      },
-      rawRows: (bytes) => {
+    this.transaction.sent(sql, this.client.transactionStatus);
+    const handler = resultHandler({
+      begin: (description) => (live && results?.begin(description)) || 'discard',
+      rows: (bytes) => {
         if (live) results?.rawRows(bytes);
       },
-      commandComplete: (tag) => {
-        // The end of a COPY is a command tag of its own, but libpq has stopped at the COPY.
-        if (outcome.kind === 'copy') return;
-        if (inRows && live) results?.end(tag);
-        outcome = inRows ? { kind: 'rows' } : { kind: 'command', tag };
-        inRows = false;
+      result: (result, tag) => {
+        this.transaction.completed(tag);
+        if (live && result.kind === 'rows') results?.end(tag);
+        outcome = result;
       },
       error: (fields) => {
-        if (outcome.kind === 'copy' || !live) return;
-        this.errorText = renderError(fields, {
+        if (!live) return;
+        const text = renderError(fields, {
           sql,
           encoding: this.client.parameters.get('client_encoding') ?? 'UTF8',
-          libpqMajor: this.#libpqMajor,
+          libpqMajor: this.#major,
         });
-        outcome = { kind: 'error', fields, text: this.errorText };
+        this.#errors.append(text);
+        outcome = { kind: 'error', fields, text };
       },
-      copyIn: (control) => {
-        outcome = { kind: 'copy' };
-        control.fail('COPY FROM STDIN is not supported by dblink');
-      },
-      copyOut: () => {
-        outcome = { kind: 'copy' };
-      },
-    };
-    const finished = this.client.query(sql, handler).catch((error: unknown) => {
-      // The loss of a connection that nobody waits for any more is reported by the next call.
-      if (live) outcome = this.#lost(error, outcome);
     });
+    const finished = this.client.query(sql, handler).catch(() => {
+      // The loss of a connection that nobody waits for any more is reported by the next call.
+      if (live) outcome = this.#lost(outcome);
+    });
+    const over = finished.finally(() => {
+      this.#activity = IDLE;
+    });
+    this.#activity = { kind: 'running', over };
     const givenUp = new Promise<never>((_, reject) => {
       if (results !== undefined) results.giveUp = reject;
     });
     try {
-      await abortable(Promise.race([finished, givenUp]), signal);
+      await abortable(Promise.race([over, givenUp]), signal);
     } catch (reason) {
       live = false;
-      if (this.client.state !== 'busy') throw reason;
-      this.#abandoned = finished.finally(() => {
-        this.#abandoned = undefined;
-      });
-      void this.#cancelUntil(finished);
-      // What is not read cannot end.
-      this.client.resume();
+      this.#abandon(over);
       throw reason;
     }
     return outcome;
   }
 
-  /** Has the remote cancel the query, again and again: a cancel request can overtake the query that it is meant for. */
-  async #cancelUntil(finished: Promise<void>): Promise<void> {
-    let over = false;
-    let timer: NodeJS.Timeout | undefined;
-    const ended = finished.then(() => {
-      over = true;
-      clearTimeout(timer);
-    });
-    for (let waitMs = FIRST_RETRY_MS; !over; waitMs = Math.min(waitMs * 2, LAST_RETRY_MS)) {
-      await this.client.cancel().catch(() => undefined);
-      const pause = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, waitMs).unref();
+  /** The remote ended the connection: not an error of its own, but libpq's account of it (08006). */
+  #lost(before?: Outcome): Outcome {
+    const error = before?.kind === 'error' ? before : undefined;
+    const text = this.#loss.account();
+    if (error === undefined) return { kind: 'error', fields: undefined, text };
+    this.errorText = error.text;
+    return error;
+  }
+
+  /** Has the remote cancel a query that nobody waits for any more; what is not read cannot end. */
+  #abandon(over: Promise<void>): void {
+    if (this.client.state !== 'busy') return;
+    void cancelUntil(this.client, over);
+    this.client.resume();
+  }
+
+  /**
+   * Sends a query string without waiting for it (dblink_send_query).
+   * @returns libpq's reason why it could not be sent; undefined when it was
+   * @throws the signal's reason, when a query that was given up does not end
+   */
+  async send(sql: Buffer, signal: AbortSignal): Promise<string | undefined> {
+    await this.settled(signal);
+    const refused = this.#refusal();
+    if (refused !== undefined) return refused;
+    this.transaction.sent(sql, this.client.transactionStatus);
+    const results = new PendingResults(this.client, sql, this.#errors, this.#loss, this.transaction);
+    this.#activity = { kind: 'asynchronous', results };
+    return undefined;
+  }
+
+  /**
+   * The next result of `send`.
+   * @param reader takes its rows; undefined drops them
+   * @returns how it ended; `none` when none is left
+   * @throws the signal's reason as soon as it is aborted: the rest of the results is lost then, what runs on the remote is
+   * cancelled, and the connection is usable again when that has taken effect (the next call waits for it)
+   */
+  async nextResult(reader: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
+    await this.settled(signal);
+    const activity = this.#current();
+    if (activity.kind !== 'asynchronous') return { kind: 'none' };
+    const { results } = activity;
+    // At once: the connection's next call, which may come with the abort, must not find results that are given up.
+    const giveUp = (): void => {
+      const over = results.over.finally(() => {
+        this.#activity = IDLE;
       });
-      if (!over) await Promise.race([ended, pause]);
-      clearTimeout(timer);
+      this.#activity = { kind: 'running', over };
+      results.giveUp();
+      this.#abandon(over);
+    };
+    signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      return await results.next(reader, signal);
+    } finally {
+      signal.removeEventListener('abort', giveUp);
     }
   }
 
-  /** The remote ended the connection: not an error of its own, but libpq's account of it (08006). */
-  #lost(error: unknown, before?: Outcome): Outcome {
-    this.#lossUnreported = false;
-    if (before?.kind === 'error' && before.fields !== undefined && !isFatal(before.fields)) return before;
-    const account = error instanceof Error ? error.message : (this.client.closedReason ?? NO_CONNECTION);
-    // Before 14 libpq's last words replace those before them.
-    const text = this.#libpqMajor < 14 ? INVALID_SOCKET : `${account}\n${INVALID_SOCKET}`;
-    this.errorText = text;
-    return { kind: 'error', fields: undefined, text };
+  /** Takes and drops all results of `send`. @throws as nextResult */
+  async discardResults(signal: AbortSignal): Promise<void> {
+    while ((await this.nextResult(undefined, signal)).kind !== 'none');
+  }
+
+  /** Whether taking the next result of `send` would have to wait, as of what has come by now. */
+  async isBusy(signal: AbortSignal): Promise<boolean> {
+    await this.#consume(signal);
+    const activity = this.#current();
+    return activity.kind === 'asynchronous' && activity.results.busy;
+  }
+
+  /** Takes the notifications that have come by now. */
+  async takeNotifications(signal: AbortSignal): Promise<readonly Notification[]> {
+    await this.#consume(signal);
+    return this.#notifications.take();
+  }
+
+  /** Looks at what has come, without waiting for more. */
+  async #consume(signal: AbortSignal): Promise<void> {
+    await this.settled(signal);
+    await arrived();
+    const activity = this.#current();
+    if (activity.kind === 'asynchronous') {
+      const { results } = activity;
+      const ready = results.ready;
+      results.look();
+      // The server's last words are read before the end of the socket.
+      if (!ready && results.ready) return;
+    } else if (this.#loss.takeFatal() !== undefined) return;
+    this.#loss.read();
+  }
+
+  /** Asks the remote to cancel what runs. @returns OK or libpq's account of the failure @throws the signal's reason */
+  async cancel(signal: AbortSignal): Promise<string> {
+    signal.throwIfAborted();
+    if (this.#loss.noticed) return cancelOfDead(this.#major);
+    // Nobody knows of the loss yet, and the server, had it been asked, would not have said.
+    if (this.client.lost !== undefined) return 'OK';
+    return abortable(requestCancel(this.client, this.#major), signal);
   }
 
   /** Ends the connection; a query that still runs is cancelled, for the remote may not notice otherwise. */
@@ -167,4 +270,10 @@ export class RemoteConnection {
         .finally(() => this.client.destroy());
     } else this.client.close();
   }
+}
+
+/** Resolved when what lay in the sockets' buffers has been read: the event loop has looked at all of them. */
+async function arrived(): Promise<void> {
+  // The first turn may end the present look at the sockets; the second one is a whole look.
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,7 +1,7 @@
 import type { WireClient } from '../wire/client.js';
 import { parseRowDescription } from '../wire/rows.js';
 import { MalformedResult, rowTypeMismatch } from './errors.js';
-import type { ResultHandler } from './remote.js';
+import type { ResultHandler } from './outcome.js';
 import { RowGate } from './rowGate.js';
 
 /** The remote's settings under which its values were written, as reported when a result's first row came. */
@@ -47,6 +47,8 @@ export class ResultReader implements ResultHandler {
   constructor(
     private readonly client: WireClient,
     private readonly sink: RowSink,
+    /** Whether a failure of the sink ends the query. */
+    private readonly endsEarly = true,
   ) {}
 
   begin(description: Buffer): 'raw' | 'discard' {
@@ -93,7 +95,7 @@ export class ResultReader implements ResultHandler {
       return act();
     } catch (cause) {
       this.#failure = { cause };
-      this.giveUp?.(cause);
+      if (this.endsEarly) this.giveUp?.(cause);
       return undefined;
     }
   }

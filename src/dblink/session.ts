@@ -1,49 +1,38 @@
-import type { ErrorFields } from '../wire/errors.js';
-import { PgError } from '../wire/errors.js';
-import { parseConninfo } from './conninfo/index.js';
+import * as asynchronous from './asynchronous.js';
+import { SessionConnections } from './connections.js';
 import type { CallContext, DblinkHome } from './context.js';
-import {
-  type ConnectionLabel,
-  connectionNotAvailable,
-  copyNotSupported,
-  couldNotSend,
-  duplicateName,
-  identifierTruncated,
-  MalformedResult,
-  remoteError,
-  resultsNotAllowed,
-} from './errors.js';
-import { clipName } from './names.js';
-import { openRemote } from './open.js';
-import { ConnectionRegistry } from './registry.js';
-import { type Outcome, RemoteConnection } from './remote.js';
+import * as cursors from './cursors.js';
+import { copyNotSupported, couldNotSend, resultsNotAllowed } from './errors.js';
+import type { Notification } from './notifications.js';
+import { reading, relayFailure } from './relay.js';
 import { ResultReader, type RowSink } from './results.js';
 
-/** What dblink() returned beside the rows that its sink was given. */
+/** What a function that returns rows returned beside those that its sink was given. */
 export type QueryOutcome =
   /** Rows, those of the sink's last result. */
   | { readonly kind: 'rows' }
   /** The last statement was a command: one row with its tag. */
-  | { readonly kind: 'status'; readonly tag: string };
+  | { readonly kind: 'status'; readonly tag: string }
+  /** No rows, whatever columns the caller expects; rows that the sink was given do not count and are not converted. */
+  | { readonly kind: 'nothing' };
 
-/** A connection in use by one call. */
-interface Lease {
-  readonly connection: RemoteConnection;
-  readonly label: ConnectionLabel;
-  readonly release: () => void;
-}
-
-/** The dblink functions of one client session, and its connections. All text is byte strings in the database's encoding. */
+/**
+ * The dblink functions of one client session. All text is byte strings in the database's encoding. Where `target` is a
+ * connection's name or undefined, the latter means the unnamed one.
+ *
+ * Every function but connect, connections and close raises 08003 for a connection that is not there and 55006 for one
+ * that another call uses. When a call's signal is aborted, each throws its reason at once.
+ */
 export class DblinkSession {
-  readonly #registry = new ConnectionRegistry();
-  readonly #oneShots = new Set<RemoteConnection>();
-  #closed = false;
+  readonly #connections: SessionConnections;
 
-  constructor(private readonly home: DblinkHome) {}
+  constructor(home: DblinkHome) {
+    this.#connections = new SessionConnections(home);
+  }
 
   /**
    * dblink_connect and dblink_connect_u.
-   * @throws PgError 08001, 42710, 2F003, 42501 (behaviour reference, sections 2, 3.1 and 9)
+   * @throws PgError 08001, 42710, 2F003, 42501, 55006 (behaviour reference, sections 2, 3.1, 6 and 9)
    */
   async connect(
     name: string | undefined,
@@ -51,110 +40,36 @@ export class DblinkSession {
     unchecked: boolean,
     call: CallContext,
   ): Promise<'OK'> {
-    const encoding = call.facts.databaseEncoding;
-    let release = () => {};
-    try {
-      const connection = await this.#open(conninfo, unchecked, call, () => {
-        if (name === undefined) return;
-        const cut = clipName(name, encoding);
-        if (cut !== name) call.notice(identifierTruncated(name, cut));
-        if (this.#registry.has(name, encoding)) throw duplicateName();
-        release = this.#registry.reserve(name, encoding);
-      });
-      if (name === undefined) {
-        this.#registry.unnamed?.close();
-        this.#registry.unnamed = connection;
-      } else this.#registry.add(name, encoding, connection);
-      return 'OK';
-    } finally {
-      release();
-    }
-  }
-
-  async #open(
-    conninfo: string,
-    unchecked: boolean,
-    call: CallContext,
-    beforeConnect?: () => void,
-  ): Promise<RemoteConnection> {
-    const client = await openRemote(conninfo, {
-      home: this.home,
-      facts: call.facts,
-      unchecked,
-      signal: call.signal,
-      ...(beforeConnect === undefined ? {} : { beforeConnect }),
-    });
-    const connection = new RemoteConnection(client, call.facts.primaryMajor);
-    const encoding = call.facts.databaseEncoding;
-    try {
-      if (client.parameters.get('client_encoding') !== encoding) {
-        // A remote that cannot is left as it is; its complaint stays in the error buffer.
-        await connection.run(Buffer.from(`set client_encoding to '${encoding}'`), undefined, call.signal);
-      }
-      // The session may have ended while the connection was being made.
-      if (this.#closed) throw sessionEnded();
-    } catch (error) {
-      connection.close();
-      throw error;
-    }
-    return connection;
-  }
-
-  /** dblink_disconnect. @throws PgError 08003 */
-  disconnect(name: string | undefined, call: CallContext): 'OK' {
-    const connection = this.#existing(name, call);
-    if (name === undefined) this.#registry.unnamed = undefined;
-    else this.#registry.remove(name, call.facts.databaseEncoding);
-    connection.close();
+    await this.#connections.connect(name, conninfo, unchecked, call);
     return 'OK';
   }
 
-  #existing(name: string | undefined, call: CallContext): RemoteConnection {
-    const connection =
-      name === undefined ? this.#registry.unnamed : this.#registry.get(name, call.facts.databaseEncoding);
-    if (connection === undefined) throw connectionNotAvailable(name);
-    return connection;
+  /** dblink_disconnect. */
+  disconnect(name: string | undefined, call: CallContext): 'OK' {
+    this.#connections.disconnect(name, call);
+    return 'OK';
   }
 
   /** dblink_get_connections: names in no particular order, or null when there are none. */
   connections(): readonly string[] | null {
-    const names = this.#registry.names();
+    const names = this.#connections.names();
     return names.length === 0 ? null : names;
   }
 
-  /** dblink_error_message. @throws PgError 08003 */
+  /** dblink_error_message. */
   errorMessage(name: string, call: CallContext): string {
-    return this.#existing(name, call).errorText || 'OK';
-  }
-
-  /**
-   * The connection that dblink and dblink_exec use: the unnamed one, a named one, or one for this call alone (behaviour
-   * reference, section 2).
-   */
-  async #lease(target: string | undefined, call: CallContext): Promise<Lease> {
-    if (target === undefined)
-      return { connection: this.#existing(undefined, call), label: undefined, release() {} };
-    const named = this.#registry.find(target, call.facts.databaseEncoding, isConninfo);
-    if (named !== undefined) return { connection: named, label: target, release() {} };
-    const connection = await this.#open(target, false, call);
-    this.#oneShots.add(connection);
-    const release = () => {
-      this.#oneShots.delete(connection);
-      connection.close();
-    };
-    return { connection, label: undefined, release };
+    return this.#connections.existing(name, call).errorText || 'OK';
   }
 
   /** Which connection a call will use, as far as calls that must not run side by side are concerned. */
   connectionKey(target: string | undefined, call: CallContext): unknown {
-    if (target === undefined) return this.#registry.unnamed ?? 'unnamed';
-    return this.#registry.find(target, call.facts.databaseEncoding, isConninfo) ?? Symbol('one-shot');
+    return this.#connections.key(target, call);
   }
 
   /**
    * dblink_exec: the tag of the last command, or `ERROR`.
    * @param target name or connection string, undefined for the unnamed connection
-   * @throws PgError the remote's error, 2F003, 08001, 08003, 08006
+   * @throws PgError the remote's error, 2F003, 08001, 08006
    */
   async exec(
     target: string | undefined,
@@ -162,15 +77,12 @@ export class DblinkSession {
     failOnError: boolean,
     call: CallContext,
   ): Promise<string> {
-    const lease = await this.#lease(target, call);
+    const lease = await this.#connections.leaseFor(target, call);
     try {
-      const { connection, label } = lease;
-      const outcome: Outcome = connection.sendable
-        ? await connection.run(sql, undefined, call.signal)
-        : { kind: 'error', fields: undefined, text: connection.refuse() };
+      const outcome = await lease.connection.run(sql, undefined, call.signal);
       if (outcome.kind === 'command') return outcome.tag;
       if (outcome.kind === 'rows') throw resultsNotAllowed();
-      this.#complain(failure(outcome), 'while executing command', label, failOnError, call);
+      relayFailure(outcome, 'while executing command', lease, failOnError, call);
       return 'ERROR';
     } finally {
       lease.release();
@@ -178,8 +90,9 @@ export class DblinkSession {
   }
 
   /**
-   * dblink: runs the string; the rows of its last result are what the sink has after it.
-   * @throws PgError the remote's error, 42804, 08001, 08003, 08006, XX000, 0A000, and what the sink throws
+   * dblink: runs the string; the rows of its last result are what the sink has after it. Results that dblink_send_query
+   * left there are in its way: it fails, and they are dropped (behaviour reference, section 6).
+   * @throws PgError the remote's error, 42804, 08001, 08006, XX000, 0A000, and what the sink throws
    */
   async query(
     target: string | undefined,
@@ -188,19 +101,18 @@ export class DblinkSession {
     sink: RowSink,
     call: CallContext,
   ): Promise<QueryOutcome> {
-    const lease = await this.#lease(target, call);
+    const lease = await this.#connections.leaseFor(target, call);
     try {
-      const { connection, label } = lease;
-      if (!connection.sendable) throw couldNotSend(connection.refuse());
+      const { connection } = lease;
       const reader = new ResultReader(connection.client, sink);
-      let outcome: Outcome;
-      try {
-        outcome = await connection.run(sql, reader, call.signal);
+      const outcome = await reading(lease, async () => {
+        const ended = await connection.run(sql, reader, call.signal);
         reader.finish();
-      } catch (error) {
-        if (!(error instanceof MalformedResult)) throw error;
-        connection.errorText = error.message;
-        outcome = { kind: 'error', fields: undefined, text: error.message };
+        return ended;
+      });
+      if (outcome.kind === 'refused') {
+        await connection.discardResults(call.signal);
+        throw couldNotSend(outcome.text);
       }
       if (outcome.kind === 'copy') {
         connection.errorText = '';
@@ -211,7 +123,7 @@ export class DblinkSession {
         return { kind: 'status', tag: outcome.tag };
       }
       if (outcome.kind !== 'rows') {
-        this.#complain(failure(outcome), 'while executing query', label, failOnError, call);
+        relayFailure(outcome, 'while executing query', lease, failOnError, call);
       }
       return { kind: 'rows' };
     } finally {
@@ -219,42 +131,95 @@ export class DblinkSession {
     }
   }
 
-  #complain(
-    what: { readonly fields: ErrorFields | undefined; readonly text: string },
-    phrase: string,
-    label: ConnectionLabel,
+  /**
+   * dblink_open: `OK`, or `ERROR` with fail_on_error = false.
+   * @throws PgError the remote's error, 08006, XX000
+   */
+  openCursor(
+    target: string | undefined,
+    cursor: string,
+    sql: Buffer,
     failOnError: boolean,
     call: CallContext,
-  ): void {
-    const severity = failOnError ? 'ERROR' : 'NOTICE';
-    const error = remoteError(what.fields, what.text, phrase, label, severity);
-    if (failOnError) throw error;
-    call.notice(error);
+  ): Promise<string> {
+    return this.#using(target, call, (lease) => cursors.openCursor(lease, cursor, sql, failOnError, call));
+  }
+
+  /**
+   * dblink_fetch: so many rows, backwards where negative. They have been fetched whatever the sink thinks of them.
+   * @throws PgError the remote's error, 08006, 34000, 42804, and what the sink throws
+   */
+  fetchCursor(
+    target: string | undefined,
+    cursor: string,
+    howMany: number,
+    failOnError: boolean,
+    sink: RowSink,
+    call: CallContext,
+  ): Promise<QueryOutcome> {
+    return this.#using(target, call, async (lease) => {
+      const fetched = await cursors.fetchCursor(lease, cursor, howMany, failOnError, sink, call);
+      return { kind: fetched ? 'rows' : 'nothing' };
+    });
+  }
+
+  /** dblink_close: as openCursor. */
+  closeCursor(
+    target: string | undefined,
+    cursor: string,
+    failOnError: boolean,
+    call: CallContext,
+  ): Promise<string> {
+    return this.#using(target, call, (lease) => cursors.closeCursor(lease, cursor, failOnError, call));
+  }
+
+  /** dblink_send_query: 1 when the string was sent, 0 and a NOTICE when not. */
+  sendQuery(name: string, sql: Buffer, call: CallContext): Promise<0 | 1> {
+    return this.#using(name, call, (lease) => asynchronous.sendQuery(lease, sql, call));
+  }
+
+  /** dblink_is_busy: whether getResult would have to wait. */
+  isBusy(name: string, call: CallContext): Promise<0 | 1> {
+    return this.#using(name, call, async ({ connection }) =>
+      (await connection.isBusy(call.signal)) ? 1 : 0,
+    );
+  }
+
+  /**
+   * dblink_get_result: the next result of the string that was sent; `nothing` after the last one. A call that is aborted
+   * takes all that is left with it, and cancels what runs.
+   * @throws PgError the remote's error, 08006, 42804, and what the sink throws
+   */
+  getResult(name: string, failOnError: boolean, sink: RowSink, call: CallContext): Promise<QueryOutcome> {
+    return this.#using(name, call, (lease) => asynchronous.getResult(lease, failOnError, sink, call));
+  }
+
+  /** dblink_cancel_query: `OK` when the request was sent, or why it was not. */
+  cancelQuery(name: string, call: CallContext): Promise<string> {
+    return this.#using(name, call, ({ connection }) => connection.cancel(call.signal));
+  }
+
+  /** dblink_get_notify: what has come by now. Without an unnamed connection there is nothing, which is no error. */
+  async notifications(name: string | undefined, call: CallContext): Promise<readonly Notification[]> {
+    if (name === undefined && !this.#connections.hasUnnamed) return [];
+    return this.#using(name, call, ({ connection }) => connection.takeNotifications(call.signal));
+  }
+
+  async #using<T>(
+    name: string | undefined,
+    call: CallContext,
+    act: (lease: ReturnType<SessionConnections['lease']>) => Promise<T>,
+  ): Promise<T> {
+    const lease = this.#connections.lease(name, call);
+    try {
+      return await act(lease);
+    } finally {
+      lease.release();
+    }
   }
 
   /** Ends the session's connections; remote work is cancelled. */
   close(): void {
-    this.#closed = true;
-    this.#registry.closeAll();
-    for (const connection of this.#oneShots) connection.close();
-    this.#oneShots.clear();
-  }
-}
-
-const sessionEnded = (): PgError =>
-  new PgError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' });
-
-/** An empty string or a COPY is a failure without a message (reference, section 4.4). */
-function failure(outcome: Exclude<Outcome, { kind: 'command' | 'rows' }>) {
-  if (outcome.kind !== 'error') return { fields: undefined, text: '' };
-  return outcome.fields === undefined ? outcome : { fields: outcome.fields, text: '' };
-}
-
-function isConninfo(text: string): boolean {
-  try {
-    parseConninfo(Buffer.from(text, 'latin1'));
-    return true;
-  } catch {
-    return false;
+    this.#connections.close();
   }
 }

@@ -24,6 +24,8 @@ export type EvaluatedCall =
       readonly conninfo: string | undefined;
       readonly sql: Buffer | undefined;
       readonly failOnError: boolean;
+      readonly cursor: string | undefined;
+      readonly howMany: number;
     };
 
 /**
@@ -72,6 +74,9 @@ const kindOfArgument = (argument: Argument): ArgumentKind => {
     case 'boolean':
       return argument.type;
     case 'integer':
+      // A cast that converts to it is not told from one to it.
+      return argument.constant === undefined ? 'unknown' : 'integer';
+    case 'number':
       return 'other';
     default:
       return 'unknown';
@@ -165,20 +170,24 @@ export function fitsNoSignature(call: DblinkCall, types: readonly number[]): boo
   return chooseSignature(call.name, kinds) === undefined;
 }
 
-function assemble(roles: readonly Role[], values: readonly (Buffer | null)[]): EvaluatedCall {
+/** A call from the values of its arguments: text as PostgreSQL writes it, null for SQL's NULL. */
+export function assemble(roles: readonly Role[], values: readonly (Buffer | null)[]): EvaluatedCall {
   // All functions with arguments are STRICT: a NULL anywhere means that nothing is done.
   if (values.includes(null)) return { kind: 'null' };
   const of = (role: Role): Buffer | undefined => {
     const index = roles.indexOf(role);
     return index < 0 ? undefined : (values[index] ?? undefined);
   };
-  const flag = of('failOnError')?.toString('latin1');
+  const text = (role: Role): string | undefined => of(role)?.toString('latin1');
+  const flag = text('failOnError');
   return {
     kind: 'call',
-    connection: of('connection')?.toString('latin1'),
-    conninfo: of('conninfo')?.toString('latin1'),
+    connection: text('connection'),
+    conninfo: text('conninfo'),
     sql: of('sql'),
     failOnError: flag === undefined ? true : parseBoolean(flag),
+    cursor: text('cursor'),
+    howMany: Number(text('howMany') ?? 0),
   };
 }
 

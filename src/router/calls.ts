@@ -26,6 +26,16 @@ export async function callScalar(
       return dblink.disconnect(args.connection, context);
     case 'dblink_exec':
       return dblink.exec(args.connection, args.sql!, args.failOnError, context);
+    case 'dblink_open':
+      return dblink.openCursor(args.connection, args.cursor ?? '', args.sql!, args.failOnError, context);
+    case 'dblink_close':
+      return dblink.closeCursor(args.connection, args.cursor ?? '', args.failOnError, context);
+    case 'dblink_send_query':
+      return String(await dblink.sendQuery(args.connection ?? '', args.sql!, context));
+    case 'dblink_is_busy':
+      return String(await dblink.isBusy(args.connection ?? '', context));
+    case 'dblink_cancel_query':
+      return dblink.cancelQuery(args.connection ?? '', context);
     case 'dblink_get_connections': {
       const names = dblink.connections();
       return names === null ? null : arrayLiteral(names);
@@ -34,7 +44,7 @@ export async function callScalar(
       return dblink.errorMessage(args.connection ?? '', context);
     default: {
       // In a select list there is no column list: a command's tag makes a row of one column, rows have no type.
-      const outcome = await callSource(dblink, args, NO_COLUMNS, context);
+      const outcome = await callSource(dblink, call, args, NO_COLUMNS, context);
       if (outcome.kind === 'status') return outcome.tag;
       throw new PgError(
         '0A000',
@@ -44,14 +54,23 @@ export async function callScalar(
   }
 }
 
-/** Carries out dblink() itself. @throws PgError what it raises, and what the sink throws */
+/** Carries out dblink(), dblink_fetch() or dblink_get_result(). @throws PgError what it raises, and what the sink throws */
 export function callSource(
   dblink: DblinkSession,
+  { name }: Pick<DblinkCall, 'name'>,
   args: Evaluated,
   sink: RowSink,
   context: CallContext,
 ): Promise<QueryOutcome> {
-  return dblink.query(args.connection, args.sql!, args.failOnError, sink, context);
+  const { connection, cursor, howMany, failOnError } = args;
+  switch (name) {
+    case 'dblink_fetch':
+      return dblink.fetchCursor(connection, cursor ?? '', howMany, failOnError, sink, context);
+    case 'dblink_get_result':
+      return dblink.getResult(connection ?? '', failOnError, sink, context);
+    default:
+      return dblink.query(connection, args.sql!, failOnError, sink, context);
+  }
 }
 
 /** A caller without a column list: rows are what it cannot take. */

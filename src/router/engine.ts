@@ -6,6 +6,7 @@ import { TransactionStatus } from '../wire/protocol.js';
 import { transcode, type Untranslatable } from '../wire/transcode.js';
 import type { Bridge } from './bridge/bridge.js';
 import { FactsProbe, type SessionFacts } from './facts.js';
+import type { ForeignServers } from './foreignServers.js';
 import type { Plan } from './plan.js';
 import { PreparedCache } from './preparedCache.js';
 import type { PrimaryLink } from './primary.js';
@@ -42,6 +43,7 @@ export class Engine {
     readonly session: Session,
     readonly settings: RouterSettings,
     readonly dblink: DblinkSession,
+    readonly foreignServers: ForeignServers,
     makeBridge: (engine: Engine) => Bridge | undefined,
   ) {
     this.primary = session.primary;
@@ -151,10 +153,11 @@ export class Engine {
   }
 
   dblinkFacts(facts: SessionFacts): DblinkFacts {
+    const end = () => (this.inBlock || this.primary.batchOpen ? 'flush' : 'sync');
     return {
       superuser: facts.superuser,
-      confirmSuperuser: () =>
-        this.probe.superuserNow(this.inBlock || this.primary.batchOpen ? 'flush' : 'sync'),
+      confirmSuperuser: () => this.probe.superuserNow(end()),
+      findServer: (name, asOwner) => this.foreignServers.find(name, asOwner, end()),
       primaryMajor: this.majorVersion,
       databaseEncoding: this.databaseEncoding,
     };

@@ -12,7 +12,6 @@ import {
   parse,
   readBind,
   readExecute,
-  readParse,
   readTarget,
 } from '../wire/messages.js';
 import { Backend, Frontend, TransactionStatus } from '../wire/protocol.js';
@@ -21,6 +20,7 @@ import type { DblinkCall, Statement } from './analysis/index.js';
 import { type BoundParameters, checkArguments, fitsNoSignature, isLocal } from './arguments.js';
 import { checkAssumptions } from './assumptions.js';
 import {
+  lookupCalls,
   makeTemporaryFunctions,
   type RenamedCalls,
   renameCalls,
@@ -38,7 +38,7 @@ import {
   readParameterTypes,
   STYLED,
 } from './preparedStatement.js';
-import { checkPrivileges } from './privileges.js';
+import { checkPrivileges, needsVerification } from './privileges.js';
 import { FORWARD } from './responses.js';
 import { runCalls } from './runCalls.js';
 import { MessageSink } from './sinks.js';
@@ -100,11 +100,14 @@ export class ExtendedQuery {
     this.#portals.delete('');
   }
 
-  /** Parse of a statement with calls. @param message whole, to be kept */
-  async parse(message: Buffer, statement: Statement): Promise<void> {
+  /**
+   * Parse of a statement with calls.
+   * @param message whole, to be kept
+   * @param fields of it, with its text as the parser reads it
+   */
+  async parse(message: Buffer, fields: ParseFields, statement: Statement): Promise<void> {
     const { engine } = this;
     const { primary } = engine;
-    const fields = readParse(message);
     const key = Buffer.concat([fields.sql, Buffer.from(`\0${fields.types.join()}`, 'latin1')]);
     const known = engine.probe.current === undefined ? undefined : this.#known.get(key);
     if (known !== undefined && !primary.queue.skipping)
@@ -112,6 +115,10 @@ export class ExtendedQuery {
     await primary.settled();
     if (primary.queue.skipping || primary.status === TransactionStatus.failed)
       return this.#relay('parse', message);
+    if (statement.shape.kind === 'lookup') {
+      const changed = lookupCalls(fields.sql, statement, engine);
+      return changed === undefined ? this.#relay('parse', message) : this.#parseRenamed(fields, changed);
+    }
     const end = primary.batchOpen || engine.inBlock ? 'flush' : 'sync';
     await this.#guard(async () => {
       const facts = await engine.probe.get(end).catch(raised);
@@ -119,7 +126,8 @@ export class ExtendedQuery {
       const names = bridgeOf(statement, facts);
       const bridged = names === 'bridged' && engine.bridge !== undefined;
       if (names === 'elsewhere') return this.#relay('parse', message);
-      if (bridged && engine.settings.bridgeOnly) return this.#bridge(message, fields, statement);
+      if (bridged && (engine.settings.bridgeOnly || needsVerification(statement, facts)))
+        return this.#bridge(message, fields, statement);
       if (statement.shape.kind === 'bridge') {
         if (bridged) return this.#bridge(message, fields, statement);
         return this.#bridgeTemporarily(fields, statement, statement.shape.reason);

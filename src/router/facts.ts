@@ -54,7 +54,8 @@ const NAMED = `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_c
    AND (n.nspname !~ '^pg_temp_' OR n.oid = pg_catalog.pg_my_temp_schema())`;
 
 /** The setting is only as new as the session's last SET ROLE; the catalog knows of an ALTER ROLE elsewhere. */
-const SUPERUSER = 'SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user';
+const SUPERUSER =
+  'SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user';
 
 /** Units in which PostgreSQL shows times, in ms. */
 const UNIT_MS: Readonly<Record<string, number>> = {

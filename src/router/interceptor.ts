@@ -1,21 +1,31 @@
 import { DblinkSession } from '../dblink/session.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding.js';
-import { query } from '../wire/messages.js';
+import { query, readParse } from '../wire/messages.js';
 import { Frontend } from '../wire/protocol.js';
-import { type Analysis, analyzeAsync, containsDblink, loadParser, type Statement } from './analysis/index.js';
+import {
+  type Analysis,
+  analyzeAsync,
+  asEscapeStrings,
+  containsDblink,
+  loadParser,
+  type EscapeStrings as ReadableText,
+  type Statement,
+} from './analysis/index.js';
 import { Bridge } from './bridge/bridge.js';
 import { asWithExtension, isDumpSession } from './bridge/dumpQueries.js';
-import type { Services } from './bridge/services.js';
+import type { DatabaseServices, Services } from './bridge/services.js';
 import type { SessionKeys } from './bridge/sessionLocks.js';
 import { Engine } from './engine.js';
 import { ExtendedQuery } from './extended.js';
 import { ExtendedCommands } from './extendedCommands.js';
+import { ForeignServers } from './foreignServers.js';
 import { FORWARD } from './responses.js';
 import type { Interceptor, Session } from './session.js';
 import type { RouterSettings } from './settings.js';
 import { SimpleQuery } from './simpleQuery.js';
 
 const HEADER_BYTES = 5;
+const BACKSLASH = 0x5c;
 
 /** Prepares the parser and returns what makes a session's interceptor. */
 export async function makeInterceptor(
@@ -54,24 +64,16 @@ class DblinkInterceptor implements Interceptor {
       user,
       database,
     });
-    this.#engine = new Engine(session, settings, dblink, (engine) => {
+    const databaseServices = (): DatabaseServices => {
+      const { service } = settings;
+      if (service === undefined) return services.of(database, { user, password: login.password() });
+      const password = service.password === undefined ? undefined : Buffer.from(service.password);
+      return services.of(database, { user: service.user, password });
+    };
+    const foreignServers = new ForeignServers(session.primary, settings.servers, databaseServices);
+    this.#engine = new Engine(session, settings, dblink, foreignServers, (engine) => {
       if (login.bridge === undefined) return undefined;
-      const account = settings.service ?? { user, password: undefined };
-      const identity = () =>
-        settings.service === undefined
-          ? { user, password: login.password() }
-          : {
-              user: account.user,
-              password:
-                settings.service.password === undefined ? undefined : Buffer.from(settings.service.password),
-            };
-      return new Bridge(
-        engine,
-        login.bridge,
-        () => services.of(database, identity()),
-        user,
-        () => session.cancelPrimary(),
-      );
+      return new Bridge(engine, login.bridge, databaseServices, user, () => session.cancelPrimary());
     });
     this.#extended = new ExtendedQuery(this.#engine);
     this.#commands = new ExtendedCommands(this.#engine);
@@ -107,8 +109,8 @@ class DblinkInterceptor implements Interceptor {
           this.#engine.unnamedStatement = true;
         }
         const start = message.indexOf(0, HEADER_BYTES) + 1;
-        return this.#inspect(message, start, 'parse', (whole, _, statements) =>
-          this.#parse(whole, statements),
+        return this.#inspect(message, start, 'parse', (whole, text, statements) =>
+          this.#parse(whole, text, statements),
         );
       }
       default:
@@ -141,7 +143,7 @@ class DblinkInterceptor implements Interceptor {
     message: Buffer,
     start: number,
     kind: 'query' | 'parse',
-    act: (message: Buffer, text: Buffer, statements: readonly Statement[]) => Promise<void>,
+    act: (message: Buffer, text: ReadableText, statements: readonly Statement[]) => Promise<void>,
   ): Promise<void> | undefined {
     if (!containsDblink(message, start) || this.#engine.primary.queue.copyIn) return undefined;
     const end = message.indexOf(0, start);
@@ -150,24 +152,30 @@ class DblinkInterceptor implements Interceptor {
     const whole = Buffer.from(message);
     const text = whole.subarray(start, end);
     if (!isAsciiSafe(this.#engine.clientEncoding) && !isAscii(text)) return undefined;
-    const { parameters } = this.#engine.primary;
-    const analysis = analyzeAsync(text, {
-      schemas: this.#engine.settings.dblinkSchemas,
-      standardConformingStrings: parameters.get('standard_conforming_strings') !== 'off',
-    });
+    const readable = this.#readable(text);
+    if (readable === undefined) return undefined;
+    const analysis = analyzeAsync(readable.text, { schemas: this.#engine.settings.dblinkSchemas });
     if (!(analysis instanceof Promise)) {
       const statements = withCalls(analysis);
-      return statements && act(whole, text, statements);
+      return statements && act(whole, readable, statements);
     }
     return analysis.then((found) => {
       const statements = withCalls(found);
-      if (statements !== undefined) return act(whole, text, statements);
+      if (statements !== undefined) return act(whole, readable, statements);
       this.#engine.primary.expect(FORWARD[kind]);
       this.#engine.primary.write(whole);
     });
   }
 
-  async #query(message: Buffer, text: Buffer, statements: readonly Statement[]): Promise<void> {
+  /** SQL text as the parser reads it. */
+  #readable(text: Buffer): ReadableText | undefined {
+    const { primary, countCharacters } = this.#engine;
+    if (primary.parameters.get('standard_conforming_strings') !== 'off' || !text.includes(BACKSLASH))
+      return { text, mapPosition: (position) => position };
+    return asEscapeStrings(text, countCharacters);
+  }
+
+  async #query(message: Buffer, text: ReadableText, statements: readonly Statement[]): Promise<void> {
     const { primary } = this.#engine;
     await primary.settled();
     if (primary.queue.skipping) {
@@ -178,7 +186,7 @@ class DblinkInterceptor implements Interceptor {
     await new SimpleQuery(this.#engine, text, statements).run();
   }
 
-  async #parse(message: Buffer, statements: readonly Statement[]): Promise<void> {
+  async #parse(message: Buffer, { text }: ReadableText, statements: readonly Statement[]): Promise<void> {
     const [statement, ...more] = statements;
     if (statement === undefined || more.length > 0) {
       this.#engine.primary.expect(FORWARD.parse);
@@ -186,7 +194,7 @@ class DblinkInterceptor implements Interceptor {
       return;
     }
     if (statement.shape.kind === 'extension') await this.#commands.parse(message, statement.shape.command);
-    else await this.#extended.parse(message, statement);
+    else await this.#extended.parse(message, { ...readParse(message), sql: text }, statement);
   }
 
   ready(): void {
@@ -217,6 +225,8 @@ class DblinkInterceptor implements Interceptor {
 }
 
 const withCalls = (analysis: Analysis): readonly Statement[] | undefined =>
-  analysis?.statements.some(({ calls, shape }) => calls.length > 0 || shape.kind === 'extension')
+  analysis?.statements.some(
+    ({ calls, shape }) => calls.length > 0 || shape.kind === 'extension' || shape.kind === 'lookup',
+  )
     ? analysis.statements
     : undefined;

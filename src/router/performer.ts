@@ -1,8 +1,9 @@
 import type { CallContext } from '../dblink/context.js';
 import type { RowSink } from '../dblink/results.js';
+import { isAscii } from '../wire/encoding.js';
 import { PgError } from '../wire/errors.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
-import { isPlainlyReadOnlyAsync } from './analysis/index.js';
+import { isPlainlyReadOnlyAsync, returnsRows } from './analysis/index.js';
 import {
   type BoundParameters,
   type EvaluatedCall,
@@ -30,6 +31,7 @@ export type CallResult =
   /** The call failed; to be raised when PostgreSQL reaches it. */
   | { readonly kind: 'failed'; readonly error: PgError };
 
+const BYTEA_OID = 17;
 const TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043]);
 
 /** Carries out the calls of one statement, in the order and at the time that its plan allows. */
@@ -49,20 +51,32 @@ export class Performer {
 
   /** dblink() of NULL in a select list returns no rows at all, which is no value. @throws NeedsBridge */
   async refuseNullRows(call: DblinkCall): Promise<void> {
-    if (call.name === 'dblink' && (await this.evaluate(call)).kind === 'null') throw nullRows();
+    if (returnsRows(call) && (await this.evaluate(call)).kind === 'null') throw nullRows();
   }
 
   /** A scalar call: runs it. @param known its arguments, where they have been evaluated @throws PgError */
   async scalar(call: DblinkCall, known?: EvaluatedCall): Promise<CallResult> {
     const args = known ?? (await this.evaluate(call));
     if (args.kind === 'null') {
-      if (call.name === 'dblink') throw nullRows();
+      if (returnsRows(call)) throw nullRows();
       return { kind: 'value', value: null };
     }
+    if (call.name === 'dblink_current_query') return { kind: 'value', value: await this.#currentQuery() };
     const value = await this.engine.remotely(this.facts, (context) =>
       callScalar(this.engine.dblink, call, args, context),
     );
     return { kind: 'value', value: value === null ? null : Buffer.from(value, 'latin1') };
+  }
+
+  /** The text that the client sent, in the database's encoding. */
+  async #currentQuery(): Promise<Buffer> {
+    const { engine, text } = this;
+    if (engine.sameEncoding || isAscii(text)) return text;
+    const sql = `SELECT pg_catalog.convert($1, '${engine.clientEncoding}', '${engine.databaseEncoding}')`;
+    const own = { sql, types: [BYTEA_OID], formats: [1], values: [text], resultFormats: [1] };
+    const { error, rows } = await engine.primary.run(own, 'flush');
+    if (error !== undefined) throw error;
+    return rows[0]?.[0] ?? text;
   }
 
   /**
@@ -78,10 +92,10 @@ export class Performer {
     const early = new Map<DblinkCall, EvaluatedCall>();
     for (const call of statement.calls) {
       const isSource = call.use.kind === 'source';
-      if (isSource ? call.certain : call.name !== 'dblink') continue;
+      if (isSource ? call.certain : !returnsRows(call)) continue;
       const args = await this.evaluate(call);
       if (args.kind === 'null' && !isSource) throw nullRows();
-      if (args.kind === 'call' && isSource) await this.#checkEarly(args);
+      if (args.kind === 'call' && isSource) await this.#checkEarly(call, args);
       early.set(call, args);
     }
     begin();
@@ -133,7 +147,8 @@ export class Performer {
   }
 
   /** What may run before PostgreSQL reaches it: a plain read, of which nobody notices whether it ran. */
-  async #checkEarly(args: EvaluatedCall & { kind: 'call' }): Promise<void> {
+  async #checkEarly(call: DblinkCall, args: EvaluatedCall & { kind: 'call' }): Promise<void> {
+    if (call.name !== 'dblink') throw new NeedsBridge(`${call.name}() where PostgreSQL may skip it`);
     if (!(await isPlainlyReadOnlyAsync(args.sql!))) {
       throw new NeedsBridge(
         'a remote statement other than a plain SELECT whose execution PostgreSQL may skip or repeat',
@@ -168,7 +183,8 @@ export class Performer {
     collector: CollectSink,
     context: CallContext,
   ): Promise<CallResult> {
-    const outcome = await callSource(this.engine.dblink, args, sink, context);
+    const outcome = await callSource(this.engine.dblink, call, args, sink, context);
+    if (outcome.kind === 'nothing') return { kind: 'value', value: null };
     if (outcome.kind === 'status') {
       await this.checkStatusRow(call, shape);
       collector.setStatus(outcome.tag);

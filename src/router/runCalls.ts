@@ -1,6 +1,6 @@
 import type { RemoteStyle } from '../dblink/results.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
-import type { BoundParameters } from './arguments.js';
+import type { BoundParameters, EvaluatedCall } from './arguments.js';
 import { CollectSink } from './collect.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
@@ -77,7 +77,7 @@ async function stream(
   const args = await performer.evaluate(call);
   if (args.kind === 'null') return { kind: 'value', value: null };
   // Rows before a NOTICE of fail_on_error = false, or of a string's earlier statements, must not be sent.
-  if (!args.failOnError || !mayStream(args.sql!) || !engine.sameEncoding) {
+  if (!args.failOnError || !returnsOneResult(call, args) || !engine.sameEncoding) {
     return performer.source(call, args, shape);
   }
   const collector = new CollectSink(shape, engine.settings.maxSpliceBytes);
@@ -95,6 +95,14 @@ async function stream(
     performer.collect(call, args, shape, sink, collector, context),
   );
   return sink.streamed ? { kind: 'streamed', rows: sink.count } : result;
+}
+
+/** Whether there are no results but the one that is returned. */
+function returnsOneResult(call: DblinkCall, { sql, cursor }: EvaluatedCall & { kind: 'call' }): boolean {
+  if (call.name === 'dblink_get_result') return true;
+  // The name of a cursor goes into the remote's SQL as it is.
+  if (call.name === 'dblink_fetch') return !cursor?.includes(';');
+  return mayStream(sql!);
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { SocketAddress } from '../wire/address.js';
 import type { TlsOptions } from '../wire/tls.js';
+import type { DeclaredServer } from './declaredServers.js';
 
 /** Where the primary is and how it is reached. */
 export interface PrimarySettings {
@@ -37,6 +38,8 @@ export interface RouterSettings {
   readonly maxStatementBytes: number;
   /** Largest result of a remote that is handed to the primary in memory. */
   readonly maxSpliceBytes: number;
+  /** Servers that are found by name where the primary has no foreign server of that name. */
+  readonly servers: readonly DeclaredServer[];
   /** Schemas in which the names of dblink's functions mean dblink. */
   readonly dblinkSchemas: readonly string[];
   /** Whether functions of the primary can have dblink calls carried out. */

@@ -1,11 +1,19 @@
 import { errorResponse, PgError, parseFields } from '../wire/errors.js';
 import { close, commandComplete, dataRow, query, readyForQuery, rowDescription } from '../wire/messages.js';
 import { Backend, EMPTY, TransactionStatus } from '../wire/protocol.js';
-import type { ExtensionCommand, Statement } from './analysis/index.js';
+import {
+  DBLINK_FUNCTIONS,
+  type EscapeStrings,
+  type ExtensionCommand,
+  returnsRows,
+  type Statement,
+  TYPE_OIDS,
+} from './analysis/index.js';
 import { isLocal, NO_PARAMETERS } from './arguments.js';
 import { checkAssumptions } from './assumptions.js';
 import { runExtensionCommand } from './bridge/extensionCommand.js';
 import {
+  lookupCalls,
   makeTemporaryFunctions,
   type RenamedCalls,
   renameCalls,
@@ -15,15 +23,12 @@ import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import { bridgeOf, isShadowed } from './names.js';
+import { refuseNewerSyntax } from './newerSyntax.js';
 import { Performer } from './performer.js';
 import type { Plan } from './plan.js';
-import { checkPrivileges } from './privileges.js';
+import { checkPrivileges, needsVerification } from './privileges.js';
 import { MessageSink } from './sinks.js';
 import { knownStream, type Prepared, prepare, spliceSimple } from './spliceSimple.js';
-
-const TEXT_OID = 25;
-const TEXT_ARRAY_OID = 1009;
-const RECORD_OID = 2249;
 
 /** Does nothing in a transaction that has done nothing, and returns no rows. */
 const NOTHING = Buffer.from('SET CONSTRAINTS ALL DEFERRED;', 'latin1');
@@ -55,12 +60,18 @@ export class SimpleQuery {
   #answered = false;
   /** The CommandComplete that may be sent only when the implicit transaction has been committed. */
   #heldTag: Buffer | undefined;
+  readonly text: Buffer;
+  /** A position in the text as one in the client's. */
+  readonly #mapPosition: (position: number) => number;
 
   constructor(
     private readonly engine: Engine,
-    private readonly text: Buffer,
+    { text, mapPosition }: EscapeStrings,
     private readonly statements: readonly Statement[],
-  ) {}
+  ) {
+    this.text = text;
+    this.#mapPosition = mapPosition;
+  }
 
   /** Runs the message up to and including ReadyForQuery. @throws PgError 08006 when the primary is lost */
   async run(): Promise<void> {
@@ -70,6 +81,7 @@ export class SimpleQuery {
       // A Query ends what was begun with the extended protocol.
       if (this.engine.unnamedStatement) this.#forgetUnnamed();
       await this.#finishBatch();
+      await refuseNewerSyntax(this.engine, this.text, this.statements);
       for (const [i, statement] of this.statements.entries()) {
         this.engine.begin();
         this.engine.throwIfStopped();
@@ -93,6 +105,8 @@ export class SimpleQuery {
 
   async #statement(statement: Statement, last: boolean): Promise<Plan> {
     if (statement.calls.length === 0 && statement.shape.kind === 'none') return this.#plain(statement, last);
+    if (statement.shape.kind === 'lookup')
+      return this.#plain(statement, last, lookupCalls(this.text, statement, this.engine));
     // In a failed block the primary refuses the statement itself.
     if (this.engine.primary.status === TransactionStatus.failed) return this.#plain(statement, last);
     if (statement.shape.kind === 'extension')
@@ -104,7 +118,10 @@ export class SimpleQuery {
     const names = bridgeOf(statement, facts);
     const bridged = names === 'bridged' && this.engine.bridge !== undefined;
     const listed = bridged ? renameListedCalls(this.text, statement, this.engine) : undefined;
-    if (names === 'elsewhere' || (bridged && this.engine.settings.bridgeOnly))
+    if (
+      names === 'elsewhere' ||
+      (bridged && (this.engine.settings.bridgeOnly || needsVerification(statement, facts)))
+    )
       return this.#bridge(statement, last, preparing, listed);
     if (statement.shape.kind === 'bridge') {
       if (bridged) return this.#bridge(statement, last, preparing, listed);
@@ -224,13 +241,8 @@ export class SimpleQuery {
       rowDescription(
         statement.calls.map((call, i) => ({
           name: names[i] ?? call.name,
-          typeOid:
-            call.name === 'dblink'
-              ? RECORD_OID
-              : call.name === 'dblink_get_connections'
-                ? TEXT_ARRAY_OID
-                : TEXT_OID,
-          typeLength: -1,
+          typeOid: TYPE_OIDS[DBLINK_FUNCTIONS[call.name].returns],
+          typeLength: DBLINK_FUNCTIONS[call.name].returns === 'integer' ? 4 : -1,
         })),
       ),
     );
@@ -238,7 +250,7 @@ export class SimpleQuery {
     for (const call of statement.calls) {
       const result = await performer.scalar(call);
       if (result.kind === 'failed') throw result.error;
-      values.push(call.name === 'dblink' ? asRecord(result.value) : result.value);
+      values.push(returnsRows(call) ? asRecord(result.value) : result.value);
     }
     session.toClient(dataRow(values));
     session.toClient(commandComplete('SELECT 1'));
@@ -316,7 +328,7 @@ export class SimpleQuery {
         if (type === Backend.errorResponse) {
           told = true;
           const error = PgError.from(parseFields(message));
-          session.toClient(errorResponse(shiftPosition(renamed?.mapPosition(error) ?? error, offset)));
+          session.toClient(errorResponse(this.#placed(renamed?.mapPosition(error) ?? error, offset)));
           return false;
         }
         if (type === Backend.commandComplete && unanswered) {
@@ -424,6 +436,13 @@ export class SimpleQuery {
     this.#heldTag = undefined;
   }
 
+  /** An error with its position in the client's text. @param offset of the text that it was in */
+  #placed(error: PgError, offset = 0): PgError {
+    const { position } = error.fields;
+    if (position === undefined) return error;
+    return error.with({ position: String(this.#mapPosition(Number(position) + offset)) });
+  }
+
   /** Tells the client of an error and leaves the transaction as the error leaves it. */
   async #raise(error: unknown): Promise<void> {
     const { primary, session } = this.engine;
@@ -436,7 +455,7 @@ export class SimpleQuery {
         await this.engine.failTransaction(raised);
       }
       const own = !(error instanceof PrimaryRaised);
-      session.toClient(errorResponse(own ? this.engine.inClientEncoding(raised) : raised));
+      session.toClient(errorResponse(this.#placed(own ? this.engine.inClientEncoding(raised) : raised)));
     }
     if (primary.batchOpen) await primary.sync();
     if (this.#hidden) {
@@ -445,11 +464,6 @@ export class SimpleQuery {
     }
   }
 }
-
-const shiftPosition = (error: PgError, by: number): PgError =>
-  error.fields.position === undefined
-    ? error
-    : error.with({ position: String(Number(error.fields.position) + by) });
 
 /** A record of one text field as record_out writes it. */
 function asRecord(value: Buffer | null): Buffer {

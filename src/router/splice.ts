@@ -154,7 +154,7 @@ export function mapPosition(error: PgError, spliced: SplicedStatement): PgError 
 }
 
 /** The functions that hold the arguments of a call in the rewritten text. */
-const HOLDER = /^function pg_catalog\.(?:text|bool)send\((.*)\) does not exist$/;
+const HOLDER = /^function pg_catalog\.(?:text|bool|int4)send\((.*)\) does not exist$/;
 
 /**
  * An error that the primary raised for a rewritten statement, as one of the client's.

@@ -6,6 +6,7 @@ import {
   type AuthenticatorOptions,
   METHODS,
 } from './authMethods.js';
+import { openGaussMethod } from './openGauss.js';
 import { Authentication } from './protocol.js';
 import { MessageReader } from './reader.js';
 
@@ -83,6 +84,7 @@ export class Authenticator {
       user: typeof user === 'string' ? Buffer.from(user, 'latin1') : user,
       options,
       scram: undefined,
+      openGauss: false,
       password: () => {
         if (password === undefined || password.length === 0) {
           throw new AuthenticationError('fe_sendauth: no password supplied');
@@ -103,7 +105,7 @@ export class Authenticator {
     return this.#done;
   }
 
-  /** The server asked for the password (cleartext, md5 or SCRAM) and got it or the proof of it. */
+  /** The server asked for the password (cleartext, md5, SCRAM or openGauss's methods) and got it or the proof of it. */
   get passwordUsed(): boolean {
     return this.#passwordUsed;
   }
@@ -116,7 +118,8 @@ export class Authenticator {
   async respond(message: Buffer): Promise<Buffer | undefined> {
     const reader = new MessageReader(message);
     const code = reader.int32();
-    const method = this.#options.methods?.get(code) ?? METHODS.get(code);
+    const body = message.subarray(reader.offset);
+    const method = openGaussMethod(code, body, this.#context.scram !== undefined) ?? METHODS.get(code);
     this.#check(code, method);
     if (code === Authentication.ok) {
       this.#done = true;
@@ -127,7 +130,7 @@ export class Authenticator {
         ANCIENT_METHODS.get(code) ?? `authentication method ${code >>> 0} not supported`,
       );
     }
-    return method.respond(message.subarray(reader.offset), this.#context);
+    return method.respond(body, this.#context);
   }
 
   /** Refuses requests that the caller's settings forbid, before anything secret is sent. */

@@ -26,8 +26,6 @@ export interface AuthenticatorOptions {
   /** The server's certificate in DER, for channel binding. */
   readonly tlsPeerCertificate?: Buffer | undefined;
   readonly maxScramIterations?: number | undefined;
-  /** Methods beside PostgreSQL's own, by the code of their request; they take precedence. */
-  readonly methods?: ReadonlyMap<number, AuthenticationMethod> | undefined;
 }
 
 /** What a method may use and note while it answers a request. */
@@ -42,6 +40,8 @@ export interface AuthenticationContext {
   usedPassword(): void;
   /** The exchange in progress that spans several requests. */
   scram: ScramClient | undefined;
+  /** A request of openGauss's own has been answered (openGauss.ts). */
+  openGauss: boolean;
 }
 
 /** How one kind of authentication request is answered. */

@@ -31,6 +31,9 @@ import { ScramError } from './scram.js';
 import { peerCertificate, type TlsOptions } from './tls.js';
 import { MessageWriter } from './writer.js';
 
+/** How much of what a server sends is kept while it is held back; a chunk may come on top of it. */
+const MAX_HELD_BYTES = 1024 * 1024;
+
 /** How long a server may take to close its end after Terminate. */
 const CLOSE_TIMEOUT_MS = 1000;
 
@@ -49,7 +52,7 @@ interface Waiter {
  * strings. Whatever a server sends, the worst that happens is that this connection ends.
  */
 export class WireClient {
-  /** Called for every NOTIFY; must not throw. */
+  /** Called for every NOTIFY; what it throws ends the connection. */
   onNotification: ((processId: number, channel: Buffer, payload: Buffer) => void) | undefined;
   /** Called for every notice; must not throw. */
   onNotice: ((fields: ErrorFields) => void) | undefined;
@@ -65,6 +68,10 @@ export class WireClient {
   /** Who waits for the startup or for the query. */
   #waiter: Waiter | undefined;
   #lost: ConnectionLost | undefined;
+  /** The socket is not read: the caller wants no more now. */
+  #paused = false;
+  /** The socket is not read: enough is held back. */
+  #full = false;
   /** The end of the socket, when it came while earlier bytes were still held back. */
   #heldEnd: { readonly error: Error | undefined } | undefined;
   readonly #cancels = new Set<Promise<void>>();
@@ -213,13 +220,33 @@ export class WireClient {
     await this.#run(messages, new QueryExchange(handler, true, this.#send));
   }
 
-  /** Stops reading. What has been read already, one chunk at most, is still delivered. */
+  /** Stops reading. What has been read already (one chunk, and what `hold` has kept) is still delivered. */
   pause(): void {
+    this.#paused = true;
     this.#socket.pause();
   }
 
   resume(): void {
-    this.#socket.resume();
+    this.#paused = false;
+    if (!this.#full) this.#socket.resume();
+  }
+
+  /**
+   * Holds back whatever the server sends behind the present message until `proceed`, so that a query's answer is taken
+   * one result at a time. Up to a megabyte is read ahead, then no more.
+   */
+  hold(): void {
+    if (this.#lost === undefined) this.#inbound.hold();
+  }
+
+  /** Goes on with what was held back. Not to be called from a method of a query's handler. */
+  proceed(): void {
+    if (this.#lost === undefined) this.#goOn();
+  }
+
+  /** So much is held back that no more is read. */
+  get full(): boolean {
+    return this.#full;
   }
 
   /**
@@ -294,7 +321,7 @@ export class WireClient {
       this.#waiter = { resolve, reject };
       // The first byte is judged alone: what is no PostgreSQL server may never send a whole header.
       socket.once('data', (chunk: Buffer) => this.#guard(() => this.#startup.head(chunk[0]!, 8)));
-      socket.on('data', (chunk: Buffer) => this.#guard(() => this.#inbound.push(chunk)));
+      socket.on('data', (chunk: Buffer) => this.#guard(() => this.#take(chunk)));
       socket.on('end', () => this.#socketEnded(undefined));
       socket.on('error', (error) => this.#socketEnded(error));
       socket.on('close', () => this.#socketEnded(undefined));
@@ -302,6 +329,13 @@ export class WireClient {
       if (socket.destroyed) this.#socketEnded(socket.errored ?? undefined);
       else socket.write(startup);
     });
+  }
+
+  #take(chunk: Buffer): void {
+    this.#inbound.push(chunk);
+    if (this.#inbound.heldBytes <= MAX_HELD_BYTES) return;
+    this.#full = true;
+    this.#socket.pause();
   }
 
   /** Runs what handles bytes of the server: whatever it throws ends this connection, and nothing else. */
@@ -379,6 +413,10 @@ export class WireClient {
   /** Goes on with bytes, or the end, that had to wait. */
   #goOn(): void {
     this.#guard(() => this.#inbound.resume());
+    if (this.#full && this.#inbound.heldBytes <= MAX_HELD_BYTES) {
+      this.#full = false;
+      if (!this.#paused) this.#socket.resume();
+    }
     const end = this.#heldEnd;
     if (end !== undefined && !this.#inbound.held) this.#socketEnded(end.error);
   }

@@ -61,11 +61,14 @@ export function connectError(describe: string, text: string, failure: ConnectFai
 export class ConnectionLost extends Error {
   /** The FATAL error that the server sent before the end. */
   readonly fields: ErrorFields | undefined;
+  /** What happened to the socket, without that error. */
+  readonly reason: string;
 
   constructor(text: string, fatal?: ErrorFields, cause?: unknown) {
     super(fatal === undefined ? text : `${renderError(fatal)}\n${text}`, { cause });
     this.name = 'ConnectionLost';
     this.fields = fatal;
+    this.reason = text;
   }
 }
 

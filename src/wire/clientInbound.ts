@@ -100,6 +100,16 @@ export class Inbound {
     return this.#framer.stopped;
   }
 
+  /** Bytes that are held back. */
+  get heldBytes(): number {
+    return this.#framer.heldBytes;
+  }
+
+  /** Holds back what follows the present message. */
+  hold(): void {
+    this.#framer.stop();
+  }
+
   /** From here on messages answer this query. */
   begin(exchange: QueryExchange): void {
     this.#exchange = exchange;

@@ -47,6 +47,8 @@ export interface QueryHandler {
   copyOut?(message: Buffer): void;
   /** The content of one CopyData message; valid during the call only. */
   copyData?(bytes: Buffer): void;
+  /** The answer is complete. */
+  ready?(): void;
 }
 
 /** Types that answer an extended query and have no place in the answer to a simple one. */
@@ -184,6 +186,7 @@ export class QueryExchange {
           const fields = this.#fatal;
           this.#call((handler) => handler.error?.(fields));
         }
+        this.#call((handler) => handler.ready?.());
         return true;
       default:
         return false;

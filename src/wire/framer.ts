@@ -1,3 +1,4 @@
+import { appendChunk } from './chunks.js';
 import { EMPTY } from './protocol.js';
 
 /** How a message is to be delivered, decided at its header, before anything is allocated for it. */
@@ -81,7 +82,7 @@ export class Framer {
 
   push(chunk: Buffer): void {
     if (this.#stopped || this.#held.length > 0) {
-      this.#held.push(chunk);
+      appendChunk(this.#held, chunk);
       this.#heldBytes += chunk.length;
     } else this.#feed(chunk);
   }

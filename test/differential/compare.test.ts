@@ -40,7 +40,11 @@ function difference(
   right: readonly Frame[],
   options: Partial<CompareOptions> = {},
 ): Difference | undefined {
-  return compare(conversation(left), conversation(right, '22222'), { encoding: 'UTF8', ...options });
+  return compare(conversation(left), conversation(right, '22222'), {
+    encoding: 'UTF8',
+    major: 18,
+    ...options,
+  });
 }
 
 const DBLINK = { S: 'ERROR', C: '08003', M: 'gone', F: 'dblink.c', L: '1', R: 'dblink_x' };
@@ -54,7 +58,7 @@ test('ports are equal by what listens there', () => {
 });
 
 test('OIDs given out at run time are equal by name', () => {
-  const options = { encoding: 'UTF8' } as const;
+  const options = { encoding: 'UTF8', major: 18 } as const;
   const left = conversation([description('a', 16400)], '1', [['16400', 'type mood']]);
   const right = (name: string): Conversation =>
     conversation([description('a', 16500)], '2', [['16500', name]]);
@@ -92,6 +96,35 @@ test('rows before an error pass only in cases that say so', () => {
     difference([description('a', 23), ready], complete, { differs: 'streamed-rows' }),
     'no error, no rows',
   );
+});
+
+test('reports of the two styles that pass are equal before 14, and no others', () => {
+  const report = (name: string, value: string): Frame => ({
+    type: 'S',
+    body: Buffer.from(`${name}\0${value}\0`),
+  });
+  const startUp = [report('DateStyle', 'SQL, DMY'), report('TimeZone', 'UTC'), ready];
+  const differs = (left: readonly Frame[], right: readonly Frame[], major = 13): boolean => {
+    const [a, b] = [left, right].map((frames): Conversation => {
+      const { facts } = conversation([]);
+      return {
+        facts,
+        exchanges: [
+          { label: 'start-up', frames: startUp },
+          { label: 'x', frames },
+        ],
+      };
+    }) as [Conversation, Conversation];
+    return compare(a, b, { encoding: 'UTF8', major }) !== undefined;
+  };
+  const passing = [report('DateStyle', 'ISO, MDY'), report('DateStyle', 'SQL, DMY'), row('1'), ready];
+  assert.ok(!differs(passing, [row('1'), ready]));
+  assert.ok(differs(passing, [row('1'), ready], 14), 'later majors make no such reports');
+  assert.ok(differs(passing.slice(1), [report('DateStyle', 'ISO, MDY'), row('1'), ready]), 'another value');
+  assert.ok(differs([report('DateStyle', 'ISO, MDY'), ready], [ready]), 'a change that stays');
+  assert.ok(differs([report('TimeZone', 'UTC'), ready], [ready]), 'another setting');
+  const later = [report('DateStyle', 'ISO, MDY'), row('1'), ready];
+  assert.ok(!differs(later, [row('1'), ready, report('DateStyle', 'ISO, MDY')]), 'when it comes');
 });
 
 test('the report shows both sides and marks the first difference', () => {

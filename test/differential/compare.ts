@@ -1,7 +1,7 @@
 import type { Frame } from '../support/wire.js';
 import { type Decoded, decode, type Field } from './decode.js';
 import { type ClientEncoding, display } from './encoding.js';
-import { type KnownDifference, reconcile } from './known-differences.js';
+import { type KnownDifference, reconcile, STYLE_REPORTS, withLateStyleReports } from './known-differences.js';
 import { normaliser, type SideFacts } from './normalise.js';
 
 /** What was sent in one flight, and all that came back until the server was ready or silent. */
@@ -31,6 +31,8 @@ export interface Difference {
 
 export interface CompareOptions {
   readonly encoding: ClientEncoding;
+  /** Of the servers. */
+  readonly major: number;
   readonly differs?: KnownDifference | undefined;
 }
 
@@ -41,10 +43,7 @@ export function compare(
   options: CompareOptions,
 ): Difference | undefined {
   const count = Math.max(extension.exchanges.length, proxy.exchanges.length);
-  const sides: Sides = [
-    { facts: extension.facts, normalise: normaliser(extension.facts) },
-    { facts: proxy.facts, normalise: normaliser(proxy.facts) },
-  ];
+  const sides: Sides = [prepareSide(extension, options), prepareSide(proxy, options)];
   for (let index = 0; index < count; index += 1) {
     const [left, right] = [extension.exchanges[index], proxy.exchanges[index]];
     if (left === undefined || right === undefined || left.label !== right.label) {
@@ -69,6 +68,13 @@ interface PreparedSide {
 }
 type Sides = readonly [extension: PreparedSide, proxy: PreparedSide];
 
+function prepareSide({ facts }: Conversation, { major }: CompareOptions): PreparedSide {
+  const normalise = normaliser(facts);
+  if (!STYLE_REPORTS.applies(major)) return { facts, normalise };
+  const reportLate = withLateStyleReports();
+  return { facts, normalise: (messages) => reportLate(normalise(messages)) };
+}
+
 function compareExchange(
   left: Exchange,
   right: Exchange,
@@ -80,10 +86,10 @@ function compareExchange(
     side: PreparedSide,
   ): readonly Decoded[] => side.normalise(frames.map(decode));
   if (sameBytes(left.frames, right.frames) && !isPeculiar(left.frames, [leftSide.facts, rightSide.facts])) {
-    // Rows in a later exchange may be described in this one.
-    const descriptions = { frames: left.frames.filter(({ type }) => type === 'T') };
-    prepare(descriptions, leftSide);
-    prepare(descriptions, rightSide);
+    // Rows in a later exchange may be described in this one, and settings reported that go on to hold.
+    const lasting = { frames: left.frames.filter(({ type }) => type === 'T' || type === 'S') };
+    prepare(lasting, leftSide);
+    prepare(lasting, rightSide);
     return undefined;
   }
   const [extension, proxy] = reconcile(prepare(left, leftSide), prepare(right, rightSide), differs);

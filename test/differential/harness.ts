@@ -95,7 +95,7 @@ async function compareOnce(
   if (both === 'skipped') return both;
   const [extension, proxy] = both;
   const { encoding } = SESSIONS[variant.session];
-  return compare(extension, proxy, { encoding, differs: testCase.differs });
+  return compare(extension, proxy, { encoding, major: environment.major, differs: testCase.differs });
 }
 
 /** Both conversations of one case in one variant. */

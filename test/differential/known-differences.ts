@@ -2,7 +2,7 @@ import type { Decoded } from './decode.js';
 
 /**
  * The closed list of what the proxy knowingly does otherwise than the extension, with the reason for each. A case names
- * the entry it runs into; `source-location` alone applies everywhere.
+ * the entry it runs into; `source-location` alone applies everywhere, and `STYLE_REPORTS` on the majors that it names.
  */
 export type KnownDifference = keyof typeof KNOWN_DIFFERENCES;
 
@@ -75,6 +75,44 @@ export const KNOWN_DIFFERENCES = {
     },
   },
 } as const satisfies Readonly<Record<string, Entry>>;
+
+/** The settings that the extension gives the remote's values while it converts rows, and then takes back. */
+const STYLES: ReadonlySet<string | null> = new Set(['DateStyle', 'IntervalStyle']);
+
+/** What differs between all conversations on old majors. */
+export const STYLE_REPORTS = {
+  reason:
+    'A server before PostgreSQL 14 reports every change of a setting at once, also those that the extension makes of ' +
+    'DateStyle and IntervalStyle while it converts rows, and takes back. The proxy makes such changes only where rows ' +
+    'depend on them, and at other moments. What an exchange changes for good is compared, as later majors report it.',
+  applies: (major: number): boolean => major < 14,
+} as const;
+
+/**
+ * One side's messages, exchange by exchange, with the reports of the two settings put off to the end of their exchange and
+ * left out if they say nothing new there.
+ */
+export function withLateStyleReports(): (messages: readonly Decoded[]) => readonly Decoded[] {
+  const known = new Map<string, string | null>();
+  return (messages) => {
+    const reports = new Map<string, Decoded>();
+    const others = messages.filter((message) => {
+      const parameter = message.fields.find(([name]) => name === 'parameter')?.[1] ?? null;
+      if (message.name !== 'ParameterStatus' || parameter === null || !STYLES.has(parameter)) return true;
+      reports.set(parameter, message);
+      return false;
+    });
+    const news = [...reports]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .filter(([parameter, report]) => {
+        const value = report.fields.find(([name]) => name === 'value')?.[1] ?? null;
+        const changed = known.get(parameter) !== value;
+        known.set(parameter, value);
+        return changed;
+      });
+    return [...others, ...news.map(([, report]) => report)];
+  };
+}
 
 /** Applies the entry that holds everywhere, and the one the case names. */
 export function reconcile(

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { brokenPromises, withoutKnownDifferences } from './differences.js';
 import type { Driver, Program } from './drivers.js';
 import type { Environment, Side } from './environment.js';
+import { PROGRAMMES, type Programme } from './flows/index.js';
 import { play } from './play.js';
 import { compareTranscripts, formatDifferences } from './transcript.js';
 
@@ -17,12 +18,30 @@ export interface Comparison {
 export async function compareSides(
   driver: Driver,
   program: Program,
-  { extension, proxy }: Environment,
+  environment: Environment,
 ): Promise<Comparison> {
-  const database = driver.name.toLowerCase().replaceAll(/\W+/g, '_');
+  const comparisons: Comparison[] = [];
+  for (const programme of PROGRAMMES) {
+    comparisons.push(await compareProgramme(driver, program, environment, programme));
+  }
+  const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
+  return {
+    outcomes: sum(comparisons.map(({ outcomes }) => outcomes)),
+    sessions: sum(comparisons.map(({ sessions }) => sessions)),
+    problems: comparisons.flatMap(({ problems }) => problems),
+  };
+}
+
+async function compareProgramme(
+  driver: Driver,
+  program: Program,
+  { extension, proxy }: Environment,
+  programme: Programme,
+): Promise<Comparison> {
+  const database = `${driver.name.toLowerCase().replaceAll(/\W+/g, '_')}_${programme.name}`;
   const [left, right] = await Promise.all([
-    play(program, extension, database),
-    play(program, proxy, database),
+    play(program, extension, database, programme),
+    play(program, proxy, database, programme),
   ]);
   const remaining = proxy.name === 'proxy' ? await restOnRemote(proxy, database) : [];
   const broken = proxy.name === 'proxy' ? brokenPromises(right.lines) : [];

@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { startTestProxy } from '../support/proxy.js';
 import { WireConnection } from '../support/wire.js';
-import { LOCAL_FIXTURE, REMOTE_FIXTURE, REMOTE_HBA, ROLES, TEMPLATE } from './fixtures.js';
+import { BRIDGED_FIXTURE, LOCAL_FIXTURE, REMOTE_FIXTURE, REMOTE_HBA, ROLES, TEMPLATE } from './fixtures.js';
 
 /** What a driver's program is told about the side it runs on. */
 export interface Target {
@@ -13,6 +13,8 @@ export interface Target {
   /** Connection string of the remote, as dblink takes it. */
   readonly remote: string;
   readonly remotePort: number;
+  /** There are functions, views and triggers that call dblink: what the program does by itself is done with them. */
+  readonly bridged: boolean;
 }
 
 /** One side of the comparison. */
@@ -21,7 +23,7 @@ export interface Side {
   /** Ports by what listens there; they differ between the sides. */
   readonly ports: ReadonlyMap<string, number>;
   /** Makes the databases of a driver, local and remote, as copies of the fixtures. */
-  prepare(database: string): Promise<Target>;
+  prepare(database: string, bridged: boolean): Promise<Target>;
   /** Statements other than the question itself that the remote is running or holds a transaction open for. */
   remoteActivity(database: string): Promise<readonly string[]>;
 }
@@ -101,13 +103,19 @@ async function makeSide(
       ['primary', primary.port],
       ['remote', remote.port],
     ]),
-    async prepare(database) {
+    async prepare(database, bridged) {
       await createDatabase(primary, database, TEMPLATE);
       await createDatabase(remote, database, TEMPLATE);
       const conninfo = `host=127.0.0.1 port=${remote.port} user=postgres dbname=${database}`;
       await execute(primary, database, `INSERT INTO conf VALUES ('remote', '${conninfo}')`);
       const { host, port } = client;
-      return { host, port, user: 'postgres', database, remote: conninfo, remotePort: remote.port };
+      if (bridged) {
+        const address = { host, port, user: primary.user };
+        if (name === 'proxy') await execute(address, database, 'CREATE EXTENSION dblink');
+        await execute(address, database, BRIDGED_FIXTURE);
+      }
+      const { user } = primary;
+      return { host, port, user, database, remote: conninfo, remotePort: remote.port, bridged };
     },
     async remoteActivity(database) {
       const rows = await execute(
@@ -122,7 +130,7 @@ async function makeSide(
 
 /** Runs SQL on a direct connection of its own. */
 async function execute(
-  server: PostgresServer,
+  server: { readonly host: string; readonly port: number; readonly user: string },
   database: string,
   sql: string,
 ): Promise<readonly (readonly (string | null)[])[]> {

@@ -57,6 +57,61 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
 ANALYZE;
 `;
 
+/** The remote's connection string, in the SQL of the objects below. */
+const FAR = "(SELECT v FROM conf WHERE k = 'remote')";
+
+/** What calls dblink where only the primary's executor sees it; made when the functions and `conf` are there. */
+export const BRIDGED_FIXTURE = `
+CREATE VIEW far_orders AS SELECT * FROM dblink(${FAR}, 'SELECT id, customer_id, item, amount, ordered_on, shipped FROM orders')
+  AS t(id int, customer_id int, item text, amount numeric(10,2), ordered_on date, shipped boolean);
+CREATE VIEW far_kinds AS SELECT * FROM dblink(${FAR}, 'SELECT n, i8, f8, num, t, b, u, jb, ba, ia, iv FROM kinds WHERE n <> 2')
+  AS t(n int, i8 bigint, f8 float8, num numeric, t text, b boolean, u uuid, jb jsonb, ba bytea, ia text, iv interval);
+CREATE VIEW far_nothing AS SELECT * FROM dblink(${FAR}, 'SELECT 1 WHERE false') AS t(a int);
+CREATE VIEW far_mismatch AS SELECT * FROM dblink(${FAR}, 'SELECT 1, 2') AS t(a int);
+CREATE VIEW far_division AS SELECT * FROM dblink(${FAR}, 'SELECT 1/(3 - g) FROM generate_series(1, 5) g') AS t(a int);
+CREATE VIEW far_sleep AS SELECT * FROM dblink(${FAR}, 'SELECT pg_sleep(2)') AS t(a text);
+CREATE VIEW far_many AS SELECT * FROM dblink(${FAR}, 'SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 20000) g')
+  AS t(n int, line text);
+CREATE FUNCTION far_item(wanted int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  found text;
+BEGIN
+  SELECT t.item INTO found FROM dblink(${FAR}, 'SELECT item FROM orders WHERE id = ' || wanted) AS t(item text);
+  RETURN found;
+END $$;
+CREATE FUNCTION far_rows(up_to int) RETURNS TABLE (id int, item text) LANGUAGE sql AS $$
+  SELECT * FROM dblink(${FAR}, format('SELECT id, item FROM orders WHERE id <= %s ORDER BY id', up_to)) AS t(id int, item text)
+$$;
+CREATE FUNCTION far_total(customer int) RETURNS numeric LANGUAGE sql STABLE AS $$
+  SELECT sum(amount) FROM far_orders WHERE customer_id = customer
+$$;
+CREATE FUNCTION far_write(line text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN dblink_exec(${FAR}, format('INSERT INTO log (line) VALUES (%L)', line));
+END $$;
+CREATE FUNCTION unguarded(sql text) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (SELECT t.a FROM dblink(${FAR}, sql) AS t(a int));
+END $$;
+CREATE FUNCTION attempted(sql text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  detail text;
+  hint text;
+BEGIN
+  RETURN unguarded(sql);
+EXCEPTION WHEN OTHERS THEN
+  GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+  RETURN concat_ws('|', SQLSTATE, SQLERRM, detail, hint);
+END $$;
+CREATE TABLE watched (id int PRIMARY KEY, line text);
+CREATE FUNCTION tell_remote() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM dblink_exec(${FAR}, CASE NEW.line WHEN 'refused' THEN 'SELECT nosuch' ELSE format('INSERT INTO log (line) VALUES (%L)', NEW.line) END);
+  RETURN NEW;
+END $$;
+CREATE TRIGGER tell BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION tell_remote();
+`;
+
 /** Makes the remote's role with a password. */
 export const ROLES = `CREATE ROLE ${READER.name} LOGIN PASSWORD '${READER.password.replaceAll("'", "''")}'`;
 

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import type { Program } from './drivers.js';
 import type { Side, Target } from './environment.js';
-import { FLOWS } from './flows/index.js';
+import type { Programme } from './flows/index.js';
 import type { Flow, Value } from './flows/types.js';
 import { type Line, parseTranscript } from './transcript.js';
 
@@ -17,9 +17,14 @@ export interface Played {
 }
 
 /** Runs a driver's program on one side, in databases of its own. */
-export async function play(program: Program, side: Side, database: string): Promise<Played> {
-  const target = await side.prepare(database);
-  const flows = FLOWS.map((flow) => fill(flow, target));
+export async function play(
+  program: Program,
+  side: Side,
+  database: string,
+  { flows: unfilled, bridged }: Programme,
+): Promise<Played> {
+  const target = await side.prepare(database, bridged);
+  const flows = unfilled.map((flow) => fill(flow, target));
   const { stdout, failure } = await execute(program, program.input(target, flows));
   return { lines: parseTranscript(stdout, side.ports), failure };
 }

@@ -74,7 +74,7 @@ export const WELCOME = Buffer.concat([
 
 export interface RemoteScript {
   /** Instead of the welcome. */
-  readonly login?: (connection: FakeConnection) => Promise<void> | void;
+  readonly login?: (connection: FakeConnection, startup: Buffer) => Promise<void> | void;
   /** Answers a query; without it the remote says nothing. */
   readonly query?: (sql: string, socket: Socket) => void;
   /** Takes a cancel request. */
@@ -93,7 +93,7 @@ export async function scriptedRemote(script: RemoteScript): Promise<ScriptedRemo
     open++;
     socket.once('close', () => open--);
     if (script.login === undefined) socket.write(WELCOME);
-    else await script.login(connection);
+    else await script.login(connection, startup);
     for (;;) {
       const message = await connection.message();
       if (message[0] === 0x58) return void socket.end();

@@ -4,7 +4,7 @@ import { analyze, type DblinkCall, loadParser, type Statement } from '../../src/
 
 before(loadParser);
 
-const OPTIONS = { schemas: ['public', 'extensions', 'Public'], standardConformingStrings: true };
+const OPTIONS = { schemas: ['public', 'extensions', 'Public'] };
 
 const statements = (sql: string, encoding: BufferEncoding = 'utf8'): readonly Statement[] =>
   analyze(Buffer.from(sql, encoding), OPTIONS)?.statements ?? [];
@@ -80,9 +80,6 @@ describe('finding dblink calls', () => {
     ]) {
       assert.equal(analyze(Buffer.from(sql), OPTIONS), undefined, sql);
     }
-    const off = { ...OPTIONS, standardConformingStrings: false };
-    assert.equal(analyze(Buffer.from(`SELECT dblink_exec('c', 'a\\'b')`), off), undefined);
-    assert.notEqual(analyze(Buffer.from(`SELECT dblink_exec('c', 'b')`), off), undefined);
   });
 
   it('gives the spans of calls and arguments, whatever blanks, comments and characters stand around', () => {

@@ -7,7 +7,7 @@ import { Analyzer, type OffloadLimits } from '../../src/router/analysis/offload.
 
 before(loadParser);
 
-const OPTIONS = { schemas: ['public'], standardConformingStrings: true };
+const OPTIONS = { schemas: ['public'] };
 const analyzers: Analyzer[] = [];
 const reports: string[] = [];
 const analyzer = (limits: Partial<OffloadLimits> = {}, report?: (error: unknown) => void): Analyzer => {
@@ -47,9 +47,6 @@ describe('Analyzer', () => {
     const qualified = Buffer.from(`SELECT other.dblink_exec('c', 'x')`);
     assert.equal(made.analyze(qualified, OPTIONS), undefined);
     assert.notEqual(made.analyze(qualified, { ...OPTIONS, schemas: ['other'] }), undefined);
-    const escaped = Buffer.from(`SELECT dblink_exec('c', '\\')`);
-    assert.notEqual(made.analyze(escaped, OPTIONS), undefined);
-    assert.equal(made.analyze(escaped, { ...OPTIONS, standardConformingStrings: false }), undefined);
   });
 
   it('answers many large texts in any number at once', async () => {

@@ -4,7 +4,7 @@ import { analyze, isPlainlyReadOnly, loadParser, type Statement } from '../../sr
 
 before(loadParser);
 
-const OPTIONS = { schemas: ['public', 'extensions'], standardConformingStrings: true };
+const OPTIONS = { schemas: ['public', 'extensions'] };
 
 function only(sql: string): Statement {
   const statements = analyze(Buffer.from(sql), OPTIONS)?.statements ?? [];

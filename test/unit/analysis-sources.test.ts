@@ -10,7 +10,7 @@ import {
 
 before(loadParser);
 
-const OPTIONS = { schemas: ['public', 'extensions', 'Public'], standardConformingStrings: true };
+const OPTIONS = { schemas: ['public', 'extensions', 'Public'] };
 
 const statements = (sql: string, encoding: BufferEncoding = 'utf8'): readonly Statement[] =>
   analyze(Buffer.from(sql, encoding), OPTIONS)?.statements ?? [];

@@ -161,30 +161,6 @@ test('requests that are not supported are named', async () => {
   }
 });
 
-test('methods of other servers can be added, and take precedence', async () => {
-  const reply = Buffer.from('reply');
-  const subject = authenticator({
-    methods: new Map([
-      [
-        Authentication.sasl,
-        {
-          name: 'sha256',
-          description: 'server requested something of its own',
-          respond(body, context) {
-            assert.equal(body.toString(), 'challenge');
-            assert.equal(context.password().toString(), 'secret');
-            context.usedPassword();
-            context.finished();
-            return reply;
-          },
-        },
-      ],
-    ]),
-  });
-  assert.equal(await subject.respond(request(Authentication.sasl, 'challenge')), reply);
-  assert.equal(subject.passwordUsed, true);
-});
-
 test('require_auth decides which requests are answered', async () => {
   const asked = {
     none: OK,

@@ -1,13 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  CATALOGUE,
-  COST,
-  isServed,
-  type Overload,
-  PKEY_RESULTS,
-  SET_ROWS,
-} from '../../src/dblink/catalogue.js';
+import { CATALOGUE, COST, type Overload, PKEY_RESULTS, SET_ROWS } from '../../src/dblink/catalogue.js';
 import { createDatabase, execute, extensionServer } from '../support/postgres.js';
 
 /** What pg_proc and the tables around it say of one function, types by name. */
@@ -117,18 +110,6 @@ for (const major of [15, 18]) {
     );
   });
 }
-
-test('the functions that the proxy carries out', () => {
-  assert.deepEqual([...new Set(CATALOGUE.filter(isServed).map(({ name }) => name))].sort(), [
-    'dblink',
-    'dblink_connect',
-    'dblink_connect_u',
-    'dblink_disconnect',
-    'dblink_error_message',
-    'dblink_exec',
-    'dblink_get_connections',
-  ]);
-});
 
 test('overloads of a function differ in their arguments only', () => {
   // The analysis takes what holds for a function from any of its overloads.

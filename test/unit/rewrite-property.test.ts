@@ -7,7 +7,7 @@ import { analyze, type DblinkCall, rewrite } from '../../src/router/analysis/ind
 before(loadModule);
 
 const SEED = 20260727;
-const OPTIONS = { schemas: ['public', 'Ex"t'], standardConformingStrings: true };
+const OPTIONS = { schemas: ['public', 'Ex"t'] };
 const bytesAre = { countCharacters: (bytes: Buffer) => bytes.length };
 
 // Everything is made of latin1 characters, one a byte: the text is in some encoding that nobody needs to know.

@@ -12,7 +12,7 @@ import {
 
 before(loadParser);
 
-const ANALYSIS = { schemas: ['public'], standardConformingStrings: true };
+const ANALYSIS = { schemas: ['public'] };
 const utf8: RewriteOptions = { countCharacters: (bytes) => [...bytes.toString()].length };
 
 /** Columns declared json or jsonb are json columns. */

@@ -2,7 +2,7 @@ import type { FuncCall, RawStmt, SelectStmt, TransactionStmt } from 'libpg-query
 import { parametersOf } from './arguments.js';
 import { CallReader, LeaveAlone } from './calls.js';
 import { Evaluation, isCertainlyRead, isTargetsOnly } from './evaluation.js';
-import { readExtensionCommand } from './extension.js';
+import { isExtensionLookup, readExtensionCommand } from './extension.js';
 import { DBLINK_FUNCTIONS } from './functions.js';
 import { type ParsedText, parseText, unwrap } from './parser.js';
 import { shapeOf } from './shape.js';
@@ -21,12 +21,11 @@ import { countCalls, type PlacedCall, StatementWalker } from './walker.js';
 /**
  * Reads SQL text for dblink calls: where they are, what is known of their arguments, and how each statement can be
  * served. Pure; the parser must have been loaded (loadParser).
- * @param text bytes in the client's encoding, in which no byte below 128 is part of a longer character
+ * @param text bytes in the client's encoding, in which no byte below 128 is part of a longer character; literals in it
+ * mean what they mean with standard_conforming_strings on (escapeStrings.ts)
  * @returns undefined when the text cannot be parsed or holds no call that the proxy would carry out
  */
 export function analyze(text: Buffer, options: AnalyzeOptions): Analysis {
-  // A backslash in a literal means something else to the parser, which has no such setting.
-  if (!options.standardConformingStrings && text.includes(0x5c)) return undefined;
   try {
     const parsed = parseText(text);
     if (parsed === undefined) return undefined;
@@ -72,7 +71,10 @@ function readStatement(
     return { ...base, calls: [], shape: { kind: 'extension', command }, assumptions: [] };
   }
   const total = countCalls(body, reader);
-  if (total === 0) return { ...base, calls: [], shape: { kind: 'none' }, assumptions: [] };
+  if (total === 0) {
+    const kind = isExtensionLookup(tag, body) ? 'lookup' : 'none';
+    return { ...base, calls: [], shape: { kind }, assumptions: [] };
+  }
   try {
     return { ...base, ...readCalls(tag, body, total, reader) };
   } catch (error) {

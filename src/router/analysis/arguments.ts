@@ -56,17 +56,19 @@ export function parametersOf(part: unknown): readonly number[] {
 
 function typeOf(node: Node): ArgumentType {
   if ('A_Const' in node) {
-    const { sval, isnull, boolval } = node.A_Const;
+    const { sval, isnull, boolval, ival, fval } = node.A_Const;
     if (sval !== undefined || isnull === true) return 'unknown';
     if (boolval !== undefined) return 'boolean';
-    return node.A_Const.bsval === undefined ? 'integer' : 'expression';
+    if (ival !== undefined) return 'integer';
+    return fval === undefined ? 'expression' : 'number';
   }
   if ('ParamRef' in node) return 'parameter';
   if ('TypeCast' in node) {
     const type = plainTypeName(node.TypeCast.typeName);
     if (type === 'text' || type === 'varchar') return 'text';
     if (type === 'bool') return 'boolean';
-    if (type === 'int2' || type === 'int4' || type === 'int8') return 'integer';
+    if (type === 'int2' || type === 'int4') return 'integer';
+    if (type === 'int8') return 'number';
     return 'expression';
   }
   if ('BoolExpr' in node || 'NullTest' in node || 'BooleanTest' in node) return 'boolean';
@@ -120,6 +122,13 @@ export function readBoolean(text: string): boolean | undefined {
   if ('false'.startsWith(word) || 'no'.startsWith(word) || word === 'of' || word === 'off' || word === '0')
     return false;
   return undefined;
+}
+
+/** Plain decimal input of PostgreSQL's integer; other notations, which newer versions read, are left to the server. */
+export function readInteger(text: string): number | undefined {
+  if (!/^[ \t\n\v\f\r]*[-+]?\d{1,10}[ \t\n\v\f\r]*$/.test(text)) return undefined;
+  const value = Number(text);
+  return value >= -(2 ** 31) && value < 2 ** 31 ? value : undefined;
 }
 
 /** What makes it impossible to evaluate an argument by itself. */

@@ -4,9 +4,16 @@ import {
   obstacleOf,
   readArgument,
   readBoolean,
+  readInteger,
   type Surroundings,
 } from './arguments.js';
-import { DBLINK_FUNCTIONS, declaredTypes, hasOverload, isDblinkFunction } from './functions.js';
+import {
+  DBLINK_FUNCTIONS,
+  type DeclaredType,
+  declaredTypes,
+  hasOverload,
+  isDblinkFunction,
+} from './functions.js';
 import { nameParts, type ParsedText, walk } from './parser.js';
 import { identifier, type Tokens } from './tokens.js';
 import type { Argument, DblinkCall, DblinkFunction, ScalarUse, SourceUse, Span } from './types.js';
@@ -148,7 +155,7 @@ export class CallReader {
       name,
       ...(schema === undefined ? {} : { schema }),
       span: { start, end: this.#tokens.token(close)!.end },
-      args: args.map((argument, i) => (declared[i] === 'boolean' ? asBoolean(argument) : argument)),
+      args: args.map((argument, i) => asDeclared(argument, declared[i])),
       use,
       obstacle: obstacles[0],
       inRowsFrom,
@@ -177,14 +184,16 @@ function hasCollate(node: Node): boolean {
 }
 
 /**
- * A literal in the place of a boolean is read as one while the statement is parsed. One that is no boolean stays without
- * a value: PostgreSQL has to raise 22P02 (rewrite.ts keeps it in the statement).
+ * A literal in the place of a boolean or a number is read as one while the statement is parsed. One that cannot be stays
+ * without a value: PostgreSQL has to raise 22P02 (rewrite.ts keeps it in the statement).
  */
-function asBoolean(argument: Argument): Argument {
-  if (argument.constant?.kind !== 'string') return argument;
-  const value = readBoolean(argument.constant.value);
-  const { constant: _, ...rest } = argument;
-  return value === undefined
-    ? { ...rest, harmless: false }
-    : { ...rest, constant: { kind: 'boolean', value } };
+function asDeclared(argument: Argument, type: DeclaredType | undefined): Argument {
+  if (argument.constant?.kind !== 'string' || (type !== 'boolean' && type !== 'integer')) return argument;
+  const { constant, ...rest } = argument;
+  const value = type === 'boolean' ? readBoolean(constant.value) : readInteger(constant.value);
+  if (value === undefined) return { ...rest, harmless: false };
+  return {
+    ...rest,
+    constant: typeof value === 'boolean' ? { kind: 'boolean', value } : { kind: 'integer', value },
+  };
 }

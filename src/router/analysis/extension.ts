@@ -6,6 +6,7 @@ import type {
   DropStmt,
   Node,
 } from 'libpg-query';
+import { nameParts, walk } from './parser.js';
 import type { ExtensionCommand } from './types.js';
 
 /** The extension whose commands are carried out. */
@@ -80,3 +81,41 @@ const stringOf = (node: Node | undefined): string | undefined =>
   node !== undefined && 'String' in node ? (node.String.sval ?? '') : undefined;
 
 const isNamed = (node: Node | undefined): boolean => stringOf(node) === NAME;
+
+/**
+ * Whether a query looks up the extension dblink in pg_extension, and compares the name with a literal: how tools ask
+ * whether it is installed, and in which schema.
+ */
+export function isExtensionLookup(tag: string, body: Record<string, unknown>): boolean {
+  if (tag !== 'SelectStmt') return false;
+  let reads = false;
+  let compares = false;
+  walk(body, (node) => {
+    if ('RangeVar' in node) {
+      const { schemaname = 'pg_catalog', relname } = node['RangeVar'] as {
+        schemaname?: string;
+        relname?: string;
+      };
+      if (schemaname === 'pg_catalog' && relname === 'pg_extension') reads = true;
+    } else if ('A_Expr' in node) {
+      const { name, lexpr, rexpr } = node['A_Expr'] as { name?: Node[]; lexpr?: Node; rexpr?: Node };
+      const isName = (side: Node | undefined): boolean =>
+        side !== undefined && 'ColumnRef' in side && nameParts(side.ColumnRef.fields).at(-1) === 'extname';
+      if (nameParts(name).at(-1) === '=' && [lexpr, rexpr].some(isName) && mentions([lexpr, rexpr]))
+        compares = true;
+    }
+    return true;
+  });
+  return reads && compares;
+}
+
+/** Whether the literal 'dblink' is in an expression. */
+function mentions(part: unknown): boolean {
+  let found = false;
+  walk(part, (node) => {
+    const constant = node['A_Const'] as { sval?: { sval?: string } } | undefined;
+    if (constant?.sval?.sval === NAME) found = true;
+    return !found;
+  });
+  return found;
+}

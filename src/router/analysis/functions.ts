@@ -1,34 +1,51 @@
-import { DBLINK_FUNCTIONS as NAMES, overloadsOf, type ServedOverload } from '../../dblink/functions.js';
-import type { ArgumentType, DblinkFunction } from './types.js';
+import {
+  type DblinkFunction,
+  type ArgumentType as DeclaredType,
+  DBLINK_FUNCTIONS as NAMES,
+  type Overload,
+  overloadsOf,
+  resolve,
+} from '../../dblink/functions.js';
+import type { ArgumentType } from './types.js';
 
-/** Types in the signatures of the dblink functions that the proxy carries out. */
-export type DeclaredType = ServedOverload['args'][number]['type'];
+export type { ArgumentType as DeclaredType } from '../../dblink/functions.js';
 
 interface FunctionFacts {
   readonly overloads: readonly (readonly DeclaredType[])[];
-  readonly returns: 'rows' | 'text' | 'textArray';
+  /** `rows`: of whichever columns the caller gives; `table`: of columns of its own. */
+  readonly returns: 'rows' | 'table' | 'text' | 'integer' | 'textArray' | 'void';
   /** Reads the session's state and changes nothing, here or on a remote. */
   readonly readsOnly: boolean;
+  /** No plan but the bridge serves it. */
+  readonly bridgeOnly: boolean;
 }
 
-const RETURNS: Readonly<Record<ServedOverload['returns'], FunctionFacts['returns']>> = {
-  'setof record': 'rows',
-  text: 'text',
-  'text[]': 'textArray',
-};
+function returnsOf({ returns, columns }: Overload): FunctionFacts['returns'] {
+  switch (returns) {
+    case 'setof record':
+      return columns === undefined ? 'rows' : 'table';
+    case 'setof dblink_pkey_results':
+      return 'table';
+    case 'text[]':
+      return 'textArray';
+    default:
+      return returns;
+  }
+}
 
 function factsOf(name: DblinkFunction): FunctionFacts {
   const overloads = overloadsOf(name);
   // The overloads of a function differ in nothing but their arguments.
-  const { returns, readsOnly } = overloads[0]!;
+  const first = overloads[0]!;
   return {
     overloads: overloads.map(({ args }) => args.map(({ type }) => type)),
-    returns: RETURNS[returns],
-    readsOnly,
+    returns: returnsOf(first),
+    readsOnly: first.readsOnly,
+    bridgeOnly: first.runs !== 'everywhere',
   };
 }
 
-/** Every function that the proxy carries out, as far as the analysis needs to know it. */
+/** Every function, as far as the analysis needs to know it. */
 export const DBLINK_FUNCTIONS = Object.fromEntries(NAMES.map((name) => [name, factsOf(name)])) as Readonly<
   Record<DblinkFunction, FunctionFacts>
 >;
@@ -36,22 +53,35 @@ export const DBLINK_FUNCTIONS = Object.fromEntries(NAMES.map((name) => [name, fa
 export const isDblinkFunction = (name: string): name is DblinkFunction =>
   Object.hasOwn(DBLINK_FUNCTIONS, name);
 
-const accepts = (declared: DeclaredType, given: ArgumentType): boolean =>
-  given === 'unknown' || given === 'parameter' || given === 'expression' || given === declared;
+/** The OID of the type of a function of one value, and of dblink() in a select list. */
+export const TYPE_OIDS: Readonly<Record<FunctionFacts['returns'], number>> = {
+  rows: 2249,
+  table: 2249,
+  text: 25,
+  integer: 23,
+  textArray: 1009,
+  void: 2278,
+};
 
-const overloadsFor = (name: DblinkFunction, types: readonly ArgumentType[]): FunctionFacts['overloads'] =>
-  DBLINK_FUNCTIONS[name].overloads.filter(
-    (overload) => overload.length === types.length && overload.every((type, i) => accepts(type, types[i]!)),
+/** A function of rows whose columns the caller gives: dblink(), dblink_fetch(), dblink_get_result(). */
+export const returnsRows = ({ name }: { readonly name: DblinkFunction }): boolean =>
+  DBLINK_FUNCTIONS[name].returns === 'rows';
+
+function overloadsFor(name: DblinkFunction, types: readonly ArgumentType[]): FunctionFacts['overloads'] {
+  const known = types.map((type) =>
+    type === 'parameter' || type === 'expression' ? 'open' : type === 'number' ? 'other' : type,
   );
+  return resolve(DBLINK_FUNCTIONS[name].overloads, (overload) => overload, known);
+}
 
-/** Is there an overload that arguments of these types can call? Without one PostgreSQL raises 42883 by itself. */
+/** Is there an overload that arguments of these types can call? Without one PostgreSQL raises 42883 or 42725 by itself. */
 export const hasOverload = (name: DblinkFunction, types: readonly ArgumentType[]): boolean =>
   overloadsFor(name, types).length > 0;
 
 /**
  * The declared types of the overload that PostgreSQL chooses for arguments of these types. An argument of unknown type
- * (a literal, an untyped parameter) counts as text where an overload takes text there (func_select_candidate prefers
- * the string category). undefined in a place: it depends on the type of an expression that only PostgreSQL knows.
+ * (a literal, an untyped parameter) counts as text where an overload takes text there. undefined in a place: it depends
+ * on the type of an expression that only PostgreSQL knows.
  */
 export function declaredTypes(
   name: DblinkFunction,

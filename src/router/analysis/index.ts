@@ -1,6 +1,14 @@
 export { analyze } from './analyze.js';
 export { containsDblink } from './candidate.js';
-export { DBLINK_FUNCTIONS, type DeclaredType, declaredTypes, isDblinkFunction } from './functions.js';
+export { asEscapeStrings, type EscapeStrings } from './escapeStrings.js';
+export {
+  DBLINK_FUNCTIONS,
+  type DeclaredType,
+  declaredTypes,
+  isDblinkFunction,
+  returnsRows,
+  TYPE_OIDS,
+} from './functions.js';
 export {
   Analyzer,
   analyzeAsync,

@@ -68,7 +68,7 @@ export class Analyzer {
    */
   analyze(text: Buffer, options: AnalyzeOptions): Analysis | Promise<Analysis> {
     if (text.length > this.#limits.maxTextBytes) return undefined;
-    const key = `${options.standardConformingStrings ? 1 : 0}${options.schemas.join('\0')}\0\0${text.toString('latin1')}`;
+    const key = `${options.schemas.join('\0')}\0\0${text.toString('latin1')}`;
     const known = this.#cache.get(key);
     if (known !== undefined) return known.value;
     const remember = (analysis: Analysis): void =>

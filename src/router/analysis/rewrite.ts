@@ -135,12 +135,25 @@ function writeValue(
       builder.copy(argument.span);
       builder.insert(') IS NULL THEN NULL');
     } else {
-      builder.insert(` WHEN false THEN pg_catalog.${type === 'text' ? 'textsend' : 'boolsend'}((`);
+      builder.insert(` WHEN false THEN pg_catalog.${holderOf(type)}((`);
       builder.copy(argument.span);
       builder.insert('))');
     }
   });
   builder.insert(' END');
+}
+
+/** The functions that hold arguments in a statement: they take what the dblink functions take. */
+const HOLDERS: Readonly<Partial<Record<DeclaredType, string>>> = {
+  text: 'textsend',
+  boolean: 'boolsend',
+  integer: 'int4send',
+};
+
+function holderOf(type: DeclaredType): string {
+  const holder = HOLDERS[type];
+  if (holder === undefined) throw new CannotRewrite(`an argument of the type ${type}`);
+  return holder;
 }
 
 const argumentTypesOf = (call: DblinkCall): readonly (DeclaredType | undefined)[] =>
@@ -243,23 +256,32 @@ const setStyle = (setting: string, parameter: number): string =>
 const isPlainKey = (column: SourceUse['columns'][number]): boolean =>
   column.nameExact && /^[\x20-\x7e]{1,63}$/.test(column.name) && !/["\\]/.test(column.name);
 
+/** Types of the values in the places of calls. */
+const SCALAR_TYPES: Readonly<Record<string, string>> = {
+  text: 'pg_catalog.text',
+  integer: 'pg_catalog.int4',
+  textArray: 'pg_catalog.text[]',
+};
+
 /** A value in the place of a call. */
 function writeScalar(builder: TextBuilder, call: DblinkCall, use: ScalarUse, value: () => void): void {
   const { returns } = DBLINK_FUNCTIONS[call.name];
   if (use.item !== undefined) {
     // An item of a FROM list has to look like a function call; its one column is named after the alias.
-    if (returns === 'textArray') builder.insert('CAST(');
+    const other = returns === 'text' ? undefined : SCALAR_TYPES[returns];
+    if (other !== undefined) builder.insert('CAST(');
     decoded(() => volatile(value, builder), builder);
-    if (returns === 'textArray') builder.insert(' AS pg_catalog.text[])');
+    if (other !== undefined) builder.insert(` AS ${other})`);
     builder.copy({ start: call.span.end, end: use.item.end });
     if (!use.aliasGiven) builder.insert(` AS "${call.name}"`);
     return;
   }
+  const type = SCALAR_TYPES[returns];
   const expression = (): void => {
     if (returns === 'rows') builder.insert('ROW(');
     const typed = (): void => {
       decoded(value, builder);
-      if (returns === 'textArray') builder.insert('::pg_catalog.text[]');
+      if (returns !== 'text' && type !== undefined) builder.insert(`::${type}`);
     };
     volatile(typed, builder);
     if (returns === 'rows') builder.insert(')');
@@ -270,8 +292,6 @@ function writeScalar(builder: TextBuilder, call: DblinkCall, use: ScalarUse, val
   }
   // A sub-select lends its column's name to the output column, through casts and subscripts too. The CAST around it
   // keeps `= ANY (…)` and `IN (…)` from taking it for a list of rows.
-  const type =
-    returns === 'textArray' ? 'pg_catalog.text[]' : returns === 'text' ? 'pg_catalog.text' : undefined;
   if (type !== undefined) builder.insert('CAST(');
   builder.insert('(SELECT ');
   expression();

@@ -1,4 +1,5 @@
 import type { Node, SelectStmt } from 'libpg-query';
+import { DBLINK_FUNCTIONS, returnsRows } from './functions.js';
 import { nameParts } from './parser.js';
 import type { DblinkCall, DblinkFunction, Shape } from './types.js';
 import type { PlacedCall } from './walker.js';
@@ -47,7 +48,9 @@ export function shapeOf(facts: ShapeFacts): Shape {
 
 /** Why a call that is not only a read of the session's state cannot be replaced. */
 function obstacleOfCall(call: DblinkCall, found: PlacedCall, modifiesData: boolean): string | undefined {
-  if (call.use.kind === 'scalar' && call.name === 'dblink') return 'the rows of dblink() outside a FROM list';
+  if (call.use.kind === 'scalar' && returnsRows(call)) {
+    return `the rows of ${call.name}() outside a FROM list`;
+  }
   if (call.certain) return undefined;
   if (call.use.kind === 'source') {
     if (call.args.every((argument) => argument.harmless)) return undefined;
@@ -66,6 +69,7 @@ function obstacleIn({ tag, body, found }: ShapeFacts): string | undefined {
   }
   const spans = found.map((call) => call.span);
   for (const call of found) {
+    if (DBLINK_FUNCTIONS[call.name].bridgeOnly) return `${call.name}()`;
     if (call.place.recursive) return 'a dblink call in the recursive term of WITH RECURSIVE';
     if (call.place.matched) return 'a dblink call in GROUP BY, ORDER BY, DISTINCT ON or WINDOW';
     if (spans.some((other) => other.start > call.span.start && other.end < call.span.end)) {
@@ -154,7 +158,8 @@ function answerColumns(
 ): readonly string[] | undefined {
   const targets = select.targetList ?? [];
   if (targets.length !== calls.length || select.fromClause?.length) return undefined;
-  if (calls.some((call) => call.name === 'dblink') && calls.length > 1) return undefined;
+  const rows = calls.filter(returnsRows);
+  if (rows.length > 0 && (calls.length > 1 || rows[0]!.name !== 'dblink')) return undefined;
   const names: string[] = [];
   for (const [i, target] of targets.entries()) {
     if (!('ResTarget' in target)) return undefined;

@@ -19,9 +19,10 @@ export type ConstantValue =
 
 /**
  * The declared type of an argument as far as the text tells. `unknown`: a bare string literal or NULL; `text`: text or
- * varchar; `integer`: a bare number of any kind; `parameter`: a bare $n; `expression`: PostgreSQL must say.
+ * varchar; `integer`: a whole number that fits the type, or a cast to one that converts to it; `number`: another one;
+ * `parameter`: a bare $n; `expression`: PostgreSQL must say.
  */
-export type ArgumentType = 'unknown' | 'text' | 'boolean' | 'integer' | 'parameter' | 'expression';
+export type ArgumentType = 'unknown' | 'text' | 'boolean' | 'integer' | 'number' | 'parameter' | 'expression';
 
 export interface Argument {
   readonly span: Span;
@@ -132,6 +133,8 @@ export type Shape =
   | { readonly kind: 'splice' }
   /** CREATE EXTENSION dblink and the like: the bridge's functions stand for the extension (bridge/extensionCommand.ts). */
   | { readonly kind: 'extension'; readonly command: ExtensionCommand }
+  /** Looks up the extension in pg_extension: the bridge is found in its place (bridge/dumpQueries.ts). */
+  | { readonly kind: 'lookup' }
   /** Cannot be served exactly without a bridge; a noun phrase for a HINT. */
   | { readonly kind: 'bridge'; readonly reason: string };
 
@@ -170,5 +173,4 @@ export type Analysis = { readonly statements: readonly Statement[] } | undefined
 export interface AnalyzeOptions {
   /** Schemas in which a qualified dblink function is the extension's. Unqualified names always are. */
   readonly schemas: readonly string[];
-  readonly standardConformingStrings: boolean;
 }

@@ -6,6 +6,8 @@ export type Answer = readonly (Buffer | null)[];
 const bytes = (text: string | undefined): Buffer | null =>
   text === undefined ? null : Buffer.from(text, 'latin1');
 const EMPTY = Buffer.alloc(0);
+const TEXT_OID = 25;
+const INT4_OID = 23;
 
 export const valueAnswer = (value: string | null): Answer => [
   bytes('value'),
@@ -60,6 +62,17 @@ export const rowsAnswer = (json: Buffer, reading: Reading): Answer => [
   ...further(reading),
 ];
 
+const NO_STYLE = { dateStyle: undefined, intervalStyle: undefined };
+
+/** The notifications that a connection has received. Names and payloads are byte strings. */
+export const notificationsAnswer = (
+  notifications: readonly { readonly name: string; readonly pid: number; readonly payload: string }[],
+): Answer => {
+  const rows = notifications.map(({ name, pid, payload }) => ({ c1: name, c2: pid, c3: payload }));
+  const json = Buffer.from(JSON.stringify(rows), 'latin1');
+  return rowsAnswer(json, { oids: [TEXT_OID, INT4_OID, TEXT_OID], style: NO_STYLE, earlier: [] });
+};
+
 /** The rows are in this relation. */
 export const tableAnswer = (relation: string, reading: Reading): Answer => [
   bytes('table'),
@@ -74,8 +87,6 @@ export const nothingAnswer: Answer = [bytes('nothing'), EMPTY];
 
 /** There are more rows than an answer holds: which types are wanted? */
 export const moreAnswer = (oids: readonly number[]): Answer => [bytes('more'), EMPTY, array(oids)];
-
-const TEXT_OID = 25;
 
 /** An answer as the binary form of text[]. */
 export function encodeAnswer(parts: Answer): Buffer {

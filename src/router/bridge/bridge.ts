@@ -1,12 +1,23 @@
 import { CATALOGUE, type Overload } from '../../dblink/catalogue.js';
 import type { CallContext } from '../../dblink/context.js';
+import type { ForeignServer } from '../../dblink/foreignServer.js';
 import { errorResponse, noticeResponse, PgError, parseFields } from '../../wire/errors.js';
+import { assemble, type EvaluatedCall } from '../arguments.js';
 import { callScalar, callSource } from '../calls.js';
+import { rolesJson } from '../declaredServers.js';
 import type { Engine } from '../engine.js';
-import { type Answer, moreAnswer, raisingAnswer, valueAnswer } from './answer.js';
+import { readServer } from '../foreignServerQuery.js';
+import {
+  type Answer,
+  moreAnswer,
+  nothingAnswer,
+  notificationsAnswer,
+  raisingAnswer,
+  valueAnswer,
+} from './answer.js';
 import { BulkRows } from './bulkRows.js';
 import { withoutFrames } from './contextFrames.js';
-import { signatureOf } from './publicFunctions.js';
+import { serverArgument, signatureOf } from './publicFunctions.js';
 import { type BridgeRequest, readRequest } from './request.js';
 import { Roles } from './roles.js';
 import { RowsSink } from './rowsSink.js';
@@ -82,17 +93,19 @@ export class Bridge {
   /** Every ErrorResponse of the primary: what was running is over. @returns the message as the client gets it */
   error(message: Buffer): Buffer {
     this.#abandon();
-    this.#latest = undefined;
     const substitute = this.#substitute;
     this.#substitute = undefined;
-    if (substitute !== undefined && parseFields(message).sqlstate === '57014')
-      return errorResponse(substitute);
-    const changed = this.#withoutFrames(message);
+    const changed =
+      substitute !== undefined && parseFields(message).sqlstate === '57014'
+        ? substitute
+        : this.#withoutFrames(message);
+    this.#latest = undefined;
     return changed === undefined ? message : errorResponse(changed);
   }
 
   #withoutFrames(message: Buffer): PgError | undefined {
-    return withoutFrames(message, (error) => this.engine.inClientEncoding(error));
+    const unmarked = this.engine.majorVersion < 14 && this.#latest !== undefined;
+    return withoutFrames(message, (error) => this.engine.inClientEncoding(error), unmarked);
   }
 
   /** A ReadyForQuery passed. */
@@ -232,18 +245,16 @@ export class Bridge {
   async #carryOut(waiting: Waiting): Promise<Answer> {
     const { request } = waiting;
     const overload = BY_SIGNATURE.get(request.function);
-    if (overload === undefined || overload.args.length !== request.args.length) throw unknownFunction();
-    if (!overload.served) throw notServed(overload.name);
-    const of = (role: string): Buffer | null | undefined =>
-      request.args[overload.args.findIndex((arg) => arg.role === role)];
-    const text = (role: string): string | undefined => of(role)?.toString('latin1');
-    const args = {
-      kind: 'call',
-      connection: text('connection'),
-      conninfo: text('conninfo'),
-      sql: of('sql') ?? undefined,
-      failOnError: (text('failOnError') ?? 'true').startsWith('t'),
-    } as const;
+    // What the function found under the name of a foreign server stands behind the arguments.
+    const found = overload === undefined ? undefined : request.args[overload.args.length];
+    const more = found !== undefined && overload !== undefined && serverArgument(overload) >= 0 ? 1 : 0;
+    if (overload === undefined || overload.args.length + more !== request.args.length)
+      throw unknownFunction();
+    if (overload.runs === 'primary' || overload.name === 'dblink_current_query') throw unknownFunction();
+    const roles = overload.args.map(({ role }) => role);
+    const args = assemble(roles, request.args.slice(0, roles.length));
+    // The functions are STRICT: only who forges a request gives a NULL.
+    if (args.kind === 'null') return valueAnswer(null);
     // Until it can be answered nothing remote is to happen.
     await this.#locks.attach().catch((error: unknown) => {
       if (request.held === 'none' && this.#waiting === waiting) {
@@ -252,7 +263,8 @@ export class Bridge {
       }
       throw error;
     });
-    if (overload.name === 'dblink_connect_u' && !(await this.#roles.mayConnectUnchecked())) {
+    const unchecked = overload.name === 'dblink_connect_u';
+    if (unchecked && !(await this.#roles.mayConnectUnchecked(request.role))) {
       throw new PgError('42501', `permission denied for function ${overload.name}`);
     }
     const notices: PgError[] = [];
@@ -261,6 +273,8 @@ export class Bridge {
       facts: {
         superuser: await this.#roles.isSuperuser(request.role),
         confirmSuperuser: () => this.#roles.isSuperuserNow(request.role),
+        findServer: (name) =>
+          this.#findServer(name, found?.toString('latin1'), unchecked ? request.role : undefined, request),
         primaryMajor: engine.majorVersion,
         databaseEncoding: engine.databaseEncoding,
       },
@@ -270,9 +284,11 @@ export class Bridge {
     waiting.abort.signal.throwIfAborted();
     let answer: Answer;
     try {
-      answer = overload.returns.startsWith('setof')
-        ? await this.#rows(waiting, args, context)
-        : valueAnswer(await callScalar(engine.dblink, { name: overload.name as never }, args, context));
+      if (overload.name === 'dblink_get_notify') {
+        answer = notificationsAnswer(await engine.dblink.notifications(args.connection, context));
+      } else if (overload.returns === 'setof record') {
+        answer = await this.#rows(waiting, overload, args, context);
+      } else answer = valueAnswer(await callScalar(engine.dblink, overload, args, context));
     } catch (error) {
       if (!(error instanceof PgError) || waiting.abort.signal.aborted) throw error;
       answer = raisingAnswer('error', error);
@@ -281,9 +297,29 @@ export class Bridge {
     return answer;
   }
 
+  /**
+   * @param found what the function says that it has found: worth no more than a connection string of the session's
+   * @param owner of the function, which runs as its owner and may do so
+   */
+  async #findServer(
+    name: string,
+    found: string | undefined,
+    owner: string | undefined,
+    request: BridgeRequest,
+  ): Promise<ForeignServer | undefined> {
+    const { foreignServers, databaseEncoding } = this.engine;
+    const effective = async (): Promise<string> => owner ?? this.#roles.effective(request.role);
+    const server = found === undefined ? undefined : readServer(found);
+    if (server !== undefined) return foreignServers.usable(server, effective);
+    return foreignServers.declared(name, async (declared) =>
+      this.#roles.isMember(await effective(), rolesJson(declared, databaseEncoding)),
+    );
+  }
+
   async #rows(
     waiting: Waiting,
-    args: Parameters<typeof callSource>[1],
+    overload: Overload,
+    args: EvaluatedCall & { kind: 'call' },
     context: CallContext,
   ): Promise<Answer> {
     const stop = new AbortController();
@@ -308,10 +344,14 @@ export class Bridge {
       (error) => stop.abort(error),
     );
     try {
-      const outcome = await callSource(this.engine.dblink, args, sink, {
+      const outcome = await callSource(this.engine.dblink, overload, args, sink, {
         ...context,
         signal: AbortSignal.any([context.signal, stop.signal]),
       });
+      if (outcome.kind === 'nothing') {
+        await sink.abort();
+        return nothingAnswer;
+      }
       return await sink.answer(outcome.kind === 'status' ? outcome.tag : undefined);
     } catch (error) {
       await sink.abort();
@@ -327,9 +367,6 @@ const unknownFunction = (): PgError =>
   new PgError('0A000', 'this function of the bridge is not of the version of dblink-proxy that runs', {
     hint: 'Run "ALTER EXTENSION dblink UPDATE" through the proxy, or "dblink-proxy install".',
   });
-
-const notServed = (name: string): PgError =>
-  new PgError('0A000', `${name}() is not carried out by this version of dblink-proxy`);
 
 const internal = (): PgError => new PgError('XX000', 'internal error of the proxy; see its log');
 

@@ -1,6 +1,6 @@
-import { parseText, unwrap, walk } from '../analysis/parser.js';
 import { EXTENSION_VERSION, FUNCTIONS_QUERY, TYPE_QUERY, WRAPPER_QUERY } from './extensionSql.js';
 import { SERVICE_SCHEMA } from './serviceSchema.js';
+import { type ShownTables, showTables } from './shownTables.js';
 
 /**
  * What pg_dump sees of the bridge: the catalogs as they would be with the extension. Its functions, type and wrapper are
@@ -62,16 +62,6 @@ const PG_EXTENSION = Buffer.from('pg_extension', 'latin1');
 
 const NAMES = Object.keys(SHOWN).map((name) => Buffer.from(name, 'latin1'));
 
-/** Statements that may contain queries; a name in another one is not what is read from. */
-const QUERIES: ReadonlySet<string> = new Set(['SelectStmt', 'PrepareStmt', 'DeclareCursorStmt']);
-
-interface TableNode {
-  readonly schemaname?: string;
-  readonly relname?: string;
-  readonly alias?: unknown;
-  readonly location?: number;
-}
-
 /**
  * SQL of pg_dump's that reads catalogs, changed so that it sees the extension instead of the bridge.
  * @param text bytes in an encoding in which no byte below 128 is part of a longer character
@@ -79,34 +69,20 @@ interface TableNode {
  */
 export function asWithExtension(text: Buffer): Buffer | undefined {
   if (text.length > MAX_QUERY_BYTES || !NAMES.some((name) => text.includes(name))) return undefined;
-  const parsed = parseText(text);
-  if (parsed === undefined) return undefined;
   const ofExtensions = text.includes(PG_EXTENSION);
-  const found: { readonly start: number; readonly end: number; readonly sql: string }[] = [];
-  const read = ({ schemaname, relname = '', alias, location }: TableNode): void => {
-    const shown = Object.hasOwn(SHOWN, relname) ? SHOWN[relname] : undefined;
-    if (relname === 'pg_depend' && !ofExtensions) return;
-    if (shown === undefined || (schemaname !== undefined && schemaname !== 'pg_catalog')) return;
-    const start = parsed.byteOffset(location);
-    const first = parsed.tokens.findIndex((token) => token.start === start);
-    // The schema, the point and the name are a token each.
-    const last = parsed.tokens[first + (schemaname === undefined ? 0 : 2)];
-    if (first < 0 || last === undefined) return;
-    found.push({ start, end: last.end, sql: `(${shown})${alias === undefined ? ` AS ${relname}` : ''}` });
+  const shown = (name: string): string | undefined => {
+    if (name === 'pg_depend' && !ofExtensions) return undefined;
+    return Object.hasOwn(SHOWN, name) ? SHOWN[name] : undefined;
   };
-  for (const { stmt } of parsed.statements) {
-    if (stmt === undefined || !QUERIES.has(unwrap(stmt).tag)) continue;
-    walk(stmt, (node) => {
-      if ('RangeVar' in node) read(node['RangeVar'] as TableNode);
-      return true;
-    });
-  }
-  if (found.length === 0) return undefined;
-  const parts: Buffer[] = [];
-  let end = 0;
-  for (const place of found.sort((a, b) => a.start - b.start)) {
-    parts.push(text.subarray(end, place.start), Buffer.from(place.sql, 'latin1'));
-    end = place.end;
-  }
-  return Buffer.concat([...parts, text.subarray(end)]);
+  return showTables(text, shown, (bytes) => bytes.length)?.sql;
 }
+
+/**
+ * A statement that looks up the extension dblink in pg_extension (analysis/extension.ts), changed so that it finds the
+ * bridge where there is one.
+ */
+export const asExtensionLookup = (
+  text: Buffer,
+  countCharacters: (bytes: Buffer) => number,
+): ShownTables | undefined =>
+  showTables(text, (name) => (name === 'pg_extension' ? SHOWN['pg_extension'] : undefined), countCharacters);

@@ -1,5 +1,4 @@
-import { PKEY_RESULTS } from '../../dblink/catalogue.js';
-import { publicFunctionsSql } from './publicFunctions.js';
+import { pkeyResultsSql, publicFunctionsSql } from './publicFunctions.js';
 import { bridgeComment } from './serviceSchema.js';
 
 /**
@@ -59,9 +58,8 @@ const execute = (statement: string): string => `EXECUTE ${dollarQuoted(`${EXTENS
 
 function typeSql(schema: string): string {
   const name = `${identifier(schema)}.${TYPE}`;
-  const columns = PKEY_RESULTS.map((column) => `${identifier(column.name)} ${column.type}`).join(', ');
   return `
-  ${execute(`CREATE TYPE ${name} AS (${columns})`)}
+  ${execute(pkeyResultsSql(schema))}
   ${execute(`COMMENT ON TYPE ${name} IS '${bridgeComment()}'`)}`;
 }
 

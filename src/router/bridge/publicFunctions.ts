@@ -1,4 +1,5 @@
-import { CATALOGUE, COST, type Overload, SET_ROWS } from '../../dblink/catalogue.js';
+import { CATALOGUE, COST, type Overload, PKEY_RESULTS, SET_ROWS } from '../../dblink/catalogue.js';
+import { LOCAL_FUNCTIONS } from './localFunctions.js';
 import { bridgeComment, ROLL_BACK, TELL_ANSWER } from './serviceSchema.js';
 
 /** SQL of the functions with dblink's own names: they ask the proxy, and turn its answer into what they return. */
@@ -9,16 +10,24 @@ const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 export const signatureOf = (overload: Overload): string =>
   `${overload.name}(${overload.args.map(({ type }) => type).join(',')})`;
 
+/**
+ * Which argument may be the name of a foreign server (behaviour reference, section 2).
+ * @returns its index, or -1
+ */
+export const serverArgument = ({ name, args }: Pick<Overload, 'name' | 'args'>): number =>
+  args.findIndex(
+    ({ role }) => role === 'conninfo' || (role === 'connection' && /^dblink(_exec)?$/.test(name)),
+  );
+
 const request = ({ name, args }: Overload): string => {
   const values = args.map(({ type }, i) => (type === 'text' ? `$${i + 1}` : `$${i + 1}::pg_catalog.text`));
-  const list = values.length === 0 ? `'{}'::pg_catalog.text[]` : `ARRAY[${values.join(', ')}]`;
+  const given = values.length === 0 ? `'{}'::pg_catalog.text[]` : `ARRAY[${values.join(', ')}]`;
+  const server = serverArgument({ name, args });
+  const list = server < 0 ? given : `pg_catalog.array_cat(${given}, dblink_proxy.server($${server + 1}))`;
   return `dblink_proxy.ask('${signatureOf({ name, args } as Overload)}', current_user::pg_catalog.text, ${list})`;
 };
 
 const NEXT = `dblink_proxy.ask('next', current_user::pg_catalog.text, '{}')`;
-
-/** No options need no proxy to be valid: making the wrapper calls its validator with none. */
-const WITHOUT_OPTIONS = 'IF pg_catalog.cardinality($1) OPERATOR(pg_catalog.=) 0 THEN RETURN; END IF;\n  ';
 
 /** A function of one value. */
 function scalarBody(overload: Overload): string {
@@ -30,12 +39,12 @@ function scalarBody(overload: Overload): string {
 DECLARE
   answer pg_catalog.text[];
 BEGIN
-  ${overload.returns === 'void' ? WITHOUT_OPTIONS : ''}answer := ${request(overload)};
+  answer := ${request(overload)};
   WHILE answer[1] <> 'value' LOOP
     ${TELL_ANSWER}
     answer := ${NEXT};
   END LOOP;
-  RETURN ${overload.returns === 'void' ? '' : value};
+  RETURN ${value};
 END`;
 }
 
@@ -142,15 +151,16 @@ BEGIN
 END`;
 }
 
-/** What is purely local needs no proxy. */
-const LOCAL_BODIES: Readonly<Record<string, string>> = {
-  'dblink_current_query()': '\nBEGIN\n  RETURN pg_catalog.current_query();\nEND',
-};
-
 function argumentList({ args, columns }: Overload): string {
   const given = args.map(({ name, type }) => (name === undefined ? type : `${identifier(name)} ${type}`));
   const out = (columns ?? []).map(({ name, type }) => `OUT ${identifier(name)} ${type}`);
   return [...given, ...out].join(', ');
+}
+
+/** SQL that makes the type of dblink_get_pkey()'s rows in a schema. */
+export function pkeyResultsSql(schema: string): string {
+  const columns = PKEY_RESULTS.map(({ name, type }) => `${identifier(name)} ${type}`).join(', ');
+  return `CREATE TYPE ${identifier(schema)}.dblink_pkey_results AS (${columns})`;
 }
 
 /** SQL that makes one function in a schema, or replaces it. */
@@ -162,8 +172,11 @@ export function createFunctionSql(overload: Overload, schema: string): string {
     overload.returns === 'setof dblink_pkey_results'
       ? `SETOF ${identifier(schema)}.dblink_pkey_results`
       : overload.returns.replace('setof', 'SETOF');
-  const body = LOCAL_BODIES[signatureOf(overload)] ?? (sets ? rowsBody(overload) : scalarBody(overload));
-  const attributes = `VOLATILE ${overload.strict ? 'STRICT ' : ''}${overload.securityDefiner ? 'SECURITY DEFINER ' : ''}PARALLEL UNSAFE COST ${COST}${rows}`;
+  const local = LOCAL_FUNCTIONS[signatureOf(overload)];
+  const body = local?.body ?? (sets ? rowsBody(overload) : scalarBody(overload));
+  const parallel = local === undefined ? 'unsafe' : overload.parallel;
+  const set = local?.set === undefined ? '' : ` SET ${local.set}`;
+  const attributes = `VOLATILE ${overload.strict ? 'STRICT ' : ''}${overload.securityDefiner ? 'SECURITY DEFINER ' : ''}PARALLEL ${parallel} COST ${COST}${rows}${set}`;
   return `CREATE OR REPLACE FUNCTION ${qualified}(${argumentList(overload)}) RETURNS ${returns}
 LANGUAGE plpgsql ${attributes} AS $bridge$${body} $bridge$`;
 }

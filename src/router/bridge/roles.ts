@@ -1,3 +1,4 @@
+import { memberQuery } from '../declaredServers.js';
 import type { Membership } from './services.js';
 
 /** How long an answer about a role is good for, but for calls that a superuser's rights decide. */
@@ -37,12 +38,35 @@ export class Roles {
     return value;
   }
 
+  /** The role that a request names if the session's user could take it, else the user. */
+  async effective(role: string): Promise<string> {
+    const { connection } = await this.attach();
+    const [row] = await connection.query(
+      `SELECT coalesce((SELECT r.rolname FROM pg_roles r WHERE r.rolname = $2 AND (s.rolsuper OR pg_has_role(s.oid, r.oid,
+           ${SET}))), s.rolname)
+         FROM pg_roles s WHERE s.rolname = $1`,
+      [this.user, role],
+    );
+    return row?.[0]?.toString('latin1') ?? this.user;
+  }
+
+  /** Whether a role is a member of one of several. @param roles their names, the text of a JSON array */
+  async isMember(role: string, roles: string): Promise<boolean> {
+    const { connection } = await this.attach();
+    const [row] = await connection.query(
+      memberQuery('$1::text', 'SELECT g.oid FROM pg_roles AS g WHERE g.rolname = $2'),
+      [roles, role],
+    );
+    return row?.[0]?.toString() === 't';
+  }
+
   /**
    * dblink_connect_u: whether the user, or a role of the user's, may execute it where a superuser or the service account
    * has installed it. What the user has made, or could have made, does not count: everybody may execute functions of
    * their own.
+   * @param owner the role that it runs as, by its own account
    */
-  async mayConnectUnchecked(): Promise<boolean> {
+  async mayConnectUnchecked(owner: string): Promise<boolean> {
     const { connection } = await this.attach();
     const [row] = await connection.query(
       `SELECT s.rolsuper OR EXISTS (
@@ -50,9 +74,9 @@ export class Roles {
            JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass AND d.description LIKE 'dblink-proxy bridge %'
            JOIN pg_roles o ON o.oid = p.proowner AND (o.rolsuper OR o.rolname = current_user AND NOT pg_has_role(s.oid, o.oid, 'MEMBER'))
            JOIN pg_roles r ON r.oid = s.oid OR pg_has_role(s.oid, r.oid, ${SET})
-          WHERE p.proname = 'dblink_connect_u' AND has_function_privilege(r.oid, p.oid, 'EXECUTE'))
+          WHERE p.proname = 'dblink_connect_u' AND o.rolname = $2 AND has_function_privilege(r.oid, p.oid, 'EXECUTE'))
          FROM pg_roles s WHERE s.rolname = $1`,
-      [this.user],
+      [this.user, owner],
     );
     return row?.[0]?.toString() === 't';
   }

@@ -4,6 +4,7 @@
  */
 
 import { PORTABLE_NAMES } from './portableTypes.js';
+import { SERVER_FUNCTION } from './serverFunction.js';
 
 export const SERVICE_SCHEMA = 'dblink_proxy';
 
@@ -35,10 +36,15 @@ const GIVE_BACK = `
 /** In PL/pgSQL: raises an answer's error or notice; the comment holds the context lines that stand for the bridge's. */
 export const TELL_ANSWER = `EXECUTE 'SELECT dblink_proxy.tell($1) /*${MARK} ' || answer[2] || '*/' USING answer;`;
 
-const listedSql = (types: string): string => {
+const listedSql = (name: string, types: string): string => {
   const args = types.split(',').map((type, i) => `$${i + 1}${type === 'text' ? '' : '::pg_catalog.text'}`);
-  return `CREATE OR REPLACE FUNCTION dblink_proxy.dblink(${types}) RETURNS SETOF record LANGUAGE sql STRICT AS
-  'SELECT ROW(l.tag) FROM dblink_proxy.listed(''dblink(${types})'', ARRAY[${args.join(', ')}]) AS l(tag)';`;
+  const given = `ARRAY[${args.join(', ')}]`;
+  // With a first argument that says where to.
+  const list = types.startsWith('text,text')
+    ? `pg_catalog.array_cat(${given}, dblink_proxy.server($1))`
+    : given;
+  return `CREATE OR REPLACE FUNCTION dblink_proxy.${name}(${types}) RETURNS SETOF record LANGUAGE sql STRICT AS
+  'SELECT ROW(l.tag) FROM dblink_proxy.listed(''${name}(${types})'', ${list}) AS l(tag)';`;
 };
 
 /**
@@ -302,7 +308,8 @@ BEGIN
     END CASE;
   END LOOP;
 END $bridge$;
-${['text', 'text,text', 'text,boolean', 'text,text,boolean'].map(listedSql).join('\n')}`;
+${['text', 'text,text', 'text,boolean', 'text,text,boolean'].map((types) => listedSql('dblink', types)).join('\n')}
+${['text', 'text,boolean'].map((types) => listedSql('dblink_get_result', types)).join('\n')}`;
 
 /** SQL that makes every value of a reading, and returns none. */
 const COUNTING = `
@@ -420,6 +427,7 @@ export const SERVICE_SCHEMA_SQL: string = [
   SAMPLE,
   STATUS,
   COUNTING,
+  SERVER_FUNCTION,
   LISTED,
   CORRECTED,
   GUESSED,

@@ -3,7 +3,8 @@ import { PgError } from '../../wire/errors.js';
 import type { DblinkCall, Statement } from '../analysis/index.js';
 import type { Engine } from '../engine.js';
 import { isTemporary } from '../names.js';
-import { publicFunctionsSql } from './publicFunctions.js';
+import { asExtensionLookup } from './dumpQueries.js';
+import { pkeyResultsSql, publicFunctionsSql } from './publicFunctions.js';
 import { SERVICE_SCHEMA } from './serviceSchema.js';
 
 /** A statement whose calls name the session's temporary functions. */
@@ -34,6 +35,9 @@ const CALLED = new RegExp(`^(?:${NAME}\\s*\\.\\s*)?(${NAME})\\s*\\(`);
 export const renameCalls = (text: Buffer, statement: Statement, engine: Engine): RenamedCalls | undefined =>
   qualified(text, statement, engine, 'pg_temp.', statement.calls);
 
+/** Functions whose rows have one column of text where the remote ran a command. */
+const LISTED: ReadonlySet<string> = new Set(['dblink', 'dblink_get_result']);
+
 /**
  * Has the calls of dblink() in select lists go to the functions for them (serviceSchema.ts, LISTED).
  * @returns undefined for a statement that has none, or keeps them
@@ -44,10 +48,21 @@ export function renameListedCalls(
   engine: Engine,
 ): RenamedCalls | undefined {
   const listed = statement.calls.filter(
-    ({ name, use }) => name === 'dblink' && use.kind === 'scalar' && use.item === undefined,
+    ({ name, use }) => LISTED.has(name) && use.kind === 'scalar' && use.item === undefined,
   );
   return listed.length === 0 ? undefined : qualified(text, statement, engine, `${SERVICE_SCHEMA}.`, listed);
 }
+
+/** Has a lookup of the extension find the bridge. @returns undefined for a statement that stays as it is */
+export function lookupCalls(text: Buffer, { span }: Statement, engine: Engine): RenamedCalls | undefined {
+  const changed = asExtensionLookup(text.subarray(span.start, span.end), engine.countCharacters);
+  return changed && { sql: changed.sql, mapPosition: (error) => atPosition(error, changed.mapPosition) };
+}
+
+const atPosition = (error: PgError, map: (position: number) => number): PgError =>
+  error.fields.position === undefined
+    ? error
+    : error.with({ position: String(map(Number(error.fields.position))) });
 
 function qualified(
   text: Buffer,
@@ -113,7 +128,11 @@ export async function makeTemporaryFunctions(engine: Engine, statement: Statemen
   const overloads = CATALOGUE.filter(({ name }) => (wanted as ReadonlySet<string>).has(name));
   // Temporary objects can be made by sessions that are read-only by default, too.
   await primary.run({ sql: 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE' }, 'sync');
-  const { error } = await primary.run({ sql: inOneBlock(publicFunctionsSql('pg_temp', overloads)) }, 'sync');
+  const making = [
+    ...(wanted.has('dblink_get_pkey') ? [pkeyResultsSql('pg_temp')] : []),
+    ...publicFunctionsSql('pg_temp', overloads),
+  ];
+  const { error } = await primary.run({ sql: inOneBlock(making) }, 'sync');
   await primary.run({ sql: error === undefined ? 'COMMIT' : 'ROLLBACK' }, 'sync');
   // The facts have changed.
   primary.forwarded++;

@@ -4,16 +4,19 @@ import { bareCases } from './bare.js';
 import { bridgeCases } from './bridge.js';
 import { hiddenCases } from './bridgeHidden.js';
 import { bridgeLargeCases } from './bridgeLarge.js';
+import { buildSqlCases } from './buildSql.js';
 import { connectCases } from './connect.js';
 import { conninfoCases } from './conninfo.js';
 import { errorCases } from './errors.js';
 import { execCases } from './exec.js';
 import { executorCases } from './executor.js';
+import { foreignServerCases } from './foreignServers.js';
 import { functionCallerCases } from './functionCallers.js';
 import { functionErrorCases } from './functionErrors.js';
 import { functionCases } from './functions.js';
 import { isolationCases } from './isolation.js';
 import { joinCases } from './joins.js';
+import { keyCases } from './keys.js';
 import { parameterCases } from './parameters.js';
 import { pipelineCases } from './pipelines.js';
 import { portalCases } from './portals.js';
@@ -26,6 +29,7 @@ import { transactionCases } from './transactions.js';
 import { triggerCases } from './triggers.js';
 import { typeCases } from './types.js';
 import { untouchedCases } from './untouched.js';
+import { validatorCases } from './validator.js';
 import { viewCases } from './views.js';
 
 /** All cases. Names are unique: the seed's choice of variants depends on them. */
@@ -58,6 +62,10 @@ export const CASES: readonly Case[] = unique([
   ...isolationCases,
   ...triggerCases,
   ...viewCases,
+  ...keyCases,
+  ...buildSqlCases,
+  ...validatorCases,
+  ...foreignServerCases,
 ]);
 
 function unique(cases: readonly Case[]): readonly Case[] {

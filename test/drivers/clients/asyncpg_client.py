@@ -283,9 +283,62 @@ async def timeouts():
         session.note("time of the cancel", elapsedMs=round((time.monotonic() - started) * 1000), limitMs=1900)
 
 
+async def bridged():
+    async with Session("a cursor with prefetch 2 over a view") as session:
+        connection = session.connection
+
+        async def all_rows(sql, *values):
+            rows = []
+            async with connection.transaction():
+                async for row in connection.cursor(sql, *values, prefetch=2):
+                    rows.append(show(row))
+            return rows
+
+        await session.run("rows", all_rows("SELECT id, item FROM far_orders WHERE id > $1 ORDER BY id", 1))
+        await session.run("an error", all_rows("SELECT * FROM far_division"))
+        await session.run("functions", all_rows("SELECT far_item(id) FROM customers ORDER BY id"))
+
+        async def many():
+            count, digest = 0, hashlib.md5()
+            async with connection.transaction():
+                async for row in connection.cursor("SELECT n, line FROM far_many", prefetch=500):
+                    count += 1
+                    digest.update(f"{row['n']} {row['line']}".encode())
+            return [count, digest.hexdigest()]
+
+        await session.run("many rows", many())
+        await session.run("executemany", connection.executemany(
+            "INSERT INTO watched VALUES ($1, $2)", [(1, "one"), (2, "two"), (3, "refused")]))
+        await session.fetch("SELECT * FROM dblink($1, 'DELETE FROM log RETURNING line') AS t(line text)", REMOTE)
+        await session.fetch("SELECT count(*) FROM watched")
+
+    async with Session("COPY from a view") as session:
+
+        async def copy(query):
+            parts = []
+
+            async def take(data):
+                parts.append(data)
+
+            status = await session.connection.copy_from_query(query, output=take)
+            return [status, b"".join(parts).decode()]
+
+        await session.run("rows", copy("SELECT * FROM far_orders ORDER BY id"))
+        await session.run("an error", copy("SELECT * FROM far_division"))
+        await session.run("after the error", copy("SELECT far_item(id) FROM customers ORDER BY id"))
+
+    for sql in ("SELECT * FROM far_sleep", "SELECT unguarded('SELECT 1 FROM pg_sleep(2)')"):
+        async with Session("a timeout of the driver for " + sql) as session:
+            started = time.monotonic()
+            await session.run("sleep", session.connection.fetch(sql, timeout=0.3))
+            await session.run("after the cancel", fetch(session.connection, "SELECT far_item(1)"))
+            session.note("time of the cancel", elapsedMs=round((time.monotonic() - started) * 1000), limitMs=1900)
+
+
 async def main():
     await shared_flows()
-    for part in (cursors, batches, transactions, values, pool, timeouts):
+    own = (bridged,) if TARGET["bridged"] else (cursors, batches, transactions, values, pool, timeouts)
+    for part in own:
         await part()
 
 

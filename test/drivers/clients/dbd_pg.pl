@@ -106,6 +106,11 @@ for my $mode (sort keys %modes) {
   }
 }
 
+if ($target->{bridged}) {
+  bridged();
+  exit;
+}
+
 {
   my $flow = 'a statement is executed again';
   my $dbh = connection();
@@ -169,4 +174,36 @@ for my $mode (sort keys %modes) {
   note($flow, 'time of the cancel', elapsedMs => int((time - $started) * 1000), limitMs => 1900);
   attempt($flow, $dbh, 'after the cancel', sub { $dbh->selectall_arrayref(q{SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)}) });
   $dbh->disconnect;
+}
+
+# With views and functions that call dblink.
+sub bridged {
+  my $flow = 'COPY from a view';
+  my $dbh = connection();
+  for my $sql ('COPY (SELECT * FROM far_orders ORDER BY id) TO STDOUT', 'COPY (SELECT * FROM far_division) TO STDOUT') {
+    attempt($flow, $dbh, $sql, sub {
+      $dbh->do($sql);
+      my @lines;
+      my $line = '';
+      push @lines, $line while $dbh->pg_getcopydata($line) >= 0;
+      return \@lines;
+    });
+  }
+  run($flow, $dbh, {}, 'SELECT far_item(1)');
+  $dbh->disconnect;
+
+  for my $sql ('SELECT * FROM far_sleep', q{SELECT unguarded('SELECT 1 FROM pg_sleep(2)')}) {
+    $flow = "pg_cancel of $sql";
+    $dbh = connection();
+    my $started = time;
+    attempt($flow, $dbh, 'cancelled', sub {
+      my $sth = $dbh->prepare($sql, { pg_async => PG_ASYNC });
+      $sth->execute;
+      sleep 0.3;
+      return $dbh->pg_cancel ? 'cancelled' : 'finished';
+    });
+    note($flow, 'time of the cancel', elapsedMs => int((time - $started) * 1000), limitMs => 1900);
+    attempt($flow, $dbh, 'after the cancel', sub { $dbh->selectall_arrayref('SELECT far_item(1)') });
+    $dbh->disconnect;
+  }
 }

@@ -1,7 +1,7 @@
 import type { Flow } from '../flows/types.js';
-import { abandoned, cancelled } from './pgCancel.js';
+import { abandoned, abandonedInFunctions, cancelled, cancelledInFunctions } from './pgCancel.js';
 import { ownFlows } from './pgFlows.js';
-import { flows, type Options, type Result, type Session, session, showResult } from './pgSession.js';
+import { flows, type Options, type Result, type Session, session, showResult, target } from './pgSession.js';
 import { emit, showError } from './support.js';
 
 /** node-postgres: the flows in each of its ways to run a statement, then what only it does. */
@@ -54,7 +54,12 @@ async function pipelined(name: string, steps: Flow['steps']): Promise<void> {
 }
 
 await sharedFlows();
-await ownFlows();
-await cancelled();
-await abandoned();
+if (target.bridged) {
+  await cancelledInFunctions();
+  await abandonedInFunctions();
+} else {
+  await ownFlows();
+  await cancelled();
+  await abandoned();
+}
 process.exit(0);

@@ -4,14 +4,24 @@ import { remote, Session, session, target, type WithConnection, type WithKey } f
 import { emit } from './support.js';
 
 /** A cancel belongs to the statement that runs when it arrives, whatever is being done for it at that moment. */
-export async function cancelled(): Promise<void> {
-  const flow = 'cancels at any moment';
-  let lost = 0;
-  for (const statement of [
+export const cancelled = (): Promise<void> =>
+  cancelsAtAnyMoment([
     "SELECT * FROM dblink('c', 'SELECT pg_sleep(0.3)') AS t(a text)",
     "SELECT count(*) FROM customers, dblink('c', 'SELECT a FROM brief') AS t(a int)",
     `SELECT dblink_exec('${remote}', 'DO $$ BEGIN PERFORM pg_sleep(0.3); END $$')`,
-  ]) {
+  ]);
+
+export const cancelledInFunctions = (): Promise<void> =>
+  cancelsAtAnyMoment([
+    'SELECT count(*) FROM far_sleep',
+    "SELECT unguarded('SELECT 1 FROM pg_sleep(0.3)')",
+    "DO $$ BEGIN PERFORM * FROM dblink('c', 'SELECT pg_sleep(0.3)') AS t(a text); END $$",
+  ]);
+
+async function cancelsAtAnyMoment(statements: readonly string[]): Promise<void> {
+  const flow = 'cancels at any moment';
+  let lost = 0;
+  for (const statement of statements) {
     for (const options of [{}, { queryMode: 'extended' }]) {
       await session(flow, async ({ client }) => {
         await client.query("SELECT dblink_connect('c', $1)", [remote]);
@@ -45,8 +55,8 @@ function cancel({ processID, secretKey }: WithKey): Promise<void> {
 }
 
 /** Clients that go away without a word while the remote works: nothing of it may go on for long. */
-export async function abandoned(): Promise<void> {
-  for (const [at, sql] of [
+export const abandoned = (): Promise<void> =>
+  clientsThatGoAway([
     ['asleep', "SELECT * FROM dblink('c', 'SELECT pg_sleep(20)') AS t(a text)"],
     ['in a join', "SELECT * FROM customers, dblink('c', 'SELECT a FROM slow') AS t(a int)"],
     [
@@ -57,7 +67,21 @@ export async function abandoned(): Promise<void> {
       'in a transaction of the remote',
       "SELECT dblink_exec('c', 'BEGIN'), dblink_exec('c', 'DELETE FROM orders')",
     ],
-  ] as const) {
+  ]);
+
+export const abandonedInFunctions = (): Promise<void> =>
+  clientsThatGoAway([
+    ['in a view', 'SELECT * FROM far_sleep'],
+    ['in a function', "SELECT unguarded('SELECT 1 FROM pg_sleep(20)')"],
+    [
+      'in mid-result',
+      "DO $$ BEGIN PERFORM * FROM dblink('c', 'SELECT repeat(''x'', 1000) FROM generate_series(1, 1e7)') AS t(a text); END $$",
+    ],
+    ['in a trigger', "INSERT INTO watched SELECT g, 'line' FROM generate_series(1, 100000) g"],
+  ]);
+
+async function clientsThatGoAway(statements: readonly (readonly [at: string, sql: string])[]): Promise<void> {
+  for (const [at, sql] of statements) {
     const opened = new Session('clients that go away');
     await opened.client.connect();
     opened.client.on('error', () => {});

@@ -286,7 +286,61 @@ async function ownFlows(prepare: boolean): Promise<void> {
   });
 }
 
+/** With views and functions that call dblink. */
+async function bridgedFlows(prepare: boolean): Promise<void> {
+  const mode = prepare ? 'prepared' : 'prepare: false';
+  await session(
+    `cursor(2) over a view [${mode}]`,
+    async (opened) => {
+      const { sql } = opened;
+      const pages = async (text: string): Promise<unknown> => {
+        const all: unknown[] = [];
+        for await (const page of sql.unsafe(text).cursor(2)) all.push([...page]);
+        return all;
+      };
+      await opened.run(
+        'rows',
+        () => pages('SELECT id, item FROM far_orders ORDER BY id') as Promise<unknown>,
+      );
+      await opened.run('an error', () => pages('SELECT * FROM far_division') as Promise<unknown>);
+      await opened.run('after', sql`SELECT far_item(${2})`);
+    },
+    { prepare },
+  );
+  await session(
+    `COPY from a view [${mode}]`,
+    async (opened) => {
+      const { sql } = opened;
+      const copied = async (text: string): Promise<unknown> => {
+        let all = '';
+        for await (const chunk of await sql.unsafe(text).readable()) all += String(chunk);
+        return all;
+      };
+      await opened.run('rows', () => copied('COPY (SELECT * FROM far_orders ORDER BY id) TO STDOUT'));
+      await opened.run('after', sql`SELECT far_item(${1})`);
+    },
+    { prepare },
+  );
+  for (const statement of ['SELECT * FROM far_sleep', "SELECT unguarded('SELECT 1 FROM pg_sleep(2)')"]) {
+    await session(
+      `cancel() of ${statement} [${mode}]`,
+      async (opened) => {
+        const { sql } = opened;
+        const { elapsedMs } = await timed(async () => {
+          const query = sql.unsafe(statement, [], { prepare });
+          setTimeout(() => query.cancel(), 300);
+          await opened.run('sleep', query);
+        });
+        opened.note('time of the cancel', { elapsedMs, limitMs: 1900 });
+        await opened.run('after the cancel', sql`SELECT far_item(1)`);
+      },
+      { prepare },
+    );
+  }
+}
+
+const own = target.bridged ? bridgedFlows : ownFlows;
 await sharedFlows();
-await ownFlows(true);
-await ownFlows(false);
+await own(true);
+await own(false);
 process.exit(0);

@@ -205,6 +205,41 @@ async function ownFlows(): Promise<void> {
   await run('-a -e echo', ['-a', '-e', '-f', '-'], `${connect};\n${FIVE}\n  WHERE id > 2;\nSELECT\n  1;\n`);
 }
 
+/** With views and functions that call dblink. */
+async function bridgedFlows(): Promise<void> {
+  const verbose = ['-v', 'VERBOSITY=verbose'];
+  await run(
+    'COPY and a view',
+    [...verbose, '-f', '-'],
+    [
+      'COPY (SELECT * FROM far_orders ORDER BY id) TO STDOUT',
+      '\\copy (SELECT id, far_item(id) FROM customers ORDER BY id) to stdout with (format csv)\n',
+      'COPY (SELECT * FROM far_division) TO STDOUT',
+      'COPY watched FROM STDIN;\n1\tone\n2\ttwo\n\\.\n',
+      'COPY watched FROM STDIN;\n3\tthree\n4\trefused\n\\.\n',
+      'SELECT * FROM watched ORDER BY id',
+      'DELETE FROM watched',
+      `SELECT * FROM dblink('${remote}', 'DELETE FROM log RETURNING line') AS t(line text) ORDER BY 1`,
+      '',
+    ].join(';\n'),
+  );
+  await run(
+    'FETCH_COUNT over a view',
+    [...verbose, '-v', 'FETCH_COUNT=2', '-f', '-'],
+    'SELECT id, item FROM far_orders ORDER BY id;\nSELECT * FROM far_division;\nSELECT far_item(1);\n',
+  );
+  await run(
+    '\\gexec, \\gset and \\d',
+    [...verbose, '-f', '-'],
+    [
+      "SELECT format('SELECT far_item(%s)', id) FROM customers WHERE id < 3 ORDER BY id \\gexec",
+      'SELECT count(*) FROM far_orders \\gset n_\n\\echo :n_count',
+      '\\d far_orders',
+      '',
+    ].join('\n'),
+  );
+}
+
 /** Ctrl-C during a long query of the remote: psql ends the script and says what it was told. */
 async function interrupt(flow: string, statement: string): Promise<void> {
   let interrupted = 0;
@@ -224,9 +259,7 @@ async function interrupt(flow: string, statement: string): Promise<void> {
   emit(flow, 'time of the cancel', { elapsedMs, limitMs: 2000 });
 }
 
-try {
-  await sharedFlows();
-  await ownFlows();
+async function interruptsOfCalls(): Promise<void> {
   await Promise.all([
     interrupt('Ctrl-C in dblink()', "SELECT * FROM dblink('c', 'SELECT pg_sleep(3)') AS t(a text)"),
     interrupt(
@@ -238,6 +271,21 @@ try {
       "SELECT * FROM customers c JOIN dblink('c', 'SELECT a FROM slow') AS t(a int) ON t.a = c.id",
     ),
   ]);
+}
+
+async function interruptsInFunctions(): Promise<void> {
+  await Promise.all([
+    interrupt('Ctrl-C in a view', 'SELECT * FROM far_sleep'),
+    interrupt('Ctrl-C in a function', "SELECT unguarded('SELECT 1 FROM pg_sleep(3)')"),
+    interrupt('Ctrl-C in COPY', 'COPY (SELECT * FROM far_sleep) TO STDOUT'),
+  ]);
+}
+
+try {
+  await sharedFlows();
+  await (target.bridged ? bridgedFlows() : ownFlows());
+  const interrupts = target.bridged ? interruptsInFunctions : interruptsOfCalls;
+  await interrupts();
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }

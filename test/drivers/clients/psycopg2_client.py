@@ -232,5 +232,68 @@ def own_flows():
             session.attempt("after the cancel", again)
 
 
+def bridged_flows():
+    with Session("a named cursor over a view", autocommit=False) as session:
+
+        def pages(sql):
+            def action():
+                with session.connection.cursor("pages") as cursor:
+                    cursor.itersize = 2
+                    cursor.execute(sql)
+                    return [show(row) for row in cursor]
+
+            return action
+
+        session.attempt("rows", pages("SELECT id, item FROM far_orders ORDER BY id"))
+        session.attempt("an error", pages("SELECT * FROM far_division"))
+        session.attempt("rollback", session.connection.rollback)
+        session.attempt("after the error", pages("SELECT far_item(id) FROM customers ORDER BY id"))
+        session.attempt("commit", session.connection.commit)
+
+    with Session("COPY from a view", autocommit=False) as session:
+
+        def copy(sql):
+            def action():
+                out = io.StringIO()
+                with session.connection.cursor() as cursor:
+                    cursor.copy_expert(sql, out)
+                return out.getvalue()
+
+            return action
+
+        session.attempt("rows", copy("COPY (SELECT * FROM far_orders ORDER BY id) TO STDOUT (FORMAT csv, HEADER)"))
+        session.attempt("many rows", copy("COPY (SELECT count(*), md5(string_agg(line, ',' ORDER BY n)) FROM far_many) TO STDOUT"))
+        session.attempt("an error", copy("COPY (SELECT * FROM far_division) TO STDOUT"))
+        session.attempt("rollback", session.connection.rollback)
+
+        def into():
+            with session.connection.cursor() as cursor:
+                cursor.copy_expert("COPY watched FROM STDIN", io.StringIO("1\tone\n2\ttwo\n"))
+                return cursor.rowcount
+
+        session.attempt("into a table whose trigger writes to the remote", into)
+        session.run("SELECT * FROM dblink(%s, 'DELETE FROM log RETURNING line') AS t(line text)", [REMOTE])
+        session.attempt("rollback", session.connection.rollback)
+
+    for sql in ("SELECT * FROM far_sleep", "SELECT unguarded('SELECT 1 FROM pg_sleep(2)')"):
+        with Session("cancel() of " + sql) as session:
+            started = time.monotonic()
+            timer = threading.Timer(0.3, session.connection.cancel)
+            timer.start()
+            session.run(sql)
+            session.note("time of the cancel", elapsedMs=round((time.monotonic() - started) * 1000), limitMs=1900)
+            timer.join()
+
+            def again():
+                with session.connection.cursor() as cursor:
+                    cursor.execute("SELECT far_item(1)")
+                    return outcome(cursor)
+
+            session.attempt("after the cancel", again)
+
+
 shared_flows()
-own_flows()
+if TARGET["bridged"]:
+    bridged_flows()
+else:
+    own_flows()

@@ -1,8 +1,24 @@
+import { bridgedFlows } from './bridged.js';
 import { errorFlows } from './errors.js';
 import { guideFlows } from './guides.js';
 import { queryFlows } from './queries.js';
 import { transactionFlows } from './transactions.js';
 import type { Flow } from './types.js';
 
-/** The flows that every driver runs. */
-export const FLOWS: readonly Flow[] = [...guideFlows, ...queryFlows, ...errorFlows, ...transactionFlows];
+/** What every driver plays, in a database of its own each. */
+export interface Programme {
+  /** Part of the database's name. */
+  readonly name: string;
+  /** The database has the functions of the extension or the bridge, and objects that call them (BRIDGED_FIXTURE). */
+  readonly bridged: boolean;
+  readonly flows: readonly Flow[];
+}
+
+export const PROGRAMMES: readonly Programme[] = [
+  {
+    name: 'plain',
+    bridged: false,
+    flows: [...guideFlows, ...queryFlows, ...errorFlows, ...transactionFlows],
+  },
+  { name: 'bridged', bridged: true, flows: bridgedFlows },
+];

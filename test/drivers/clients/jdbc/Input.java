@@ -25,6 +25,11 @@ final class Input {
     return target.get("remote");
   }
 
+  /** There are views, functions and triggers that call dblink. */
+  static boolean bridged() {
+    return target.get("bridged").equals("true");
+  }
+
   static void read() throws IOException {
     var reader = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     for (String line; (line = reader.readLine()) != null; ) {

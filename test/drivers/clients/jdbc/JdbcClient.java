@@ -20,6 +20,10 @@ public final class JdbcClient {
     sharedFlows("extendedForPrepared", "preferQueryMode=extendedForPrepared", true, false);
     sharedFlows("autosave=always", "autosave=always", false, true);
     sharedFlows("no autocommit", "prepareThreshold=1", false, true);
+    if (Input.bridged()) {
+      Bridged.bridged();
+      return;
+    }
     Prepared.repeated();
     Prepared.metadata();
     Pages.fetchSize();

@@ -1,0 +1,164 @@
+import { PgError } from '../wire/errors.js';
+import { parseConninfo } from './conninfo/index.js';
+import type { CallContext, DblinkHome } from './context.js';
+import {
+  type ConnectionLabel,
+  connectionNotAvailable,
+  duplicateName,
+  identifierTruncated,
+} from './errors.js';
+import { clipName } from './names.js';
+import { openRemote } from './open.js';
+import { ConnectionRegistry } from './registry.js';
+import { RemoteConnection } from './remote.js';
+
+/** A connection in use by one call. */
+export interface Lease {
+  readonly connection: RemoteConnection;
+  /** What error contexts call it. */
+  readonly label: ConnectionLabel;
+  readonly release: () => void;
+}
+
+/** The connections of one client session, and which of them a call uses (behaviour reference, section 2). */
+export class SessionConnections {
+  readonly #registry = new ConnectionRegistry();
+  readonly #oneShots = new Set<RemoteConnection>();
+  #closed = false;
+
+  constructor(private readonly home: DblinkHome) {}
+
+  /** @throws PgError 08001, 42710, 2F003, 42501, 55006 (behaviour reference, sections 2, 3.1, 6 and 9) */
+  async connect(
+    name: string | undefined,
+    conninfo: string,
+    unchecked: boolean,
+    call: CallContext,
+  ): Promise<void> {
+    const encoding = call.facts.databaseEncoding;
+    let release = () => {};
+    try {
+      const connection = await this.#open(conninfo, unchecked, call, () => {
+        if (name === undefined) return this.#registry.unnamed?.refuseInUse(undefined);
+        const cut = clipName(name, encoding);
+        if (cut !== name) call.notice(identifierTruncated(name, cut));
+        if (this.#registry.has(name, encoding)) throw duplicateName();
+        release = this.#registry.reserve(name, encoding);
+      });
+      if (name === undefined) {
+        this.#registry.unnamed?.close();
+        this.#registry.unnamed = connection;
+      } else this.#registry.add(name, encoding, connection);
+    } finally {
+      release();
+    }
+  }
+
+  async #open(
+    conninfo: string,
+    unchecked: boolean,
+    call: CallContext,
+    beforeConnect?: () => void,
+  ): Promise<RemoteConnection> {
+    const client = await openRemote(conninfo, {
+      home: this.home,
+      facts: call.facts,
+      unchecked,
+      signal: call.signal,
+      ...(beforeConnect === undefined ? {} : { beforeConnect }),
+    });
+    const connection = new RemoteConnection(client, call.facts.primaryMajor);
+    const encoding = call.facts.databaseEncoding;
+    try {
+      if (client.parameters.get('client_encoding') !== encoding) {
+        // A remote that cannot is left as it is; its complaint stays in the error buffer.
+        await connection.run(Buffer.from(`set client_encoding to '${encoding}'`), undefined, call.signal);
+      }
+      // The session may have ended while the connection was being made.
+      if (this.#closed) throw sessionEnded();
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+    return connection;
+  }
+
+  /** @throws PgError 08003, 55006 */
+  disconnect(name: string | undefined, call: CallContext): void {
+    const connection = this.existing(name, call);
+    if (name === undefined) this.#registry.unnamed = undefined;
+    else this.#registry.remove(name, call.facts.databaseEncoding);
+    connection.close();
+  }
+
+  /** A connection that is open under this name, to be looked at only. @throws PgError 08003, 55006 */
+  existing(name: string | undefined, call: CallContext): RemoteConnection {
+    const connection =
+      name === undefined ? this.#registry.unnamed : this.#registry.get(name, call.facts.databaseEncoding);
+    if (connection === undefined) throw connectionNotAvailable(name);
+    connection.refuseInUse(name);
+    return connection;
+  }
+
+  get hasUnnamed(): boolean {
+    return this.#registry.unnamed !== undefined;
+  }
+
+  /** An open connection for one call. @throws PgError 08003, 55006 */
+  lease(name: string | undefined, call: CallContext): Lease {
+    return leaseOf(this.existing(name, call), name, call);
+  }
+
+  /**
+   * The connection that dblink and dblink_exec use: the unnamed one, a named one, or one for this call alone.
+   * @throws PgError 08003, 55006, and what opening one raises
+   */
+  async leaseFor(target: string | undefined, call: CallContext): Promise<Lease> {
+    if (target === undefined) return this.lease(undefined, call);
+    const named = this.#registry.find(target, call.facts.databaseEncoding, isConninfo);
+    if (named !== undefined) return leaseOf(named, target, call);
+    const connection = await this.#open(target, false, call);
+    this.#oneShots.add(connection);
+    const release = () => {
+      this.#oneShots.delete(connection);
+      connection.close();
+    };
+    return { connection, label: undefined, release };
+  }
+
+  /** Which connection a call of dblink or dblink_exec will use, for who must not run two on one side by side. */
+  key(target: string | undefined, call: CallContext): unknown {
+    if (target === undefined) return this.#registry.unnamed ?? 'unnamed';
+    return this.#registry.find(target, call.facts.databaseEncoding, isConninfo) ?? Symbol('one-shot');
+  }
+
+  names(): readonly string[] {
+    return this.#registry.names();
+  }
+
+  /** Ends all of them; remote work is cancelled. */
+  close(): void {
+    this.#closed = true;
+    this.#registry.closeAll();
+    for (const connection of this.#oneShots) connection.close();
+    this.#oneShots.clear();
+  }
+}
+
+const leaseOf = (connection: RemoteConnection, label: ConnectionLabel, call: CallContext): Lease => ({
+  connection,
+  label,
+  release: connection.acquire(label, call.signal),
+});
+
+const sessionEnded = (): PgError =>
+  new PgError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' });
+
+function isConninfo(text: string): boolean {
+  try {
+    parseConninfo(Buffer.from(text, 'latin1'));
+    return true;
+  } catch {
+    return false;
+  }
+}

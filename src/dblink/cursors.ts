@@ -1,0 +1,95 @@
+import type { Lease } from './connections.js';
+import type { CallContext } from './context.js';
+import { cursorDoesNotExist, transactionFailed } from './errors.js';
+import { reading, relayFailure } from './relay.js';
+import { ResultReader, type RowSink } from './results.js';
+
+/**
+ * Cursors on a remote (behaviour reference, section 5). Their names and queries are pasted into the remote's statements as
+ * they are. When a call is aborted the statement that runs is cancelled; a transaction that dblink_open has begun stays
+ * open, as after any failure, until the user rolls it back.
+ */
+
+const BEGIN = Buffer.from('BEGIN');
+const COMMIT = Buffer.from('COMMIT');
+
+/** dblink_open. @throws PgError the remote's error, 08006, XX000 when BEGIN fails */
+export async function openCursor(
+  lease: Lease,
+  cursor: string,
+  sql: Buffer,
+  failOnError: boolean,
+  call: CallContext,
+): Promise<string> {
+  const { connection } = lease;
+  const { transaction } = connection;
+  await connection.settled(call.signal);
+  if (connection.transactionStatus === 'I') {
+    await runCommand(lease, BEGIN, 'begin', call);
+    transaction.begin();
+  }
+  // Also when the cursor cannot be made: natively the counter does not care.
+  transaction.opening();
+  const declare = Buffer.concat([Buffer.from(`DECLARE ${cursor} CURSOR FOR `, 'latin1'), sql]);
+  const outcome = await connection.run(declare, undefined, call.signal);
+  if (outcome.kind === 'command') return 'OK';
+  relayFailure(outcome, `while opening cursor "${cursor}"`, lease, failOnError, call);
+  return 'ERROR';
+}
+
+/**
+ * dblink_fetch.
+ * @returns whether there are rows; not after a failure with fail_on_error = false
+ * @throws PgError the remote's error, 08006, 34000, 42804, and what the sink throws
+ */
+export async function fetchCursor(
+  lease: Lease,
+  cursor: string,
+  howMany: number,
+  failOnError: boolean,
+  sink: RowSink,
+  call: CallContext,
+): Promise<boolean> {
+  const { connection } = lease;
+  // Not ended early by a failure of the sink: cancelling the FETCH would abort the cursor's transaction.
+  const reader = new ResultReader(connection.client, sink, false);
+  const fetch = Buffer.from(`FETCH ${howMany} FROM ${cursor}`, 'latin1');
+  const outcome = await reading(lease, async () => {
+    const ended = await connection.run(fetch, reader, call.signal);
+    if (ended.kind === 'rows') reader.finish();
+    return ended;
+  });
+  if (outcome.kind === 'command') throw cursorDoesNotExist(cursor);
+  if (outcome.kind === 'rows') return true;
+  relayFailure(outcome, `while fetching from cursor "${cursor}"`, lease, failOnError, call);
+  return false;
+}
+
+/** dblink_close. @throws PgError the remote's error, 08006, XX000 when COMMIT fails */
+export async function closeCursor(
+  lease: Lease,
+  cursor: string,
+  failOnError: boolean,
+  call: CallContext,
+): Promise<string> {
+  const { connection } = lease;
+  const outcome = await connection.run(Buffer.from(`CLOSE ${cursor}`, 'latin1'), undefined, call.signal);
+  if (outcome.kind !== 'command') {
+    relayFailure(outcome, `while closing cursor "${cursor}"`, lease, failOnError, call);
+    return 'ERROR';
+  }
+  if (connection.transaction.closed(connection.client.transactionStatus)) {
+    await runCommand(lease, COMMIT, 'commit', call);
+  }
+  return 'OK';
+}
+
+async function runCommand(
+  { connection }: Lease,
+  sql: Buffer,
+  command: 'begin' | 'commit',
+  call: CallContext,
+): Promise<void> {
+  const outcome = await connection.run(sql, undefined, call.signal);
+  if (outcome.kind !== 'command') throw transactionFailed(command, connection.errorText);
+}

@@ -1,0 +1,40 @@
+import type { Lease } from './connections.js';
+import type { CallContext } from './context.js';
+import { MalformedResult, remoteError } from './errors.js';
+import type { Outcome } from './outcome.js';
+
+/**
+ * Tells of a result that is not what a function wanted, as an error or, with fail_on_error = false, as a NOTICE (behaviour
+ * reference, section 3.2). What is a result of another kind, an empty string or a COPY, is a failure without a message.
+ * @param phrase what the function was doing, for the context line
+ * @throws PgError the remote's error; 08006 without one
+ */
+export function relayFailure(
+  outcome: Outcome,
+  phrase: string,
+  { label }: Lease,
+  failOnError: boolean,
+  call: CallContext,
+): void {
+  const fields = outcome.kind === 'error' ? outcome.fields : undefined;
+  const told = outcome.kind === 'refused' || (outcome.kind === 'error' && fields === undefined);
+  const severity = failOnError ? 'ERROR' : 'NOTICE';
+  const error = remoteError(fields, told ? outcome.text : '', phrase, label, severity);
+  if (failOnError) throw error;
+  call.notice(error);
+}
+
+/**
+ * Waits for a result whose rows a reader takes.
+ * @param act waits for it and for what the reader objects to
+ * @returns the outcome; an error for rows that are none by the protocol, which the error buffer then has
+ */
+export async function reading({ connection }: Lease, act: () => Promise<Outcome>): Promise<Outcome> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof MalformedResult)) throw error;
+    connection.errorText = error.message;
+    return { kind: 'error', fields: undefined, text: error.message };
+  }
+}

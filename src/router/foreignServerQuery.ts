@@ -1,0 +1,73 @@
+/**
+ * SQL that finds a foreign server as a role may use it. Nothing in it depends on the search_path: whoever could put an
+ * operator of their own in front could make up what it finds.
+ */
+
+/** Whether there is one, quick to plan. @param name SQL of the type name */
+export const serverExists = (name: string): string =>
+  `EXISTS (SELECT FROM pg_catalog.pg_foreign_server WHERE srvname OPERATOR(pg_catalog.=) ${name})`;
+
+/**
+ * What there is to know of it, as the text of a JSON array that `readServer` reads; no row where there is none.
+ *
+ * The mapping is the role's own, else the one for PUBLIC. Its options are NULL where the role that runs the query may not
+ * read them (documentation of pg_user_mappings), and where there are none; `readable` tells these apart.
+ * @param role SQL of the OID of the role that is to use it
+ */
+export const serverQuery = (name: string, role: string): string => `
+SELECT pg_catalog.json_build_array(s.srvname, r.rolname, pg_catalog.has_server_privilege(r.oid, s.oid, 'USAGE'),
+    coalesce(s.srvoptions, '{}'), m.umuser IS NOT NULL, coalesce(m.umoptions, '{}'),
+    CASE m.umuser WHEN 0::pg_catalog.oid THEN pg_catalog.pg_has_role(s.srvowner, 'USAGE')
+      ELSE r.rolname OPERATOR(pg_catalog.=) current_user OR me.rolsuper END)::pg_catalog.text
+  FROM pg_catalog.pg_foreign_server AS s
+  JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) (${role})
+  JOIN pg_catalog.pg_roles AS me ON me.rolname OPERATOR(pg_catalog.=) current_user
+  LEFT JOIN LATERAL (SELECT u.umuser, u.umoptions FROM pg_catalog.pg_user_mappings AS u
+      WHERE u.srvid OPERATOR(pg_catalog.=) s.oid
+        AND (u.umuser OPERATOR(pg_catalog.=) r.oid OR u.umuser OPERATOR(pg_catalog.=) 0::pg_catalog.oid)
+      ORDER BY u.umuser DESC LIMIT 1) AS m ON true
+ WHERE s.srvname OPERATOR(pg_catalog.=) ${name}`;
+
+/** SQL of the current role's OID. */
+export const CURRENT_ROLE =
+  'SELECT c.oid FROM pg_catalog.pg_roles AS c WHERE c.rolname OPERATOR(pg_catalog.=) current_user';
+
+/** A foreign server as a role finds it. Text is byte strings in the database's encoding. */
+export interface FoundServer {
+  readonly name: string;
+  readonly role: string;
+  /** The role has USAGE. */
+  readonly permitted: boolean;
+  readonly serverOptions: readonly string[];
+  /** There is a user mapping for the role or for PUBLIC. */
+  readonly mapped: boolean;
+  readonly mappingOptions: readonly string[];
+  /** Who asked may read the mapping's options. */
+  readonly readable: boolean;
+}
+
+/** Reads what `serverQuery` gives. @returns undefined for what is nothing of the kind: it may come from a session's SQL */
+export function readServer(text: string): FoundServer | undefined {
+  let found: unknown;
+  try {
+    found = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!Array.isArray(found)) return undefined;
+  const [name, role, permitted, serverOptions, mapped, mappingOptions, readable] = found as unknown[];
+  if (typeof name !== 'string' || typeof role !== 'string') return undefined;
+  if (!isOptions(serverOptions) || !isOptions(mappingOptions)) return undefined;
+  return {
+    name,
+    role,
+    permitted: permitted === true,
+    serverOptions,
+    mapped: mapped === true,
+    mappingOptions,
+    readable: readable === true,
+  };
+}
+
+const isOptions = (value: unknown): value is readonly string[] =>
+  Array.isArray(value) && value.every((item) => typeof item === 'string' && item.includes('='));

@@ -1,0 +1,151 @@
+import { mappingNotFound, serverNotPermitted } from '../dblink/errors.js';
+import type { ForeignServer } from '../dblink/foreignServer.js';
+import { PgError } from '../wire/errors.js';
+import { bridgeComment } from './bridge/serviceSchema.js';
+import type { DatabaseServices } from './bridge/services.js';
+import {
+  asForeignServer,
+  type DeclaredServer,
+  findDeclared,
+  isPublic,
+  memberQuery,
+  rolesJson,
+} from './declaredServers.js';
+import {
+  CURRENT_ROLE,
+  type FoundServer,
+  readServer,
+  serverExists,
+  serverQuery,
+} from './foreignServerQuery.js';
+import type { PrimaryLink } from './primary.js';
+
+/** $1 is bytes in the database's encoding: what the session's connection carries is in the client's. */
+const GIVEN = 'pg_catalog.convert_from($1, pg_catalog.getdatabaseencoding())';
+const NAME = `${GIVEN}::pg_catalog.name`;
+const asHex = (query: string): string =>
+  `SELECT pg_catalog.encode(pg_catalog.convert_to(q.text, pg_catalog.getdatabaseencoding()), 'hex') FROM (${query}) AS q(text)`;
+
+/** The owner of the dblink_connect_u that stands for the extension's, where there is one. */
+const OWNER = `coalesce((SELECT p.proowner FROM pg_catalog.pg_proc AS p WHERE p.proname OPERATOR(pg_catalog.=) 'dblink_connect_u'
+      AND pg_catalog.starts_with(pg_catalog.obj_description(p.oid, 'pg_proc'), '${bridgeComment('%').replace('%', '')}')
+    ORDER BY pg_catalog.pg_function_is_visible(p.oid) DESC LIMIT 1), (${CURRENT_ROLE}))`;
+
+const EXISTS = `SELECT ${serverExists(NAME)}`;
+const FIND = asHex(serverQuery(NAME, CURRENT_ROLE));
+const FIND_AS_OWNER = asHex(serverQuery(NAME, OWNER));
+const MEMBER = memberQuery(GIVEN, CURRENT_ROLE);
+
+/** On a service connection, which speaks the database's encoding. */
+const FIND_FOR = serverQuery(
+  '$1',
+  'SELECT g.oid FROM pg_catalog.pg_roles AS g WHERE g.rolname OPERATOR(pg_catalog.=) $2',
+);
+
+/** Finds foreign servers for the calls of one session: those of the primary, then those that are declared. */
+export class ForeignServers {
+  constructor(
+    private readonly primary: PrimaryLink,
+    private readonly declaredServers: readonly DeclaredServer[],
+    private readonly services: () => DatabaseServices,
+  ) {}
+
+  get #encoding(): string {
+    return this.primary.parameters.get('server_encoding') ?? 'UTF8';
+  }
+
+  /**
+   * Asks the primary on the session's own connection: for the current role, in its transaction.
+   * @param name byte string @param asOwner for the owner of dblink_connect_u @param end see PrimaryLink.run
+   * @throws PgError see `usable`, and what the primary raised
+   */
+  async find(name: string, asOwner: boolean, end: 'flush' | 'sync'): Promise<ForeignServer | undefined> {
+    if ((await this.#ask(EXISTS, name, end)) === 't') {
+      const found = await this.#ask(asOwner ? FIND_AS_OWNER : FIND, name, end);
+      const server = readServer(Buffer.from(found ?? '', 'hex').toString('latin1'));
+      if (server !== undefined) return this.usable(server, async () => server.role);
+    }
+    return this.declared(name, async (declared) => {
+      return (await this.#ask(MEMBER, rolesJson(declared, this.#encoding), end)) === 't';
+    });
+  }
+
+  /** The one value that a query with one parameter gives. */
+  async #ask(sql: string, value: string, end: 'flush' | 'sync'): Promise<string | undefined> {
+    const own = { sql, types: [BYTEA_OID], formats: [1], values: [Buffer.from(value, 'latin1')] };
+    const { error, rows, skipped } = await this.primary.run(own, end);
+    if (error !== undefined) throw error;
+    if (skipped) throw transactionAborted();
+    return rows[0]?.[0]?.toString('latin1');
+  }
+
+  /**
+   * A server of the primary, if the role may use it.
+   * @param found on the session's connection, or what a function of the bridge says that it has found
+   * @param role whose mapping the service account may read in its place: one that the session is known to have
+   * @throws PgError 42704 no user mapping, 42501 no USAGE or a mapping that nobody can read for the role, 08001
+   */
+  async usable(found: FoundServer, role: () => Promise<string>): Promise<ForeignServer> {
+    this.#check(found);
+    if (found.readable) return { ...found, declared: false };
+    // The rights of the role are looked at again: nobody vouches for what was found.
+    const verified = await role();
+    const [account, read] = await this.services().bulk(async (connection) => {
+      const [me] = await connection.query('SELECT current_user');
+      const [row] = await connection.query(FIND_FOR, [found.name, verified]);
+      return [me?.[0]?.toString('latin1') ?? '', readServer(row?.[0]?.toString('latin1') ?? '')] as const;
+    });
+    if (read === undefined) throw notCommitted(found.name);
+    this.#check(read);
+    if (!read.readable) throw unreadable(read, account);
+    return { ...read, declared: false };
+  }
+
+  #check(server: FoundServer): void {
+    const { name, role, mapped, permitted } = server;
+    if (!mapped) throw mappingNotFound(role, name, this.primary.majorVersion);
+    if (!permitted) throw serverNotPermitted(name);
+  }
+
+  /**
+   * A server of the configuration.
+   * @param isMember whether the call's role is a member of one of its roles
+   * @throws PgError 42501 when it is not
+   */
+  async declared(
+    name: string,
+    isMember: (server: DeclaredServer) => Promise<boolean>,
+  ): Promise<ForeignServer | undefined> {
+    const server = findDeclared(this.declaredServers, name, this.#encoding);
+    if (server === undefined) return undefined;
+    if (!isPublic(server) && !(await isMember(server))) throw serverNotPermitted(name);
+    return asForeignServer(server);
+  }
+}
+
+const BYTEA_OID = 17;
+
+/** Another question of the same batch has failed, and the primary skips to its end. */
+const transactionAborted = (): PgError =>
+  new PgError('25P02', 'current transaction is aborted, commands ignored until end of transaction block');
+
+const unreadable = ({ name, role }: FoundServer, account: string): PgError =>
+  new PgError(
+    '42501',
+    `permission denied to read the user mapping of "${role}" for foreign server "${name}"`,
+    {
+      detail: `It has to be read by the proxy's own account, and "${account}" is neither superuser nor a member of the server's owner.`,
+      hint: `Grant the role that owns the server to the proxy's account (docs/bridge.md), or create a user mapping for "${role}".`,
+    },
+  );
+
+const notCommitted = (name: string): PgError =>
+  new PgError(
+    '55000',
+    `the user mapping for foreign server "${name}" cannot be read before it is committed`,
+    {
+      detail:
+        "It has to be read by the proxy's own account, which does not see what this transaction has made.",
+      hint: 'Commit first, or create a user mapping for the role that calls.',
+    },
+  );
