@@ -40,6 +40,7 @@ export function routerSettings(config: Config): RouterSettings {
     maxSpliceBytes: config.limits.spliceBytes,
     servers: config.dblink.servers,
     dblinkSchemas: config.dblink.schemas,
+    leaveToExtension: config.dblink.calls === 'primary',
     bridge: config.dblink.bridge !== 'off',
     bridgeOnly: config.dblink.bridge === 'always',
   };

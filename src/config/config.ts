@@ -47,6 +47,8 @@ export interface Config {
   };
   readonly dblink: {
     readonly schemas: readonly string[];
+    /** Who answers where the primary has the extension itself. */
+    readonly calls: 'proxy' | 'primary';
     readonly bridge: 'auto' | 'always' | 'off';
     /** Found by name where the primary has no foreign server of that name. */
     readonly servers: readonly DeclaredServer[];

@@ -198,6 +198,14 @@ export const schema = z.strictObject({
         default: ['public', 'extensions', 'dblink'],
         reload: true,
       }),
+      calls: choice(['proxy', 'primary'], {
+        description:
+          'Who answers calls of dblink functions in statements of the client, where the primary has the extension ' +
+          'itself: the proxy, or the extension, with connections of its own. Calls inside functions, views and ' +
+          "triggers of such a primary are always the extension's.",
+        default: 'proxy',
+        reload: true,
+      }),
       bridge: choice(['auto', 'always', 'off'], {
         description:
           'Whether functions, views and triggers of the primary can have dblink calls carried out (docs/bridge.md). ' +

@@ -1,5 +1,6 @@
 import type { PgError } from '../wire/errors.js';
-import type { ForeignServer, ScramKeys } from './foreignServer.js';
+import type { ScramKeys } from '../wire/scram.js';
+import type { ForeignServer } from './foreignServer.js';
 
 /** What a session's dblink functions know of the place where they run; fixed for the session. */
 export interface DblinkHome {

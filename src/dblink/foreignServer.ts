@@ -1,3 +1,4 @@
+import type { ScramKeys } from '../wire/scram.js';
 import { CONNINFO_KEYWORDS, type ConninfoKeyword } from './conninfo/index.js';
 import { notBoolean } from './errors.js';
 
@@ -13,12 +14,6 @@ export interface ForeignServer {
    * about the credentials of non-superusers applies.
    */
   readonly declared: boolean;
-}
-
-/** Keys by which a client that logged in with SCRAM proves itself without its password (RFC 5802, section 3). */
-export interface ScramKeys {
-  readonly clientKey: Buffer;
-  readonly serverKey: Buffer;
 }
 
 const PASSTHROUGH = 'use_scram_passthrough';

@@ -180,6 +180,7 @@ async function connectOne(
 ): Promise<WireClient> {
   const { host, index, address } = attempt;
   const password = target.passwordFor(index);
+  const { scramClientKey: clientKey, scramServerKey: serverKey } = target;
   return WireClient.connect(
     {
       address,
@@ -194,6 +195,7 @@ async function connectOne(
       password: password === undefined ? undefined : bytesOf(password),
       channelBinding: target.channelBinding,
       ...(target.requireAuth === undefined ? {} : { requireAuth: target.requireAuth }),
+      ...(clientKey === undefined || serverKey === undefined ? {} : { scramKeys: { clientKey, serverKey } }),
       timeoutMs: target.connectTimeoutMs,
       keepAlive: target.keepalive,
     },

@@ -27,8 +27,9 @@ import {
   renameListedCalls,
 } from './bridge/temporaryFunctions.js';
 import type { Engine } from './engine.js';
+import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
-import { bridgeOf, isShadowed } from './names.js';
+import { bridgeOf, isNative, isShadowed } from './names.js';
 import type { Plan } from './plan.js';
 import { PreparedCache } from './preparedCache.js';
 import {
@@ -122,7 +123,8 @@ export class ExtendedQuery {
     const end = primary.batchOpen || engine.inBlock ? 'flush' : 'sync';
     await this.#guard(async () => {
       const facts = await engine.probe.get(end).catch(raised);
-      if (isShadowed(statement, facts.shadowing)) return this.#relay('parse', message);
+      if (isShadowed(statement, facts.shadowing) || this.#isExtensions(statement, facts))
+        return this.#relay('parse', message);
       const names = bridgeOf(statement, facts);
       const bridged = names === 'bridged' && engine.bridge !== undefined;
       if (names === 'elsewhere') return this.#relay('parse', message);
@@ -147,6 +149,11 @@ export class ExtendedQuery {
       this.#known.set(key, prepared);
       engine.session.toClient(PARSE_COMPLETE);
     }, fields.sql);
+  }
+
+  /** The primary has the extension, and is to carry out the calls. */
+  #isExtensions(statement: Statement, facts: SessionFacts): boolean {
+    return this.engine.settings.leaveToExtension && isNative(statement, facts.native);
   }
 
   /**

@@ -1,7 +1,7 @@
 import { bridgeComment } from './bridge/serviceSchema.js';
 import type { PrimaryLink } from './primary.js';
 
-/** A function on the primary that has the name of one of dblink's and is not the extension's own. */
+/** A function on the primary that has the name of one of dblink's. */
 export interface NamedFunction {
   readonly schema: string;
   readonly name: string;
@@ -27,6 +27,8 @@ export interface SessionFacts {
   readonly shadowing: readonly NamedFunction[];
   /** The bridge's, which stand for the extension's. */
   readonly bridged: readonly NamedFunction[];
+  /** The extension's own. */
+  readonly native: readonly NamedFunction[];
 }
 
 /** Asked before every dblink statement that follows anything else, so it has to be quick to plan. */
@@ -48,9 +50,10 @@ const NAMED_GOOD_MS = 5000;
  */
 const NAMED = `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_catalog.pg_function_is_visible(p.oid),
        pg_catalog.has_function_privilege(p.oid, 'EXECUTE'),
-       coalesce(pg_catalog.obj_description(p.oid, 'pg_proc') LIKE '${bridgeComment('%')}', false)
+       CASE WHEN p.probin LIKE '%dblink' THEN 'native'
+            WHEN pg_catalog.obj_description(p.oid, 'pg_proc') LIKE '${bridgeComment('%')}' THEN 'bridged' ELSE 'shadowing' END
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
- WHERE p.proname >= 'dblink' AND p.proname < 'dblinl' AND coalesce(p.probin, '') NOT LIKE '%dblink'
+ WHERE p.proname >= 'dblink' AND p.proname < 'dblinl'
    AND (n.nspname !~ '^pg_temp_' OR n.oid = pg_catalog.pg_my_temp_schema())`;
 
 /** The setting is only as new as the session's last SET ROLE; the catalog knows of an ALTER ROLE elsewhere. */
@@ -80,7 +83,7 @@ export class FactsProbe {
   #facts: SessionFacts | undefined;
   #asOf = -1;
   #lastNamed:
-    | { readonly fingerprint: string; readonly functions: readonly MarkedFunction[]; readonly until: number }
+    | { readonly fingerprint: string; readonly functions: readonly FoundFunction[]; readonly until: number }
     | undefined;
 
   constructor(private readonly primary: PrimaryLink) {}
@@ -107,15 +110,16 @@ export class FactsProbe {
       clientMinMessages: minMessages ?? 'notice',
       extraFloatDigits: Number(floatDigits ?? 1),
       style: { dateStyle: dateStyle ?? '', intervalStyle: intervalStyle ?? '', timeZone: timeZone ?? '' },
-      shadowing: functions.filter(({ marked }) => !marked),
-      bridged: functions.filter(({ marked }) => marked),
+      shadowing: functions.filter(({ kind }) => kind === 'shadowing'),
+      bridged: functions.filter(({ kind }) => kind === 'bridged'),
+      native: functions.filter(({ kind }) => kind === 'native'),
     };
     this.#asOf = asOf;
     return this.#facts;
   }
 
   /** The functions of these names; slow to ask, so only when something about them has changed. */
-  async #named(fingerprint: string, end: 'flush' | 'sync'): Promise<readonly MarkedFunction[]> {
+  async #named(fingerprint: string, end: 'flush' | 'sync'): Promise<readonly FoundFunction[]> {
     const last = this.#lastNamed;
     if (last?.fingerprint === fingerprint && last.until > Date.now()) return last.functions;
     const functions = (await this.#ask(NAMED, end)).map(namedFunction);
@@ -141,19 +145,18 @@ export class FactsProbe {
   }
 }
 
-interface MarkedFunction extends NamedFunction {
-  /** The bridge's. */
-  readonly marked: boolean;
+interface FoundFunction extends NamedFunction {
+  readonly kind: string;
 }
 
-const namedFunction = ([schema, name, types, visible, executable, marked]: readonly (
+const namedFunction = ([schema, name, types, visible, executable, kind = '']: readonly (
   | string
   | undefined
-)[]): MarkedFunction => ({
+)[]): FoundFunction => ({
   schema: schema ?? '',
   name: name ?? '',
   argumentTypes: (types ?? '').split(' ').filter(Boolean).map(Number),
   visible: visible === 't',
   executable: executable === 't',
-  marked: marked === 't',
+  kind,
 });

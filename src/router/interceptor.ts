@@ -1,3 +1,4 @@
+import type { DblinkHome } from '../dblink/context.js';
 import { DblinkSession } from '../dblink/session.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding.js';
 import { query, readParse } from '../wire/messages.js';
@@ -44,6 +45,7 @@ export interface Login {
   readonly bridge: SessionKeys | undefined;
   /** The client's password, where the proxy has asked for it. */
   readonly password: () => Buffer | undefined;
+  readonly scram: NonNullable<DblinkHome['scram']>;
 }
 
 /** Finds the requests that contain dblink calls and has them carried out. */
@@ -63,6 +65,7 @@ class DblinkInterceptor implements Interceptor {
       primaryPort: settings.primary.port,
       user,
       database,
+      scram: login.scram,
     });
     const databaseServices = (): DatabaseServices => {
       const { service } = settings;

@@ -13,6 +13,8 @@ export interface LoginOptions {
   readonly done: () => void;
   /** Certificate binding would bind to the proxy's certificate, not to the primary's: not offered to the client. */
   readonly hideChannelBinding: boolean;
+  /** The primary asks for SCRAM. */
+  readonly scram?: () => void;
 }
 
 /** What both ways to log in do with the messages that are not about authentication. */
@@ -43,6 +45,9 @@ export function relayLogin(session: Session, options: LoginOptions): ResponseSin
   return {
     passRows: false,
     message(type, message, last) {
+      if (type === Backend.authentication && new MessageReader(message).int32() === Authentication.sasl) {
+        options.scram?.();
+      }
       if (type !== Backend.authentication || !options.hideChannelBinding) {
         return common(session, options, type, message, last);
       }

@@ -25,6 +25,10 @@ export function isShadowed(statement: Statement, functions: readonly NamedFuncti
   );
 }
 
+/** Whether all calls are of the extension's own functions. */
+export const isNative = (statement: Statement, native: readonly NamedFunction[]): boolean =>
+  native.length > 0 && statement.calls.every((call) => native.some((own) => isFound(own, call)));
+
 /**
  * What the names of the statement's calls mean, as far as the bridge is concerned.
  * `bridged`: each is a function of the bridge, which the role may execute.

@@ -5,6 +5,7 @@ import type { CancelKeys } from '../wire/cancelKeys.js';
 import { sendCancelRequest } from '../wire/cancelRequest.js';
 import { isEncrypted } from '../wire/clientSocket.js';
 import { errorResponse, PgError } from '../wire/errors.js';
+import type { ScramKeys } from '../wire/scram.js';
 import { withParameter } from '../wire/startup.js';
 import { peerCertificate } from '../wire/tls.js';
 import { acceptClient } from './accept.js';
@@ -59,6 +60,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
         ? startup.raw
         : withParameter(startup.raw, SESSION_SETTING, sessionSetting(bridge));
     let password: Buffer | undefined;
+    let scram: () => ScramKeys | 'relayed' | undefined = () => undefined;
     let primary: Socket;
     try {
       primary = await openPrimary(settings, packet, abort.signal);
@@ -82,11 +84,16 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       log,
       startup: (session) => {
         const login = { done: () => clock.stop(), hideChannelBinding: !tls && isEncrypted(primary) };
+        const relayed = () => {
+          scram = () => 'relayed';
+        };
         return settings.auth === 'relay'
-          ? relayLogin(session, login)
+          ? relayLogin(session, { ...login, scram: relayed })
           : passwordLogin(session, login, (given) => {
               password = given;
-              return authenticator(primary, startup.parameters, given);
+              const made = authenticator(primary, startup.parameters, given);
+              scram = () => made.scramKeys;
+              return made;
             });
       },
       interceptor: (session) =>
@@ -94,6 +101,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
           startup: startup.parameters,
           bridge,
           password: () => password,
+          scram: () => scram(),
         }),
       cancelPrimary: (session) =>
         sendCancelRequest({

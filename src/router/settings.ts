@@ -42,6 +42,8 @@ export interface RouterSettings {
   readonly servers: readonly DeclaredServer[];
   /** Schemas in which the names of dblink's functions mean dblink. */
   readonly dblinkSchemas: readonly string[];
+  /** Calls of the extension's own functions are the primary's to carry out, where it has the extension. */
+  readonly leaveToExtension: boolean;
   /** Whether functions of the primary can have dblink calls carried out. */
   readonly bridge: boolean;
   /** Leave to the bridge whatever it can serve, for comparisons. */

@@ -22,7 +22,7 @@ import {
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
-import { bridgeOf, isShadowed } from './names.js';
+import { bridgeOf, isNative, isShadowed } from './names.js';
 import { refuseNewerSyntax } from './newerSyntax.js';
 import { Performer } from './performer.js';
 import type { Plan } from './plan.js';
@@ -114,7 +114,8 @@ export class SimpleQuery {
     const asked = this.#facts();
     const preparing = this.#prepareEarly(statement);
     const facts = await asked;
-    if (isShadowed(statement, facts.shadowing)) return this.#plain(statement, last);
+    if (isShadowed(statement, facts.shadowing) || this.#isExtensions(statement, facts))
+      return this.#plain(statement, last);
     const names = bridgeOf(statement, facts);
     const bridged = names === 'bridged' && this.engine.bridge !== undefined;
     const listed = bridged ? renameListedCalls(this.text, statement, this.engine) : undefined;
@@ -144,6 +145,11 @@ export class SimpleQuery {
       }
       throw error;
     }
+  }
+
+  /** The primary has the extension, and is to carry out the calls. */
+  #isExtensions(statement: Statement, facts: SessionFacts): boolean {
+    return this.engine.settings.leaveToExtension && isNative(statement, facts.native);
   }
 
   /** CREATE EXTENSION dblink and the like, which the primary may have to do itself. */

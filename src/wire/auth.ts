@@ -9,6 +9,7 @@ import {
 import { openGaussMethod } from './openGauss.js';
 import { Authentication } from './protocol.js';
 import { MessageReader } from './reader.js';
+import type { ScramKeys } from './scram.js';
 
 export {
   type AuthenticationContext,
@@ -103,6 +104,11 @@ export class Authenticator {
   /** AuthenticationOk has come and was acceptable. */
   get done(): boolean {
     return this.#done;
+  }
+
+  /** The client's keys, when the server asked for SCRAM and the exchange has succeeded. */
+  get scramKeys(): ScramKeys | undefined {
+    return this.#context.scram?.keys;
   }
 
   /** The server asked for the password (cleartext, md5, SCRAM or openGauss's methods) and got it or the proof of it. */

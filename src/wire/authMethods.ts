@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Authentication, Frontend } from './protocol.js';
 import { MessageReader } from './reader.js';
-import { type ChannelBindingFlag, ScramClient } from './scram.js';
+import { type ChannelBindingFlag, ScramClient, type ScramKeys } from './scram.js';
 import { channelBindingHash } from './tlsCertificate.js';
 import { MessageWriter } from './writer.js';
 
@@ -26,6 +26,8 @@ export interface AuthenticatorOptions {
   /** The server's certificate in DER, for channel binding. */
   readonly tlsPeerCertificate?: Buffer | undefined;
   readonly maxScramIterations?: number | undefined;
+  /** Used for SCRAM in the place of the password (libpq's scram_client_key and scram_server_key). */
+  readonly scramKeys?: ScramKeys | undefined;
 }
 
 /** What a method may use and note while it answers a request. */
@@ -112,12 +114,12 @@ const sasl: AuthenticationMethod = {
         'channel binding is required, but server did not offer an authentication method that supports channel binding',
       );
     }
-    const password = context.password();
+    const secret = context.options.scramKeys ?? context.password();
     const binding: ChannelBindingFlag = plus
       ? { flag: 'p', data: endPoint(tlsPeerCertificate) }
       : { flag: supported ? 'y' : 'n' };
     context.scram = new ScramClient({
-      password,
+      secret,
       binding,
       maxIterations: context.options.maxScramIterations,
     });

@@ -87,6 +87,7 @@ export class WireClient {
       password: options.password,
       channelBinding: options.channelBinding,
       requireAuth: options.requireAuth,
+      scramKeys: options.scramKeys,
       encrypted,
       tlsPeerCertificate: encrypted ? peerCertificate(socket) : undefined,
       maxScramIterations: options.limits?.maxScramIterations,

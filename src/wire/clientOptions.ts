@@ -1,6 +1,7 @@
 import type { SocketAddress } from './address.js';
 import type { KeepAlive } from './clientSocket.js';
 import type { ErrorFields } from './errors.js';
+import type { ScramKeys } from './scram.js';
 import type { TlsOptions } from './tls.js';
 
 /** Everything that is needed to connect to one server and log in. */
@@ -19,6 +20,8 @@ export interface ConnectOptions {
   readonly password?: Buffer | undefined;
   readonly channelBinding?: 'disable' | 'prefer' | 'require' | undefined;
   readonly requireAuth?: string | undefined;
+  /** For SCRAM, in the place of the password. */
+  readonly scramKeys?: ScramKeys | undefined;
   /** For the whole of `connect`, second attempts included; none when 0 or left out. */
   readonly timeoutMs?: number | undefined;
   readonly keepAlive?: KeepAlive | undefined;

@@ -29,8 +29,15 @@ export type ChannelBindingFlag =
   | { readonly flag: 'y' }
   | { readonly flag: 'p'; readonly data: Buffer };
 
+/** What a password amounts to with one salt and iteration count (RFC 5802, section 3), 32 bytes each. */
+export interface ScramKeys {
+  readonly clientKey: Buffer;
+  readonly serverKey: Buffer;
+}
+
 export interface ScramOptions {
-  readonly password: Buffer;
+  /** The password, or keys that stand for it at servers whose verifier has the same salt and iteration count. */
+  readonly secret: Buffer | ScramKeys;
   readonly binding: ChannelBindingFlag;
   readonly maxIterations?: number | undefined;
   /** The client's nonce in base64; random unless a test fixes it. */
@@ -41,6 +48,11 @@ export interface ScramOptions {
 
 const hmac = (key: Buffer, data: Buffer | string): Buffer => createHmac(HASH, key).update(data).digest();
 const sha256 = (data: Buffer): Buffer => createHash(HASH).update(data).digest();
+
+async function keysOf(password: Buffer, salt: Buffer, iterations: number): Promise<ScramKeys> {
+  const saltedPassword = await derive(saslprep(password), salt, iterations, KEY_BYTES, HASH);
+  return { clientKey: hmac(saltedPassword, 'Client Key'), serverKey: hmac(saltedPassword, 'Server Key') };
+}
 
 /** Walks over the attributes of a server's message (RFC 5802 section 5.1), strictly in order. */
 class Attributes {
@@ -85,6 +97,7 @@ export class ScramClient {
   readonly #nonce: string;
   readonly #gs2Header: string;
   readonly #firstBare: string;
+  #keys: ScramKeys | undefined;
   #serverSignature: Buffer | undefined;
   #verified = false;
 
@@ -99,6 +112,11 @@ export class ScramClient {
   /** The server has proved that it knows the password, too. */
   get verified(): boolean {
     return this.#verified;
+  }
+
+  /** The keys that the proof was made with, once the server has shown that it has their counterpart. */
+  get keys(): ScramKeys | undefined {
+    return this.#verified ? this.#keys : undefined;
   }
 
   /** client-first-message (RFC 5802 section 7). */
@@ -124,7 +142,7 @@ export class ScramClient {
       throw new ScramError('malformed SCRAM message (garbage at end of server-first-message)');
     }
 
-    const { binding, password } = this.#options;
+    const { binding, secret } = this.#options;
     const header = Buffer.from(this.#gs2Header, 'latin1');
     const bound = binding.flag === 'p' ? Buffer.concat([header, binding.data]) : header;
     const withoutProof = `c=${bound.toString('base64')},r=${nonce}`;
@@ -134,11 +152,11 @@ export class ScramClient {
     );
 
     // Section 3, "SCRAM Algorithm Overview".
-    const saltedPassword = await derive(saslprep(password), salt, iterations, KEY_BYTES, HASH);
-    const clientKey = hmac(saltedPassword, 'Client Key');
+    this.#keys = Buffer.isBuffer(secret) ? await keysOf(secret, salt, iterations) : secret;
+    const { clientKey, serverKey } = this.#keys;
     const clientSignature = hmac(sha256(clientKey), authMessage);
     const proof = Buffer.from(clientKey.map((byte, index) => byte ^ clientSignature[index]!));
-    this.#serverSignature = hmac(hmac(saltedPassword, 'Server Key'), authMessage);
+    this.#serverSignature = hmac(serverKey, authMessage);
     return Buffer.from(`${withoutProof},p=${proof.toString('base64')}`, 'latin1');
   }
 

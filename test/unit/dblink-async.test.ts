@@ -139,7 +139,6 @@ describe('asynchronous use of a dblink connection', () => {
     ]) {
       await send('SELECT 1; SELECT pg_sleep(60); SELECT 2');
       const stop = new AbortController();
-      await result();
       const taking = take(stop.signal);
       setTimeout(() => stop.abort(reason), 50);
       await assert.rejects(taking, reason);

@@ -9,7 +9,7 @@ const SERVER_FIRST = 'r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22
 /** The exchange of RFC 7677 section 3. */
 const rfcClient = (maxIterations?: number): ScramClient =>
   new ScramClient({
-    password: Buffer.from('pencil'),
+    secret: Buffer.from('pencil'),
     binding: { flag: 'n' },
     nonce: NONCE,
     user: 'user',
@@ -37,7 +37,7 @@ test('the exchange of RFC 7677 section 3', async () => {
 test('channel binding data goes into the final message', async () => {
   const data = Buffer.from('the hash of a certificate');
   const client = new ScramClient({
-    password: Buffer.from('pencil'),
+    secret: Buffer.from('pencil'),
     binding: { flag: 'p', data },
     nonce: NONCE,
   });
@@ -49,7 +49,7 @@ test('channel binding data goes into the final message', async () => {
 
 test('two clients use different nonces', () => {
   const first = (): string =>
-    new ScramClient({ password: Buffer.from('x'), binding: { flag: 'y' } }).first().toString();
+    new ScramClient({ secret: Buffer.from('x'), binding: { flag: 'y' } }).first().toString();
   assert.match(first(), /^y,,n=,r=[A-Za-z0-9+/]{24}$/);
   assert.notEqual(first(), first());
 });

@@ -120,4 +120,28 @@ export const statementListCases: readonly Case[] = [
     ],
     { transports: ['simple', 'multi'] },
   ),
+  ...[
+    ['MERGE', 'MERGE INTO made USING items i ON i.id = a WHEN MATCHED THEN DELETE'],
+    ['MERGE … RETURNING', 'MERGE INTO made USING items i ON i.id = a WHEN MATCHED THEN DELETE RETURNING a'],
+    ['a JSON constructor', "SELECT JSON_OBJECT('a': a) FROM made"],
+    ['JSON_TABLE', "SELECT * FROM JSON_TABLE('[1]', '$[*]' COLUMNS (a int PATH '$'))"],
+    ['RETURNING WITH', 'UPDATE made SET a = 2 RETURNING WITH (OLD AS o, NEW AS n) o.a, n.a'],
+    ['a command', 'ALTER TABLE made ALTER a SET EXPRESSION AS (1)'],
+    ['a hexadecimal number', 'SELECT 0x1F'],
+    ['a digit separator', 'SELECT 1_000, a FROM made'],
+  ].map(([what, sql]) =>
+    testCase(
+      `one Query: syntax of a newer version: ${what}`,
+      [
+        `SELECT dblink_connect('c', '{R}'); CREATE TABLE made AS SELECT 1 AS a, '{text}' AS b; ${sql}`,
+        'SELECT dblink_get_connections()',
+        'SELECT a FROM made',
+        // An error that every version sees stands in front of it, or behind.
+        `SELECT dblink_disconnect('c'); SELECT nosuch FROM items; ${sql}; SELEC`,
+        `SELECT dblink_disconnect('c'); SELECT nosuch FROM items; ${sql}`,
+        'SELECT dblink_get_connections()',
+      ],
+      { local: '', transports: ['simple', 'multi'] },
+    ),
+  ),
 ];

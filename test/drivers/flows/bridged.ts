@@ -110,6 +110,10 @@ BEGIN
 END $do$`,
     'SELECT id, item FROM archive ORDER BY id',
     'DELETE FROM archive',
+  ),
+  flow(
+    // Begins with its notice: psql prints what comes in one packet in another order than what comes in two.
+    'DO blocks and a named connection',
     "DO $$ BEGIN PERFORM dblink_connect('d', v) FROM conf WHERE k = 'remote'; PERFORM dblink_exec('d', 'SELEC', false); END $$",
     "SELECT dblink_error_message('d')",
     "DO $$ BEGIN PERFORM dblink_exec('d', 'SELEC'); END $$",
