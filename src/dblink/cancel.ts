@@ -1,6 +1,5 @@
 import { constants } from 'node:os';
 import { ConnectError, type WireClient } from '../wire/client.js';
-import { systemMessage } from '../wire/clientErrors.js';
 
 /** How long dblink_cancel_query waits for the server to take the request (17 and later; earlier ones wait for ever). */
 const CANCEL_TIMEOUT_MS = 30_000;
@@ -29,15 +28,15 @@ export async function requestCancel(client: WireClient, major: number): Promise<
   } catch (error) {
     if (!(error instanceof ConnectError)) throw error;
     if (error.message.endsWith(TIMED_OUT)) return TIMED_OUT;
-    return major >= 17 ? error.message : before17(error, major);
+    return major >= 17 ? error.message : before17(error);
   }
 }
 
-/** PQcancel, which is safe in a signal handler, gives since libpq 15 the number of the system's error, not its words. */
-function before17(error: ConnectError, major: number): string {
+/** PQcancel, which is safe in a signal handler, gives the number of the system's error, not its words, and a newline. */
+function before17(error: ConnectError): string {
   const number = constants.errno[error.code as keyof typeof constants.errno];
   if (number === undefined) return `PQcancel() -- ${error.message}\n`;
-  return `PQcancel() -- connect() failed: ${major >= 15 ? `error ${number}` : systemMessage(error)}\n`;
+  return `PQcancel() -- connect() failed: error ${number}\n`;
 }
 
 /** Has the remote cancel a query, again and again: a cancel request can overtake the query that it is meant for. */

@@ -27,9 +27,14 @@ export interface DblinkFacts {
    * The foreign server of that name, for the role whose rights the call has.
    * @param name at most as long as an identifier
    * @param asOwner dblink_connect_u: for the function's owner
-   * @returns undefined when there is none @throws PgError 42704 without a user mapping, 42501 without USAGE
+   * @returns undefined when there is none
+   * @throws PgError 42704 without a user mapping, 42501 without USAGE; the signal's reason
    */
-  readonly findServer: (name: string, asOwner: boolean) => Promise<ForeignServer | undefined>;
+  readonly findServer: (
+    name: string,
+    asOwner: boolean,
+    signal: AbortSignal,
+  ) => Promise<ForeignServer | undefined>;
   /** The primary's major version: the proxy follows it where versions differ. */
   readonly primaryMajor: number;
   /** The encoding of the database, PostgreSQL's name. */

@@ -17,6 +17,11 @@ export class ErrorBuffer {
     this.text = this.libpqMajor < 14 || this.text === '' ? message : `${this.text}\n${message}`;
   }
 
+  /** An error that was noted when it came is handed out; libpq before 14 notes it again. */
+  handOut(message: string): void {
+    if (this.libpqMajor < 14) this.text = message;
+  }
+
   /**
    * Notes why a query cannot be sent.
    * @param during whether an earlier query has not ended: since libpq 15 the buffer is still that one's

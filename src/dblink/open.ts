@@ -48,7 +48,7 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
   const { home, facts } = options;
   // What was learnt before this statement may have been taken away meanwhile. Both questions go in one flight.
   const [server, superuser] = await Promise.all([
-    facts.findServer(clipName(target, facts.databaseEncoding), options.unchecked),
+    facts.findServer(clipName(target, facts.databaseEncoding), options.unchecked, options.signal),
     !options.unchecked && facts.superuser && facts.confirmSuperuser(),
   ]);
   const conninfo = server === undefined ? target : conninfoOf(server, options);

@@ -114,7 +114,8 @@ export class PendingResults {
       this.#reader = undefined;
       this.#discarding = false;
     }
-    const outcome = this.#ready ?? { kind: 'none' };
+    const outcome: Outcome = this.#ready ?? { kind: 'none' };
+    if (outcome.kind === 'error') this.errors.handOut(outcome.text);
     this.#ready = undefined;
     return outcome;
   }

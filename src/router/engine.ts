@@ -157,7 +157,7 @@ export class Engine {
     return {
       superuser: facts.superuser,
       confirmSuperuser: () => this.probe.superuserNow(end()),
-      findServer: (name, asOwner) => this.foreignServers.find(name, asOwner, end()),
+      findServer: (name, asOwner, signal) => this.foreignServers.find(name, { asOwner, end: end(), signal }),
       primaryMajor: this.majorVersion,
       databaseEncoding: this.databaseEncoding,
     };

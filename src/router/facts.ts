@@ -36,10 +36,11 @@ const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.cur
   pg_catalog.current_setting('client_min_messages'), pg_catalog.current_setting('extra_float_digits'),
   pg_catalog.current_setting('datestyle'), pg_catalog.current_setting('intervalstyle'),
   pg_catalog.current_setting('timezone'),
-  (SELECT pg_catalog.concat_ws(' ', pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 # (xmin::pg_catalog.text::pg_catalog.int8 << 32), 1)),
-      (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 # (xmin::pg_catalog.text::pg_catalog.int8 << 32), 1)) FROM pg_catalog.pg_namespace),
+  (SELECT pg_catalog.concat_ws(' ', pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 OPERATOR(pg_catalog.#) (xmin::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32), 1)),
+      (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 OPERATOR(pg_catalog.#) (xmin::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32), 1)) FROM pg_catalog.pg_namespace),
       current_user, pg_catalog.pg_my_temp_schema(), pg_catalog.current_setting('search_path'))
-     FROM pg_catalog.pg_proc WHERE proname >= 'dblink' AND proname < 'dblinl' HAVING pg_catalog.count(*) > 0)`;
+     FROM pg_catalog.pg_proc WHERE proname OPERATOR(pg_catalog.>=) 'dblink' AND proname OPERATOR(pg_catalog.<) 'dblinl'
+    HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0)`;
 
 /** How long what NAMED told is good for while the probe tells no change: memberships of roles decide about privileges, too. */
 const NAMED_GOOD_MS = 5000;
@@ -50,11 +51,11 @@ const NAMED_GOOD_MS = 5000;
  */
 const NAMED = `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_catalog.pg_function_is_visible(p.oid),
        pg_catalog.has_function_privilege(p.oid, 'EXECUTE'),
-       CASE WHEN p.probin LIKE '%dblink' THEN 'native'
-            WHEN pg_catalog.obj_description(p.oid, 'pg_proc') LIKE '${bridgeComment('%')}' THEN 'bridged' ELSE 'shadowing' END
-  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
- WHERE p.proname >= 'dblink' AND p.proname < 'dblinl'
-   AND (n.nspname !~ '^pg_temp_' OR n.oid = pg_catalog.pg_my_temp_schema())`;
+       CASE WHEN p.probin OPERATOR(pg_catalog.~~) '%dblink' THEN 'native'
+            WHEN pg_catalog.obj_description(p.oid, 'pg_proc') OPERATOR(pg_catalog.~~) '${bridgeComment('%')}' THEN 'bridged' ELSE 'shadowing' END
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+ WHERE p.proname OPERATOR(pg_catalog.>=) 'dblink' AND p.proname OPERATOR(pg_catalog.<) 'dblinl'
+   AND (n.nspname OPERATOR(pg_catalog.!~) '^pg_temp_' OR n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())`;
 
 /** The setting is only as new as the session's last SET ROLE; the catalog knows of an ALTER ROLE elsewhere. */
 const SUPERUSER =

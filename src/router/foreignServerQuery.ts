@@ -16,13 +16,14 @@ export const serverExists = (name: string): string =>
  */
 export const serverQuery = (name: string, role: string): string => `
 SELECT pg_catalog.json_build_array(s.srvname, r.rolname, pg_catalog.has_server_privilege(r.oid, s.oid, 'USAGE'),
-    coalesce(s.srvoptions, '{}'), m.umuser IS NOT NULL, coalesce(m.umoptions, '{}'),
-    CASE m.umuser WHEN 0::pg_catalog.oid THEN pg_catalog.pg_has_role(s.srvowner, 'USAGE')
+    coalesce(s.srvoptions, '{}'),
+    CASE WHEN m.for_all THEN 'public' WHEN NOT m.for_all THEN 'own' END, coalesce(m.umoptions, '{}'),
+    CASE WHEN m.for_all THEN pg_catalog.pg_has_role(s.srvowner, 'USAGE')
       ELSE r.rolname OPERATOR(pg_catalog.=) current_user OR me.rolsuper END)::pg_catalog.text
   FROM pg_catalog.pg_foreign_server AS s
   JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) (${role})
   JOIN pg_catalog.pg_roles AS me ON me.rolname OPERATOR(pg_catalog.=) current_user
-  LEFT JOIN LATERAL (SELECT u.umuser, u.umoptions FROM pg_catalog.pg_user_mappings AS u
+  LEFT JOIN LATERAL (SELECT u.umuser OPERATOR(pg_catalog.=) 0::pg_catalog.oid AS for_all, u.umoptions FROM pg_catalog.pg_user_mappings AS u
       WHERE u.srvid OPERATOR(pg_catalog.=) s.oid
         AND (u.umuser OPERATOR(pg_catalog.=) r.oid OR u.umuser OPERATOR(pg_catalog.=) 0::pg_catalog.oid)
       ORDER BY u.umuser DESC LIMIT 1) AS m ON true
@@ -39,8 +40,8 @@ export interface FoundServer {
   /** The role has USAGE. */
   readonly permitted: boolean;
   readonly serverOptions: readonly string[];
-  /** There is a user mapping for the role or for PUBLIC. */
-  readonly mapped: boolean;
+  /** Whose user mapping applies, if there is one: the role's own or that for PUBLIC. */
+  readonly mapping: 'own' | 'public' | undefined;
   readonly mappingOptions: readonly string[];
   /** Who asked may read the mapping's options. */
   readonly readable: boolean;
@@ -55,7 +56,7 @@ export function readServer(text: string): FoundServer | undefined {
     return undefined;
   }
   if (!Array.isArray(found)) return undefined;
-  const [name, role, permitted, serverOptions, mapped, mappingOptions, readable] = found as unknown[];
+  const [name, role, permitted, serverOptions, mapping, mappingOptions, readable] = found as unknown[];
   if (typeof name !== 'string' || typeof role !== 'string') return undefined;
   if (!isOptions(serverOptions) || !isOptions(mappingOptions)) return undefined;
   return {
@@ -63,7 +64,7 @@ export function readServer(text: string): FoundServer | undefined {
     role,
     permitted: permitted === true,
     serverOptions,
-    mapped: mapped === true,
+    mapping: mapping === 'own' || mapping === 'public' ? mapping : undefined,
     mappingOptions,
     readable: readable === true,
   };

@@ -1,3 +1,4 @@
+import { abortable } from '../dblink/abortable.js';
 import { mappingNotFound, serverNotPermitted } from '../dblink/errors.js';
 import type { ForeignServer } from '../dblink/foreignServer.js';
 import { PgError } from '../wire/errors.js';
@@ -26,9 +27,10 @@ const NAME = `${GIVEN}::pg_catalog.name`;
 const asHex = (query: string): string =>
   `SELECT pg_catalog.encode(pg_catalog.convert_to(q.text, pg_catalog.getdatabaseencoding()), 'hex') FROM (${query}) AS q(text)`;
 
-/** The owner of the dblink_connect_u that stands for the extension's, where there is one. */
+/** The owner of the extension's dblink_connect_u, or of the one that stands for it, where there is one. */
 const OWNER = `coalesce((SELECT p.proowner FROM pg_catalog.pg_proc AS p WHERE p.proname OPERATOR(pg_catalog.=) 'dblink_connect_u'
-      AND pg_catalog.starts_with(pg_catalog.obj_description(p.oid, 'pg_proc'), '${bridgeComment('%').replace('%', '')}')
+      AND (pg_catalog.starts_with(pg_catalog.obj_description(p.oid, 'pg_proc'), '${bridgeComment('%').replace('%', '')}')
+        OR p.probin OPERATOR(pg_catalog.~~) '%dblink')
     ORDER BY pg_catalog.pg_function_is_visible(p.oid) DESC LIMIT 1), (${CURRENT_ROLE}))`;
 
 const EXISTS = `SELECT ${serverExists(NAME)}`;
@@ -41,6 +43,13 @@ const FIND_FOR = serverQuery(
   '$1',
   'SELECT g.oid FROM pg_catalog.pg_roles AS g WHERE g.rolname OPERATOR(pg_catalog.=) $2',
 );
+
+/** For whom a mapping is read that the session itself cannot read. */
+export interface MappingReader {
+  /** A role that the session is known to have; a byte string. */
+  readonly role: () => Promise<string>;
+  readonly signal: AbortSignal;
+}
 
 /** Finds foreign servers for the calls of one session: those of the primary, then those that are declared. */
 export class ForeignServers {
@@ -56,14 +65,19 @@ export class ForeignServers {
 
   /**
    * Asks the primary on the session's own connection: for the current role, in its transaction.
-   * @param name byte string @param asOwner for the owner of dblink_connect_u @param end see PrimaryLink.run
+   * @param name byte string
+   * @param how `asOwner`: for the owner of dblink_connect_u; `end`: see PrimaryLink.run
    * @throws PgError see `usable`, and what the primary raised
    */
-  async find(name: string, asOwner: boolean, end: 'flush' | 'sync'): Promise<ForeignServer | undefined> {
+  async find(
+    name: string,
+    how: { readonly asOwner: boolean; readonly end: 'flush' | 'sync'; readonly signal: AbortSignal },
+  ): Promise<ForeignServer | undefined> {
+    const { asOwner, end, signal } = how;
     if ((await this.#ask(EXISTS, name, end)) === 't') {
       const found = await this.#ask(asOwner ? FIND_AS_OWNER : FIND, name, end);
       const server = readServer(Buffer.from(found ?? '', 'hex').toString('latin1'));
-      if (server !== undefined) return this.usable(server, async () => server.role);
+      if (server !== undefined) return this.usable(server, { role: async () => server.role, signal });
     }
     return this.declared(name, async (declared) => {
       return (await this.#ask(MEMBER, rolesJson(declared, this.#encoding), end)) === 't';
@@ -82,28 +96,31 @@ export class ForeignServers {
   /**
    * A server of the primary, if the role may use it.
    * @param found on the session's connection, or what a function of the bridge says that it has found
-   * @param role whose mapping the service account may read in its place: one that the session is known to have
-   * @throws PgError 42704 no user mapping, 42501 no USAGE or a mapping that nobody can read for the role, 08001
+   * @throws PgError 42704 no user mapping, 42501 no USAGE or a mapping that the proxy's account cannot read either, 55000,
+   * 08001; the signal's reason
    */
-  async usable(found: FoundServer, role: () => Promise<string>): Promise<ForeignServer> {
+  async usable(found: FoundServer, reader: MappingReader): Promise<ForeignServer> {
     this.#check(found);
     if (found.readable) return { ...found, declared: false };
     // The rights of the role are looked at again: nobody vouches for what was found.
-    const verified = await role();
-    const [account, read] = await this.services().bulk(async (connection) => {
+    const role = await reader.role();
+    const asked = this.services().bulk(async (connection) => {
       const [me] = await connection.query('SELECT current_user');
-      const [row] = await connection.query(FIND_FOR, [found.name, verified]);
+      const [row] = await connection.query(FIND_FOR, [found.name, role]);
       return [me?.[0]?.toString('latin1') ?? '', readServer(row?.[0]?.toString('latin1') ?? '')] as const;
     });
+    const [account, read] = await abortable(asked, reader.signal);
     if (read === undefined) throw notCommitted(found.name);
     this.#check(read);
     if (!read.readable) throw unreadable(read, account);
+    // A role's own mapping the session has read itself: this one is of another role than the one that calls.
+    if (read.mapping !== 'public') throw notAssumable(found, role);
     return { ...read, declared: false };
   }
 
   #check(server: FoundServer): void {
-    const { name, role, mapped, permitted } = server;
-    if (!mapped) throw mappingNotFound(role, name, this.primary.majorVersion);
+    const { name, role, mapping, permitted } = server;
+    if (mapping === undefined) throw mappingNotFound(role, name, this.primary.majorVersion);
     if (!permitted) throw serverNotPermitted(name);
   }
 
@@ -136,6 +153,16 @@ const unreadable = ({ name, role }: FoundServer, account: string): PgError =>
     {
       detail: `It has to be read by the proxy's own account, and "${account}" is neither superuser nor a member of the server's owner.`,
       hint: `Grant the role that owns the server to the proxy's account (docs/bridge.md), or create a user mapping for "${role}".`,
+    },
+  );
+
+const notAssumable = ({ name, role }: FoundServer, user: string): PgError =>
+  new PgError(
+    '42501',
+    `permission denied to read the user mapping of "${role}" for foreign server "${name}"`,
+    {
+      detail: `The session's user "${user}" cannot take that role, and has a user mapping of its own.`,
+      hint: `Create a user mapping for "${role}", or grant that role to "${user}".`,
     },
   );
 

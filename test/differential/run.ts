@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { CASES } from './cases/index.js';
 import { type SecondSide, startEnvironment } from './environment.js';
+import { generatedCases } from './generate.js';
 import { type Comparison, comparisons, type Failure, type Plan, runComparisons } from './harness.js';
 import { groupFailures, printGroup } from './report.js';
 import { variantName } from './types.js';
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     forced: { type: 'boolean', default: false },
     sample: { type: 'string' },
     core: { type: 'string' },
+    generated: { type: 'string', default: '500' },
     lanes: { type: 'string', default: '2' },
     report: { type: 'string' },
     list: { type: 'boolean', default: false },
@@ -28,6 +30,10 @@ const { values } = parseArgs({
 const second: SecondSide = values['extension-only'] ? 'extension' : values.forced ? 'forced' : 'proxy';
 const seed = Number(values.seed);
 const cases = CASES.filter(({ name }) => name.includes(values.case));
+/** Made up anew for each seed; see generate.ts. */
+const generated = generatedCases(seed, Number(values.generated)).filter(({ name }) =>
+  name.includes(values.case),
+);
 /** All that the proxy supports. */
 const MATRIX = [13, 14, 15, 16, 17, 18];
 const majors = values.matrix ? MATRIX : values.major.map(Number);
@@ -45,8 +51,15 @@ function planFor(major: number): Plan {
 }
 
 function chosen(major: number): readonly Comparison[] {
-  if (values.variant === '') return comparisons(planFor(major), major);
-  const everything = comparisons({ cases, seed, core: 'all', others: 'all' }, major);
+  if (values.variant === '') {
+    // Each in one of all variants: there are always others.
+    const random = comparisons({ cases: generated, seed: seed + major, core: 0, others: 1 }, major);
+    return [...comparisons(planFor(major), major), ...random];
+  }
+  const everything = comparisons(
+    { cases: [...cases, ...generated], seed, core: 'all', others: 'all' },
+    major,
+  );
   return everything.filter(({ variant }) => variantName(variant).includes(values.variant));
 }
 

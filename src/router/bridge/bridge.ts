@@ -7,6 +7,7 @@ import { callScalar, callSource } from '../calls.js';
 import { rolesJson } from '../declaredServers.js';
 import type { Engine } from '../engine.js';
 import { readServer } from '../foreignServerQuery.js';
+import type { MappingReader } from '../foreignServers.js';
 import {
   type Answer,
   moreAnswer,
@@ -273,8 +274,11 @@ export class Bridge {
       facts: {
         superuser: await this.#roles.isSuperuser(request.role),
         confirmSuperuser: () => this.#roles.isSuperuserNow(request.role),
-        findServer: (name) =>
-          this.#findServer(name, found?.toString('latin1'), unchecked ? request.role : undefined, request),
+        findServer: (name, _asOwner, signal) =>
+          this.#findServer(name, found?.toString('latin1'), {
+            role: async () => (unchecked ? request.role : this.#roles.effective(request.role)),
+            signal,
+          }),
         primaryMajor: engine.majorVersion,
         databaseEncoding: engine.databaseEncoding,
       },
@@ -299,20 +303,18 @@ export class Bridge {
 
   /**
    * @param found what the function says that it has found: worth no more than a connection string of the session's
-   * @param owner of the function, which runs as its owner and may do so
+   * @param reader whose rights count beyond that: dblink_connect_u has its owner's
    */
   async #findServer(
     name: string,
     found: string | undefined,
-    owner: string | undefined,
-    request: BridgeRequest,
+    reader: MappingReader,
   ): Promise<ForeignServer | undefined> {
     const { foreignServers, databaseEncoding } = this.engine;
-    const effective = async (): Promise<string> => owner ?? this.#roles.effective(request.role);
     const server = found === undefined ? undefined : readServer(found);
-    if (server !== undefined) return foreignServers.usable(server, effective);
+    if (server !== undefined) return foreignServers.usable(server, reader);
     return foreignServers.declared(name, async (declared) =>
-      this.#roles.isMember(await effective(), rolesJson(declared, databaseEncoding)),
+      this.#roles.isMember(await reader.role(), rolesJson(declared, databaseEncoding)),
     );
   }
 

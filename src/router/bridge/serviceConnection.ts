@@ -21,6 +21,15 @@ const SETTINGS = `SELECT pg_catalog.set_config(s.name, v.value, false) FROM pg_c
   ('standard_conforming_strings', 'on'), ('client_encoding', pg_catalog.current_setting('server_encoding')), ('extra_float_digits', '1'), ('bytea_output', 'hex')
 ) AS v(name, value) ON v.name OPERATOR(pg_catalog.=) s.name`;
 
+/**
+ * Answers of remotes are parameters here, which log_statement and log_min_duration_statement would show: not where the
+ * account may say so (a superuser, or GRANT SET ON PARAMETER).
+ */
+const UNLOGGED_PARAMETERS = `DO $$ BEGIN
+  PERFORM pg_catalog.set_config('log_parameter_max_length', '0', false);
+EXCEPTION WHEN insufficient_privilege THEN NULL;
+END $$`;
+
 const CONNECT_TIMEOUT_MS = 10_000;
 
 const lost = (cause: ConnectionLost): PgError =>
@@ -49,6 +58,7 @@ export class ServiceConnection {
     const client = await WireClient.connect({ ...options, timeoutMs: CONNECT_TIMEOUT_MS });
     const connection = new ServiceConnection(client);
     try {
+      await connection.script(UNLOGGED_PARAMETERS);
       await connection.query(SETTINGS);
     } catch (error) {
       connection.close();

@@ -1,5 +1,6 @@
 import type { Case } from '../types.js';
 import { argumentCases } from './arguments.js';
+import { asyncCases } from './async.js';
 import { bareCases } from './bare.js';
 import { bridgeCases } from './bridge.js';
 import { hiddenCases } from './bridgeHidden.js';
@@ -7,6 +8,7 @@ import { bridgeLargeCases } from './bridgeLarge.js';
 import { buildSqlCases } from './buildSql.js';
 import { connectCases } from './connect.js';
 import { conninfoCases } from './conninfo.js';
+import { cursorCases } from './cursors.js';
 import { errorCases } from './errors.js';
 import { execCases } from './exec.js';
 import { executorCases } from './executor.js';
@@ -17,6 +19,7 @@ import { functionCases } from './functions.js';
 import { isolationCases } from './isolation.js';
 import { joinCases } from './joins.js';
 import { keyCases } from './keys.js';
+import { notifyCases } from './notify.js';
 import { parameterCases } from './parameters.js';
 import { pipelineCases } from './pipelines.js';
 import { portalCases } from './portals.js';
@@ -62,6 +65,9 @@ export const CASES: readonly Case[] = unique([
   ...isolationCases,
   ...triggerCases,
   ...viewCases,
+  ...cursorCases,
+  ...asyncCases,
+  ...notifyCases,
   ...keyCases,
   ...buildSqlCases,
   ...validatorCases,

@@ -211,7 +211,8 @@ GRANT USAGE ON SCHEMA hostile TO PUBLIC;`,
   ),
   ...[
     of('two'),
-    "SELECT dblink_get_pkey('two')",
+    // In a select list its type would show, whose schema is pg_temp there.
+    "SELECT (dblink_get_pkey('two')).*",
     "SELECT r, k.* FROM unnest(ARRAY['two', 'included']) AS r, dblink_get_pkey(r) AS k ORDER BY 1, 2",
     of('nosuch'),
     of('ix'),
