@@ -38,7 +38,11 @@ export const isNative = (statement: Statement, native: readonly NamedFunction[])
 export function bridgeOf(statement: Statement, facts: SessionFacts): 'bridged' | 'elsewhere' | 'none' {
   const { bridged } = facts;
   if (bridged.length === 0 || bridged.every(isTemporary)) return 'none';
-  const found = statement.calls.every((call) => bridged.some((own) => isFound(own, call) && own.executable));
+  // Which of several with as many arguments is meant, the primary decides; it also knows whom it refuses one of them.
+  const found = statement.calls.every((call) => {
+    const meant = bridged.filter((own) => isFound(own, call));
+    return meant.length > 0 && meant.every((own) => own.executable);
+  });
   return found ? 'bridged' : 'elsewhere';
 }
 

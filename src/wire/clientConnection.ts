@@ -70,6 +70,8 @@ export class WireClient {
   #lost: ConnectionLost | undefined;
   /** The socket is not read: the caller wants no more now. */
   #paused = false;
+  /** Between `hold` and `proceed`. */
+  #holding = false;
   /** The socket is not read: enough is held back. */
   #full = false;
   /** The end of the socket, when it came while earlier bytes were still held back. */
@@ -237,11 +239,14 @@ export class WireClient {
    * one result at a time. Up to a megabyte is read ahead, then no more.
    */
   hold(): void {
-    if (this.#lost === undefined) this.#inbound.hold();
+    if (this.#lost !== undefined) return;
+    this.#holding = true;
+    this.#inbound.hold();
   }
 
   /** Goes on with what was held back. Not to be called from a method of a query's handler. */
   proceed(): void {
+    this.#holding = false;
     if (this.#lost === undefined) this.#goOn();
   }
 
@@ -407,7 +412,9 @@ export class WireClient {
         return;
       case 'ready':
         this.#settle();
-        setImmediate(() => this.#goOn());
+        setImmediate(() => {
+          if (!this.#holding) this.#goOn();
+        });
     }
   }
 

@@ -1,5 +1,5 @@
+import type { CodePointSet } from './codePoints.js';
 import {
-  type CodePointSet,
   LEFT_TO_RIGHT,
   MAPPED_TO_NOTHING,
   NON_ASCII_SPACE,

@@ -1,32 +1,8 @@
+import { type CodePointSet, codePointSet as set } from './codePoints.js';
+
 /**
  * Tables of RFC 3454 (stringprep, on Unicode 3.2) that RFC 4013 (SASLprep) uses, as ranges of code points in hexadecimal.
  */
-
-/** A set of code points. */
-export interface CodePointSet {
-  has(codePoint: number): boolean;
-}
-
-function set(text: string): CodePointSet {
-  const ranges = text.split(' ').map((range): readonly [number, number] => {
-    const [first = '', last = first] = range.split('-');
-    return [Number.parseInt(first, 16), Number.parseInt(last, 16)];
-  });
-  return {
-    has(codePoint) {
-      let low = 0;
-      let high = ranges.length - 1;
-      while (low <= high) {
-        const middle = (low + high) >> 1;
-        const [first, last] = ranges[middle]!;
-        if (codePoint > last) low = middle + 1;
-        else if (codePoint < first) high = middle - 1;
-        else return true;
-      }
-      return false;
-    },
-  };
-}
 
 /** Table B.1: commonly mapped to nothing. */
 export const MAPPED_TO_NOTHING: CodePointSet = set('ad 34f 1806 180b-180d 200b-200d 2060 fe00-fe0f feff');

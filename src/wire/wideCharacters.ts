@@ -1,25 +1,18 @@
+import { type CodePointSet, codePointSet } from './codePoints.js';
+
 /**
  * Characters that libpq counts as two columns of the screen, which depends on its major. As measured with every code
  * point of the majors 13 to 18.
  */
 
-/** Ranges of code points, in hexadecimal. */
-type Table = readonly (readonly [first: number, last: number])[];
-
-const table = (ranges: string): Table =>
-  ranges.split(' ').map((range) => {
-    const [first = '', last = first] = range.split('-');
-    return [Number.parseInt(first, 16), Number.parseInt(last, 16)];
-  });
-
 /** Up to 14: a list of blocks written by hand, without most pictographs. */
-const BLOCKS = table(
+const BLOCKS = codePointSet(
   '1100-115f 2e80-3009 300c-3019 301c-3029 302e-303e 3040-3098 309b-a4cf ac00-d7a3 f900-faff fe30-fe6f ' +
     'ff00-ff5f ffe0-ffe6 20000-2ffff',
 );
 
 /** From 15 on: East Asian Width W and F of Unicode 14. */
-const UNICODE_14 = table(
+const UNICODE_14 = codePointSet(
   '1100-115f 231a-231b 2329-232a 23e9-23ec 23f0 23f3 25fd-25fe 2614-2615 2648-2653 267f 2693 26a1 ' +
     '26aa-26ab 26bd-26be 26c4-26c5 26ce 26d4 26ea 26f2-26f3 26f5 26fa 26fd 2705 270a-270b 2728 274c 274e ' +
     '2753-2755 2757 2795-2797 27b0 27bf 2b1b-2b1c 2b50 2b55 2e80-2e99 2e9b-2ef3 2f00-2fd5 2ff0-2ffb ' +
@@ -36,38 +29,25 @@ const UNICODE_14 = table(
 );
 
 /** What later versions of Unicode, or of PostgreSQL's way to read them, have added, by the major that came with it. */
-const ADDITIONS: readonly (readonly [since: number, added: Table])[] = [
+const ADDITIONS: readonly (readonly [since: number, added: CodePointSet])[] = [
   [
     16,
-    table(
+    codePointSet(
       '1b132 1b155 1f6dc 1fa75-1fa77 1fa87-1fa88 1faad-1faaf 1fabb-1fabd 1fabf 1face-1facf 1fada-1fadb 1fae8 1faf7-1faf8',
     ),
   ],
-  [17, table('2ffc-2fff 31ef')],
+  [17, codePointSet('2ffc-2fff 31ef')],
   [
     18,
-    table(
+    codePointSet(
       '2630-2637 268a-268f 31e4-31e5 4dc0-4dff 18cff 1d300-1d356 1d360-1d376 1fa89 1fa8f 1fabe 1fac6 1fadc 1fadf 1fae9',
     ),
   ],
 ];
 
-function contains(ranges: Table, codePoint: number): boolean {
-  let low = 0;
-  let high = ranges.length - 1;
-  while (low <= high) {
-    const middle = (low + high) >> 1;
-    const [first, last] = ranges[middle]!;
-    if (codePoint > last) low = middle + 1;
-    else if (codePoint < first) high = middle - 1;
-    else return true;
-  }
-  return false;
-}
-
 /** @param major of the libpq that counts */
 export function isWide(codePoint: number, major: number): boolean {
-  if (major < 15) return contains(BLOCKS, codePoint);
-  if (contains(UNICODE_14, codePoint)) return true;
-  return ADDITIONS.some(([since, added]) => major >= since && contains(added, codePoint));
+  if (major < 15) return BLOCKS.has(codePoint);
+  if (UNICODE_14.has(codePoint)) return true;
+  return ADDITIONS.some(([since, added]) => major >= since && added.has(codePoint));
 }

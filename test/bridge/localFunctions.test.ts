@@ -3,8 +3,10 @@ import { before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type DatabaseError } from 'pg';
 import { installBridge } from '../../src/bridgeInstall.js';
+import { CATALOGUE } from '../../src/dblink/catalogue.js';
 import type { PostgresServer } from '../../src/embedded/index.js';
 import { withoutFrames } from '../../src/router/bridge/contextFrames.js';
+import { createFunctionSql } from '../../src/router/bridge/publicFunctions.js';
 import { errorResponse, PgError } from '../../src/wire/errors.js';
 import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
 
@@ -139,6 +141,36 @@ for (const major of [18, 15]) {
   });
 }
 
+describe('the validator on PostgreSQL 18.5 and later', () => {
+  // None of these runs here, so that the function is told that it is on one.
+  it('checks use_scram_passthrough', async () => {
+    const url = await createDatabase(await primaryServer(18), 'local_passthrough');
+    const validator = CATALOGUE.find(({ name }) => name === 'dblink_fdw_validator')!;
+    const sql = createFunctionSql(validator, 'public');
+    const later = sql.replace("current_setting('server_version_num')", "'180005'");
+    assert.notEqual(later, sql);
+    await execute(url, later);
+    const check = (value: string, catalog: string): string =>
+      `SELECT dblink_fdw_validator('{use_scram_passthrough=${value}}', '${catalog}'::regclass)::text`;
+    const said = await connected(url, async (client) => {
+      const answers: unknown[] = [];
+      for (const catalog of ['pg_foreign_server', 'pg_user_mapping', 'pg_foreign_data_wrapper'])
+        for (const value of ['ON', 'maybe']) answers.push(await outcome(client, check(value, catalog)));
+      return answers.map((answer) => {
+        const { code, message, hint } = answer as DatabaseError;
+        return code === undefined ? 'valid' : [code, message, hint];
+      });
+    });
+    const notBoolean = ['42601', 'use_scram_passthrough requires a Boolean value', undefined];
+    const invalid = [
+      'HV00J',
+      'invalid option "use_scram_passthrough"',
+      'There are no valid options in this context.',
+    ];
+    assert.deepEqual(said, ['valid', notBoolean, 'valid', notBoolean, invalid, invalid]);
+  });
+});
+
 describe('the frames of functions that need no proxy', () => {
   const context = (lines: readonly string[], routine = 'exec_stmt_raise'): string | undefined => {
     const error = new PgError('22023', 'm', { context: lines.join('\n'), routine, file: 'f.c' });
@@ -160,6 +192,16 @@ describe('the frames of functions that need no proxy', () => {
     assert.equal(
       context([...others, `PL/pgSQL function public.${SIGNATURE} line 58 at EXECUTE`, caller]),
       `f.c|${[...others, caller].join('\n')}`,
+    );
+  });
+
+  it('are taken away with the expression that PostgreSQL quotes', () => {
+    const caller = 'PL/pgSQL function g() line 3 at RETURN';
+    const quoted =
+      'PL/pgSQL assignment "relation := pg_catalog.regclass(/*dblink-proxy*/ $1 /*dblink-proxy*/)"';
+    assert.equal(
+      context([quoted, `PL/pgSQL function ${SIGNATURE} line 5 at assignment`, caller], 'x'),
+      `f.c|${caller}`,
     );
   });
 

@@ -54,6 +54,7 @@ describe('the log of the primary', () => {
         log_statement: 'all',
         log_min_duration_statement: '0',
         log_parameter_max_length: '-1',
+        log_parameter_max_length_on_error: '-1',
         log_lock_waits: 'on',
         deadlock_timeout: '20ms',
       },

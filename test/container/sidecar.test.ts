@@ -190,6 +190,58 @@ describe('the container image', { skip: missing ?? false, timeout: 600_000 }, ()
     });
   });
 
+  describe('as a sidecar with an account for the bridge', () => {
+    let sidecar: StartedTestContainer;
+
+    before(async () => {
+      sidecar = await startSidecar(image, application, {
+        environment: {
+          DBLINK_PROXY_PRIMARY: `postgres://postgres:${encodeURIComponent(password)}@primary:5432/app`,
+        },
+        hardened: true,
+      });
+    });
+
+    after(async () => {
+      assert.equal(await stopAndGetExitCode(sidecar), 0, 'the exit code after docker stop');
+    });
+
+    it('carries out calls inside views and functions of the primary', async () => {
+      const { stdout, output, exitCode } = await throughProxy([
+        'CREATE EXTENSION dblink',
+        `SELECT dblink_connect('shop', ${conninfoLiteral})`,
+        "CREATE VIEW orders AS SELECT * FROM dblink('shop', 'SELECT id, customer FROM orders') AS o(id int, customer text)",
+        'SELECT c.city, count(*) FROM customers c JOIN orders o ON o.customer = c.name GROUP BY c.city ORDER BY c.city',
+        `CREATE FUNCTION known(text) RETURNS boolean LANGUAGE plpgsql AS $f$
+         DECLARE n int;
+         BEGIN
+           SELECT count(*) INTO n FROM dblink('shop', format('SELECT 1 FROM orders WHERE customer = %L', $1)) AS t(x int);
+           RETURN n > 0;
+         END $f$`,
+        'SELECT name, known(name) FROM customers ORDER BY name',
+        "SELECT known('Nobody')",
+        'DROP VIEW orders',
+        'DROP FUNCTION known',
+        'DROP EXTENSION dblink',
+      ]);
+      assert.equal(exitCode, 0, output);
+      assert.deepEqual(stdout.trim().split('\n'), [
+        'CREATE EXTENSION',
+        'OK',
+        'CREATE VIEW',
+        'London|2',
+        'New York|1',
+        'CREATE FUNCTION',
+        'Ada|t',
+        'Grace|t',
+        'f',
+        'DROP VIEW',
+        'DROP FUNCTION',
+        'DROP EXTENSION',
+      ]);
+    });
+  });
+
   describe('configured by a file alone', () => {
     it('serves what the file says and ends with exit code 0 on docker stop', async () => {
       const config = `

@@ -123,8 +123,9 @@ test('reports of the two styles that pass are equal before 14, and no others', (
   assert.ok(differs(passing.slice(1), [report('DateStyle', 'ISO, MDY'), row('1'), ready]), 'another value');
   assert.ok(differs([report('DateStyle', 'ISO, MDY'), ready], [ready]), 'a change that stays');
   assert.ok(differs([report('TimeZone', 'UTC'), ready], [ready]), 'another setting');
-  const later = [report('DateStyle', 'ISO, MDY'), row('1'), ready];
-  assert.ok(!differs(later, [row('1'), ready, report('DateStyle', 'ISO, MDY')]), 'when it comes');
+  const early = [report('DateStyle', 'ISO, MDY'), row('1'), ready];
+  assert.ok(!differs(early, [row('1'), report('DateStyle', 'ISO, MDY'), ready]), 'when it comes');
+  assert.ok(!differs([report('DateStyle', 'ISO, MDY'), error(BARE)], [error(BARE)]), 'not over yet');
 });
 
 test('the report shows both sides and marks the first difference', () => {

@@ -79,17 +79,21 @@ function compareExchange(
   left: Exchange,
   right: Exchange,
   [leftSide, rightSide]: Sides,
-  { encoding, differs }: CompareOptions,
+  { encoding, major, differs }: CompareOptions,
 ): Difference | undefined {
   const prepare = (
     { frames }: { readonly frames: readonly Frame[] },
     side: PreparedSide,
   ): readonly Decoded[] => side.normalise(frames.map(decode));
-  if (sameBytes(left.frames, right.frames) && !isPeculiar(left.frames, [leftSide.facts, rightSide.facts])) {
-    // Rows in a later exchange may be described in this one, and settings reported that go on to hold.
-    const lasting = { frames: left.frames.filter(({ type }) => type === 'T' || type === 'S') };
-    prepare(lasting, leftSide);
-    prepare(lasting, rightSide);
+  if (
+    sameBytes(left.frames, right.frames) &&
+    !isPeculiar(left.frames, [leftSide.facts, rightSide.facts]) &&
+    !STYLE_REPORTS.applies(major)
+  ) {
+    // Rows in a later exchange may be described in this one.
+    const descriptions = { frames: left.frames.filter(({ type }) => type === 'T') };
+    prepare(descriptions, leftSide);
+    prepare(descriptions, rightSide);
     return undefined;
   }
   const [extension, proxy] = reconcile(prepare(left, leftSide), prepare(right, rightSide), differs);

@@ -55,7 +55,7 @@ export const KNOWN_DIFFERENCES = {
     reason:
       'An error that a server raises in its own code and the proxy has to raise itself, because the primary takes no part ' +
       'in what fails: a time limit that runs out while the remote works (the proxy cancels at once), a text of the remote ' +
-      'that the client encoding lacks, a privilege on a function that the primary does not have, a value in a large result ' +
+      'that the client encoding lacks, a privilege on a function that the primary does not have, a user mapping or privilege that a foreign server lacks, a value in a large result ' +
       'that the bridge converts on a connection of its own. The proxy leaves file, ' +
       'line and routine out.',
     reconcile: (extension, proxy) =>
@@ -89,19 +89,21 @@ export const STYLE_REPORTS = {
 } as const;
 
 /**
- * One side's messages, exchange by exchange, with the reports of the two settings put off to the end of their exchange and
- * left out if they say nothing new there.
+ * One side's messages, exchange by exchange, with the reports of the two settings put off until the server is ready, and
+ * left out if they say nothing new then.
  */
 export function withLateStyleReports(): (messages: readonly Decoded[]) => readonly Decoded[] {
   const known = new Map<string, string | null>();
+  const reports = new Map<string, Decoded>();
   return (messages) => {
-    const reports = new Map<string, Decoded>();
     const others = messages.filter((message) => {
       const parameter = message.fields.find(([name]) => name === 'parameter')?.[1] ?? null;
       if (message.name !== 'ParameterStatus' || parameter === null || !STYLES.has(parameter)) return true;
       reports.set(parameter, message);
       return false;
     });
+    // What failed is taken back when its batch ends, which may be in a later exchange.
+    if (others.at(-1)?.name !== 'ReadyForQuery') return others;
     const news = [...reports]
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .filter(([parameter, report]) => {
@@ -110,6 +112,7 @@ export function withLateStyleReports(): (messages: readonly Decoded[]) => readon
         known.set(parameter, value);
         return changed;
       });
+    reports.clear();
     return [...others, ...news.map(([, report]) => report)];
   };
 }

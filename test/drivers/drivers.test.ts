@@ -18,7 +18,7 @@ describe('drivers see what they would see with the extension', { concurrency: 2 
   after(() => environment?.stop());
 
   for (const driver of DRIVERS) {
-    test(driver.name, { timeout: 600_000 }, async (t) => {
+    test(driver.name, { timeout: 900_000 }, async (t) => {
       const program = await driver.find();
       if (program === undefined) {
         const reason = `${driver.name} was not tested: its tools are missing (Debian: ${driver.packages})`;

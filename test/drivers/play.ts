@@ -7,7 +7,7 @@ import type { Flow, Value } from './flows/types.js';
 import { type Line, parseTranscript } from './transcript.js';
 
 /** Long enough for a slow machine; a program that hangs is ended, and what it printed so far is compared. */
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 300_000;
 
 /** What a driver's program did on one side. */
 export interface Played {

@@ -134,3 +134,25 @@ test('COPY in tells when to wait, and when to go on', async () => {
   // The Sync that came before the COPY has been ignored.
   assert.deepEqual(sent, ['d\0\0\0\x06ab', 'c\0\0\0\x04', 'S\0\0\0\x04']);
 });
+
+test('what is held back comes later, message by message if it is held back again', async () => {
+  const { inbound, events } = await conversation();
+  const handler: QueryHandler = {
+    commandComplete: (tag) => {
+      events.push(tag);
+      inbound.hold();
+    },
+    ready: () => void events.push('ready'),
+  };
+  inbound.begin(new QueryExchange(handler, false, () => true));
+  inbound.hold();
+  const answer = Buffer.concat([message.complete('A'), message.complete('B'), message.ready()]);
+  for (const byte of answer) inbound.push(Buffer.from([byte]));
+  assert.deepEqual(events, []);
+  assert.equal(inbound.heldBytes, answer.length);
+  for (const expected of [['A'], ['B'], ['ready', 'answered']]) {
+    inbound.resume();
+    assert.deepEqual(events.splice(0), expected);
+  }
+  assert.equal(inbound.heldBytes, 0);
+});

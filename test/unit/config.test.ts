@@ -51,7 +51,7 @@ describe('configuration', () => {
       log: { level: 'info', pretty: 'auto' },
       timeouts: { loginMs: 60_000, connectMs: 15_000, shutdownMs: 30_000 },
       limits: { statementBytes: 1024 ** 2, spliceBytes: 256 * 1024 ** 2 },
-      dblink: { schemas: ['public', 'extensions', 'dblink'], calls: 'proxy', bridge: 'auto' },
+      dblink: { schemas: ['public', 'extensions', 'dblink'], calls: 'proxy', bridge: 'auto', servers: [] },
       tcp: { keepaliveMs: 60_000 },
       warnings: [],
     });

@@ -72,7 +72,7 @@ function replaceFrames(
   const untold = context.replace(TOLD, (_, hex: string) =>
     hex === '' ? '' : `${encode(Buffer.from(hex, 'hex').toString('latin1'))}\n`,
   );
-  const marked = untold.replace(LOCAL, '').replace(READING, '').replace(ASKED, '');
+  const marked = untold.replace(READING, '').replace(ASKED, '').replace(LOCAL, '');
   const replaced = (unmarked ? marked.replace(RETURNING, '') : marked).replace(/\n$/, '');
   const raised = context.search(LOCAL) === 0 && routine === RAISE_ROUTINE;
   return { context: replaced === '' ? undefined : replaced, told: untold !== context || raised };

@@ -1,4 +1,5 @@
 import { validatorBody } from './optionValidator.js';
+import { MARK } from './serviceSchema.js';
 
 /**
  * The functions that concern the primary alone (behaviour reference, section 7): PL/pgSQL that needs neither the proxy nor
@@ -22,20 +23,22 @@ const TEXT = 'pg_catalog.text COLLATE pg_catalog."C"';
 const raise = (sqlstate: string, message: string): string =>
   `RAISE EXCEPTION USING ERRCODE = '${sqlstate}', MESSAGE = ${message};`;
 
+/** Marks an expression whose text PostgreSQL may quote in the CONTEXT of an error (contextFrames.ts). */
+const marked = (args: string): string => `/*${MARK}*/ ${args} /*${MARK}*/`;
+
 /**
  * Finds the relation that $1 names, as table_openrv() does: waits for who is changing it, and looks again if it is gone
  * or renamed then. Whether the caller may read it is a question of the privilege on the whole table.
  */
 const OPEN = `LOOP
-    relation := pg_catalog.regclass($1);
-    EXIT WHEN pg_catalog.pg_relation_size(relation, 'main') OPERATOR(pg_catalog.>=) 0
-      AND relation OPERATOR(pg_catalog.=) pg_catalog.regclass($1);
+    relation := pg_catalog.regclass(${marked('$1')});
+    EXIT WHEN pg_catalog.pg_relation_size(${marked("relation, 'main'")}) OPERATOR(pg_catalog.>=) 0 AND relation OPERATOR(pg_catalog.=) pg_catalog.regclass($1);
   END LOOP;
   SELECT c.relkind::pg_catalog.text INTO kind FROM pg_catalog.pg_class c
    WHERE c.oid OPERATOR(pg_catalog.=) relation::pg_catalog.oid;
   IF kind OPERATOR(pg_catalog.=) ANY (ARRAY['i', 'I', 'c']) OR NOT pg_catalog.has_table_privilege(relation, 'SELECT') THEN
     -- This one opens a relation just as the extension does, and says what is wrong with it.
-    kind := pg_catalog.currtid2($1, '(0,0)')::pg_catalog.text;
+    kind := pg_catalog.currtid2(${marked("$1, '(0,0)'")})::pg_catalog.text;
   END IF;`;
 
 const OPEN_VARIABLES = `
@@ -109,14 +112,14 @@ const LITERALS = `EXECUTE pg_catalog.concat('SELECT ', (
       SELECT pg_catalog.string_agg(CASE WHEN a.attisdropped THEN 'NULL' ELSE pg_catalog.quote_ident(a.attname) END, ', ' ORDER BY a.attnum)
         FROM pg_catalog.pg_attribute a
        WHERE a.attrelid OPERATOR(pg_catalog.=) relation::pg_catalog.oid AND a.attnum OPERATOR(pg_catalog.>) 0),
-    ' FROM ', named, ' WHERE ', ${condition('source')}) INTO found;
+    ' FROM ', named, ' WHERE ', ${condition('source')}) INTO source_row;
   GET DIAGNOSTICS matching = ROW_COUNT;
   IF matching OPERATOR(pg_catalog.>) 1 THEN
     ${raise('21000', "'source criteria matched more than one record'")}
   ELSIF matching OPERATOR(pg_catalog.=) 0 THEN
     ${raise('21000', "'source row not found'")}
   END IF;
-  written := found::pg_catalog.text;
+  written := source_row::pg_catalog.text;
   literals := ARRAY(
     SELECT CASE WHEN f.part[1] OPERATOR(pg_catalog.=) '' THEN 'NULL'
              WHEN pg_catalog.starts_with(f.part[1], '"') THEN pg_catalog.quote_literal(pg_catalog.replace(pg_catalog.replace(
@@ -133,7 +136,7 @@ const LITERALS = `EXECUTE pg_catalog.concat('SELECT ', (
 const LITERALS_VARIABLES = `
   source pg_catalog.text[];
   target pg_catalog.text[];
-  found record;
+  source_row record;
   matching pg_catalog.int8;
   written ${TEXT};
   literals pg_catalog.text[];`;

@@ -18,7 +18,8 @@ const SETTINGS = `SELECT pg_catalog.set_config(s.name, v.value, false) FROM pg_c
   ('statement_timeout', '0'), ('lock_timeout', '1s'), ('idle_session_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
   ('transaction_timeout', '0'), ('search_path', 'pg_catalog, pg_temp'), ('default_transaction_isolation', 'read committed'),
   ('default_transaction_read_only', 'off'), ('synchronous_commit', 'off'), ('row_security', 'on'), ('client_min_messages', 'warning'),
-  ('standard_conforming_strings', 'on'), ('client_encoding', pg_catalog.current_setting('server_encoding')), ('extra_float_digits', '1'), ('bytea_output', 'hex')
+  ('standard_conforming_strings', 'on'), ('client_encoding', pg_catalog.current_setting('server_encoding')), ('extra_float_digits', '1'), ('bytea_output', 'hex'),
+  ('log_parameter_max_length_on_error', '0')
 ) AS v(name, value) ON v.name OPERATOR(pg_catalog.=) s.name`;
 
 /**

@@ -9,7 +9,7 @@ import { SERVER_FUNCTION } from './serverFunction.js';
 export const SERVICE_SCHEMA = 'dblink_proxy';
 
 /** Grows with every change of what is installed; objects of an older version are replaced. */
-export const BRIDGE_VERSION = 1;
+export const BRIDGE_VERSION = 2;
 
 /** The comment by which objects of the bridge are known. */
 export const bridgeComment = (version: number | '%' = BRIDGE_VERSION): string =>

@@ -15,6 +15,8 @@ const settle = 'SELECT pg_sleep(0.5)';
 const cancel = "SELECT dblink_cancel_query('c')";
 
 const on = (name: string, ...steps: Case['steps']): Case => testCase(`async: ${name}`, [open('c'), ...steps]);
+/** What only the bridge serves. */
+const needing = (name: string, ...steps: Case['steps']): Case => ({ ...on(name, ...steps), bridged: true });
 const hidden = (name: string, local: string, ...steps: Case['steps']): Case =>
   testCase(`async: ${name}`, [open('c'), ...steps], { local, bridged: true });
 
@@ -190,7 +192,7 @@ export const asyncCases: readonly Case[] = [
     fetch('SELECT 3', 'a int'),
     fetch('SELECT count(*) FROM tt', 'n int'),
   ),
-  on(
+  needing(
     'who has looked is free',
     send('SELECT 1'),
     result(),
@@ -299,14 +301,18 @@ export const asyncCases: readonly Case[] = [
     "SELECT * FROM dblink_get_result('d') AS t(s text, a int)",
     result(),
   ]),
-  testCase('async: both results in one statement', [
-    open('c'),
-    open('d'),
-    send('SELECT 1'),
-    "SELECT dblink_send_query('d', 'SELECT 2')",
-    "SELECT * FROM dblink_get_result('c') AS t(a int), dblink_get_result('d') AS u(b int)",
-    "SELECT * FROM dblink_get_result('c') AS t(a int) UNION ALL SELECT * FROM dblink_get_result('d') AS u(b int)",
-  ]),
+  testCase(
+    'async: both results in one statement',
+    [
+      open('c'),
+      open('d'),
+      send('SELECT 1'),
+      "SELECT dblink_send_query('d', 'SELECT 2')",
+      "SELECT * FROM dblink_get_result('c') AS t(a int), dblink_get_result('d') AS u(b int)",
+      "SELECT * FROM dblink_get_result('c') AS t(a int) UNION ALL SELECT * FROM dblink_get_result('d') AS u(b int)",
+    ],
+    { bridged: true },
+  ),
   testCase(
     'async: a time limit while waiting',
     [
@@ -322,7 +328,7 @@ export const asyncCases: readonly Case[] = [
   ),
 
   // Places.
-  on(
+  needing(
     'in a select list',
     send('SET a.b = 1; SELECT 1'),
     "SELECT dblink_get_result('c')",
@@ -330,7 +336,7 @@ export const asyncCases: readonly Case[] = [
     "SELECT dblink_get_result('c')",
     "SELECT dblink_get_result('c', false)",
   ),
-  on(
+  needing(
     'in a select list with nothing pending',
     "SELECT dblink_get_result('c')",
     "SELECT 1, dblink_get_result('c', false)",
@@ -341,13 +347,13 @@ export const asyncCases: readonly Case[] = [
     result(),
     result(),
   ),
-  on(
+  needing(
     'sent for every row',
     "SELECT dblink_send_query('c', 'SELECT ' || i) FROM generate_series(1, 3) i",
     result(),
     result(),
   ),
-  on(
+  needing(
     'with a filter, an order and a limit',
     send('SELECT g FROM generate_series(1, 9) g; SELECT 10; SELECT 11'),
     `${result()} WHERE a > 4 ORDER BY a DESC`,
@@ -356,19 +362,19 @@ export const asyncCases: readonly Case[] = [
     result(),
     result(),
   ),
-  on(
+  needing(
     'in a join with rows',
     send('SELECT 1'),
     "SELECT * FROM generate_series(1, 3) g, dblink_get_result('c') AS t(a int)",
     result(),
   ),
-  on(
+  needing(
     'in a lateral join',
     send('SELECT 1; SELECT 2'),
     "SELECT * FROM generate_series(1, 3) g, LATERAL (SELECT * FROM dblink_get_result('c', g > 0) AS t(a int)) t",
     result(),
   ),
-  on(
+  needing(
     'in INSERT … SELECT',
     send('SELECT g FROM generate_series(1, 3) g'),
     'CREATE TEMP TABLE got (a int)',
@@ -382,6 +388,7 @@ export const asyncCases: readonly Case[] = [
     bound('SELECT * FROM dblink_get_result($1) AS t(a int)', ['c']),
     bound('SELECT * FROM dblink_get_result($1, $2) AS t(a int)', ['c', false], [25, 16]),
     bound('SELECT * FROM dblink_get_result($1, $2) AS t(a int)', ['c', false], [25, 16]),
+    settle,
     bound('SELECT dblink_is_busy($1), dblink_cancel_query($2)', ['c', 'c']),
     bound('SELECT * FROM dblink_get_result($1, $2) AS t(a int)', ['c', null], [25, 16]),
   ]),

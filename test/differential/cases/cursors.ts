@@ -23,6 +23,8 @@ const KILL = onRemote(
 
 const on = (name: string, ...steps: Case['steps']): Case =>
   testCase(`cursors: ${name}`, [open('c'), ...steps], { remote: REMOTE });
+/** What only the bridge serves. */
+const needing = (name: string, ...steps: Case['steps']): Case => ({ ...on(name, ...steps), bridged: true });
 const hidden = (name: string, local: string, ...steps: Case['steps']): Case =>
   testCase(`cursors: ${name}`, [open('c'), ...steps], { remote: REMOTE, local, bridged: true });
 
@@ -338,7 +340,7 @@ export const cursorCases: readonly Case[] = [
     rows(2, 'cur', ', false', 'a int, b int'),
     rows(1),
   ),
-  on(
+  needing(
     'no column list',
     openCursor(),
     "SELECT dblink_fetch('c', 'cur', 1)",
@@ -346,17 +348,17 @@ export const cursorCases: readonly Case[] = [
     rows(1),
     "SELECT (dblink_fetch('c', 'cur', 1)).*",
   ),
-  on('in a select list of no row', openCursor(), "SELECT dblink_fetch('c', 'nosuch', 1, false)"),
+  needing('in a select list of no row', openCursor(), "SELECT dblink_fetch('c', 'nosuch', 1, false)"),
   on('context of errors', close('x'), exec('BEGIN'), rows(1, 'x'), exec('ROLLBACK')),
 
   // Places.
-  on(
+  needing(
     'in a join',
     openCursor(),
     "SELECT x, t.* FROM generate_series(1, 2) x, dblink_fetch('c', 'cur', 2) AS t(a int, b text) ORDER BY x, a",
     rows(1),
   ),
-  on(
+  needing(
     'LIMIT fetches all the same',
     openCursor(),
     `${rows(3)} LIMIT 1`,
@@ -364,13 +366,13 @@ export const cursorCases: readonly Case[] = [
     `${rows(1)} WHERE false`,
     rows(2),
   ),
-  on(
+  needing(
     'in a lateral join',
     openCursor(),
     "SELECT x, t.a FROM generate_series(1, 2) x, LATERAL dblink_fetch('c', 'cur', x) AS t(a int, b text)",
     rows(1),
   ),
-  on(
+  needing(
     'in INSERT … SELECT',
     openCursor(),
     'CREATE TEMP TABLE got (a int, b text)',
@@ -382,7 +384,7 @@ export const cursorCases: readonly Case[] = [
     `SELECT dblink_open('c', 'k1', 'SELECT 1'), dblink_open('c', 'k2', 'SELECT 2')`,
     "SELECT dblink_close('c', 'k1'), dblink_close('c', 'k2')",
   ),
-  on(
+  needing(
     'for every row',
     "SELECT dblink_open('c', 'k' || i, 'SELECT ' || i) FROM generate_series(1, 3) i",
     rows(1, 'k3', '', 'a int'),

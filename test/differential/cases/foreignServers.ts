@@ -286,6 +286,53 @@ const topLevel: readonly Case[] = [
   ),
 ];
 
+/** Wrappers with a validator: the extension's, and postgres_fdw with a handler of its own. */
+const wrappers: readonly Case[] = [
+  servers(
+    'made with the validator',
+    [
+      `CREATE SERVER mine FOREIGN DATA WRAPPER checked OPTIONS (${HERE})`,
+      `CREATE USER MAPPING FOR CURRENT_USER SERVER mine OPTIONS (${MD5})`,
+      fromServer('mine'),
+      "ALTER SERVER mine OPTIONS (ADD application_name 'it''s')",
+      fetch("SELECT current_setting('application_name')", 'a text', "'mine', "),
+      'ALTER USER MAPPING FOR CURRENT_USER SERVER mine OPTIONS (SET "user" \'postgres\', DROP password)',
+      fromServer('mine'),
+      'DROP USER MAPPING FOR CURRENT_USER SERVER mine',
+      'DROP SERVER mine',
+      fromServer('mine'),
+    ],
+    'DROP FOREIGN DATA WRAPPER IF EXISTS checked CASCADE; CREATE FOREIGN DATA WRAPPER checked VALIDATOR public.dblink_fdw_validator',
+    // The validator is one of the bridge's functions.
+    { bridged: true },
+  ),
+  servers(
+    'of postgres_fdw',
+    [
+      fromServer('pg'),
+      "SELECT dblink_connect('c', 'pg')",
+      fetch(WHO, COLUMNS),
+      "ALTER SERVER pg OPTIONS (ADD fetch_size '10', ADD use_remote_estimate 'true')",
+      fromServer('pg'),
+      PLAIN,
+      fromServer('pg'),
+    ],
+    `DROP EXTENSION IF EXISTS postgres_fdw CASCADE; CREATE EXTENSION postgres_fdw SCHEMA scratch;
+     CREATE SERVER pg FOREIGN DATA WRAPPER postgres_fdw OPTIONS (${HERE});
+     CREATE USER MAPPING FOR PUBLIC SERVER pg OPTIONS (${MD5}); GRANT USAGE ON FOREIGN SERVER pg TO PUBLIC`,
+  ),
+  servers(
+    'use_scram_passthrough for a client that did not log in with SCRAM',
+    [fromServer('sv'), PLAIN, fromServer('sv'), "SELECT dblink_connect('c', 'sv')"],
+    made(
+      "ALTER SERVER sv OPTIONS (ADD use_scram_passthrough 'true')",
+      'ALTER USER MAPPING FOR postgres SERVER sv OPTIONS (SET "user" \'scram_user\')',
+      'ALTER USER MAPPING FOR plain_user SERVER sv OPTIONS (SET "user" \'scram_user\', DROP password)',
+      'GRANT USAGE ON FOREIGN SERVER sv TO plain_user',
+    ),
+  ),
+];
+
 /** What the session itself does to servers, seen at once and undone with its transaction. */
 const changed: readonly Case[] = [
   servers('made in the session', [
@@ -508,4 +555,10 @@ const unchecked: readonly Case[] = [
   ),
 ];
 
-export const foreignServerCases: readonly Case[] = [...topLevel, ...changed, ...inFunctions, ...unchecked];
+export const foreignServerCases: readonly Case[] = [
+  ...topLevel,
+  ...wrappers,
+  ...changed,
+  ...inFunctions,
+  ...unchecked,
+];

@@ -19,6 +19,7 @@ import { functionCases } from './functions.js';
 import { isolationCases } from './isolation.js';
 import { joinCases } from './joins.js';
 import { keyCases } from './keys.js';
+import { lookupCases } from './lookups.js';
 import { notifyCases } from './notify.js';
 import { parameterCases } from './parameters.js';
 import { pipelineCases } from './pipelines.js';
@@ -68,6 +69,7 @@ export const CASES: readonly Case[] = unique([
   ...cursorCases,
   ...asyncCases,
   ...notifyCases,
+  ...lookupCases,
   ...keyCases,
   ...buildSqlCases,
   ...validatorCases,

@@ -96,7 +96,7 @@ export const keyCases: readonly Case[] = [
     "SELECT (dblink_get_pkey('two')).*, 1 AS one",
     "SELECT (dblink_get_pkey('two')).colname",
     "SELECT 1 AS n, dblink_get_pkey('keyless')",
-    "SELECT pg_typeof(k) FROM dblink_get_pkey('two') AS k",
+    "SELECT pg_typeof(k)::text FROM dblink_get_pkey('two') AS k",
   ]),
   keys('an error in a select list', "SELECT dblink_get_pkey('nosuch')"),
   keys('of many relations', [
@@ -128,6 +128,23 @@ EXCEPTION WHEN undefined_table THEN RETURN SQLSTATE || SQLERRM; END $f$`,
 BEGIN RETURN (SELECT count(*) FROM dblink_get_pkey(r)); END $f$`,
     "SELECT f('nosuch')",
   ]),
+  // An error leaves the function's expressions in a state in which PostgreSQL evaluates them otherwise.
+  ...['nosuch', 'a b', 'ix'].map((relation) =>
+    keys(
+      `the same error again in the transaction, ${relation}`,
+      [
+        'BEGIN',
+        'SAVEPOINT s',
+        of(relation),
+        'ROLLBACK TO s',
+        of(relation),
+        'ROLLBACK TO s',
+        of(relation),
+        'ROLLBACK',
+      ],
+      { contexts: ['autocommit'], transports: ['simple', 'extended', 'pipeline-syncs'] },
+    ),
+  ),
   keys('a table of this transaction', [
     'BEGIN',
     'CREATE TEMP TABLE two (q int PRIMARY KEY)',

@@ -107,6 +107,34 @@ export const roleCases: readonly Case[] = [
     [PLAIN, "SELECT 1, dblink_connect_u('c', '{R}')"],
     { differs: 'own-error' },
   ),
+  testCase(
+    'roles: dblink_connect_u by whom it was granted to',
+    [
+      'GRANT EXECUTE ON FUNCTION dblink_connect_u(text, text) TO plain_user',
+      PLAIN,
+      "SELECT dblink_connect_u('c', '{R}')",
+      fetch('SELECT current_user', 'u text'),
+      "SELECT dblink_connect_u('{R}')",
+      'RESET ROLE',
+      'REVOKE EXECUTE ON FUNCTION dblink_connect_u(text, text) FROM plain_user',
+      PLAIN,
+      "SELECT dblink_connect_u('d', '{R}')",
+    ],
+    // It is looked up on another connection, which sees what was committed.
+    { bridged: true, transports: ['simple', 'extended', 'binary', 'row-limit'], contexts: ['autocommit'] },
+  ),
+  testCase(
+    'roles: EXECUTE on dblink taken from a role',
+    [
+      'REVOKE EXECUTE ON FUNCTION dblink(text, text) FROM PUBLIC',
+      PLAIN,
+      fetch('SELECT 1', 'a int', `'{R} ${MD5}', `),
+      "SELECT dblink_exec('{R}', 'SELECT 1')",
+      'RESET ROLE',
+      'GRANT EXECUTE ON FUNCTION dblink(text, text) TO PUBLIC',
+    ],
+    { bridged: true, contexts: ['autocommit'], transports: ['simple', 'extended', 'row-limit'] },
+  ),
   testCase('roles: dblink_connect_u by a superuser without a password', [
     "SELECT dblink_connect_u('c', '{R}')",
     PLAIN,

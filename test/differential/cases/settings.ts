@@ -112,7 +112,6 @@ export const settingCases: readonly Case[] = [
     "SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)",
     "SELECT * FROM dblink('c', 'SELECT ''x\"y''') AS t(a text)",
   ]),
-  // What the parser would misread goes to the primary as it came.
   testCase(
     'settings: backslashes without standard_conforming_strings',
     [
@@ -120,13 +119,28 @@ export const settingCases: readonly Case[] = [
       'SET escape_string_warning = off',
       open('c'),
       "SELECT * FROM dblink('c', 'SELECT \\'x\\'') AS t(a text)",
+      "SELECT * FROM dblink('c', 'SELECT E\\'x\\\\ty\\'') AS t(a text)",
+      "SELECT 'it\\'s', * FROM generate_series(1, 2) AS g, dblink('c', 'SELECT \\'x\\'') AS t(a text)",
+      "SELECT dblink_exec('c', 'SET a.b = \\'c\\''), '\\\\'",
+      "SELECT dblink_exec('c', 'SET a.b = \\'c'",
       'SELECT 1',
     ],
     // In one Query all of it is lexed before the setting takes effect.
     {
-      bridged: true,
       transports: ['simple', 'extended', 'binary', 'row-limit', 'pipeline-syncs'],
     },
+  ),
+  testCase(
+    'settings: positions behind backslashes without standard_conforming_strings',
+    [
+      'SET standard_conforming_strings = off',
+      'SET escape_string_warning = off',
+      open('c'),
+      "SELECT * FROM dblink('c', 'SELECT \\'x\\'') AS t(a text), nosuch",
+      "SELECT '\\'', dblink_exec('c', '\\\\'), nosuch",
+    ],
+    // With the extended protocol the position is that in the changed text: docs/compatibility.md.
+    { transports: ['simple'] },
   ),
   testCase('settings: search_path of the remote', [
     connect("options='-c search_path=pg_catalog'"),
