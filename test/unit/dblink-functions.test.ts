@@ -24,7 +24,23 @@ test('arguments of other types fit nothing', () => {
 
 test('types that convert to text by themselves count as text', () => {
   assert.deepEqual([25, 1043, 1042, 19].map(kindOfType), ['text', 'text', 'text', 'text']);
-  assert.deepEqual([16, 23, 17, 0, 705].map(kindOfType), ['boolean', 'other', 'other', 'unknown', 'unknown']);
+  assert.deepEqual([16, 17, 0, 705].map(kindOfType), ['boolean', 'other', 'unknown', 'unknown']);
+});
+
+test('types that convert to integer by themselves count as integer', () => {
+  assert.deepEqual([23, 21, 20, 1700].map(kindOfType), ['integer', 'integer', 'other', 'other']);
+});
+
+test('arguments of unknown type prefer text, and are ambiguous where text is not among the candidates', () => {
+  assert.deepEqual(chooseSignature('dblink', ['unknown', 'unknown']), ['connection', 'sql']);
+  assert.deepEqual(chooseSignature('dblink_fetch', ['unknown', 'unknown']), ['cursor', 'howMany']);
+  assert.deepEqual(chooseSignature('dblink_fetch', ['unknown', 'integer', 'unknown']), [
+    'cursor',
+    'howMany',
+    'failOnError',
+  ]);
+  assert.equal(chooseSignature('dblink_fetch', ['unknown', 'unknown', 'unknown']), undefined);
+  assert.equal(chooseSignature('dblink_fetch', ['unknown', 'other']), undefined);
 });
 
 test('names are cut to 63 bytes at a character boundary', () => {

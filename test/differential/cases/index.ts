@@ -9,6 +9,8 @@ import { buildSqlCases } from './buildSql.js';
 import { connectCases } from './connect.js';
 import { conninfoCases } from './conninfo.js';
 import { cursorCases } from './cursors.js';
+import { edgeErrorCases } from './edgeErrors.js';
+import { edgeCases } from './edges.js';
 import { errorCases } from './errors.js';
 import { execCases } from './exec.js';
 import { executorCases } from './executor.js';
@@ -74,6 +76,8 @@ export const CASES: readonly Case[] = unique([
   ...buildSqlCases,
   ...validatorCases,
   ...foreignServerCases,
+  ...edgeCases,
+  ...edgeErrorCases,
 ]);
 
 function unique(cases: readonly Case[]): readonly Case[] {
