@@ -128,8 +128,13 @@ export class SessionConnections {
 
   /** Which connection a call of dblink or dblink_exec will use, for who must not run two on one side by side. */
   key(target: string | undefined, call: CallContext): unknown {
-    if (target === undefined) return this.#registry.unnamed ?? 'unnamed';
-    return this.#registry.find(target, call.facts.databaseEncoding, isConninfo) ?? Symbol('one-shot');
+    return this.used(target, call) ?? (target === undefined ? 'unnamed' : Symbol('one-shot'));
+  }
+
+  /** The open connection that dblink or dblink_exec will use, if it is one that is open already. */
+  used(target: string | undefined, call: CallContext): RemoteConnection | undefined {
+    if (target === undefined) return this.#registry.unnamed;
+    return this.#registry.find(target, call.facts.databaseEncoding, isConninfo);
   }
 
   names(): readonly string[] {

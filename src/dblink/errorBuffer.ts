@@ -17,7 +17,7 @@ export class ErrorBuffer {
     this.text = this.libpqMajor < 14 || this.text === '' ? message : `${this.text}\n${message}`;
   }
 
-  /** An error that was noted when it came is handed out; libpq before 14 notes it again. */
+  /** A result is handed out, whose error was noted when it came, or which has none (''): libpq before 14 notes that again. */
   handOut(message: string): void {
     if (this.libpqMajor < 14) this.text = message;
   }

@@ -115,7 +115,7 @@ export class PendingResults {
       this.#discarding = false;
     }
     const outcome: Outcome = this.#ready ?? { kind: 'none' };
-    if (outcome.kind === 'error') this.errors.handOut(outcome.text);
+    if (outcome.kind !== 'none') this.errors.handOut(outcome.kind === 'error' ? outcome.text : '');
     this.#ready = undefined;
     return outcome;
   }

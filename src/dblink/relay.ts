@@ -5,21 +5,22 @@ import type { Outcome } from './outcome.js';
 
 /**
  * Tells of a result that is not what a function wanted, as an error or, with fail_on_error = false, as a NOTICE (behaviour
- * reference, section 3.2). What is a result of another kind, an empty string or a COPY, is a failure without a message.
+ * reference, section 3.2). Of what is not the server's error (a lost connection, a result of another kind, an empty
+ * string, a COPY) the error buffer has the message, if there is one: also that of a query that was refused meanwhile.
  * @param phrase what the function was doing, for the context line
  * @throws PgError the remote's error; 08006 without one
  */
 export function relayFailure(
   outcome: Outcome,
   phrase: string,
-  { label }: Lease,
+  { connection, label }: Lease,
   failOnError: boolean,
   call: CallContext,
 ): void {
   const fields = outcome.kind === 'error' ? outcome.fields : undefined;
-  const told = outcome.kind === 'refused' || (outcome.kind === 'error' && fields === undefined);
+  const fallback = fields === undefined ? connection.errorText : '';
   const severity = failOnError ? 'ERROR' : 'NOTICE';
-  const error = remoteError(fields, told ? outcome.text : '', phrase, label, severity);
+  const error = remoteError(fields, fallback, phrase, label, severity);
   if (failOnError) throw error;
   call.notice(error);
 }

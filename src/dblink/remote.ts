@@ -74,6 +74,11 @@ export class RemoteConnection {
     if (this.#user !== undefined) throw alreadyInUse(label);
   }
 
+  /** Neither an error message nor pending results, and not known to be lost. */
+  get quiet(): boolean {
+    return this.errorText === '' && this.#current().kind !== 'asynchronous' && !this.#loss.noticed;
+  }
+
   /** As libpq sees it: undefined when it cannot tell, because results are pending or the connection is lost. */
   get transactionStatus(): TransactionState | undefined {
     const idle = this.#current().kind === 'idle' && !this.#loss.noticed;

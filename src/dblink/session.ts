@@ -67,6 +67,14 @@ export class DblinkSession {
   }
 
   /**
+   * Whether a query that only reads would change nothing that can be asked of the connection: its error message is empty, no
+   * results are pending, its loss is not yet known.
+   */
+  isQuiet(target: string | undefined, call: CallContext): boolean {
+    return this.#connections.used(target, call)?.quiet ?? true;
+  }
+
+  /**
    * dblink_exec: the tag of the last command, or `ERROR`.
    * @param target name or connection string, undefined for the unnamed connection
    * @throws PgError the remote's error, 2F003, 08001, 08006

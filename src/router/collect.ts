@@ -49,6 +49,22 @@ export class CollectSink implements RowSink {
     this.#rows.addValue(Buffer.from(tag, 'latin1'));
   }
 
+  /** The settings that the values have to be read in and the session's, where they differ. */
+  stylesBeside(
+    local: RemoteStyle,
+  ): { readonly remote: RemoteStyle; readonly local: RemoteStyle } | undefined {
+    const remote = this.remoteStyle && {
+      dateStyle: this.remoteStyle.dateStyle ?? local.dateStyle,
+      intervalStyle: this.remoteStyle.intervalStyle ?? local.intervalStyle,
+    };
+    return remote === undefined || sameStyle(remote, local) ? undefined : { remote, local };
+  }
+
+  /** All rows there are, of all results. */
+  get everything(): readonly Buffer[] {
+    return this.rowCount === 0 ? this.#earlier : [...this.#earlier, this.json()];
+  }
+
   get earlier(): readonly Buffer[] {
     return this.#earlier;
   }
@@ -62,3 +78,6 @@ export class CollectSink implements RowSink {
     return this.#rows.end();
   }
 }
+
+export const sameStyle = (a: RemoteStyle, b: RemoteStyle): boolean =>
+  a.dateStyle === b.dateStyle && a.intervalStyle === b.intervalStyle;

@@ -38,6 +38,7 @@ export class JsonRows {
   #buffer = Buffer.allocUnsafe(4096);
   #length = 0;
   #rows = 0;
+  #ended = false;
   readonly #keys: readonly Buffer[];
   readonly #arrays: readonly boolean[];
 
@@ -159,9 +160,10 @@ export class JsonRows {
     out[this.#length++] = HEX[byte & 15]!;
   }
 
-  /** The array, complete. */
+  /** The array, complete: nothing can be added any more. */
   end(): Buffer {
-    this.#byte(0x5d);
+    if (!this.#ended) this.#byte(0x5d);
+    this.#ended = true;
     return this.#buffer.subarray(0, this.#length);
   }
 }

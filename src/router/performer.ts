@@ -13,6 +13,7 @@ import {
 } from './arguments.js';
 import { callScalar, callSource } from './calls.js';
 import { CollectSink } from './collect.js';
+import { convertRows } from './convertRows.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
 import { NeedsBridge } from './failures.js';
@@ -149,6 +150,12 @@ export class Performer {
   /** What may run before PostgreSQL reaches it: a plain read, of which nobody notices whether it ran. */
   async #checkEarly(call: DblinkCall, args: EvaluatedCall & { kind: 'call' }): Promise<void> {
     if (call.name !== 'dblink') throw new NeedsBridge(`${call.name}() where PostgreSQL may skip it`);
+    const quiet = await this.engine.remotely(this.facts, async (context) =>
+      this.engine.dblink.isQuiet(args.connection, context),
+    );
+    if (!quiet) {
+      throw new NeedsBridge('a connection on which a query would be noticed, where PostgreSQL may skip it');
+    }
     if (!(await isPlainlyReadOnlyAsync(args.sql!))) {
       throw new NeedsBridge(
         'a remote statement other than a plain SELECT whose execution PostgreSQL may skip or repeat',
@@ -183,7 +190,14 @@ export class Performer {
     collector: CollectSink,
     context: CallContext,
   ): Promise<CallResult> {
-    const outcome = await callSource(this.engine.dblink, call, args, sink, context);
+    const notices: PgError[] = [];
+    const held = { ...context, notice: (notice: PgError) => void notices.push(notice) };
+    const outcome = await callSource(this.engine.dblink, call, args, sink, held).catch(async (error) => {
+      if (error instanceof PgError && !context.signal.aborted) await this.#convert(call, shape, collector);
+      throw error;
+    });
+    if (notices.length > 0) await this.#convert(call, shape, collector);
+    for (const notice of notices) context.notice(notice);
     if (outcome.kind === 'nothing') return { kind: 'value', value: null };
     if (outcome.kind === 'status') {
       await this.checkStatusRow(call, shape);
@@ -191,6 +205,16 @@ export class Performer {
       return { kind: 'value', value: collector.json(), sink: collector, status: outcome.tag };
     }
     return { kind: 'value', value: collector.json(), sink: collector };
+  }
+
+  /**
+   * What dblink() got before an error has been converted when the error comes; the other functions look at complete
+   * results only.
+   */
+  async #convert(call: DblinkCall, shape: SourceShape, collector: CollectSink): Promise<void> {
+    if (call.name !== 'dblink') return;
+    const styles = collector.stylesBeside(this.facts.style);
+    await convertRows(this.engine, call, shape, collector.everything, styles);
   }
 
   /**

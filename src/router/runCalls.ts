@@ -1,10 +1,11 @@
 import type { RemoteStyle } from '../dblink/results.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
 import type { BoundParameters, EvaluatedCall } from './arguments.js';
-import { CollectSink } from './collect.js';
+import { CollectSink, sameStyle } from './collect.js';
+import { convertRows } from './convertRows.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
-import { NeedsBridge, PrimaryRaised } from './failures.js';
+import { NeedsBridge } from './failures.js';
 import { type CallResult, Performer } from './performer.js';
 import type { SourceShape } from './sourceShape.js';
 import { ignoresStyle } from './streamable.js';
@@ -105,30 +106,17 @@ function returnsOneResult(call: DblinkCall, { sql, cursor }: EvaluatedCall & { k
   return mayStream(sql!);
 }
 
-/**
- * Results of a string's earlier statements are converted, though not returned (behaviour reference, section 4.4).
- * @throws PrimaryRaised the error of a conversion
- */
+/** Converts what earlier statements of the calls' strings returned. @throws PrimaryRaised the error of a conversion */
 async function convertEarlier(
   engine: Engine,
-  { statement, shapes }: RunCallsOptions,
+  { statement, shapes, facts }: RunCallsOptions,
   results: readonly CallResult[],
 ): Promise<void> {
   for (const [i, result] of results.entries()) {
+    if (result.kind !== 'value' || result.sink === undefined) continue;
     const call = statement.calls[i]!;
-    if (result.kind !== 'value' || result.sink === undefined || call.use.kind !== 'source') continue;
-    const { keys, asArray } = shapes.get(call)!;
-    const definitions = call.use.columns.map(
-      (column, c) => `"${keys[c]}" ${column.type}${asArray[c] ? '[]' : ''}`,
-    );
-    for (const rows of result.sink.earlier) {
-      const sql = Buffer.from(
-        `SELECT pg_catalog.count(*) FROM pg_catalog.json_to_recordset(pg_catalog.convert_from($1, pg_catalog.getdatabaseencoding())::pg_catalog.json) AS t(${definitions.join(', ')})`,
-        'latin1',
-      );
-      const { error } = await engine.primary.run({ sql, types: [17], formats: [1], values: [rows] }, 'flush');
-      if (error !== undefined) throw new PrimaryRaised(error);
-    }
+    const { earlier } = result.sink;
+    await convertRows(engine, call, shapes.get(call)!, earlier, result.sink.stylesBeside(facts.style));
   }
 }
 
@@ -164,6 +152,3 @@ function commonStyle(
   }
   return common === undefined || sameStyle(common, local) ? undefined : common;
 }
-
-const sameStyle = (a: RemoteStyle, b: RemoteStyle): boolean =>
-  a.dateStyle === b.dateStyle && a.intervalStyle === b.intervalStyle;

@@ -121,7 +121,8 @@ function certainCalls(
 
 function finish(call: PlacedCall, certain: boolean): DblinkCall {
   const { name, schema, span, args, use } = call;
-  const pure = DBLINK_FUNCTIONS[name].readsOnly && args.every((argument) => argument.harmless);
+  // One that is told a name fails if there is no connection of that name.
+  const pure = DBLINK_FUNCTIONS[name].readsOnly && args.length === 0;
   return { name, ...(schema === undefined ? {} : { schema }), span, args, use, certain, pure };
 }
 

@@ -93,7 +93,7 @@ export interface DblinkCall {
    * (except errors of planning and privilege checks, which a dry run finds).
    */
   readonly certain: boolean;
-  /** Reads the session's own state only: dblink_get_connections, dblink_error_message with harmless arguments. */
+  /** Reads the session's own state only and cannot fail: dblink_get_connections, dblink_current_query. */
   readonly pure: boolean;
 }
 

@@ -73,6 +73,15 @@ export const notificationsAnswer = (
   return rowsAnswer(json, { oids: [TEXT_OID, INT4_OID, TEXT_OID], style: NO_STYLE, earlier: [] });
 };
 
+/** Rows that are converted only; the call goes on behind them. */
+export const checkedAnswer = (reading: Reading): Answer => [
+  bytes('checked'),
+  EMPTY,
+  array(reading.oids),
+  null,
+  ...further(reading),
+];
+
 /** The rows are in this relation. */
 export const tableAnswer = (relation: string, reading: Reading): Answer => [
   bytes('table'),

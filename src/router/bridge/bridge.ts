@@ -345,11 +345,27 @@ export class Bridge {
       },
       (error) => stop.abort(error),
     );
+    /** What dblink() got before an error has been converted when the error comes. */
+    const check = async (): Promise<void> => {
+      const answer = overload.name === 'dblink' ? await sink.checking() : undefined;
+      if (answer !== undefined) await this.#converse(waiting, answer);
+    };
+    let told = false;
     try {
+      const signal = AbortSignal.any([context.signal, stop.signal]);
+      const notice = (notice: PgError): void => {
+        told = true;
+        context.notice(notice);
+      };
       const outcome = await callSource(this.engine.dblink, overload, args, sink, {
         ...context,
-        signal: AbortSignal.any([context.signal, stop.signal]),
+        notice,
+        signal,
+      }).catch(async (error: unknown) => {
+        if (error instanceof PgError && !signal.aborted) await check();
+        throw error;
       });
+      if (told) await check();
       if (outcome.kind === 'nothing') {
         await sink.abort();
         return nothingAnswer;

@@ -52,7 +52,8 @@ END`;
  * A function of rows. Parts of an answer that has any: its kind; nothing; for `rows` and `more` the OIDs of the remote's
  * types, for `status` the command tag, for `table` the relation that the rows are in; for `rows` their JSON, for `status`
  * OIDs; DateStyle and IntervalStyle to read them in; the rows of the string's earlier statements, JSON or the name of a
- * relation, which are converted though not returned (behaviour reference, section 4.4).
+ * relation, which are converted though not returned (behaviour reference, section 4.4). `checked` has such rows only, and
+ * the types of `rows`: what comes behind them is asked for when they have been converted.
  *
  * Which types the caller's column definition list has, only a complaint tells: types is tried and corrected until there is
  * none. With more rows than an answer holds that happens first, so that the service account can convert what it may.
@@ -99,6 +100,12 @@ BEGIN
             END IF;
           END LOOP;
         END IF;
+        IF answer[1] = 'checked' THEN
+          IF styled THEN
+            PERFORM pg_catalog.set_config('datestyle', style[1], true), pg_catalog.set_config('intervalstyle', style[2], true);
+          END IF;
+          EXIT;
+        END IF;
         CASE answer[1]
           WHEN 'table' THEN
             RETURN QUERY EXECUTE dblink_proxy.reading_table(types, converted, answer[3]);
@@ -142,7 +149,9 @@ BEGIN
         types := corrected;
       END;
     END LOOP;
-    IF answer[1] = 'more' THEN
+    IF answer[1] = 'checked' THEN
+      answer := ${NEXT};
+    ELSIF answer[1] = 'more' THEN
       converted := dblink_proxy.portable(types);
       answer := dblink_proxy.ask('types', current_user::pg_catalog.text,
         converted || ARRAY[pg_catalog.current_setting('timezone'), style[1], style[2]]);

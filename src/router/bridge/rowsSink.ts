@@ -3,7 +3,14 @@ import type { RemoteStyle, RowSink } from '../../dblink/results.js';
 import type { WireClient } from '../../wire/client.js';
 import { parseRowDescription } from '../../wire/rows.js';
 import { JsonRows } from '../json.js';
-import { type Answer, nothingAnswer, rowsAnswer, statusAnswer, tableAnswer } from './answer.js';
+import {
+  type Answer,
+  checkedAnswer,
+  nothingAnswer,
+  rowsAnswer,
+  statusAnswer,
+  tableAnswer,
+} from './answer.js';
 import type { BulkRows } from './bulkRows.js';
 
 /** Rows up to this many bytes are handed over in the answer itself. */
@@ -15,6 +22,8 @@ export type OpenBulk = (oids: readonly number[], style: RemoteStyle) => Promise<
 /** The rows of one result: a few are kept, many go to a side table as they come, while the remote is held back. */
 class ResultRows {
   style: RemoteStyle = { dateStyle: undefined, intervalStyle: undefined };
+  /** The remote has said that it is complete. */
+  ended = false;
   #chunks: Buffer[] = [];
   #bytes = 0;
   #bulk: BulkRows | undefined;
@@ -144,7 +153,9 @@ export class RowsSink implements RowSink {
 
   /** What is complete no longer needs a connection: the next result may. */
   end(): void {
-    this.#results.at(-1)?.finish().catch(this.fail);
+    const last = this.#results.at(-1)!;
+    last.ended = true;
+    last.finish().catch(this.fail);
   }
 
   /** Earlier rows are not returned; they stay to be converted. */
@@ -170,6 +181,23 @@ export class RowsSink implements RowSink {
     if (tag !== undefined) return statusAnswer(tag, reading);
     const table = await last.finish();
     return table === undefined ? rowsAnswer(last.json(), reading) : tableAnswer(table, reading);
+  }
+
+  /**
+   * What the function is to convert before it is told of an error that came behind: results that had rows, or had ended.
+   * @returns undefined when there is nothing @throws PgError 42804, what a conversion raised
+   */
+  async checking(): Promise<Answer | undefined> {
+    const results = this.#results.filter((result) => result.ended || !result.empty);
+    const last = results.at(-1);
+    if (last === undefined) return undefined;
+    if (results.some(({ oids }) => oids.length !== last.oids.length)) throw rowTypeMismatch();
+    const earlier: Buffer[] = [];
+    for (const result of results) {
+      const table = await result.finish();
+      earlier.push(table === undefined ? result.json() : Buffer.from(table, 'latin1'));
+    }
+    return checkedAnswer({ oids: last.oids, style: last.style, earlier });
   }
 
   /** Gives up what there is; resolved when the function that waits is not asked anything more. */

@@ -255,6 +255,17 @@ const asynchronous: readonly Case[] = [
     result('a int', ', false'),
     result('a int', ', false'),
   ]),
+  entry(28, 'an empty string, and one that is refused meanwhile', [
+    open('c'),
+    send(''),
+    send('select 1'),
+    exec('set a.b = 1', ', false'),
+    result('a int', ', false'),
+    MESSAGE,
+    result(),
+    exec('set a.b = 1'),
+    MESSAGE,
+  ]),
   entry(29, 'cancelling', [
     open('c'),
     send('select pg_sleep(20)'),
@@ -478,11 +489,16 @@ const others: readonly Case[] = [
     ],
     BRIDGED,
   ),
-  entry(61, 'which overload', [
-    "SELECT * FROM dblink('select 1', 'false') AS t(a int)",
-    "SELECT dblink_fetch('m', 'x', '1')",
-    "SELECT dblink_connect(connstr => '{R}')",
-  ]),
+  entry(
+    61,
+    'which overload',
+    [
+      "SELECT * FROM dblink('select 1', 'false') AS t(a int)",
+      "SELECT dblink_fetch('m', 'x', '1')",
+      "SELECT dblink_connect(connstr => '{R}')",
+    ],
+    BRIDGED,
+  ),
   entry(
     62,
     'calls in a failed transaction',

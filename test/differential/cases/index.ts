@@ -11,6 +11,7 @@ import { conninfoCases } from './conninfo.js';
 import { cursorCases } from './cursors.js';
 import { edgeErrorCases } from './edgeErrors.js';
 import { edgeCases } from './edges.js';
+import { errorOrderCases } from './errorOrder.js';
 import { errorCases } from './errors.js';
 import { execCases } from './exec.js';
 import { executorCases } from './executor.js';
@@ -46,6 +47,7 @@ export const CASES: readonly Case[] = unique([
   ...typeCases,
   ...execCases,
   ...errorCases,
+  ...errorOrderCases,
   ...transactionCases,
   ...statementListCases,
   ...argumentCases,
