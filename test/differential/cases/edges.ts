@@ -11,12 +11,12 @@ import { ONE_BY_ONE } from './functionNotation.js';
  * dblink_connect_u granted"; 51 "servers: no user mapping", "a connection of that name comes first", "the name is
  * case-sensitive"; 52 "validator: CREATE SERVER n … (hots 'x')", "CREATE USER MAPPING … (host 'x')"; 55 to 57 "build_sql:
  * the examples"; 58 "build_sql: dropped columns", "an attribute beyond the live ones"; 59 "build_sql: no keys", "more than
- * the vector has", "both arrays too short"; 60 "primary keys: in the order of the index", "v", "nosuch", "a b", "ix"; 64
- * "cursors: tags of transaction commands".
+ * the vector has", "both arrays too short"; 60 "primary keys: in the order of the index", "the relation v", "not the relation
+ * nosuch", "… a b", "… ix"; 64 "cursors: tags of transaction commands".
  *
  * Entries that the proxy answers otherwise on purpose, so that they cannot be compared: the second half of 6 and 47
  * (known-differences.test.ts), 34 (dblink-cursors.test.ts), and of 45 what follows the time limit. The first half of 48
- * is what only releases newer than those compared with do (dblink-async.test.ts has it).
+ * is what only releases newer than those compared with do.
  */
 
 const entry = (
