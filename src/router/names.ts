@@ -1,9 +1,16 @@
-import { kindOfType } from '../dblink/functions.js';
+import { kindOfType, overloadsOf } from '../dblink/functions.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
 import type { NamedFunction, SessionFacts } from './facts.js';
 
-/** Functions of other types lose against dblink's, which take text and boolean (function type resolution). */
-const takesText = (oid: number): boolean => kindOfType(oid) !== 'other' || POLYMORPHIC.has(oid);
+/**
+ * Whether a function of the user's that takes this type as its i-th argument may be preferred to dblink's. Those of types
+ * that dblink's do not take there lose (function type resolution).
+ */
+function mayWin({ name }: DblinkCall, oid: number, i: number): boolean {
+  const kind = kindOfType(oid);
+  if (kind === 'integer') return overloadsOf(name).some(({ args }) => args[i]?.type === 'integer');
+  return kind !== 'other' || POLYMORPHIC.has(oid);
+}
 
 /** anyelement, "any", anynonarray, anycompatible. */
 const POLYMORPHIC: ReadonlySet<number> = new Set([2283, 2276, 2776, 5077]);
@@ -21,7 +28,7 @@ const isFound = (found: NamedFunction, call: DblinkCall): boolean =>
 export function isShadowed(statement: Statement, functions: readonly NamedFunction[]): boolean {
   if (functions.length === 0) return false;
   return statement.calls.some((call) =>
-    functions.some((own) => isFound(own, call) && own.argumentTypes.every(takesText)),
+    functions.some((own) => isFound(own, call) && own.argumentTypes.every((oid, i) => mayWin(call, oid, i))),
   );
 }
 

@@ -114,7 +114,7 @@ const VALUES = [
   'SELECT @ IS NULL AS nothing',
   'SELECT (@)::text',
   'SELECT length((@)::text) AS n',
-  'SELECT pg_typeof(@)',
+  'SELECT pg_typeof(@)::text',
   'SELECT @ FROM generate_series(1, 2)',
   'SELECT @ WHERE false',
   'SELECT CASE WHEN 1 = 2 THEN @ END',

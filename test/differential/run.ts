@@ -20,6 +20,7 @@ const { values } = parseArgs({
     forced: { type: 'boolean', default: false },
     sample: { type: 'string' },
     core: { type: 'string' },
+    others: { type: 'string', default: '1' },
     generated: { type: 'string', default: '500' },
     lanes: { type: 'string', default: '2' },
     report: { type: 'string' },
@@ -46,7 +47,13 @@ function planFor(major: number): Plan {
   const sample = values.sample === undefined ? undefined : Number(values.sample);
   if (values.full) return { cases, seed, core: 'all', others: 'all', sample };
   return values.matrix || major === majors[0]
-    ? { cases, seed, core: values.core === undefined ? 'all' : Number(values.core), others: 1, sample }
+    ? {
+        cases,
+        seed,
+        core: values.core === undefined ? 'all' : Number(values.core),
+        others: Number(values.others),
+        sample,
+      }
     : { cases, seed, core: 1, others: 0, sample };
 }
 
