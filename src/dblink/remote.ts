@@ -74,9 +74,9 @@ export class RemoteConnection {
     if (this.#user !== undefined) throw alreadyInUse(label);
   }
 
-  /** Neither an error message nor pending results, and not known to be lost. */
-  get quiet(): boolean {
-    return this.errorText === '' && this.#current().kind !== 'asynchronous' && !this.#loss.noticed;
+  /** Results of dblink_send_query are pending. */
+  get hasResults(): boolean {
+    return this.#current().kind === 'asynchronous';
   }
 
   /** As libpq sees it: undefined when it cannot tell, because results are pending or the connection is lost. */

@@ -67,11 +67,13 @@ export class DblinkSession {
   }
 
   /**
-   * Whether a query that only reads would change nothing that can be asked of the connection: its error message is empty, no
-   * results are pending, its loss is not yet known.
+   * What a query that only reads would change of what can be asked of the connection: `results` that are pending would be
+   * dropped, the error `message` would be emptied.
    */
-  isQuiet(target: string | undefined, call: CallContext): boolean {
-    return this.#connections.used(target, call)?.quiet ?? true;
+  disturbs(target: string | undefined, call: CallContext): 'results' | 'message' | undefined {
+    const connection = this.#connections.used(target, call);
+    if (connection?.hasResults) return 'results';
+    return connection?.errorText ? 'message' : undefined;
   }
 
   /**

@@ -8,6 +8,8 @@ export class CollectSink implements RowSink {
   /** The settings under which the last result with rows was written. */
   remoteStyle: RemoteStyle | undefined;
   #rows: JsonRows;
+  /** Ends within a row that it could not take. */
+  #broken = false;
   /** Results of earlier statements of the string: not returned, but natively converted. */
   readonly #earlier: Buffer[] = [];
 
@@ -29,7 +31,12 @@ export class CollectSink implements RowSink {
   }
 
   row(message: Buffer): void {
-    this.#rows.addRow(message);
+    try {
+      this.#rows.addRow(message);
+    } catch (error) {
+      this.#broken = true;
+      throw error;
+    }
   }
 
   raw(): void {
@@ -60,8 +67,9 @@ export class CollectSink implements RowSink {
     return remote === undefined || sameStyle(remote, local) ? undefined : { remote, local };
   }
 
-  /** All rows there are, of all results. */
+  /** All rows there are, of all results; none when they are too many to be handed over. */
   get everything(): readonly Buffer[] {
+    if (this.#broken) return [];
     return this.rowCount === 0 ? this.#earlier : [...this.#earlier, this.json()];
   }
 

@@ -82,12 +82,14 @@ export class Performer {
 
   /**
    * Runs every call of a statement whose rows and values the primary goes on with.
+   * @param bridged a bridge serves what this cannot
    * @param begin called when nothing remote has happened yet and nothing stands in the way any more
    * @throws PgError; NeedsBridge, always before anything remote has happened
    */
   async all(
     statement: Statement,
     shapes: ReadonlyMap<DblinkCall, SourceShape>,
+    bridged: boolean,
     begin: () => void,
   ): Promise<readonly CallResult[]> {
     const early = new Map<DblinkCall, EvaluatedCall>();
@@ -96,7 +98,7 @@ export class Performer {
       if (isSource ? call.certain : !returnsRows(call)) continue;
       const args = await this.evaluate(call);
       if (args.kind === 'null' && !isSource) throw nullRows();
-      if (args.kind === 'call' && isSource) await this.#checkEarly(call, args);
+      if (args.kind === 'call' && isSource) await this.#checkEarly(call, args, bridged);
       early.set(call, args);
     }
     begin();
@@ -148,13 +150,18 @@ export class Performer {
   }
 
   /** What may run before PostgreSQL reaches it: a plain read, of which nobody notices whether it ran. */
-  async #checkEarly(call: DblinkCall, args: EvaluatedCall & { kind: 'call' }): Promise<void> {
+  async #checkEarly(
+    call: DblinkCall,
+    args: EvaluatedCall & { kind: 'call' },
+    bridged: boolean,
+  ): Promise<void> {
     if (call.name !== 'dblink') throw new NeedsBridge(`${call.name}() where PostgreSQL may skip it`);
-    const quiet = await this.engine.remotely(this.facts, async (context) =>
-      this.engine.dblink.isQuiet(args.connection, context),
+    const disturbed = await this.engine.remotely(this.facts, async (context) =>
+      this.engine.dblink.disturbs(args.connection, context),
     );
-    if (!quiet) {
-      throw new NeedsBridge('a connection on which a query would be noticed, where PostgreSQL may skip it');
+    // An error message that is gone, though PostgreSQL has skipped the query, is no reason to refuse the statement.
+    if (disturbed === 'results' || (disturbed === 'message' && bridged)) {
+      throw new NeedsBridge('a query that PostgreSQL may skip, on a connection where it would be noticed');
     }
     if (!(await isPlainlyReadOnlyAsync(args.sql!))) {
       throw new NeedsBridge(

@@ -57,7 +57,7 @@ export async function runCalls(engine: Engine, options: RunCallsOptions): Promis
   } else {
     // Which style a remote writes in is known only when its rows come.
     if (options.bridged && styledSources(options) > 1) throw new NeedsBridge(STYLES);
-    results = await performer.all(statement, shapes, options.begin);
+    results = await performer.all(statement, shapes, options.bridged, options.begin);
   }
   const [only] = results;
   if (statement.shape.kind === 'stream' && options.allRows && only?.kind === 'value') {

@@ -121,7 +121,7 @@ export class SimpleQuery {
     const listed = bridged ? renameListedCalls(this.text, statement, this.engine) : undefined;
     if (
       names === 'elsewhere' ||
-      (bridged && (this.engine.settings.bridgeOnly || needsVerification(statement, facts)))
+      (bridged && (this.#leavesToBridge(statement) || needsVerification(statement, facts)))
     )
       return this.#bridge(statement, last, preparing, listed);
     if (statement.shape.kind === 'bridge') {
@@ -150,6 +150,12 @@ export class SimpleQuery {
   /** The primary has the extension, and is to carry out the calls. */
   #isExtensions(statement: Statement, facts: SessionFacts): boolean {
     return this.engine.settings.leaveToExtension && isNative(statement, facts.native);
+  }
+
+  /** With `bridge: always` whatever it can serve; of a Query of several statements it knows only its own. */
+  #leavesToBridge({ calls }: Statement): boolean {
+    const asksQuery = calls.some(({ name }) => name === 'dblink_current_query');
+    return this.engine.settings.bridgeOnly && !(asksQuery && this.statements.length > 1);
   }
 
   /** CREATE EXTENSION dblink and the like, which the primary may have to do itself. */

@@ -50,10 +50,16 @@ describe('dblink-proxy start --embedded', () => {
       assert.match(printed.join(''), /INSERT 0 2/);
       const [[conninfo]] = (await execute(url, 'SELECT conninfo FROM remotes')) as [[string]];
       const remote = `postgres://postgres@127.0.0.1:${/port=(\d+)/.exec(conninfo)?.[1]}/sales`;
-      await execute(remote, 'SELECT 1');
+      const identity = () => execute(remote, 'SELECT system_identifier FROM pg_control_system()');
+      const [[before]] = (await identity()) as [[string]];
       running.child.kill('SIGINT');
       assert.equal(await running.ended, 0);
-      await assert.rejects(execute(remote, 'SELECT 1'), { code: 'ECONNREFUSED' });
+      // Its port is free again, so that somebody else's server may have got it.
+      const after = await identity().catch((error: NodeJS.ErrnoException) => error.code);
+      assert.ok(
+        after === 'ECONNREFUSED' || (Array.isArray(after) && after[0]?.[0] !== before),
+        String(after),
+      );
     } finally {
       running.child.kill('SIGKILL');
     }
