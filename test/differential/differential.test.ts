@@ -22,7 +22,8 @@ async function run(t: TestContext, options: readonly string[]): Promise<void> {
 }
 
 /** Each case in one core variant and another one; in all core variants with `npm run test:differential`. */
-test('the proxy answers like the extension', (t) => run(t, ['--major', '18', '--core', '1', '--lanes', '3']));
+test('the proxy answers like the extension', (t) =>
+  run(t, ['--major', '18', '--core', '1', '--generated', '300', '--lanes', '3']));
 
 /** An older major answers otherwise in places. */
 test('the proxy answers like the extension of an older server', (t) =>
@@ -30,4 +31,4 @@ test('the proxy answers like the extension of an older server', (t) =>
 
 /** The faster plans are right as far as the bridge is: a sample of all cases goes through that instead. */
 test('the bridge answers like the extension', (t) =>
-  run(t, ['--forced', '--major', '18', '--sample', '400', '--generated', '100']));
+  run(t, ['--forced', '--major', '18', '--sample', '300', '--generated', '50']));

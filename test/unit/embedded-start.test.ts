@@ -55,11 +55,9 @@ describe('dblink-proxy start --embedded', () => {
       running.child.kill('SIGINT');
       assert.equal(await running.ended, 0);
       // Its port is free again, so that somebody else's server may have got it.
-      const after = await identity().catch((error: NodeJS.ErrnoException) => error.code);
-      assert.ok(
-        after === 'ECONNREFUSED' || (Array.isArray(after) && after[0]?.[0] !== before),
-        String(after),
-      );
+      const after = await identity().catch((error: NodeJS.ErrnoException) => error.code ?? error.message);
+      if (typeof after === 'string') assert.doesNotMatch(after, /^57P/, 'it is still going down');
+      else assert.notEqual(after[0]?.[0], before);
     } finally {
       running.child.kill('SIGKILL');
     }
