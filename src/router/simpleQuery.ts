@@ -60,7 +60,7 @@ export class SimpleQuery {
   #answered = false;
   /** The CommandComplete that may be sent only when the implicit transaction has been committed. */
   #heldTag: Buffer | undefined;
-  readonly text: Buffer;
+  private readonly text: Buffer;
   /** A position in the text as one in the client's. */
   readonly #mapPosition: (position: number) => number;
 
