@@ -6,7 +6,9 @@ import {
   upgradeSql,
   WRAPPER_QUERY,
 } from './router/bridge/extensionSql.js';
-import { BRIDGE_VERSION, SERVICE_SCHEMA, SERVICE_SCHEMA_SQL } from './router/bridge/serviceSchema.js';
+import { removeObjects } from './router/bridge/handOver.js';
+import { BRIDGE_VERSION, SERVICE_SCHEMA } from './router/bridge/identifiers.js';
+import { SERVICE_SCHEMA_SQL } from './router/bridge/serviceSchema.js';
 import { driverOptions } from './router/servicePool.js';
 import type { ServiceAccount } from './router/settings.js';
 
@@ -109,11 +111,15 @@ export function uninstallBridge(
       if (rows.length > 0 && !cascade) {
         throw new InstallError(inUse(rows.map(({ dependent }) => dependent).join('; ')));
       }
+      if ((found.service?.version ?? 0) >= FIRST_WITH_OBJECTS) await client.query(removeObjects('true'));
       await client.query(`DROP SCHEMA ${SERVICE_SCHEMA} CASCADE`);
     }
     return 'removed the bridge';
   });
 }
+
+/** The version of the bridge that large objects came with. */
+const FIRST_WITH_OBJECTS = 3;
 
 const inUse = (what: string): string =>
   `other objects depend on the bridge: ${what}; remove them first, or use --cascade to remove them as well`;

@@ -81,7 +81,8 @@ export function wantsPassthrough(server: ForeignServer, major: number): boolean 
     .find(([keyword]) => keyword === PASSTHROUGH);
   if (given === undefined) return false;
   const value = given[1].toLowerCase();
-  if (['true', 'on', '1'].includes(value)) return true;
-  if (['false', 'off', '0'].includes(value)) return false;
+  // Not 1 and 0: options are kept as text, and as text they are no booleans to defGetBoolean().
+  if (['true', 'on'].includes(value)) return true;
+  if (['false', 'off'].includes(value)) return false;
   throw notBoolean(PASSTHROUGH);
 }

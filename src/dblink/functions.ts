@@ -49,12 +49,12 @@ export function resolve<Candidate>(
 const isOpen = (kind: string | undefined): boolean => kind === 'unknown' || kind === 'open';
 
 /**
- * The signature that PostgreSQL chooses.
+ * The signature that PostgreSQL chooses; one that it may choose where an argument's type is `open`, not known yet.
  * @returns undefined when no signature fits (42883), or more than one (42725)
  */
 export function chooseSignature(
   name: DblinkFunction,
-  kinds: readonly ArgumentKind[],
+  kinds: readonly (ArgumentKind | 'open')[],
 ): readonly Role[] | undefined {
   const [chosen] = resolve(overloadsOf(name), ({ args }) => args.map(({ type }) => type), kinds);
   return chosen?.args.map(({ role }) => role);

@@ -162,10 +162,11 @@ export async function evaluateOnPrimary(
 
 /** Whether no signature of a function fits, as far as the types are known before anything is evaluated. */
 export function fitsNoSignature(call: DblinkCall, types: readonly number[]): boolean {
-  const kinds = call.args.map((argument): ArgumentKind => {
-    if (argument.type !== 'parameter')
-      return argument.type === 'expression' ? 'unknown' : kindOfArgument(argument);
-    return kindOfType(types[(argument.parameters[0] ?? 0) - 1] ?? 0);
+  const kinds = call.args.map((argument): ArgumentKind | 'open' => {
+    if (argument.type === 'parameter') return kindOfType(types[(argument.parameters[0] ?? 0) - 1] ?? 0);
+    if (argument.type === 'expression') return 'open';
+    // Not `unknown`: beside parameters without a type that would make the call ambiguous.
+    return argument.type === 'integer' ? 'integer' : kindOfArgument(argument);
   });
   return chooseSignature(call.name, kinds) === undefined;
 }

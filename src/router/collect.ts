@@ -1,5 +1,5 @@
 import type { RemoteStyle, RowSink } from '../dblink/results.js';
-import { JsonRows } from './json.js';
+import { JsonRows, jsonKeys } from './json.js';
 import type { SourceShape } from './sourceShape.js';
 
 /** Collects the rows of a source as the JSON that the primary turns into typed rows. */
@@ -18,7 +18,7 @@ export class CollectSink implements RowSink {
     readonly maxRowBytes: number,
   ) {
     this.columns = shape.keys.length;
-    this.#rows = new JsonRows(shape.keys, shape.asArray, maxRowBytes);
+    this.#rows = new JsonRows(jsonKeys(shape.keys), shape.asArray, maxRowBytes);
   }
 
   begin(): 'rows' {
@@ -47,7 +47,7 @@ export class CollectSink implements RowSink {
 
   reset(): void {
     if (this.#rows.rows > 0) this.#earlier.push(this.#rows.end());
-    this.#rows = new JsonRows(this.shape.keys, this.shape.asArray, this.maxRowBytes);
+    this.#rows = new JsonRows(jsonKeys(this.shape.keys), this.shape.asArray, this.maxRowBytes);
   }
 
   /** The one row that a command returns. */

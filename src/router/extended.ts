@@ -30,6 +30,7 @@ import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import { bridgeOf, isNative, isShadowed } from './names.js';
+import { asksForOwnText } from './ownText.js';
 import type { Plan } from './plan.js';
 import { PreparedCache } from './preparedCache.js';
 import {
@@ -128,7 +129,12 @@ export class ExtendedQuery {
       const names = bridgeOf(statement, facts);
       const bridged = names === 'bridged' && engine.bridge !== undefined;
       if (names === 'elsewhere') return this.#relay('parse', message);
-      if (bridged && (engine.settings.bridgeOnly || needsVerification(statement, facts)))
+      if (
+        bridged &&
+        (engine.settings.bridgeOnly ||
+          needsVerification(statement, facts) ||
+          asksForOwnText(fields.sql, statement))
+      )
         return this.#bridge(message, fields, statement);
       if (statement.shape.kind === 'bridge') {
         if (bridged) return this.#bridge(message, fields, statement);
@@ -136,6 +142,12 @@ export class ExtendedQuery {
       }
       if (statement.calls.some((call) => fitsNoSignature(call, fields.types)))
         return this.#relay('parse', message);
+      // When it is executed it is too late for temporary functions.
+      const skippable = statement.calls.find(
+        ({ certain, name, use }) => use.kind === 'source' && !certain && name !== 'dblink',
+      );
+      if (skippable !== undefined && !bridged && !engine.inBlock && !primary.batchOpen)
+        return this.#bridgeTemporarily(fields, statement, `${skippable.name}() where PostgreSQL may skip it`);
       let prepared: PreparedDblink;
       try {
         await checkAssumptions(engine, statement);

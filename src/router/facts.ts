@@ -1,4 +1,4 @@
-import { bridgeComment } from './bridge/serviceSchema.js';
+import { bridgeComment } from './bridge/identifiers.js';
 import type { PrimaryLink } from './primary.js';
 
 /** A function on the primary that has the name of one of dblink's. */
@@ -47,13 +47,15 @@ const NAMED_GOOD_MS = 5000;
 
 /**
  * A function counts as a user's own unless it is implemented by the dblink library or marked as the bridge's. Temporary
- * ones of other sessions do not count.
+ * ones of other sessions do not count. obj_description() would look up its operators in the search_path before 14.
  */
 const NAMED = `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_catalog.pg_function_is_visible(p.oid),
        pg_catalog.has_function_privilege(p.oid, 'EXECUTE'),
        CASE WHEN p.probin OPERATOR(pg_catalog.~~) '%dblink' THEN 'native'
-            WHEN pg_catalog.obj_description(p.oid, 'pg_proc') OPERATOR(pg_catalog.~~) '${bridgeComment('%')}' THEN 'bridged' ELSE 'shadowing' END
+            WHEN d.description OPERATOR(pg_catalog.~~) '${bridgeComment('%')}' THEN 'bridged' ELSE 'shadowing' END
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+  LEFT JOIN pg_catalog.pg_description d ON d.objoid OPERATOR(pg_catalog.=) p.oid
+       AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objsubid OPERATOR(pg_catalog.=) 0
  WHERE p.proname OPERATOR(pg_catalog.>=) 'dblink' AND p.proname OPERATOR(pg_catalog.<) 'dblinl'
    AND (n.nspname OPERATOR(pg_catalog.!~) '^pg_temp_' OR n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())`;
 

@@ -2,7 +2,7 @@ import { abortable } from '../dblink/abortable.js';
 import { mappingNotFound, serverNotPermitted } from '../dblink/errors.js';
 import type { ForeignServer } from '../dblink/foreignServer.js';
 import { PgError } from '../wire/errors.js';
-import { bridgeComment } from './bridge/serviceSchema.js';
+import { bridgeComment } from './bridge/identifiers.js';
 import type { DatabaseServices } from './bridge/services.js';
 import {
   asForeignServer,

@@ -30,32 +30,37 @@ const TOO_LARGE = (maxBytes: number): PgError =>
     hint: 'Let the remote query return less, or raise the setting "limits.splice_bytes" of the proxy.',
   });
 
+/** The columns of an object, each with what stands in front of its value. */
+export type JsonKeys = readonly Buffer[];
+
+/** @param names of the columns, byte strings */
+export const jsonKeys = (names: readonly string[]): JsonKeys =>
+  names.map((name, i) => Buffer.from(`${i === 0 ? '{' : ','}${quoted(name)}:`, 'latin1'));
+
 /**
  * Builds the JSON array of objects that hands a remote's rows to the primary: bytes in, bytes out, in the encoding they
  * came in, every value a JSON string or null, so that the declared types' input functions convert it.
  */
 export class JsonRows {
-  #buffer = Buffer.allocUnsafe(4096);
+  #buffer = Buffer.allocUnsafe(1024);
   #length = 0;
   #rows = 0;
   #ended = false;
-  readonly #keys: readonly Buffer[];
+  readonly #keys: JsonKeys;
   readonly #arrays: readonly boolean[];
 
   /**
-   * @param keys names of the columns, byte strings
+   * @param keys of the columns
    * @param arrays columns whose values are wanted as the text of an array with the value as its one element
    * @param maxBytes limit of the JSON, over it 54000
    */
   constructor(
-    keys: readonly string[],
+    keys: JsonKeys,
     arrays: readonly boolean[],
     private readonly maxBytes: number,
   ) {
     this.#arrays = arrays;
-    this.#keys = keys.map((key, i) =>
-      Buffer.concat([Buffer.from(i === 0 ? '{' : ',', 'latin1'), quoteKey(key), Buffer.from(':', 'latin1')]),
-    );
+    this.#keys = keys;
     this.#append(OPEN);
   }
 
@@ -168,9 +173,9 @@ export class JsonRows {
   }
 }
 
-function quoteKey(key: string): Buffer {
+function quoted(key: string): string {
   const escaped = key
     .replace(/["\\]/g, (c) => `\\${c}`)
     .replace(/[\x00-\x1f]/g, (c) => `\\u00${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
-  return Buffer.from(`"${escaped}"`, 'latin1');
+  return `"${escaped}"`;
 }

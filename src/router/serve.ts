@@ -9,7 +9,7 @@ import type { ScramKeys } from '../wire/scram.js';
 import { withParameter } from '../wire/startup.js';
 import { peerCertificate } from '../wire/tls.js';
 import { acceptClient } from './accept.js';
-import { SESSION_SETTING } from './bridge/serviceSchema.js';
+import { SESSION_SETTING } from './bridge/identifiers.js';
 import { makeSessionKeys, sessionSetting } from './bridge/sessionLocks.js';
 import type { Login } from './interceptor.js';
 import { passwordLogin, passwordNeedsTls, relayLogin } from './login.js';

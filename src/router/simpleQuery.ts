@@ -24,6 +24,7 @@ import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import { bridgeOf, isNative, isShadowed } from './names.js';
 import { refuseNewerSyntax } from './newerSyntax.js';
+import { asksForOwnText } from './ownText.js';
 import { Performer } from './performer.js';
 import type { Plan } from './plan.js';
 import { checkPrivileges, needsVerification } from './privileges.js';
@@ -121,7 +122,10 @@ export class SimpleQuery {
     const listed = bridged ? renameListedCalls(this.text, statement, this.engine) : undefined;
     if (
       names === 'elsewhere' ||
-      (bridged && (this.#leavesToBridge(statement) || needsVerification(statement, facts)))
+      (bridged &&
+        (this.#leavesToBridge(statement) ||
+          needsVerification(statement, facts) ||
+          asksForOwnText(this.text, statement)))
     )
       return this.#bridge(statement, last, preparing, listed);
     if (statement.shape.kind === 'bridge') {

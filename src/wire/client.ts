@@ -14,7 +14,7 @@ export {
 } from './clientErrors.js';
 export { errorPosition, isFatal, type QueryText, renderError } from './clientErrorText.js';
 export type { TransactionState } from './clientInbound.js';
-export type { ExecuteOptions } from './clientMessages.js';
+export type { ExecuteOptions, PipelineStep } from './clientMessages.js';
 export type { ConnectOptions } from './clientOptions.js';
 export type { CopyInControl, QueryHandler, RowDelivery } from './clientQuery.js';
 export {

@@ -14,7 +14,7 @@ import {
 } from './clientErrors.js';
 import { renderError } from './clientErrorText.js';
 import { Inbound, type InboundListener, type TransactionState } from './clientInbound.js';
-import { type ExecuteOptions, extendedQuery, simpleQuery } from './clientMessages.js';
+import { type ExecuteOptions, extendedQuery, type PipelineStep, simpleQuery } from './clientMessages.js';
 import type { ConnectOptions } from './clientOptions.js';
 import { QueryExchange, type QueryHandler } from './clientQuery.js';
 import {
@@ -219,8 +219,15 @@ export class WireClient {
     options: ExecuteOptions,
     handler: QueryHandler,
   ): Promise<void> {
-    const messages = extendedQuery(sql, params, options);
-    await this.#run(messages, new QueryExchange(handler, true, this.#send));
+    await this.pipeline([{ sql, params, options }], handler);
+  }
+
+  /**
+   * Runs statements by the extended protocol in one round trip, as one transaction unless they say otherwise; behind one
+   * that fails no other is run. See `query`.
+   */
+  async pipeline(steps: readonly PipelineStep[], handler: QueryHandler): Promise<void> {
+    await this.#run(extendedQuery(steps), new QueryExchange(handler, true, this.#send));
   }
 
   /** Stops reading. What has been read already (one chunk, and what `hold` has kept) is still delivered. */

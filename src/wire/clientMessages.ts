@@ -3,8 +3,8 @@ import { MessageWriter } from './writer.js';
 
 /** Formats and types of an extended query: 0 is text, 1 is binary. */
 export interface ExecuteOptions {
-  /** Of all columns of the result. */
-  readonly resultFormat: 0 | 1;
+  /** Of all columns of the result; undefined for a statement that returns no row, and is not described. */
+  readonly resultFormat: 0 | 1 | undefined;
   /** OIDs of the parameters' types; 0, or one that is missing, leaves it to the server. */
   readonly paramTypes?: readonly number[] | undefined;
   /** For each parameter; text where missing. */
@@ -13,7 +13,12 @@ export interface ExecuteOptions {
   readonly statement?: { readonly name: string; readonly known: boolean } | undefined;
 }
 
-const SYNC = new MessageWriter(Frontend.sync).end();
+/** One statement of a pipeline. */
+export interface PipelineStep {
+  readonly sql: Buffer;
+  readonly params: readonly (Buffer | null)[];
+  readonly options: ExecuteOptions;
+}
 
 /** The server would take what follows a zero byte for another field. */
 function checkSql(sql: Buffer): void {
@@ -27,34 +32,41 @@ export function simpleQuery(sql: Buffer): Buffer {
 }
 
 /**
- * Parse, Bind, Describe, Execute and Sync for the unnamed portal and, unless it has a name, statement (protocol documentation, "Extended Query").
+ * Parse, Bind, Describe and Execute of each step, for the unnamed portal and, unless it has a name, statement; one Sync at
+ * the end (protocol documentation, "Extended Query", "Pipelining").
  * @throws TypeError for SQL with a zero byte; RangeError for more than 65535 parameters
  */
-export function extendedQuery(
-  sql: Buffer,
-  params: readonly (Buffer | null)[],
-  options: ExecuteOptions,
-): Buffer {
-  checkSql(sql);
-  if (params.length > 0xffff)
-    throw new RangeError(`${params.length} parameters are more than the protocol allows`);
+export function extendedQuery(steps: readonly PipelineStep[]): Buffer {
+  let bytes = 0;
+  for (const { sql, params, options } of steps) {
+    checkSql(sql);
+    if (params.length > 0xffff)
+      throw new RangeError(`${params.length} parameters are more than the protocol allows`);
+    if (options.statement?.known !== true) bytes += sql.length;
+    for (const param of params) bytes += (param?.length ?? 0) + 8;
+    bytes += STEP_BYTES;
+  }
+  const writer = MessageWriter.several(bytes);
+  for (const step of steps) writeStep(writer, step);
+  return writer.next(Frontend.sync).end();
+}
+
+/** More than the fixed parts of a step's messages take, if its name is short. */
+const STEP_BYTES = 96;
+const PORTAL = 'P'.charCodeAt(0);
+
+function writeStep(writer: MessageWriter, { sql, params, options }: PipelineStep): void {
   const { resultFormat, paramTypes = [], paramFormats = [], statement } = options;
   const name = statement?.name ?? '';
-
-  const parse = new MessageWriter(Frontend.parse, sql.length + 16)
-    .cstring(name)
-    .cstring(sql)
-    .int16(paramTypes.length);
-  for (const type of paramTypes) parse.int32(type);
-
-  const bind = new MessageWriter(Frontend.bind).cstring('').cstring(name).int16(params.length);
-  for (let index = 0; index < params.length; index++) bind.int16(paramFormats[index] ?? 0);
-  bind.int16(params.length);
-  for (const value of params) bind.value(value);
-  bind.int16(1).int16(resultFormat);
-
-  const describe = new MessageWriter(Frontend.describe).byte('P'.charCodeAt(0)).cstring('');
-  const execute = new MessageWriter(Frontend.execute).cstring('').int32(0);
-  const prepare = statement?.known === true ? [] : [parse.end()];
-  return Buffer.concat([...prepare, bind.end(), describe.end(), execute.end(), SYNC]);
+  if (statement?.known !== true) {
+    writer.next(Frontend.parse).cstring(name).cstring(sql).int16(paramTypes.length);
+    for (const type of paramTypes) writer.int32(type);
+  }
+  writer.next(Frontend.bind).byte(0).cstring(name).int16(params.length);
+  for (let index = 0; index < params.length; index++) writer.int16(paramFormats[index] ?? 0);
+  writer.int16(params.length);
+  for (const value of params) writer.value(value);
+  writer.int16(1).int16(resultFormat ?? 0);
+  if (resultFormat !== undefined) writer.next(Frontend.describe).byte(PORTAL).byte(0);
+  writer.next(Frontend.execute).byte(0).int32(0);
 }

@@ -1,11 +1,11 @@
 /**
- * Writes one protocol message; reads like the protocol's documentation:
+ * Writes a protocol message, or several in a row; reads like the protocol's documentation:
  * `new MessageWriter(Frontend.bind).cstring('').cstring('s1').int16(0).end()`.
  */
 export class MessageWriter {
   #buffer: Buffer;
   #length: number;
-  readonly #start: number;
+  #start: number;
 
   /** @param type the message's type byte, or undefined for the packets before the startup is complete, which have none */
   constructor(type?: number, expectedBytes = 128) {
@@ -14,6 +14,14 @@ export class MessageWriter {
     if (type !== undefined) this.#buffer[this.#length++] = type;
     this.#start = this.#length;
     this.#length += 4;
+  }
+
+  /** For messages in a row: each is begun with `next`. */
+  static several(expectedBytes: number): MessageWriter {
+    const writer = new MessageWriter(undefined, expectedBytes);
+    writer.#start = -1;
+    writer.#length = 0;
+    return writer;
   }
 
   #reserve(bytes: number): void {
@@ -59,9 +67,21 @@ export class MessageWriter {
     return value === null ? this.int32(-1) : this.int32(value.length).bytes(value);
   }
 
-  /** The finished message, its length filled in. */
+  /** Ends the message before, if there is one, and begins another. */
+  next(type: number): this {
+    this.#close();
+    this.byte(type);
+    this.#start = this.#length;
+    return this.int32(0);
+  }
+
+  /** The finished message, or messages, with their lengths filled in. */
   end(): Buffer {
-    this.#buffer.writeInt32BE(this.#length - this.#start, this.#start);
+    this.#close();
     return this.#buffer.subarray(0, this.#length);
+  }
+
+  #close(): void {
+    if (this.#start >= 0) this.#buffer.writeInt32BE(this.#length - this.#start, this.#start);
   }
 }

@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import type { PostgresServer } from '../../src/embedded/index.js';
 import { loadParser } from '../../src/router/analysis/index.js';
 import { asWithExtension } from '../../src/router/bridge/dumpQueries.js';
+import { FIRST_OBJECT } from '../../src/router/bridge/identifiers.js';
 import { findClientTools } from '../support/clientTools.js';
 import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
 import { startTestProxy, type TestProxy } from '../support/proxy.js';
@@ -137,6 +138,22 @@ for (const major of [18, 15]) {
         [],
       );
       await connection.end();
+    });
+
+    it("a session's large object is not there for pg_dump, those of users are", async () => {
+      const database = await pair();
+      await execute(primary.url(database), 'SELECT lo_create(12345)');
+      const session = await open(proxy, database, 'psql');
+      await session.rows('BEGIN ISOLATION LEVEL REPEATABLE READ');
+      await session.rows('DO $$ BEGIN PERFORM public.dblink_get_connections(); END $$');
+      const query = 'SELECT oid::bigint FROM pg_largeobject_metadata ORDER BY 1';
+      const direct = await open(primary, database, 'pg_dump');
+      const dump = await open(proxy, database, 'pg_dump');
+      const all = (await direct.rows(query)).map(([oid]) => Number(oid));
+      assert.deepEqual([all.length, all[0]], [2, 12345]);
+      assert.ok(all[1]! >= FIRST_OBJECT);
+      assert.deepEqual(await dump.rows(query), [['12345']]);
+      for (const connection of [session, direct, dump]) await connection.end();
     });
 
     it("hides a schema of that name only if it is the bridge's", async () => {

@@ -81,7 +81,7 @@ describe('the log of the primary', () => {
     const log = await logged(callAll);
     // It does log the calls, and the statements by which they are answered.
     assert.match(log, /far_many/);
-    assert.match(log, /CALL dblink_proxy\.give/);
+    assert.match(log, /INSERT INTO dblink_proxy\.answer/);
     assert.match(log, /Query Text: /);
     for (const secret of [PASSWORD, hex(PASSWORD), ANSWER, hex(ANSWER)]) {
       assert.equal(log.includes(secret), false, secret);
@@ -125,7 +125,7 @@ describe('the log of the primary', () => {
         const log = await logged(async () => {
           assert.deepEqual(await session.rows('SELECT far()'), [[ANSWER.toUpperCase()]]);
         });
-        assert.match(log, /CALL dblink_proxy\.give/);
+        assert.match(log, /INSERT INTO dblink_proxy\.answer/);
         assert.equal(log.includes(ANSWER), shown, account);
         await session.end();
       } finally {
@@ -134,7 +134,7 @@ describe('the log of the primary', () => {
     }
   });
 
-  it('pg_stat_statements: no secret, and under READ COMMITTED nothing new with every call', async () => {
+  it('pg_stat_statements: no secret, and nothing new with every call, but in a read-only transaction of a higher level', async () => {
     const entries = async (): Promise<number> => {
       const [[count] = []] = await world.onPrimary('SELECT count(*)::int FROM pg_stat_statements');
       return Number(count);
@@ -147,10 +147,19 @@ describe('the log of the primary', () => {
       for (let i = 0; i < 20; i++) await client.rows(call);
       assert.equal(await entries(), before);
     });
-    await client.rows('BEGIN ISOLATION LEVEL REPEATABLE READ');
-    for (let i = 0; i < 20; i++) await client.rows(call);
-    await client.rows('COMMIT');
+    const inRepeatableRead = async (mode: string): Promise<void> => {
+      await client.rows(`BEGIN ISOLATION LEVEL REPEATABLE READ, ${mode}`);
+      for (let i = 0; i < 20; i++) await client.rows(call);
+      await client.rows('COMMIT');
+    };
+    // Those by which the large object is made, written and removed.
+    await inRepeatableRead('READ WRITE');
+    const { length } = await world.onPrimary("SELECT FROM pg_stat_statements WHERE query LIKE '%lo_put%'");
+    assert.equal(length, 1);
+    assert.ok((await entries()) < before + 20);
     // Of each side table's own name.
+    before = await entries();
+    await inRepeatableRead('READ ONLY');
     assert.ok((await entries()) > before + 20);
     assert.deepEqual(
       await world.onPrimary(`SELECT query FROM pg_stat_statements
@@ -185,9 +194,11 @@ describe('the log of the primary', () => {
     );
     const refused = errorOf(await client.query('SELECT count(*) FROM far_many'));
     assert.deepEqual([refused['C'], refused['M']], ['ZZ001', 'no tables today']);
-    // Small answers under READ COMMITTED need no table.
+    // Small answers need no table.
     assert.deepEqual(await client.rows("SELECT far('SELECT 1')"), [['1']]);
     await client.rows('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    assert.deepEqual(await client.rows("SELECT far('SELECT 1')"), [['1']]);
+    await client.rows('ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
     // Not even the error can be handed over then; the proxy's log has it.
     const unanswered = errorOf(await client.query("SELECT far('SELECT 1')"));
     assert.deepEqual(

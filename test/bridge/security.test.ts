@@ -56,6 +56,13 @@ function forge(request: Forged): string {
   return `RAISE INFO '%', concat_ws(':', ${parts.join(', ')});`;
 }
 
+/** A request to connect, and what the proxy asks the function in between: which foreign server has the name. */
+const forgeConnect = (request: Forged): readonly string[] => [
+  forge(request),
+  'PERFORM pg_sleep(0.1);',
+  forge({ function: 'server' }),
+];
+
 /** Raises requests, and gives the proxy time to act on them. @returns the messages of notices that the client got */
 async function raise(client: FaultClient, ...statements: string[]): Promise<string[]> {
   const frames = await client.query(`DO $$ BEGIN ${statements.join('\n')} PERFORM pg_sleep(0.15); END $$`);
@@ -170,11 +177,11 @@ describe('security of the bridge', () => {
       assert.equal(errorOf(refused)['C'], '2F003');
       const requests = ['postgres', 'admin', 'low', 'other', 'nobody', ''].flatMap((role) =>
         ['dblink_connect(text,text)', 'dblink_connect_u(text,text)'].map((name) =>
-          forge({ function: name, role, args: ['evaded', conninfo] }),
+          forgeConnect({ function: name, role, args: ['evaded', conninfo] }),
         ),
       );
       for (const request of requests) {
-        await raise(low.client, request);
+        await raise(low.client, ...request);
         assert.equal(await evaded(low), '{c}');
       }
       // A function of one's own that claims to be the bridge's.
@@ -192,7 +199,11 @@ describe('security of the bridge', () => {
       const root = await open('postgres', 'root');
       await raise(
         root.client,
-        forge({ function: 'dblink_connect(text,text)', role: 'postgres', args: ['evaded', conninfo] }),
+        ...forgeConnect({
+          function: 'dblink_connect(text,text)',
+          role: 'postgres',
+          args: ['evaded', conninfo],
+        }),
       );
       assert.equal(await evaded(root), '{c,evaded}');
       await root.client.end();
@@ -222,7 +233,7 @@ describe('security of the bridge', () => {
     });
 
     it('that is a later step of a call which does not wait for one is refused', async () => {
-      for (const name of ['next', 'types', 'again']) {
+      for (const name of ['next', 'types', 'server', 'again']) {
         for (const mode of ['row', 'table']) {
           assert.deepEqual(
             await raise(low.client, forge({ function: name, mode }), forge({ function: name, mode })),
@@ -333,15 +344,24 @@ describe('security of the bridge', () => {
       for (const [name, kind] of all.filter(([name]) => name?.startsWith('rows'))) {
         await denied(`DROP ${kind === 'r' ? 'TABLE' : 'VIEW'} dblink_proxy.${name}`);
       }
+      const objects = await low.client.rows('SELECT oid FROM pg_largeobject_metadata');
+      assert.equal(objects.length, level === 'READ COMMITTED' ? 0 : 1);
+      for (const [object] of objects) {
+        await denied(`SELECT lo_get(${object})`);
+        await denied(`SELECT lo_open(${object}, ${0x20000})`);
+        await denied(`SELECT lo_put(${object}, 0, 'x')`);
+        await denied(`SELECT lo_unlink(${object})`);
+      }
       assert.match(brief(await victim.client.answer()), /^C:BEGIN C:DO C:COMMIT Z:I$/);
     }
+    await denied('SELECT * FROM pg_largeobject');
+    await denied('SELECT * FROM dblink_proxy.object');
     await denied('SELECT * FROM dblink_proxy.answer');
     await denied('DELETE FROM dblink_proxy.answer');
     await denied('SELECT dblink_proxy.hold(1)');
-    await denied(`CALL dblink_proxy.give(1, 1, '${randomUUID()}', '{}', 1, 2, NULL)`);
     await denied('CREATE TABLE dblink_proxy.mine (a int)');
     // With the keys of others one does not get their answers either.
-    await low.client.rows(`SELECT set_config('dblink_proxy.session', 'x:1:2', false)`);
+    await low.client.rows(`SELECT set_config('dblink_proxy.session', 'x:1:2:3', false)`);
     await low.client.rows('SET statement_timeout = 500');
     const frames = await low.client.query("SELECT dblink_proxy.ask('next', 'low', '{}')");
     assert.ok(!frames.some(({ body }) => body.includes(SECRET)));

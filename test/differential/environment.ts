@@ -48,18 +48,24 @@ const MATRIX_PACKAGES = fileURLToPath(new URL('../../../.matrix', import.meta.ur
 export type SecondSide = 'proxy' | 'forced' | 'extension';
 
 /**
- * Starts two primaries and two identical remotes of a major: one pair with the extension, one with the proxy in front
- * of a primary whose dblink files were removed, but which has the functions of the bridge (not in `app_bare`). With `second: 'extension'` both sides have the extension, which shows
- * that normalisations suffice and cases are deterministic.
+ * Starts two primaries of a major and two identical remotes, of the same major unless another is named: one pair with
+ * the extension, one with the proxy in front of a primary whose dblink files were removed, but which has the functions of
+ * the bridge (not in `app_bare`). With `second: 'extension'` both sides have the extension, which shows that normalisations
+ * suffice and cases are deterministic.
  */
-export async function startEnvironment(major: number, second: SecondSide): Promise<Environment> {
+export async function startEnvironment(
+  major: number,
+  second: SecondSide,
+  remoteMajor = major,
+): Promise<Environment> {
   // libpq inside the extension's server, and the proxy in this process, must find no settings but those given below.
   for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];
   const packages = MATRIX_PACKAGES;
   const withExtension = await prepareBinaries({ major, dblink: true, packages });
   const without = await prepareBinaries({ major, dblink: false, packages });
+  const ofRemotes = await prepareBinaries({ major: remoteMajor, dblink: true, packages });
   const remote = (): Promise<PostgresServer> =>
-    startPostgres({ installation: withExtension, settings: SETTINGS, hba: REMOTE_HBA });
+    startPostgres({ installation: ofRemotes, settings: SETTINGS, hba: REMOTE_HBA });
   const primary = async (dblink: boolean): Promise<PostgresServer> => {
     const port = await freePort();
     // A connection string without a host means "here": the server itself, as the proxy takes it too.

@@ -6,6 +6,7 @@ import { generatedCases } from './generate.js';
 import { type Comparison, comparisons, type Failure, type Plan, runComparisons } from './harness.js';
 import { groupFailures, printGroup } from './report.js';
 import { variantName } from './types.js';
+import { suits } from './variants.js';
 
 /** The differential run from the command line; see docs/testing.md. */
 const { values } = parseArgs({
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     case: { type: 'string', default: '' },
     variant: { type: 'string', default: '' },
     major: { type: 'string', multiple: true, default: ['18', '15'] },
+    'remote-major': { type: 'string' },
     matrix: { type: 'boolean', default: false },
     'extension-only': { type: 'boolean', default: false },
     forced: { type: 'boolean', default: false },
@@ -30,7 +32,11 @@ const { values } = parseArgs({
 
 const second: SecondSide = values['extension-only'] ? 'extension' : values.forced ? 'forced' : 'proxy';
 const seed = Number(values.seed);
-const cases = CASES.filter(({ name }) => name.includes(values.case));
+const remoteMajor = values['remote-major'] === undefined ? undefined : Number(values['remote-major']);
+const cases = CASES.filter(
+  (testCase) =>
+    testCase.name.includes(values.case) && (remoteMajor === undefined || suits(testCase, remoteMajor)),
+);
 /** Made up anew for each seed; see generate.ts. */
 const generated = generatedCases(seed, Number(values.generated)).filter(({ name }) =>
   name.includes(values.case),
@@ -76,14 +82,17 @@ async function main(): Promise<number> {
     return 0;
   }
   const started = Date.now();
+  const remotes = remoteMajor === undefined ? '' : `remotes ${remoteMajor}, `;
   console.log(
-    `${cases.length} cases, PostgreSQL ${majors.join(' and ')}, extension against ${second}, seed ${seed}`,
+    `${cases.length} cases, PostgreSQL ${majors.join(' and ')}, ${remotes}extension against ${second}, seed ${seed}`,
   );
   let passed = 0;
   let skipped = 0;
   const failures: Failure[] = [];
   for (const major of majors) {
-    const lanes = Array.from({ length: Number(values.lanes) }, () => startEnvironment(major, second));
+    const lanes = Array.from({ length: Number(values.lanes) }, () =>
+      startEnvironment(major, second, remoteMajor),
+    );
     const environments = await Promise.all(lanes);
     try {
       const list = chosen(major);

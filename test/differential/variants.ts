@@ -63,6 +63,11 @@ export const ALL_VARIANTS: readonly Variant[] = SESSION_NAMES.flatMap((session) 
   CONTEXTS.flatMap((context) => TRANSPORTS.map((transport) => variant(transport, context, session))),
 );
 
+/** Whether the case means something to servers of this major. */
+export function suits({ minMajor = 0, maxMajor = Number.POSITIVE_INFINITY }: Case, major: number): boolean {
+  return major >= minMajor && major <= maxMajor;
+}
+
 /** Whether the case limits itself to other variants. */
 export function applies(testCase: Case, { transport, context, session }: Variant, major: number): boolean {
   if (testCase.bridged && session === 'bare') return false;
@@ -70,8 +75,7 @@ export function applies(testCase: Case, { transport, context, session }: Variant
     (testCase.transports?.includes(transport) ?? true) &&
     (testCase.contexts?.includes(context) ?? true) &&
     (testCase.sessions?.includes(session) ?? true) &&
-    major >= (testCase.minMajor ?? 0) &&
-    major <= (testCase.maxMajor ?? major)
+    suits(testCase, major)
   );
 }
 

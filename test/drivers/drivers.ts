@@ -88,8 +88,10 @@ async function jdbc(): Promise<Program | undefined> {
 
 /** The input as lines of percent-encoded words, for a language without JSON in its library. */
 function asLines(target: Target, flows: readonly Flow[]): string {
-  const word = (value: Value): string =>
-    `${value === null ? 'null' : typeof value}:${encodeURIComponent(String(value))}`;
+  const word = (value: Value): string => {
+    if (Array.isArray(value)) return `array:${encodeURIComponent(value.map(word).join(' '))}`;
+    return `${value === null ? 'null' : typeof value}:${encodeURIComponent(String(value))}`;
+  };
   return [
     ...Object.entries(target).map(([name, value]) => `target ${name} ${encodeURIComponent(String(value))}`),
     ...flows.flatMap(({ name, simpleOnly, steps }) => [

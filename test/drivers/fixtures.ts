@@ -51,6 +51,12 @@ BEGIN
   RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, DETAIL = detail, HINT = hint;
 END $$;
 CREATE FUNCTION noise() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'noise'; RETURN 1; END $$;
+CREATE PROCEDURE until_asleep() LANGUAGE plpgsql AS $$
+BEGIN
+  WHILE NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep') LOOP
+    PERFORM pg_stat_clear_snapshot();
+  END LOOP;
+END $$;
 CREATE VIEW slow AS SELECT 1 AS a FROM pg_sleep(3);
 CREATE VIEW brief AS SELECT 1 AS a FROM pg_sleep(0.3);
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;

@@ -108,9 +108,9 @@ describe('use_scram_passthrough', () => {
     const cases: readonly (readonly [string[], string[], boolean])[] = [
       [[], [], false],
       [['true'], [], true],
-      [[], ['1'], true],
+      [[], ['on'], true],
       [['ON'], ['off'], false],
-      [['0'], ['TRUE'], true],
+      [['off'], ['TRUE'], true],
     ];
     for (const [ofServer, ofMapping, expected] of cases) {
       const stored = (values: readonly string[]): string[] =>

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { JsonRows } from '../../src/router/json.js';
+import { JsonRows, jsonKeys } from '../../src/router/json.js';
 import { PgError } from '../../src/wire/errors.js';
 import { dataRow } from '../../src/wire/messages.js';
 
 const build = (keys: readonly string[], rows: readonly (readonly (Buffer | null)[])[]): Buffer => {
-  const json = new JsonRows(keys, [], 1 << 24);
+  const json = new JsonRows(jsonKeys(keys), [], 1 << 24);
   for (const row of rows) json.addRow(dataRow(row));
   return json.end();
 };
@@ -37,7 +37,7 @@ test('bytes of other encodings are left alone', () => {
 });
 
 test('a result over the limit is 54000', () => {
-  const json = new JsonRows(['a'], [], 10_000);
+  const json = new JsonRows(jsonKeys(['a']), [], 10_000);
   const row = dataRow([Buffer.alloc(1000, 'x')]);
   assert.throws(
     () => {
@@ -48,7 +48,7 @@ test('a result over the limit is 54000', () => {
 });
 
 test('a value for a json column is the one element of an array', () => {
-  const json = new JsonRows(['j'], [true], 10_000);
+  const json = new JsonRows(jsonKeys(['j']), [true], 10_000);
   json.addRow(dataRow([Buffer.from('{"a":"x\\\\y"}')]));
   json.addRow(dataRow([null]));
   assert.deepEqual(JSON.parse(json.end().toString()), [

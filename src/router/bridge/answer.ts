@@ -1,4 +1,5 @@
 import type { PgError } from '../../wire/errors.js';
+import { readingSql } from './commonTypes.js';
 
 /** What the proxy answers to a request: the parts that publicFunctions.ts reads. null is SQL's NULL. */
 export type Answer = readonly (Buffer | null)[];
@@ -53,10 +54,10 @@ export const statusAnswer = (tag: string, reading: Reading | undefined): Answer 
   ...(reading === undefined ? [] : [array(reading.oids), ...further(reading)]),
 ];
 
-/** All rows of the last result. */
+/** All rows of the last result, and SQL that reads them where the remote's types alone tell how. */
 export const rowsAnswer = (json: Buffer, reading: Reading): Answer => [
   bytes('rows'),
-  EMPTY,
+  bytes(readingSql(reading.oids)),
   array(reading.oids),
   json,
   ...further(reading),
@@ -91,6 +92,9 @@ export const tableAnswer = (relation: string, reading: Reading): Answer => [
   ...further(reading),
 ];
 
+/** Which foreign server does the function find under the name? */
+export const serverAnswer: Answer = [bytes('server'), EMPTY];
+
 /** No result at all: the remote refused, and that was to be no error. */
 export const nothingAnswer: Answer = [bytes('nothing'), EMPTY];
 
@@ -120,12 +124,16 @@ const PART_BYTES = 7000;
 const COPY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 const COPY_TRAILER = Buffer.from([0xff, 0xff]);
 
+/** An answer as a JSON array of strings, in the database's encoding. */
+export const packAnswer = (parts: Answer): Buffer =>
+  Buffer.from(JSON.stringify(parts.map((part) => part?.toString('latin1') ?? null)), 'latin1');
+
 /**
- * An answer as COPY BINARY data of numbered parts, which are a JSON array of strings in the database's encoding.
+ * An answer as COPY BINARY data of numbered parts (packAnswer).
  * @param mustRelease a row of number −1 says that the session holds a lock that it is to give back
  */
 export function copyAnswer(parts: Answer, mustRelease: boolean): Buffer {
-  const json = Buffer.from(JSON.stringify(parts.map((part) => part?.toString('latin1') ?? null)), 'latin1');
+  const json = packAnswer(parts);
   const rows: Buffer[] = [COPY_HEADER];
   const add = (n: number, part: Buffer): void => {
     const head = Buffer.allocUnsafe(14);

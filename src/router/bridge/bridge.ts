@@ -14,11 +14,12 @@ import {
   nothingAnswer,
   notificationsAnswer,
   raisingAnswer,
+  serverAnswer,
   valueAnswer,
 } from './answer.js';
 import { BulkRows } from './bulkRows.js';
 import { withoutFrames } from './contextFrames.js';
-import { serverArgument, signatureOf } from './publicFunctions.js';
+import { signatureOf } from './publicFunctions.js';
 import { type BridgeRequest, readRequest } from './request.js';
 import { Roles } from './roles.js';
 import { RowsSink } from './rowsSink.js';
@@ -28,6 +29,9 @@ import { answerTable, type SessionKeys, SessionLocks } from './sessionLocks.js';
 const BY_SIGNATURE: ReadonlyMap<string, Overload> = new Map(
   CATALOGUE.map((overload) => [signatureOf(overload), overload]),
 );
+
+/** Requests by which a function goes on with the call that it waits for. */
+const FURTHER: ReadonlySet<string> = new Set(['next', 'types', 'server']);
 
 /** A cancel that does not reach the function that waits is told it this much later. */
 const CANCEL_GRACE_MS = 1000;
@@ -115,6 +119,7 @@ export class Bridge {
     this.#latest = undefined;
     this.#substitute = undefined;
     this.#discardTables();
+    this.#locks.statementEnded();
   }
 
   /** What was handed over has been read, and no lock on it stays. */
@@ -157,7 +162,7 @@ export class Bridge {
     const waiting = this.#waiting;
     this.#latest = request;
     this.#substitute = undefined;
-    if (request.function === 'next' || request.function === 'types') {
+    if (FURTHER.has(request.function)) {
       if (waiting?.next === undefined) {
         this.#abandon();
         void this.#give(request, raisingAnswer('error', outOfOrder()));
@@ -213,7 +218,7 @@ export class Bridge {
       await locks.withdraw(waits).catch(() => undefined);
       if (request.held === 'none' && waits()) this.#stop(error);
     } finally {
-      if (request.mode === 'table') this.#made(answerTable(request));
+      if (request.mode !== 'row') this.#made(answerTable(request));
     }
   }
 
@@ -246,14 +251,10 @@ export class Bridge {
   async #carryOut(waiting: Waiting): Promise<Answer> {
     const { request } = waiting;
     const overload = BY_SIGNATURE.get(request.function);
-    // What the function found under the name of a foreign server stands behind the arguments.
-    const found = overload === undefined ? undefined : request.args[overload.args.length];
-    const more = found !== undefined && overload !== undefined && serverArgument(overload) >= 0 ? 1 : 0;
-    if (overload === undefined || overload.args.length + more !== request.args.length)
-      throw unknownFunction();
+    if (overload === undefined || overload.args.length !== request.args.length) throw unknownFunction();
     if (overload.runs === 'primary' || overload.name === 'dblink_current_query') throw unknownFunction();
     const roles = overload.args.map(({ role }) => role);
-    const args = assemble(roles, request.args.slice(0, roles.length));
+    const args = assemble(roles, request.args);
     // The functions are STRICT: only who forges a request gives a NULL.
     if (args.kind === 'null') return valueAnswer(null);
     // Until it can be answered nothing remote is to happen.
@@ -275,7 +276,7 @@ export class Bridge {
         superuser: await this.#roles.isSuperuser(request.role),
         confirmSuperuser: () => this.#roles.isSuperuserNow(request.role),
         findServer: (name, _asOwner, signal) =>
-          this.#findServer(name, found?.toString('latin1'), {
+          this.#findServer(waiting, name, {
             role: async () => (unchecked ? request.role : this.#roles.effective(request.role)),
             signal,
           }),
@@ -302,16 +303,18 @@ export class Bridge {
   }
 
   /**
-   * @param found what the function says that it has found: worth no more than a connection string of the session's
+   * What the function finds under the name, else a server of the configuration. It is worth no more than a connection string
+   * of the session's.
    * @param reader whose rights count beyond that: dblink_connect_u has its owner's
    */
   async #findServer(
+    waiting: Waiting,
     name: string,
-    found: string | undefined,
     reader: MappingReader,
   ): Promise<ForeignServer | undefined> {
     const { foreignServers, databaseEncoding } = this.engine;
-    const server = found === undefined ? undefined : readServer(found);
+    const [found] = (await this.#converse(waiting, serverAnswer)).args;
+    const server = found ? readServer(found.toString('latin1')) : undefined;
     if (server !== undefined) return foreignServers.usable(server, reader);
     return foreignServers.declared(name, async (declared) =>
       this.#roles.isMember(await reader.role(), rolesJson(declared, databaseEncoding)),
@@ -325,6 +328,8 @@ export class Bridge {
     context: CallContext,
   ): Promise<Answer> {
     const stop = new AbortController();
+    const cancel = (): void => stop.abort(context.signal.reason);
+    context.signal.addEventListener('abort', cancel, { once: true });
     const sink = new RowsSink(
       this.engine.settings.maxSpliceBytes,
       async (oids, style) => {
@@ -352,7 +357,7 @@ export class Bridge {
     };
     let told = false;
     try {
-      const signal = AbortSignal.any([context.signal, stop.signal]);
+      const { signal } = stop;
       const notice = (notice: PgError): void => {
         told = true;
         context.notice(notice);

@@ -1,8 +1,8 @@
 import { CATALOGUE } from '../../dblink/catalogue.js';
 import { PgError, parseFields } from '../../wire/errors.js';
+import { MARK, SERVICE_SCHEMA } from './identifiers.js';
 import { LOCAL_FUNCTIONS } from './localFunctions.js';
 import { signatureOf } from './publicFunctions.js';
-import { MARK, SERVICE_SCHEMA } from './serviceSchema.js';
 
 /**
  * The CONTEXT of an error or notice names, innermost first, what the server was doing. What the bridge's functions do

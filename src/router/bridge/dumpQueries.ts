@@ -1,5 +1,5 @@
 import { EXTENSION_VERSION, FUNCTIONS_QUERY, TYPE_QUERY, WRAPPER_QUERY } from './extensionSql.js';
-import { SERVICE_SCHEMA } from './serviceSchema.js';
+import { FIRST_OBJECT, SERVICE_SCHEMA } from './identifiers.js';
 import { type ShownTables, showTables } from './shownTables.js';
 
 /**
@@ -20,10 +20,11 @@ const MAX_QUERY_BYTES = 64 * 1024;
 
 const catalog = (name: string): string => `'pg_catalog.${name}'::pg_catalog.regclass::pg_catalog.oid`;
 
-const HIDDEN_SCHEMA = `SELECT n.oid FROM pg_catalog.pg_namespace n
+const HIDDEN_SCHEMAS = `pg_catalog.pg_namespace n
   JOIN pg_catalog.pg_description d ON d.objoid OPERATOR(pg_catalog.=) n.oid
    AND d.classoid OPERATOR(pg_catalog.=) ${catalog('pg_namespace')} AND d.objsubid OPERATOR(pg_catalog.=) 0
  WHERE n.nspname OPERATOR(pg_catalog.=) '${SERVICE_SCHEMA}' AND d.description OPERATOR(pg_catalog.~) '^dblink-proxy bridge [0-9]+$'`;
+const HIDDEN_SCHEMA = `SELECT n.oid FROM ${HIDDEN_SCHEMAS}`;
 
 /** The rows of a catalog but those of the service account's schema. */
 const without = (name: string, column: string): string =>
@@ -39,6 +40,8 @@ const SHOWN: Readonly<Record<string, string>> = {
   pg_class: without('pg_class', 'relnamespace'),
   pg_proc: without('pg_proc', 'pronamespace'),
   pg_type: without('pg_type', 'typnamespace'),
+  pg_largeobject_metadata: `SELECT tableoid, * FROM pg_catalog.pg_largeobject_metadata
+ WHERE oid OPERATOR(pg_catalog.<) ${FIRST_OBJECT}::pg_catalog.oid OR lomowner OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT n.nspowner FROM ${HIDDEN_SCHEMAS}))`,
   pg_extension: `SELECT tableoid, oid, extname, extowner, extnamespace, extrelocatable, extversion, extconfig, extcondition
   FROM pg_catalog.pg_extension
  UNION ALL SELECT ${catalog('pg_extension')}, e.oid, 'dblink', e.owner, e.namespace, true, '${EXTENSION_VERSION}', NULL, NULL FROM (${EXTENSION}) e`,

@@ -13,7 +13,7 @@ import {
   moveSql,
   upgradeSql,
 } from './extensionSql.js';
-import { BRIDGE_VERSION } from './serviceSchema.js';
+import { BRIDGE_VERSION } from './identifiers.js';
 
 /**
  * CREATE EXTENSION dblink and the like on a primary that does not have the extension: the bridge's functions are made,

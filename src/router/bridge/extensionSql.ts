@@ -1,5 +1,5 @@
+import { bridgeComment } from './identifiers.js';
 import { pkeyResultsSql, publicFunctionsSql } from './publicFunctions.js';
-import { bridgeComment } from './serviceSchema.js';
 
 /**
  * SQL for what stands for the extension: the functions with dblink's own names, the type dblink_pkey_results and the

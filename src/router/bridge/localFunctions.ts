@@ -1,5 +1,5 @@
+import { MARK } from './identifiers.js';
 import { validatorBody } from './optionValidator.js';
-import { MARK } from './serviceSchema.js';
 
 /**
  * The functions that concern the primary alone (behaviour reference, section 7): PL/pgSQL that needs neither the proxy nor

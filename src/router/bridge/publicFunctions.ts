@@ -1,6 +1,7 @@
 import { CATALOGUE, COST, type Overload, PKEY_RESULTS, SET_ROWS } from '../../dblink/catalogue.js';
+import { bridgeComment, ROLL_BACK } from './identifiers.js';
 import { LOCAL_FUNCTIONS } from './localFunctions.js';
-import { bridgeComment, ROLL_BACK, TELL_ANSWER } from './serviceSchema.js';
+import { TELL_ANSWER } from './serviceSchema.js';
 
 /** SQL of the functions with dblink's own names: they ask the proxy, and turn its answer into what they return. */
 
@@ -22,9 +23,21 @@ export const serverArgument = ({ name, args }: Pick<Overload, 'name' | 'args'>):
 const request = ({ name, args }: Overload): string => {
   const values = args.map(({ type }, i) => (type === 'text' ? `$${i + 1}` : `$${i + 1}::pg_catalog.text`));
   const given = values.length === 0 ? `'{}'::pg_catalog.text[]` : `ARRAY[${values.join(', ')}]`;
-  const server = serverArgument({ name, args });
-  const list = server < 0 ? given : `pg_catalog.array_cat(${given}, dblink_proxy.server($${server + 1}))`;
-  return `dblink_proxy.ask('${signatureOf({ name, args } as Overload)}', current_user::pg_catalog.text, ${list})`;
+  return `dblink_proxy.ask('${signatureOf({ name, args } as Overload)}', current_user::pg_catalog.text, ${given})`;
+};
+
+/**
+ * In PL/pgSQL: asks on where the answer wants to know what there is under the name of a foreign server; nothing for a
+ * function that has no argument to be one.
+ */
+const tellServer = (overload: Overload, otherwise: string): string => {
+  const server = serverArgument(overload);
+  if (server < 0) return otherwise;
+  return `IF answer[1] = 'server' THEN
+      answer := dblink_proxy.ask('server', current_user::pg_catalog.text, dblink_proxy.server($${server + 1}));
+    ELSE
+      ${otherwise}
+    END IF;`;
 };
 
 const NEXT = `dblink_proxy.ask('next', current_user::pg_catalog.text, '{}')`;
@@ -41,15 +54,15 @@ DECLARE
 BEGIN
   answer := ${request(overload)};
   WHILE answer[1] <> 'value' LOOP
-    ${TELL_ANSWER}
-    answer := ${NEXT};
+    ${tellServer(overload, `${TELL_ANSWER} answer := ${NEXT};`)}
   END LOOP;
   RETURN ${value};
 END`;
 }
 
 /**
- * A function of rows. Parts of an answer that has any: its kind; nothing; for `rows` and `more` the OIDs of the remote's
+ * A function of rows. Parts of an answer that has any: its kind; for `rows` SQL that reads them, if the OIDs alone tell
+ * how; for `rows` and `more` the OIDs of the remote's
  * types, for `status` the command tag, for `table` the relation that the rows are in; for `rows` their JSON, for `status`
  * OIDs; DateStyle and IntervalStyle to read them in; the rows of the string's earlier statements, JSON or the name of a
  * relation, which are converted though not returned (behaviour reference, section 4.4). `checked` has such rows only, and
@@ -70,16 +83,21 @@ DECLARE
   fitting pg_catalog.bool;
   message pg_catalog.text;
   complaint pg_catalog.text;
+  prepared pg_catalog.text;
 BEGIN
   answer := ${request(overload)};
   LOOP
-    IF answer[1] IN ('error', 'notice') THEN
-      ${TELL_ANSWER}
-      answer := ${NEXT};
+    IF answer[1] IN ('error', 'notice', 'server') THEN
+      ${tellServer(overload, `${TELL_ANSWER} answer := ${NEXT};`)}
       CONTINUE;
     END IF;
     IF answer[1] = 'nothing' THEN RETURN; END IF;
-    IF answer[1] <> 'table' THEN types := dblink_proxy.guessed(CASE answer[1] WHEN 'status' THEN coalesce(answer[4], '{25}') ELSE answer[3] END); END IF;
+    prepared := NULL;
+    IF answer[1] = 'rows' AND answer[2] <> '' AND pg_catalog.cardinality(answer) = 6 THEN
+      prepared := answer[2];
+    ELSIF answer[1] <> 'table' THEN
+      types := dblink_proxy.guessed(CASE answer[1] WHEN 'status' THEN coalesce(answer[4], '{25}') ELSE answer[3] END);
+    END IF;
     LOOP
       fitting := false;
       styled := answer[5] <> style[1] OR answer[6] <> style[2];
@@ -115,7 +133,7 @@ BEGIN
             -- The executor says which types it takes for text; no input function reads it.
             RETURN QUERY EXECUTE dblink_proxy.reading_status(types) USING answer[3];
           ELSE
-            RETURN QUERY EXECUTE dblink_proxy.reading(types) USING answer[4]::pg_catalog.json;
+            RETURN QUERY EXECUTE coalesce(prepared, dblink_proxy.reading(types)) USING answer[4]::pg_catalog.json;
         END CASE;
         IF styled THEN
           PERFORM pg_catalog.set_config('datestyle', style[1], true), pg_catalog.set_config('intervalstyle', style[2], true);
@@ -125,6 +143,10 @@ BEGIN
         RETURN;
       WHEN datatype_mismatch OR feature_not_supported THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, complaint = PG_EXCEPTION_DETAIL;
+        IF prepared IS NOT NULL THEN
+          types := dblink_proxy.guessed(answer[3]);
+          prepared := NULL;
+        END IF;
         corrected := dblink_proxy.corrected(types, message, complaint);
         IF corrected IS NULL AND SQLSTATE = '0A000' THEN
           BEGIN

@@ -1,5 +1,5 @@
 import { parseFields } from '../../wire/errors.js';
-import { REQUEST_PREFIX } from './serviceSchema.js';
+import { REQUEST_PREFIX } from './identifiers.js';
 
 /** What a function of the bridge asks the proxy for. Untrusted: any SQL of the session can raise one. */
 export interface BridgeRequest {
@@ -7,11 +7,14 @@ export interface BridgeRequest {
   readonly id: string;
   /** Which of the session's locks is held, as the function found it. */
   readonly held: 'a' | 'b' | 'none';
-  /** Where it looks for the answer: a row that a new snapshot shows, or a table that every snapshot shows. */
-  readonly mode: 'row' | 'table';
+  /**
+   * Where it looks for the answer: a row that a new snapshot shows; a large object, which is read as it is now, and then a
+   * table that every snapshot shows; or such a table only.
+   */
+  readonly mode: 'row' | 'object' | 'table';
   /** The process that waits. */
   readonly pid: number;
-  /** A signature of the catalogue, `next` or `types`; `again`: it still waits, for a lock to be held. */
+  /** A signature of the catalogue, `next`, `types` or `server`; `again`: it still waits, for a lock to be held. */
   readonly function: string;
   /** The role that it runs as, by its own account; a byte string in the database's encoding, like the arguments. */
   readonly role: string;
@@ -19,7 +22,7 @@ export interface BridgeRequest {
 }
 
 const FORM =
-  /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(a|b|none):(row|table):(\d{1,10}):([a-z_0-9]+(?:\([a-z0-9,[\]]*\))?):((?:[0-9a-f]{2})*)(?::([0-9a-f,-]*))?$/;
+  /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(a|b|none):(row|object|table):(\d{1,10}):([a-z_0-9]+(?:\([a-z0-9,[\]]*\))?):((?:[0-9a-f]{2})*)(?::([0-9a-f,-]*))?$/;
 
 const MAX_PID = 2 ** 31 - 1;
 

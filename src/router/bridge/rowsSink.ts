@@ -2,7 +2,7 @@ import { rowTypeMismatch } from '../../dblink/errors.js';
 import type { RemoteStyle, RowSink } from '../../dblink/results.js';
 import type { WireClient } from '../../wire/client.js';
 import { parseRowDescription } from '../../wire/rows.js';
-import { JsonRows } from '../json.js';
+import { type JsonKeys, JsonRows, jsonKeys } from '../json.js';
 import {
   type Answer,
   checkedAnswer,
@@ -15,6 +15,17 @@ import type { BulkRows } from './bulkRows.js';
 
 /** Rows up to this many bytes are handed over in the answer itself. */
 const INLINE_BYTES = 64 * 1024;
+
+const NO_ARRAYS: readonly boolean[] = [];
+
+/** By number of columns. */
+const KEYS: JsonKeys[] = [];
+
+/** c1, c2, ... */
+const numberedKeys = (columns: number): JsonKeys => {
+  KEYS[columns] ??= jsonKeys(Array.from({ length: columns }, (_, i) => `c${i + 1}`));
+  return KEYS[columns];
+};
 
 /** Opens a side table for the rows to come. */
 export type OpenBulk = (oids: readonly number[], style: RemoteStyle) => Promise<BulkRows>;
@@ -98,12 +109,8 @@ class ResultRows {
   json(): Buffer {
     // Rows of no column fit no column definition list, however many they are.
     if (this.oids.length === 0) return Buffer.from('[]', 'latin1');
-    const json = new JsonRows(
-      this.oids.map((_, i) => `c${i + 1}`),
-      this.oids.map(() => false),
-      Number.MAX_SAFE_INTEGER,
-    );
-    const rows = Buffer.concat(this.#chunks);
+    const json = new JsonRows(numberedKeys(this.oids.length), NO_ARRAYS, Number.MAX_SAFE_INTEGER);
+    const rows = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
     for (let offset = 0; offset < rows.length; ) {
       const end = offset + 1 + rows.readInt32BE(offset + 1);
       json.addRow(rows.subarray(offset, end));

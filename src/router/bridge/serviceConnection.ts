@@ -2,6 +2,7 @@ import {
   ConnectionLost,
   type ConnectOptions,
   type CopyInControl,
+  type PipelineStep,
   type QueryHandler,
   WireClient,
 } from '../../wire/client.js';
@@ -12,6 +13,18 @@ export type Rows = readonly (readonly (Buffer | null)[])[];
 
 /** A parameter of a statement: text, or bytes of the type's binary form. */
 export type Parameter = string | { readonly binary: Buffer } | null;
+
+/** A statement of a pipeline. */
+export interface Step {
+  readonly sql: string;
+  readonly params?: readonly Parameter[];
+  /** For one that runs often: what it is prepared as, the first time. */
+  readonly name?: string | undefined;
+  readonly returnsRows: boolean;
+}
+
+const ROLLBACK = Buffer.from('ROLLBACK', 'latin1');
+const DEALLOCATE = Buffer.from('DEALLOCATE ALL', 'latin1');
 
 /** Settings under which the proxy's own SQL runs, whatever the account's or the server's defaults are. */
 const SETTINGS = `SELECT pg_catalog.set_config(s.name, v.value, false) FROM pg_catalog.pg_settings s JOIN (VALUES
@@ -77,33 +90,45 @@ export class ServiceConnection {
    * @param name for one that runs often: what it is prepared as, the first time
    * @returns its rows @throws PgError; 08006 when the connection is lost
    */
-  async query(sql: string, params: readonly Parameter[] = [], name?: string): Promise<Rows> {
-    let known = false;
-    try {
-      const rows = await this.#inTurn((handler) => {
-        known = name !== undefined && this.#named.has(name);
-        return this.client.execute(
-          Buffer.from(sql, 'latin1'),
-          params.map((param) =>
-            param === null ? null : typeof param === 'string' ? Buffer.from(param, 'latin1') : param.binary,
-          ),
-          {
-            resultFormat: 0,
-            paramFormats: params.map((param) => (param !== null && typeof param === 'object' ? 1 : 0)),
-            statement: name === undefined ? undefined : { name, known },
-          },
-          handler,
-        );
-      });
-      if (name !== undefined) this.#named.add(name);
-      return rows;
-    } catch (error) {
-      // Whether a statement that failed the first time was prepared before is not known.
-      if (name === undefined || known || !(error instanceof PgError) || error.sqlstate !== '42P05')
-        throw error;
-      this.#named.add(name);
-      return this.query(sql, params, name);
-    }
+  query(sql: string, params: readonly Parameter[] = [], name?: string): Promise<Rows> {
+    return this.pipeline([{ sql, params, name, returnsRows: true }]);
+  }
+
+  /**
+   * Runs statements in one round trip, as one transaction unless they say otherwise.
+   * @returns the rows of all of them
+   * @throws PgError of the first that fails: nothing behind it was run, and no transaction is open; 08006 when the
+   * connection is lost
+   */
+  pipeline(steps: readonly Step[]): Promise<Rows> {
+    return this.#inTurn(async (handler, _, failed) => {
+      const fresh = steps.some(({ name }) => name !== undefined && !this.#named.has(name));
+      await this.client.pipeline(
+        steps.map((step) => this.#encode(step)),
+        handler,
+      );
+      if (!failed()) for (const { name } of steps) if (name !== undefined) this.#named.add(name);
+      if (!failed()) return;
+      if (this.client.transactionStatus !== 'I') await this.client.query(ROLLBACK, {});
+      if (!fresh) return;
+      // Which of them have been prepared is not known.
+      await this.client.query(DEALLOCATE, {});
+      this.#named.clear();
+    });
+  }
+
+  #encode({ sql, params = [], name, returnsRows }: Step): PipelineStep {
+    return {
+      sql: Buffer.from(sql, 'latin1'),
+      params: params.map((param) =>
+        param === null ? null : typeof param === 'string' ? Buffer.from(param, 'latin1') : param.binary,
+      ),
+      options: {
+        resultFormat: returnsRows ? 0 : undefined,
+        paramFormats: params.map((param) => (param !== null && typeof param === 'object' ? 1 : 0)),
+        statement: name === undefined ? undefined : { name, known: this.#named.has(name) },
+      },
+    };
   }
 
   /**
@@ -120,7 +145,7 @@ export class ServiceConnection {
     );
   }
 
-  #inTurn(act: (handler: QueryHandler, rows: Rows) => Promise<void>): Promise<Rows> {
+  #inTurn(act: (handler: QueryHandler, rows: Rows, failed: () => boolean) => Promise<void>): Promise<Rows> {
     const result = this.#turn.then(async () => {
       const rows: (Buffer | null)[][] = [];
       let failure: PgError | undefined;
@@ -133,6 +158,7 @@ export class ServiceConnection {
           },
         },
         rows,
+        () => failure !== undefined,
       );
       await done.catch((error: unknown) => {
         throw error instanceof ConnectionLost ? lost(error) : error;

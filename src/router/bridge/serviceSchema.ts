@@ -3,35 +3,10 @@
  * names (publicFunctions.ts) are made of these.
  */
 
+import { ASK } from './askFunction.js';
+import { bridgeComment, MARK, SERVICE_SCHEMA } from './identifiers.js';
 import { PORTABLE_NAMES } from './portableTypes.js';
 import { SERVER_FUNCTION } from './serverFunction.js';
-
-export const SERVICE_SCHEMA = 'dblink_proxy';
-
-/** Grows with every change of what is installed; objects of an older version are replaced. */
-export const BRIDGE_VERSION = 2;
-
-/** The comment by which objects of the bridge are known. */
-export const bridgeComment = (version: number | '%' = BRIDGE_VERSION): string =>
-  `dblink-proxy bridge ${version}`;
-
-/** The setting by which a session's functions know the proxy: token, two advisory lock keys. Set at login. */
-export const SESSION_SETTING = 'dblink_proxy.session';
-
-/** Begins the message of every request; nothing that begins with it and the session's token reaches the client. */
-export const REQUEST_PREFIX = 'dblink-proxy';
-
-/** Mark SQL text of the bridge's in the CONTEXT of errors (contextFrames.ts). */
-export const MARK = 'dblink-proxy';
-
-/** SQLSTATE by which a subtransaction of the bridge's functions rolls itself back; never seen outside of them. */
-export const ROLL_BACK = 'DBPRX';
-
-/** In ask(): gives back whichever of the two locks the session itself holds. */
-const GIVE_BACK = `
-      PERFORM pg_advisory_unlock(k.key) FROM (VALUES (key_a), (key_b)) AS k(key)
-        WHERE EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted
-          AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = k.key);`;
 
 /** In PL/pgSQL: raises an answer's error or notice; the comment holds the context lines that stand for the bridge's. */
 export const TELL_ANSWER = `EXECUTE 'SELECT dblink_proxy.tell($1) /*${MARK} ' || answer[2] || '*/' USING answer;`;
@@ -39,116 +14,9 @@ export const TELL_ANSWER = `EXECUTE 'SELECT dblink_proxy.tell($1) /*${MARK} ' ||
 const listedSql = (name: string, types: string): string => {
   const args = types.split(',').map((type, i) => `$${i + 1}${type === 'text' ? '' : '::pg_catalog.text'}`);
   const given = `ARRAY[${args.join(', ')}]`;
-  // With a first argument that says where to.
-  const list = types.startsWith('text,text')
-    ? `pg_catalog.array_cat(${given}, dblink_proxy.server($1))`
-    : given;
   return `CREATE OR REPLACE FUNCTION dblink_proxy.${name}(${types}) RETURNS SETOF record LANGUAGE sql STRICT AS
-  'SELECT ROW(l.tag) FROM dblink_proxy.listed(''${name}(${types})'', ${list}) AS l(tag)';`;
+  'SELECT ROW(l.tag) FROM dblink_proxy.listed(''${name}(${types})'', ${given}) AS l(tag)';`;
 };
-
-/**
- * Asks the proxy to carry out a call and waits for its answer.
- *
- * Waiting: the proxy holds exactly one of the session's two advisory locks. The function names in its request the one
- * that is held, and waits for it; the proxy takes the other one before it lets go. When neither is held (the session's
- * first call, or the service connection was lost) the request says so, and the function waits until one is. Woken
- * without an answer it waits for the lock that is held now: what woke it was the answer to an earlier call, which a
- * cancel or a time limit had ended. When none is held any more, there will be no answer.
- *
- * It must leave nothing behind wherever an error (a cancel, a timeout) ends it: lock and unlock are one expression, in
- * which nothing is interrupted but the waiting itself. Just there a lock can be left, if it is granted at the moment of
- * the cancel; the next call that is hindered by it gives it back.
- */
-const ASK = `
-CREATE OR REPLACE FUNCTION dblink_proxy.ask(function text, role text, args text[]) RETURNS text[]
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = 0
-AS $bridge$
-DECLARE
-  session CONSTANT text[] := string_to_array(current_setting('${SESSION_SETTING}', true), ':');
-  this_call CONSTANT uuid := gen_random_uuid();
-  arg text;
-  list text;
-  key_a bigint;
-  key_b bigint;
-  held text;
-  isolated boolean;
-  awaited boolean := false;
-  done boolean;
-  given text[];
-  packed json;
-  must_release boolean;
-  relation text;
-BEGIN
-  IF session IS NULL OR cardinality(session) <> 3 THEN
-    RETURN ARRAY['error', '', '55000', 'dblink calls are carried out by dblink-proxy, which this session does not come through',
-      NULL, 'Connect to the port of dblink-proxy instead of the server''s own.'];
-  END IF;
-  IF pg_is_in_recovery() THEN
-    RETURN ARRAY['error', '', '25006', format('cannot execute %s on a standby by way of dblink-proxy', function),
-      'The answer of a remote is handed over in a table, which a standby cannot write.',
-      'Call dblink in the statement itself, as in SELECT ... FROM dblink(...), or connect to the primary.'];
-  END IF;
-  FOREACH arg IN ARRAY args LOOP
-    list := concat_ws(',', list, coalesce(encode(convert_to(arg, getdatabaseencoding()), 'hex'), '-'));
-  END LOOP;
-  IF length(list) > 60000000 THEN
-    RETURN ARRAY['error', '', '54000', 'arguments of more than 30 MB cannot be handed to dblink-proxy',
-      format('It is the call of %s.', function), NULL];
-  END IF;
-  key_a := session[2];
-  key_b := session[3];
-  isolated := current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted');
-  FOR attempt IN 0 .. 400 LOOP
-    held := CASE WHEN NOT (pg_try_advisory_lock(key_a) AND pg_advisory_unlock(key_a)) THEN 'a'
-                 WHEN NOT (pg_try_advisory_lock(key_b) AND pg_advisory_unlock(key_b)) THEN 'b' ELSE 'none' END;
-    IF attempt = 0 THEN
-      RAISE INFO USING MESSAGE = concat_ws(':', '${REQUEST_PREFIX}', session[1], this_call, held,
-        CASE WHEN isolated THEN 'table' ELSE 'row' END, pg_backend_pid(), function,
-        encode(convert_to(role, getdatabaseencoding()), 'hex'), list);
-    END IF;
-    -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
-    IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 5 = 4) THEN
-      IF isolated THEN
-        relation := 'answer_' || pg_backend_pid() || '_' || replace(this_call::text, '-', '');
-        -- In a subtransaction that is rolled back: no lock on the table stays, so that it can be dropped at once.
-        BEGIN
-          EXECUTE format('SELECT bool_or(n < 0), convert_from(string_agg(part, ''''::bytea ORDER BY n) FILTER (WHERE n >= 0),
-            getdatabaseencoding()) FROM dblink_proxy.%I', relation) INTO must_release, packed;
-          given := ARRAY(SELECT json_array_elements_text(packed));
-          RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
-        EXCEPTION
-          WHEN SQLSTATE '${ROLL_BACK}' THEN NULL;
-          WHEN undefined_table THEN given := NULL;
-        END;
-      ELSE
-        SELECT x.parts, x.must_release INTO given, must_release
-          FROM dblink_proxy.answer x WHERE x.session = key_a AND x.request = this_call;
-      END IF;
-    END IF;
-    EXIT WHEN given IS NOT NULL OR held = 'none' AND awaited;
-    CASE held
-      WHEN 'a' THEN done := pg_advisory_lock(key_a)::text = '' AND pg_advisory_unlock(key_a);
-      WHEN 'b' THEN done := pg_advisory_lock(key_b)::text = '' AND pg_advisory_unlock(key_b);
-      ELSE
-        -- Hundreds of sessions may begin at once.
-        IF NOT awaited THEN PERFORM pg_sleep(least(0.001 * (1 + attempt / 5), 0.05)); END IF;
-        IF attempt % 50 = 20 THEN ${GIVE_BACK} END IF;
-        -- Means nothing to the proxy; but if that is gone, the server notices only when it sends something.
-        IF attempt % 25 = 24 THEN
-          RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:again:', session[1], this_call, pg_backend_pid();
-        END IF;
-    END CASE;
-    awaited := held <> 'none';
-  END LOOP;
-  IF given IS NULL THEN
-    RETURN ARRAY['error', '', '08006', 'dblink-proxy gave no answer to a dblink call',
-      'The connection by which it answers was lost, or the session is being ended.', NULL];
-  END IF;
-  IF must_release THEN ${GIVE_BACK} END IF;
-  RETURN given;
-END $bridge$;`;
 
 /**
  * Raises an error or a notice: kind, context (in the caller's text), SQLSTATE, message, detail, hint. Its caller runs it
@@ -179,14 +47,19 @@ BEGIN
 END $bridge$;`;
 
 /**
- * Answers are handed over in a row under READ COMMITTED; the table is not for anybody but its owner and ask(). A row's
- * key is the session's first lock, which the proxy knows; the process is what a request has said.
+ * Where answers are handed over (handOver.ts); the tables are not for anybody but their owner and ask(). A row's session is
+ * the session's first lock, which the proxy knows; the process is what a request has said. Several slots, so that a new
+ * answer is not the successor of all earlier ones, which no transaction that is older lets go.
  */
 const TABLES = `
-CREATE UNLOGGED TABLE IF NOT EXISTS dblink_proxy.answer (
-  session bigint PRIMARY KEY, pid integer NOT NULL, request uuid NOT NULL, parts text[] NOT NULL, must_release boolean NOT NULL
+DROP TABLE IF EXISTS dblink_proxy.answer;
+CREATE UNLOGGED TABLE dblink_proxy.answer (
+  session bigint, slot integer, pid integer NOT NULL, request uuid NOT NULL, parts text[] NOT NULL, must_release boolean NOT NULL,
+  PRIMARY KEY (session, slot)
 ) WITH (fillfactor = 50);
 REVOKE ALL ON dblink_proxy.answer FROM PUBLIC;
+CREATE TABLE IF NOT EXISTS dblink_proxy.object (id oid PRIMARY KEY, pid integer NOT NULL);
+REVOKE ALL ON dblink_proxy.object FROM PUBLIC;
 CREATE TABLE IF NOT EXISTS dblink_proxy.answer_part (n integer, part bytea);
 ALTER TABLE dblink_proxy.answer_part ALTER COLUMN part SET STORAGE PLAIN;
 REVOKE ALL ON dblink_proxy.answer_part FROM PUBLIC;`;
@@ -209,20 +82,6 @@ BEGIN
   RETURN false;
 END $bridge$;
 REVOKE ALL ON FUNCTION dblink_proxy.hold(bigint) FROM PUBLIC;`;
-
-/** Hands over an answer in a row: visible first, then awaited no more. \`taken\`: the other lock was taken. */
-const ANSWER = `
-CREATE OR REPLACE PROCEDURE dblink_proxy.give(session bigint, pid integer, request uuid, parts text[], next bigint, held bigint, INOUT taken boolean)
-LANGUAGE plpgsql AS $bridge$
-BEGIN
-  taken := pg_catalog.pg_try_advisory_lock(next) OR dblink_proxy.hold(next);
-  INSERT INTO dblink_proxy.answer VALUES (session, pid, request, parts, NOT taken)
-    ON CONFLICT ON CONSTRAINT answer_pkey
-    DO UPDATE SET pid = excluded.pid, request = excluded.request, parts = excluded.parts, must_release = excluded.must_release;
-  COMMIT;
-  PERFORM pg_catalog.pg_advisory_unlock(held);
-END $bridge$;
-REVOKE ALL ON PROCEDURE dblink_proxy.give(bigint, integer, uuid, text[], bigint, bigint, boolean) FROM PUBLIC;`;
 
 /** The complaint about a row type, in the server's language, split at what is known of it (rowTypes.ts). */
 const SAMPLE = `
@@ -300,6 +159,8 @@ BEGIN
       WHEN 'status' THEN
         RETURN NEXT answer[3];
         RETURN;
+      WHEN 'server' THEN
+        answer := dblink_proxy.ask('server', current_user::pg_catalog.text, dblink_proxy.server(args[1]));
       WHEN 'error', 'notice' THEN
         ${TELL_ANSWER}
         answer := dblink_proxy.ask('next', current_user::pg_catalog.text, '{}');
@@ -421,7 +282,6 @@ export const SERVICE_SCHEMA_SQL: string = [
   `GRANT USAGE ON SCHEMA ${SERVICE_SCHEMA} TO PUBLIC`,
   TABLES,
   HOLD,
-  ANSWER,
   ASK,
   TELL,
   SAMPLE,

@@ -2,8 +2,10 @@ import type { SocketAddress } from '../../wire/address.js';
 import { PgError } from '../../wire/errors.js';
 import type { TlsOptions } from '../../wire/tls.js';
 import type { RouterLog } from '../settings.js';
+import { removeObjects } from './handOver.js';
+import { BRIDGE_VERSION, bridgeComment } from './identifiers.js';
 import { ServiceConnection } from './serviceConnection.js';
-import { BRIDGE_VERSION, bridgeComment, SERVICE_SCHEMA_SQL } from './serviceSchema.js';
+import { SERVICE_SCHEMA_SQL } from './serviceSchema.js';
 
 /** Who the proxy is on service connections. */
 export interface ServiceIdentity {
@@ -170,6 +172,7 @@ export class DatabaseServices {
     await connection.query(
       'DELETE FROM dblink_proxy.answer x WHERE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = x.pid)',
     );
+    await connection.query(removeObjects('NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = o.pid)'));
     const left = await connection.query(
       `SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relkind = 'r'
           AND c.relname ~ '^(answer|rows)_[0-9]+_' AND NOT EXISTS (SELECT FROM pg_stat_activity a

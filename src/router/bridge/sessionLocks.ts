@@ -1,8 +1,11 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PgError } from '../../wire/errors.js';
-import { type Answer, copyAnswer, encodeAnswer } from './answer.js';
+import { type Answer, copyAnswer } from './answer.js';
+import { type HandOver, makeObject, objectSteps, removeObjects, rowSteps } from './handOver.js';
+import { FIRST_OBJECT } from './identifiers.js';
 import type { BridgeRequest } from './request.js';
+import type { ServiceConnection, Step } from './serviceConnection.js';
 import { PART_TABLE } from './serviceSchema.js';
 import type { Membership } from './services.js';
 
@@ -12,7 +15,12 @@ export interface SessionKeys {
   /** Advisory lock keys. */
   readonly a: bigint;
   readonly b: bigint;
+  /** OID of the large object that answers are handed over in. */
+  readonly object: number;
 }
+
+/** OIDs for large objects, from FIRST_OBJECT on. */
+const OBJECTS = 0x0fffffff;
 
 export function makeSessionKeys(): SessionKeys {
   const random = randomBytes(32);
@@ -20,11 +28,13 @@ export function makeSessionKeys(): SessionKeys {
     token: random.toString('hex', 16, 32),
     a: random.readBigInt64BE(0),
     b: random.readBigInt64BE(8),
+    object: FIRST_OBJECT + randomInt(OBJECTS),
   };
 }
 
 /** The value of the setting that tells the session's functions. */
-export const sessionSetting = (keys: SessionKeys): string => `${keys.token}:${keys.a}:${keys.b}`;
+export const sessionSetting = (keys: SessionKeys): string =>
+  `${keys.token}:${keys.a}:${keys.b}:${keys.object}`;
 
 /** The table in which a request of the mode `table` is answered. */
 export const answerTable = ({ pid, id }: BridgeRequest): string => `answer_${pid}_${id.replaceAll('-', '')}`;
@@ -36,6 +46,9 @@ const UNLOCK_IF_HELD = `SELECT pg_advisory_unlock($1) FROM pg_locks l WHERE l.lo
 /** How often, with a pause between, a lock is tried for that somebody else holds. */
 const ATTEMPTS = 20;
 const PAUSE_MS = 25;
+
+/** How long a large object stays though nobody uses it. */
+const OBJECT_IDLE_MS = 500;
 
 /**
  * One session's side of the waiting: holds exactly one of its two locks on a service connection, and to answer takes the
@@ -49,6 +62,9 @@ export class SessionLocks {
   #held: 'a' | 'b' | undefined;
   #services: Membership['services'] | undefined;
   #closed = false;
+  /** The session's large object; `doubtful`: it may have been removed by others. */
+  #object: 'none' | 'made' | 'doubtful' | 'refused' = 'none';
+  #objectTimer: NodeJS.Timeout | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -122,7 +138,7 @@ export class SessionLocks {
   }
 
   /**
-   * Hands over the answer, in a row or in a table (`answerTable`), and ends the waiting.
+   * Hands over the answer, where the function looks for it, and ends the waiting.
    * @throws PgError when the answer cannot be stored (22021: bytes that are not of the encoding): nothing has been
    * answered; 08006 when the service connection is lost, and its locks with it
    */
@@ -134,42 +150,83 @@ export class SessionLocks {
     const { connection } = await this.#attach();
     const held = this.#held!;
     const next = held === 'a' ? 'b' : 'a';
+    const handOver = { request, answer, held: this.keys[held], next: this.keys[next] };
     try {
-      if (request.mode === 'row') {
-        const [row] = await connection.query(
-          'CALL dblink_proxy.give($1, $2, $3, $4, $5, $6, NULL)',
-          [
-            this.keys.a.toString(),
-            String(request.pid),
-            request.id,
-            { binary: encodeAnswer(answer) },
-            this.keys[next].toString(),
-            this.keys[held].toString(),
-          ],
-          'give',
-        );
-        this.#held = row?.[0]?.toString() === 't' ? next : undefined;
-        return;
-      }
-      let taken = false;
-      await connection.script(
-        `SELECT dblink_proxy.hold('${this.keys[next]}');
-         CREATE TABLE dblink_proxy.${answerTable(request)} (LIKE ${PART_TABLE} INCLUDING STORAGE);
-         REVOKE ALL ON dblink_proxy.${answerTable(request)} FROM PUBLIC;
-         COPY dblink_proxy.${answerTable(request)} FROM STDIN WITH (FORMAT binary, FREEZE)`,
-        (copy, [row]) => {
-          taken = row?.[0]?.toString() === 't';
-          copy.write(copyAnswer(answer, !taken));
-          copy.done();
-        },
-      );
-      await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[held].toString()]);
+      const steps = await this.#steps(connection, handOver);
+      const taken =
+        steps === undefined
+          ? await this.#giveTable(connection, handOver)
+          : (await connection.pipeline(steps))[0]?.[0]?.toString() === 't';
       this.#held = taken ? next : undefined;
     } catch (error) {
+      if (this.#object === 'made') this.#object = 'doubtful';
       // A lock outlives the transaction that took it.
       if (!connection.closed) await connection.query(UNLOCK_IF_HELD, [this.keys[next].toString()]);
       throw error;
     }
+  }
+
+  /** @returns undefined where only a table will do */
+  async #steps(connection: ServiceConnection, handOver: HandOver): Promise<readonly Step[] | undefined> {
+    const { request } = handOver;
+    if (request.mode === 'row') return rowSteps(handOver, this.keys.a);
+    if (request.mode === 'table') return undefined;
+    clearTimeout(this.#objectTimer);
+    if (this.#object === 'none' || this.#object === 'doubtful') {
+      this.#object = await this.#makeObject(connection, request.pid);
+    }
+    return this.#object === 'made' ? objectSteps(handOver, this.keys.object) : undefined;
+  }
+
+  async #makeObject(connection: ServiceConnection, pid: number): Promise<'made' | 'refused'> {
+    try {
+      await this.#removeObject(connection);
+      const { length } = await connection.pipeline([makeObject(this.keys.object, pid)]);
+      return length === 1 ? 'made' : 'refused';
+    } catch (error) {
+      if (error instanceof PgError && !connection.closed) return 'refused';
+      throw error;
+    }
+  }
+
+  async #removeObject(connection: ServiceConnection): Promise<void> {
+    if (this.#object !== 'made' && this.#object !== 'doubtful') return;
+    await connection.query(removeObjects('o.id = $1'), [String(this.keys.object)]);
+    this.#object = 'none';
+  }
+
+  /** In a table of its own (`answerTable`), which every snapshot sees. @returns whether the next lock was taken */
+  async #giveTable(connection: ServiceConnection, handOver: HandOver): Promise<boolean> {
+    const { request, answer, held, next } = handOver;
+    let taken = false;
+    await connection.script(
+      `SELECT dblink_proxy.hold('${next}');
+       CREATE TABLE dblink_proxy.${answerTable(request)} (LIKE ${PART_TABLE} INCLUDING STORAGE);
+       REVOKE ALL ON dblink_proxy.${answerTable(request)} FROM PUBLIC;
+       COPY dblink_proxy.${answerTable(request)} FROM STDIN WITH (FORMAT binary, FREEZE)`,
+      (copy, [row]) => {
+        taken = row?.[0]?.toString() === 't';
+        copy.write(copyAnswer(answer, !taken));
+        copy.done();
+      },
+    );
+    await connection.query('SELECT pg_advisory_unlock($1)', [held.toString()]);
+    return taken;
+  }
+
+  /** No function reads any more what was handed over: the large object is removed, unless the next one comes soon. */
+  statementEnded(): void {
+    if (this.#object !== 'made' || this.#closed) return;
+    clearTimeout(this.#objectTimer);
+    const remove = (): Promise<void> =>
+      this.#inTurn(async () => {
+        const connection = this.#membership?.connection;
+        // Used again since, or its turn came late.
+        if (timer !== this.#objectTimer || connection === undefined || connection.closed) return;
+        await this.#removeObject(connection);
+      });
+    const timer = setTimeout(() => void remove().catch(() => undefined), OBJECT_IDLE_MS).unref();
+    this.#objectTimer = timer;
   }
 
   /**
@@ -190,6 +247,7 @@ export class SessionLocks {
   /** The session is over: a function that still waits finds no answer. @param answered there can be answers to take back */
   release(answered: boolean): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#objectTimer);
     return this.#inTurn(async () => {
       const membership = this.#membership;
       const held = this.#held;
@@ -203,6 +261,7 @@ export class SessionLocks {
             this.keys.a.toString(),
           ]);
         }
+        if (!connection.closed) await this.#removeObject(connection);
         if (held !== undefined && !connection.closed) {
           await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[held].toString()]);
         }

@@ -4,8 +4,8 @@ import type { DblinkCall, Statement } from '../analysis/index.js';
 import type { Engine } from '../engine.js';
 import { isTemporary } from '../names.js';
 import { asExtensionLookup } from './dumpQueries.js';
+import { SERVICE_SCHEMA } from './identifiers.js';
 import { pkeyResultsSql, publicFunctionsSql } from './publicFunctions.js';
-import { SERVICE_SCHEMA } from './serviceSchema.js';
 
 /** A statement whose calls name the session's temporary functions. */
 export interface RenamedCalls {

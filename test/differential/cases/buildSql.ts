@@ -29,15 +29,17 @@ const building = (name: string, steps: readonly Step[] | Step, more: Partial<Cas
   });
 
 /** Text in quotes as an SQL literal; NULL and expressions as they are. */
-const given = (value: string): string =>
-  /^(?:NULL$|ARRAY\[|\d+$|'|\$|E')/.test(value) ? value : `'${value}'`;
+const given = (value: string): string => (/^(?:NULL$|ARRAY\[|'|\$|E')/.test(value) ? value : `'${value}'`);
+/** The arguments of a call; `count` is the only one that is a number. */
+const list = (relation: string, keys: string, count: string, ...arrays: readonly string[]): string =>
+  [given(relation), given(keys), count, ...arrays.map(given)].join(', ');
 
 const insert = (relation: string, keys: string, count: string, source: string, target: string): string =>
-  `SELECT dblink_build_sql_insert(${[relation, keys, count, source, target].map(given).join(', ')})`;
+  `SELECT dblink_build_sql_insert(${list(relation, keys, count, source, target)})`;
 const update = (...args: Parameters<typeof insert>): string =>
   insert(...args).replace('sql_insert', 'sql_update');
 const remove = (relation: string, keys: string, count: string, target: string): string =>
-  `SELECT dblink_build_sql_delete(${[relation, keys, count, target].map(given).join(', ')})`;
+  `SELECT dblink_build_sql_delete(${list(relation, keys, count, target)})`;
 
 /** All three with these keys; the first argument of each as the source's. */
 const all = (

@@ -9,8 +9,10 @@ import { buildSqlCases } from './buildSql.js';
 import { connectCases } from './connect.js';
 import { conninfoCases } from './conninfo.js';
 import { cursorCases } from './cursors.js';
+import { edgeCallCases } from './edgeCalls.js';
 import { edgeErrorCases } from './edgeErrors.js';
-import { edgeCases } from './edges.js';
+import { edgeRuleCases } from './edgeRules.js';
+import { edgeSessionCases } from './edgeSessions.js';
 import { errorOrderCases } from './errorOrder.js';
 import { errorCases } from './errors.js';
 import { execCases } from './exec.js';
@@ -31,6 +33,10 @@ import { protocolCases } from './protocol.js';
 import { queryCases } from './query.js';
 import { roleCases } from './roles.js';
 import { settingCases } from './settings.js';
+import { shapeAsyncCases } from './shapesAsync.js';
+import { shapeCursorCases } from './shapesCursors.js';
+import { shapeHelperCases } from './shapesHelpers.js';
+import { shapeServerCases } from './shapesServers.js';
 import { statementListCases } from './statementLists.js';
 import { transactionCases } from './transactions.js';
 import { triggerCases } from './triggers.js';
@@ -78,8 +84,14 @@ export const CASES: readonly Case[] = unique([
   ...buildSqlCases,
   ...validatorCases,
   ...foreignServerCases,
-  ...edgeCases,
+  ...edgeCallCases,
+  ...edgeSessionCases,
   ...edgeErrorCases,
+  ...edgeRuleCases,
+  ...shapeCursorCases,
+  ...shapeAsyncCases,
+  ...shapeHelperCases,
+  ...shapeServerCases,
 ]);
 
 function unique(cases: readonly Case[]): readonly Case[] {

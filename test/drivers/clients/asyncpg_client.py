@@ -127,6 +127,22 @@ async def shown(action):
     return show(await action)
 
 
+async def pages(connection, sql, *values):
+    """All rows of a statement, fetched two at a time."""
+    async with connection.transaction():
+        return [show(row) async for row in connection.cursor(sql, *values, prefetch=2)]
+
+
+async def digest(connection, sql, *values):
+    """How many rows of two columns a statement has, and a digest of them."""
+    count, md5 = 0, hashlib.md5()
+    async with connection.transaction():
+        async for number, text in connection.cursor(sql, *values, prefetch=500):
+            count += 1
+            md5.update(f"{number} {text}".encode())
+    return [count, md5.hexdigest()]
+
+
 FIVE = "SELECT * FROM dblink($1, $2) AS t(id int, item text)"
 # Enough rows that no buffer on the way holds them all.
 MANY = "SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 20000) g"
@@ -138,30 +154,16 @@ async def cursors():
         connection = session.connection
         await session.fetch("SELECT dblink_connect('c', $1)", REMOTE)
 
-        async def all_rows(sql, *values):
-            rows = []
-            async with connection.transaction():
-                async for row in connection.cursor(sql, *values, prefetch=2):
-                    rows.append(show(row))
-            return rows
-
-        await session.run("five rows", all_rows(FIVE, "c", ORDERS))
-        await session.run("with a local table", all_rows(
+        await session.run("five rows", pages(connection, FIVE, "c", ORDERS))
+        await session.run("with a local table", pages(
+            connection,
             "SELECT c.name, t.item FROM customers c JOIN dblink('c', $1) AS t(id int, item text) ON t.id = c.id"
             " ORDER BY c.id", ORDERS))
-        await session.run("an error in mid-fetch", all_rows(
-            "SELECT * FROM dblink('c', $1) AS t(a int)", "SELECT 1/(3 - g) FROM generate_series(1, 5) g"))
-        await session.run("after the error", all_rows(FIVE, "c", ORDERS))
+        await session.run("an error in mid-fetch", pages(
+            connection, "SELECT * FROM dblink('c', $1) AS t(a int)", "SELECT 1/(3 - g) FROM generate_series(1, 5) g"))
+        await session.run("after the error", pages(connection, FIVE, "c", ORDERS))
 
-        async def many():
-            count, digest = 0, hashlib.md5()
-            async with connection.transaction():
-                async for row in connection.cursor(FIVE, "c", MANY, prefetch=500):
-                    count += 1
-                    digest.update(f"{row['id']} {row['item']}".encode())
-            return [count, digest.hexdigest()]
-
-        await session.run("many rows", many())
+        await session.run("many rows", digest(connection, FIVE, "c", MANY))
 
         async def by_hand():
             async with connection.transaction():
@@ -247,6 +249,10 @@ async def values():
             "SELECT * FROM dblink('c', 'SELECT count(*) FROM orders') AS t(n bigint)"))
         await session.run("fetchrow", shown(session.connection.fetchrow(FIVE, "c", ORDERS)))
         await session.fetch("SELECT dblink_get_connections()")
+        # Whether the function is called at all depends on a parameter, which is not known when the statement is prepared.
+        await session.fetch("SELECT dblink_open('c', 'pages', 'SELECT item, amount FROM orders ORDER BY id')")
+        await session.fetch("SELECT item FROM dblink_fetch('c', $1, 9) AS t(item text, n numeric) WHERE $2 AND n < $3",
+                            "pages", True, 100)
 
 
 async def pool():
@@ -287,26 +293,11 @@ async def bridged():
     async with Session("a cursor with prefetch 2 over a view") as session:
         connection = session.connection
 
-        async def all_rows(sql, *values):
-            rows = []
-            async with connection.transaction():
-                async for row in connection.cursor(sql, *values, prefetch=2):
-                    rows.append(show(row))
-            return rows
+        await session.run("rows", pages(connection, "SELECT id, item FROM far_orders WHERE id > $1 ORDER BY id", 1))
+        await session.run("an error", pages(connection, "SELECT * FROM far_division"))
+        await session.run("functions", pages(connection, "SELECT far_item(id) FROM customers ORDER BY id"))
 
-        await session.run("rows", all_rows("SELECT id, item FROM far_orders WHERE id > $1 ORDER BY id", 1))
-        await session.run("an error", all_rows("SELECT * FROM far_division"))
-        await session.run("functions", all_rows("SELECT far_item(id) FROM customers ORDER BY id"))
-
-        async def many():
-            count, digest = 0, hashlib.md5()
-            async with connection.transaction():
-                async for row in connection.cursor("SELECT n, line FROM far_many", prefetch=500):
-                    count += 1
-                    digest.update(f"{row['n']} {row['line']}".encode())
-            return [count, digest.hexdigest()]
-
-        await session.run("many rows", many())
+        await session.run("many rows", digest(connection, "SELECT n, line FROM far_many"))
         await session.run("executemany", connection.executemany(
             "INSERT INTO watched VALUES ($1, $2)", [(1, "one"), (2, "two"), (3, "refused")]))
         await session.fetch("SELECT * FROM dblink($1, 'DELETE FROM log RETURNING line') AS t(line text)", REMOTE)

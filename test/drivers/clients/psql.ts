@@ -60,11 +60,13 @@ const PREAMBLE = "\\set VERBOSITY verbose\n\\set SHOW_CONTEXT always\n\\pset nul
 
 /** psql has no parameters before release 16: they become literals. */
 function withLiterals(sql: string, values: readonly Value[]): string {
-  return sql.replace(/\$(\d+)/g, (_, index: string) => {
-    const value = values[Number(index) - 1] ?? null;
-    if (value === null) return 'NULL';
-    return typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(value);
-  });
+  return sql.replace(/\$(\d+)/g, (_, index: string) => literal(values[Number(index) - 1] ?? null));
+}
+
+function literal(value: Value): string {
+  if (value === null) return 'NULL';
+  if (Array.isArray(value)) return `ARRAY[${value.map(literal).join(', ')}]`;
+  return typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(value);
 }
 
 interface Mode {

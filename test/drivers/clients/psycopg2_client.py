@@ -87,13 +87,13 @@ class Session:
             self.note(at, error=show_error(error))
             return False
 
-    def run(self, sql, values=None):
+    def run(self, sql, values=None, at=None):
         def action():
             with self.connection.cursor() as cursor:
                 cursor.execute(sql, values)
                 return outcome(cursor)
 
-        return self.attempt(sql, action)
+        return self.attempt(at or sql, action)
 
 
 def outcome(cursor):
@@ -114,6 +114,7 @@ def positional(step):
 
 
 def shared_flows():
+    cleaning = Session("clean up")
     for flow in INPUT["flows"]:
         with Session(flow["name"] + " [autocommit]") as session:
             for step in flow["steps"]:
@@ -125,9 +126,20 @@ def shared_flows():
                 session.attempt("rollback", session.connection.rollback)
             session.attempt("commit", session.connection.commit)
         # Leaves nothing for the next flow.
-        with Session(flow["name"] + " [clean up]") as session:
-            session.run("DELETE FROM log")
-            session.run("DELETE FROM archive")
+        cleaning.run("DELETE FROM log")
+        cleaning.run("DELETE FROM archive")
+    cleaning.connection.close()
+
+
+def cancel(session, sql, then):
+    """Cancels a statement from another thread, and runs one after it."""
+    started = time.monotonic()
+    timer = threading.Timer(0.3, session.connection.cancel)
+    timer.start()
+    session.run(sql)
+    session.note("time of the cancel", elapsedMs=round((time.monotonic() - started) * 1000), limitMs=1900)
+    timer.join()
+    session.run(then, at="after the cancel")
 
 
 def own_flows():
@@ -217,19 +229,7 @@ def own_flows():
     ):
         with Session("cancel() of " + sql) as session:
             session.run("SELECT dblink_connect('c', %s)", [REMOTE])
-            started = time.monotonic()
-            timer = threading.Timer(0.3, session.connection.cancel)
-            timer.start()
-            session.run(sql)
-            session.note("time of the cancel", elapsedMs=round((time.monotonic() - started) * 1000), limitMs=1900)
-            timer.join()
-
-            def again():
-                with session.connection.cursor() as cursor:
-                    cursor.execute("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")
-                    return outcome(cursor)
-
-            session.attempt("after the cancel", again)
+            cancel(session, sql, "SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")
 
 
 def bridged_flows():
@@ -277,19 +277,7 @@ def bridged_flows():
 
     for sql in ("SELECT * FROM far_sleep", "SELECT unguarded('SELECT 1 FROM pg_sleep(2)')"):
         with Session("cancel() of " + sql) as session:
-            started = time.monotonic()
-            timer = threading.Timer(0.3, session.connection.cancel)
-            timer.start()
-            session.run(sql)
-            session.note("time of the cancel", elapsedMs=round((time.monotonic() - started) * 1000), limitMs=1900)
-            timer.join()
-
-            def again():
-                with session.connection.cursor() as cursor:
-                    cursor.execute("SELECT far_item(1)")
-                    return outcome(cursor)
-
-            session.attempt("after the cancel", again)
+            cancel(session, sql, "SELECT far_item(1)")
 
 
 shared_flows()

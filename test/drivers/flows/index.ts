@@ -1,6 +1,9 @@
+import { asynchronousFlows } from './asynchronous.js';
 import { bridgedFlows } from './bridged.js';
+import { cursorFlows } from './cursors.js';
 import { errorFlows } from './errors.js';
 import { guideFlows } from './guides.js';
+import { helperFlows } from './helpers.js';
 import { queryFlows } from './queries.js';
 import { transactionFlows } from './transactions.js';
 import type { Flow } from './types.js';
@@ -18,7 +21,10 @@ export const PROGRAMMES: readonly Programme[] = [
   {
     name: 'plain',
     bridged: false,
-    flows: [...guideFlows, ...queryFlows, ...errorFlows, ...transactionFlows],
+    flows: [
+      ...[...guideFlows, ...queryFlows, ...errorFlows, ...transactionFlows],
+      ...[...cursorFlows, ...asynchronousFlows],
+    ],
   },
-  { name: 'bridged', bridged: true, flows: bridgedFlows },
+  { name: 'bridged', bridged: true, flows: [...bridgedFlows, ...helperFlows] },
 ];

@@ -14,7 +14,9 @@ export interface Flow {
 }
 
 /** A parameter's value; the driver gives it the type it finds natural. */
-export type Value = string | number | boolean | null;
+export type Value = Scalar | readonly Scalar[];
+
+type Scalar = string | number | boolean | null;
 
 /** One statement. `$1` … stand for the parameters, each is mentioned once and in order. */
 export interface Step {

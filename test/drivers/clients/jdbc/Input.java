@@ -53,6 +53,7 @@ final class Input {
       case "string" -> text;
       case "number" -> Integer.valueOf(text);
       case "boolean" -> Boolean.valueOf(text);
+      case "array" -> Arrays.stream(text.split(" ", -1)).map(Input::value).toList();
       default -> null;
     };
   }

@@ -34,30 +34,34 @@ public final class JdbcClient {
   }
 
   private static void sharedFlows(String mode, String options, boolean autocommit, boolean prepared) throws SQLException {
-    for (Input.Flow flow : Input.flows) {
-      if (flow.simpleOnly() && prepared) continue;
-      try (var session = new Session(flow.name() + " [" + mode + "]", options)) {
-        session.connection.setAutoCommit(autocommit);
-        for (Input.Step step : flow.steps()) {
-          String sql = step.sql().replaceAll("\\$\\d+", "?");
-          boolean good = prepared || !step.values().isEmpty()
-              ? session.run(sql, step.values().toArray())
-              : session.runStatement(sql);
-          // With autosave the driver has gone back to a savepoint of its own.
-          if (!good && !autocommit && !mode.startsWith("autosave")) session.attempt("rollback", () -> {
-            session.connection.rollback();
-            return null;
-          });
-        }
-        if (!autocommit) session.attempt("commit", () -> {
-          session.connection.commit();
+    try (var cleaning = new Session("clean up [" + mode + "]")) {
+      for (Input.Flow flow : Input.flows) {
+        if (flow.simpleOnly() && prepared) continue;
+        sharedFlow(flow, mode, options, autocommit, prepared);
+        cleaning.run("DELETE FROM log");
+        cleaning.run("DELETE FROM archive");
+      }
+    }
+  }
+
+  private static void sharedFlow(Input.Flow flow, String mode, String options, boolean autocommit, boolean prepared) throws SQLException {
+    try (var session = new Session(flow.name() + " [" + mode + "]", options)) {
+      session.connection.setAutoCommit(autocommit);
+      for (Input.Step step : flow.steps()) {
+        String sql = step.sql().replaceAll("\\$\\d+", "?");
+        boolean good = prepared || !step.values().isEmpty()
+            ? session.run(sql, step.values().toArray())
+            : session.runStatement(sql);
+        // With autosave the driver has gone back to a savepoint of its own.
+        if (!good && !autocommit && !mode.startsWith("autosave")) session.attempt("rollback", () -> {
+          session.connection.rollback();
           return null;
         });
       }
-      try (var session = new Session(flow.name() + " [" + mode + ", clean up]")) {
-        session.run("DELETE FROM log");
-        session.run("DELETE FROM archive");
-      }
+      if (!autocommit) session.attempt("commit", () -> {
+        session.connection.commit();
+        return null;
+      });
     }
   }
 }

@@ -74,9 +74,14 @@ final class Session implements AutoCloseable {
   static Object execute(PreparedStatement statement, Object... values) throws SQLException {
     for (int index = 0; index < values.length; index += 1) {
       if (values[index] == null) statement.setString(index + 1, null);
+      else if (values[index] instanceof List<?> list) statement.setArray(index + 1, array(statement.getConnection(), list));
       else statement.setObject(index + 1, values[index]);
     }
     return results(statement, statement.execute());
+  }
+
+  private static Array array(Connection connection, List<?> list) throws SQLException {
+    return connection.createArrayOf(list.get(0) instanceof Integer ? "int4" : "text", list.toArray());
   }
 
   static Object results(Statement statement, boolean first) throws SQLException {

@@ -1,0 +1,156 @@
+import { REQUEST_PREFIX, ROLL_BACK, SESSION_SETTING } from './identifiers.js';
+
+/** Answers of a session lie in one of so many slots, by the first digit of the request's UUID. */
+export const SLOTS = 16;
+
+/** What a slot of a session's large object has room for. */
+export const SLOT_BYTES = 1024 * 1024;
+
+/** In front of an answer in a large object: the request, whether a lock is to be given back, the answer's length. */
+export const OBJECT_HEAD_BYTES = 16 + 1 + 4;
+
+/** Most answers are read at once. */
+const FIRST_BYTES = 2000;
+
+/** INV_READ | INV_WRITE: what is opened for writing is read as it is now, not as the transaction's snapshot has it. */
+const OPEN_MODE = 0x40000 | 0x20000;
+
+/** Gives back whichever of the two locks the session itself holds. */
+const GIVE_BACK = `
+      PERFORM pg_advisory_unlock(k.key) FROM (VALUES (key_a), (key_b)) AS k(key)
+        WHERE EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted
+          AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = k.key);`;
+
+/** Looks into the session's large object. There is none where answers are too long for it, or it was not to be had. */
+const LOOK_IN_OBJECT = `
+        BEGIN
+          object := lo_open(session[4]::oid, ${OPEN_MODE});
+          PERFORM lo_lseek(object, this_slot * ${SLOT_BYTES}, 0);
+          bytes := loread(object, ${FIRST_BYTES});
+          IF substring(bytes FROM 1 FOR 16) = uuid_send(this_call) THEN
+            must_release := get_byte(bytes, 16) = 1;
+            size := ('x' || encode(substring(bytes FROM 18 FOR 4), 'hex'))::bit(32)::integer;
+            IF size > ${FIRST_BYTES - OBJECT_HEAD_BYTES} THEN
+              bytes := bytes || loread(object, size - ${FIRST_BYTES - OBJECT_HEAD_BYTES});
+            END IF;
+            packed := convert_from(substring(bytes FROM ${OBJECT_HEAD_BYTES + 1} FOR size), getdatabaseencoding());
+            given := ARRAY(SELECT json_array_elements_text(packed));
+          END IF;
+          PERFORM lo_close(object);
+        EXCEPTION WHEN undefined_object OR insufficient_privilege THEN NULL;
+        END;`;
+
+/** Looks for a side table. In a subtransaction that is rolled back: no lock on it stays, so that it can be dropped at once. */
+const LOOK_FOR_TABLE = `
+        relation := 'answer_' || pg_backend_pid() || '_' || replace(this_call::text, '-', '');
+        BEGIN
+          EXECUTE format('SELECT bool_or(n < 0), convert_from(string_agg(part, ''''::bytea ORDER BY n) FILTER (WHERE n >= 0),
+            getdatabaseencoding()) FROM dblink_proxy.%I', relation) INTO must_release, packed;
+          given := ARRAY(SELECT json_array_elements_text(packed));
+          RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
+        EXCEPTION
+          WHEN SQLSTATE '${ROLL_BACK}' THEN NULL;
+          WHEN undefined_table THEN given := NULL;
+        END;`;
+
+/**
+ * SQL of the function that asks the proxy to carry out a call and waits for its answer.
+ *
+ * Waiting: the proxy holds exactly one of the session's two advisory locks. The function names in its request the one
+ * that is held, and waits for it; the proxy takes the other one before it lets go. When neither is held (the session's
+ * first call, or the service connection was lost) the request says so, and the function waits until one is. Woken
+ * without an answer it waits for the lock that is held now: what woke it was the answer to an earlier call, which a
+ * cancel or a time limit had ended. When none is held any more, there will be no answer.
+ *
+ * Where it looks: under READ COMMITTED its next statement sees a row of a table. In the higher levels, whose snapshot is
+ * older than the answer, it looks into a large object, which is read as it is now, and where that cannot be opened for
+ * writing, in read-only transactions, or the answer is not there, for a table that every snapshot sees.
+ *
+ * It must leave nothing behind wherever an error (a cancel, a timeout) ends it: lock and unlock are one expression, in
+ * which nothing is interrupted but the waiting itself. Just there a lock can be left, if it is granted at the moment of
+ * the cancel; the next call that is hindered by it gives it back.
+ */
+export const ASK = `
+CREATE OR REPLACE FUNCTION dblink_proxy.ask(function text, role text, args text[]) RETURNS text[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = 0
+AS $bridge$
+DECLARE
+  session CONSTANT text[] := string_to_array(current_setting('${SESSION_SETTING}', true), ':');
+  this_call CONSTANT uuid := gen_random_uuid();
+  this_slot CONSTANT integer := ('x' || left(this_call::text, 1))::bit(4)::integer;
+  mode CONSTANT text := CASE WHEN current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN 'row'
+    WHEN current_setting('transaction_read_only')::boolean THEN 'table' ELSE 'object' END;
+  arg text;
+  list text;
+  key_a bigint;
+  key_b bigint;
+  held text;
+  awaited boolean := false;
+  done boolean;
+  given text[];
+  packed json;
+  must_release boolean;
+  object integer;
+  bytes bytea;
+  size integer;
+  relation text;
+BEGIN
+  IF session IS NULL OR cardinality(session) <> 4 THEN
+    RETURN ARRAY['error', '', '55000', 'dblink calls are carried out by dblink-proxy, which this session does not come through',
+      NULL, 'Connect to the port of dblink-proxy instead of the server''s own.'];
+  END IF;
+  IF pg_is_in_recovery() THEN
+    RETURN ARRAY['error', '', '25006', format('cannot execute %s on a standby by way of dblink-proxy', function),
+      'The answer of a remote is handed over in a table, which a standby cannot write.',
+      'Call dblink in the statement itself, as in SELECT ... FROM dblink(...), or connect to the primary.'];
+  END IF;
+  FOREACH arg IN ARRAY args LOOP
+    list := concat_ws(',', list, coalesce(encode(convert_to(arg, getdatabaseencoding()), 'hex'), '-'));
+  END LOOP;
+  IF length(list) > 60000000 THEN
+    RETURN ARRAY['error', '', '54000', 'arguments of more than 30 MB cannot be handed to dblink-proxy',
+      format('It is the call of %s.', function), NULL];
+  END IF;
+  key_a := session[2];
+  key_b := session[3];
+  FOR attempt IN 0 .. 400 LOOP
+    held := CASE WHEN NOT (pg_try_advisory_lock(key_a) AND pg_advisory_unlock(key_a)) THEN 'a'
+                 WHEN NOT (pg_try_advisory_lock(key_b) AND pg_advisory_unlock(key_b)) THEN 'b' ELSE 'none' END;
+    IF attempt = 0 THEN
+      RAISE INFO USING MESSAGE = concat_ws(':', '${REQUEST_PREFIX}', session[1], this_call, held, mode, pg_backend_pid(),
+        function, encode(convert_to(role, getdatabaseencoding()), 'hex'), list);
+    END IF;
+    -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
+    IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 5 = 4) THEN
+      IF mode = 'row' THEN
+        SELECT x.parts, x.must_release INTO given, must_release FROM dblink_proxy.answer x
+          WHERE x.session = key_a AND x.slot = this_slot AND x.request = this_call;
+      END IF;
+      IF mode = 'object' THEN${LOOK_IN_OBJECT}
+      END IF;
+      IF mode <> 'row' AND given IS NULL THEN${LOOK_FOR_TABLE}
+      END IF;
+    END IF;
+    EXIT WHEN given IS NOT NULL OR held = 'none' AND awaited;
+    CASE held
+      WHEN 'a' THEN done := pg_advisory_lock(key_a)::text = '' AND pg_advisory_unlock(key_a);
+      WHEN 'b' THEN done := pg_advisory_lock(key_b)::text = '' AND pg_advisory_unlock(key_b);
+      ELSE
+        -- Hundreds of sessions may begin at once.
+        IF NOT awaited THEN PERFORM pg_sleep(least(0.001 * (1 + attempt / 5), 0.05)); END IF;
+        IF attempt % 50 = 20 THEN ${GIVE_BACK} END IF;
+        -- Means nothing to the proxy; but if that is gone, the server notices only when it sends something.
+        IF attempt % 25 = 24 THEN
+          RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:again:', session[1], this_call, pg_backend_pid();
+        END IF;
+    END CASE;
+    awaited := held <> 'none';
+  END LOOP;
+  IF given IS NULL THEN
+    RETURN ARRAY['error', '', '08006', 'dblink-proxy gave no answer to a dblink call',
+      'The connection by which it answers was lost, or the session is being ended.', NULL];
+  END IF;
+  IF must_release THEN ${GIVE_BACK} END IF;
+  RETURN given;
+END $bridge$;`;

@@ -1,0 +1,92 @@
+import { type Answer, encodeAnswer, packAnswer } from './answer.js';
+import { OBJECT_HEAD_BYTES, SLOT_BYTES, SLOTS } from './askFunction.js';
+import type { BridgeRequest } from './request.js';
+import type { Step } from './serviceConnection.js';
+
+/** How an answer gets to the function that waits: the statements on a service connection, and where they put it. */
+
+/** An answer, and the session's two locks: the function waits for `held`; `next` is taken before that is let go. */
+export interface HandOver {
+  readonly request: BridgeRequest;
+  readonly answer: Answer;
+  /** Keys of advisory locks. */
+  readonly held: bigint;
+  readonly next: bigint;
+}
+
+const BEGIN: Step = { sql: 'BEGIN', name: 'begin', returnsRows: false };
+const COMMIT: Step = { sql: 'COMMIT', name: 'commit', returnsRows: false };
+/** Without a row, which nobody reads. */
+const unlock = (key: bigint): Step => ({
+  sql: 'SELECT WHERE pg_advisory_unlock($1) IS NULL',
+  params: [key.toString()],
+  name: 'unlock',
+  returnsRows: false,
+});
+
+/** Visible first, then awaited no more. The one row says whether `next` was taken: `t` or `f`. */
+const committed = (store: Step, held: bigint): readonly Step[] => [BEGIN, store, COMMIT, unlock(held)];
+
+const TAKEN = '(SELECT pg_try_advisory_lock($1) OR dblink_proxy.hold($1) AS taken) AS t';
+
+const slotOf = ({ id }: BridgeRequest): number => Number.parseInt(id[0]!, SLOTS);
+
+const bytesOf = (id: string): Buffer => Buffer.from(id.replaceAll('-', ''), 'hex');
+
+/** In a row of a table. @param session its first lock's key */
+export const rowSteps = ({ request, answer, held, next }: HandOver, session: bigint): readonly Step[] =>
+  committed(
+    {
+      sql: `INSERT INTO dblink_proxy.answer SELECT $2::bigint, $3::integer, $4::integer, $5::uuid, $6::text[], NOT t.taken FROM ${TAKEN}
+        ON CONFLICT ON CONSTRAINT answer_pkey
+        DO UPDATE SET pid = excluded.pid, request = excluded.request, parts = excluded.parts, must_release = excluded.must_release
+        RETURNING NOT must_release`,
+      params: [
+        next.toString(),
+        session.toString(),
+        String(slotOf(request)),
+        String(request.pid),
+        request.id,
+        { binary: encodeAnswer(answer) },
+      ],
+      name: 'give_row',
+      returnsRows: true,
+    },
+    held,
+  );
+
+/** In the session's large object. @returns undefined when the answer is too long for it */
+export function objectSteps(
+  { request, answer, held, next }: HandOver,
+  object: number,
+): readonly Step[] | undefined {
+  const packed = packAnswer(answer);
+  if (packed.length > SLOT_BYTES - OBJECT_HEAD_BYTES) return undefined;
+  const size = Buffer.alloc(4);
+  size.writeInt32BE(packed.length);
+  const binary = Buffer.concat([bytesOf(request.id), Buffer.alloc(1), size, packed]);
+  return committed(
+    {
+      sql: `SELECT t.taken, lo_put($2, $3, CASE WHEN t.taken THEN $4::bytea ELSE set_byte($4::bytea, 16, 1) END) FROM ${TAKEN}`,
+      params: [next.toString(), String(object), String(slotOf(request) * SLOT_BYTES), { binary }],
+      name: 'give_object',
+      returnsRows: true,
+    },
+    held,
+  );
+}
+
+/**
+ * Makes a session's large object: none where it would be everybody's to read, or its OID is another's (23505).
+ * @returns rows: one when it was made
+ */
+export const makeObject = (object: number, pid: number): Step => ({
+  sql: `INSERT INTO dblink_proxy.object SELECT lo_create($1), $2 WHERE NOT current_setting('lo_compat_privileges')::boolean RETURNING id`,
+  params: [String(object), String(pid)],
+  returnsRows: true,
+});
+
+/** SQL that removes large objects. @param condition which of dblink_proxy.object */
+export const removeObjects = (condition: string): string =>
+  `WITH gone AS (DELETE FROM dblink_proxy.object AS o WHERE ${condition} RETURNING o.id)
+    SELECT pg_catalog.lo_unlink(id) FROM gone WHERE EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata AS m WHERE m.oid = gone.id)`;
