@@ -110,7 +110,7 @@ export class Engine {
   /**
    * The client's cancel request: stops remote work of the present statement, also such as it would begin later: what the
    * primary does for it meanwhile may be over when a cancel request reaches the primary.
-   * @returns whether remote work is going on
+   * @returns whether nothing but remote work is going on
    */
   cancel(): boolean {
     this.bridge?.cancel();
@@ -118,7 +118,8 @@ export class Engine {
     if (!this.#active) return false;
     this.#cancelled = true;
     this.#abort.abort(userCancelled());
-    return this.#remoteCalls > 0;
+    // A call may be asking the primary for a foreign server, or whether the role is still a superuser.
+    return this.#remoteCalls > 0 && this.primary.queue.length === 0;
   }
 
   /** A request is being looked at or carried out here: until the next ReadyForQuery a cancel request is meant for it. */

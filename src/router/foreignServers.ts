@@ -29,7 +29,9 @@ const asHex = (query: string): string =>
 
 /** The owner of the extension's dblink_connect_u, or of the one that stands for it, where there is one. */
 const OWNER = `coalesce((SELECT p.proowner FROM pg_catalog.pg_proc AS p WHERE p.proname OPERATOR(pg_catalog.=) 'dblink_connect_u'
-      AND (pg_catalog.starts_with(pg_catalog.obj_description(p.oid, 'pg_proc'), '${bridgeComment('%').replace('%', '')}')
+      AND (EXISTS (SELECT FROM pg_catalog.pg_description AS d WHERE d.objoid OPERATOR(pg_catalog.=) p.oid
+          AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objsubid OPERATOR(pg_catalog.=) 0
+          AND d.description OPERATOR(pg_catalog.~~) '${bridgeComment('%')}')
         OR p.probin OPERATOR(pg_catalog.~~) '%dblink')
     ORDER BY pg_catalog.pg_function_is_visible(p.oid) DESC LIMIT 1), (${CURRENT_ROLE}))`;
 

@@ -34,9 +34,16 @@ interface Fault {
 
 /** A service connection is lost: what it was to bring is not coming, or the lock that a function waits for is gone. */
 const NO_ANSWER = /^(08006|08001) /;
-/** What the extension says; the second call after a loss has an error of its own. */
-const REMOTE_LOST =
-  /^(57P0[123]|08006|08003|08001|08000) |^XX000 could not send query: no connection to the server/;
+/** What the extension says; the second call after a loss, and dblink_open() and dblink_close(), have errors of their own. */
+const REMOTE_LOST = new RegExp(
+  [
+    '^(57P0[123]|08006|08003|08001|08000) ',
+    '^(XX000|00000) could not send query: no connection to the server',
+    '^XX000 (begin|commit) error: (FATAL:  |server closed the connection|no connection to the server)',
+  ].join('|'),
+);
+/** That dblink_send_query() has sent nothing it says by a notice. */
+const NOT_SENT = /^could not send query: /;
 /** Ends backends, and waits until they have ended. */
 const terminate = (where: string): string =>
   `SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE ${where}`;
@@ -190,7 +197,11 @@ function fateOf(
     if (frame.type !== 'N') continue;
     assert.doesNotMatch(fieldsOf(frame)['M'] ?? '', /dblink-proxy/, 'a request reached the client');
   }
-  const errors = frames.filter(({ type }) => type === 'E').map(fieldsOf);
+  const errors = frames
+    .filter(
+      (frame) => frame.type === 'E' || (frame.type === 'N' && NOT_SENT.test(fieldsOf(frame)['M'] ?? '')),
+    )
+    .map(fieldsOf);
   for (const { C: sqlstate = '', M: message = '', D: detail = '' } of errors) {
     const told = `${account}: ${sqlstate} ${message} ${detail}`;
     assert.ok(may.fail, told);
@@ -246,9 +257,14 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
       if (failed) assert.equal(errorOf(frames)['C'], '57014', errorOf(frames)['M']);
       done = !failed;
     }
-    // A connection that was lost is reported by one call.
-    const [alive] = [await client.query("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")];
+    await client.query("SELECT dblink_disconnect('f')");
+    // Results that nobody has taken are dropped by this call, and a connection that was lost is reported by it, or the next.
+    await client.query("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)");
+    const alive = await client.query("SELECT dblink_exec('c', 'ROLLBACK')");
     if (alive.some(({ type }) => type === 'E')) {
+      const { C: sqlstate = '', M: message = '' } = errorOf(alive);
+      assert.match(`${sqlstate} ${message}`, REMOTE_LOST, 'the connection is of no more use');
+      assert.doesNotMatch(message, /already in progress/);
       await client.query("SELECT dblink_disconnect('c')");
       await client.rows(`SELECT dblink_connect('c', '${world.conninfo(tag)}')`);
     }
@@ -285,6 +301,10 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
 
   try {
     await world.onPrimary(BRIDGE_FIXTURES);
+    await world.onPrimary(`
+      CREATE SERVER far FOREIGN DATA WRAPPER dblink_fdw
+        OPTIONS (host '${world.remote.host}', port '${world.remote.port}', dbname 'postgres', application_name 'far');
+      CREATE USER MAPPING FOR postgres SERVER far OPTIONS (user 'postgres')`);
     const deadline = Date.now() + seconds * 1000;
     while (count < options.faults && Date.now() < deadline) {
       const fault = pickFault(random);

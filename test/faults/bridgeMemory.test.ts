@@ -6,20 +6,13 @@ import { frontend } from '../support/wire.js';
 import { assertNothingLeft, type BridgeWorld, makeBridgeWorld } from './bridgeWorld.js';
 import { FaultClient, firstValue } from './client.js';
 import { eventually } from './eventually.js';
+import { FULL, growthWithGarbage, MIB, ROOM } from './memoryGrowth.js';
 import type { ProxyState } from './proxyProcess.js';
 
-const MIB = 1 << 20;
 /** The continuous tests' share of what a full run moves. */
-const FULL = process.env['DBLINK_PROXY_TEST_MEMORY'] === 'full';
 const RESULT_BYTES = FULL ? 2048 * MIB : 200 * MIB;
 const ROW_BYTES = 16 * 1024;
 const ROWS = RESULT_BYTES / ROW_BYTES;
-/** What a session's buffers may add to an idle process, whatever it moves. */
-const ROOM = 64 * MIB;
-
-/** As in memory.test.ts: what waits for the garbage collector is both resident and external. */
-const growth = ({ memory: before }: ProxyState, { memory }: ProxyState): number =>
-  Math.max(memory.rss - before.rss, memory.external - before.external);
 
 describe('memory and the bridge', () => {
   let world: BridgeWorld;
@@ -54,7 +47,7 @@ describe('memory and the bridge', () => {
     const othersAreServed = async (): Promise<void> => {
       assert.equal(firstValue(await other.query('SELECT far_one()')), '1');
       const state = await world.proxy.state(true);
-      most = Math.max(most, growth(before, state));
+      most = Math.max(most, growthWithGarbage(before, state));
       assert.ok(most < ROOM, `${most / MIB} MiB more than idle: ${JSON.stringify(state)}`);
     };
 
@@ -98,7 +91,7 @@ describe('memory and the bridge', () => {
     assert.match(tail.toString('latin1'), new RegExp(`SELECT ${ROWS}\0`));
     await othersAreServed();
     const { memory } = await world.proxy.state(true);
-    assert.ok(growth(before, { memory } as ProxyState) < ROOM);
+    assert.ok(growthWithGarbage(before, { memory } as ProxyState) < ROOM);
     socket.destroy();
     await other.end();
     await assertNothingLeft(world, []);
@@ -121,7 +114,7 @@ describe('memory and the bridge', () => {
     }
     await eventually('memory is given back', async () => {
       const state = await world.proxy.state(true);
-      assert.ok(growth(before, state) < ROOM, JSON.stringify([before, state]));
+      assert.ok(growthWithGarbage(before, state) < ROOM, JSON.stringify([before, state]));
     });
   });
 });

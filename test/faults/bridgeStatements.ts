@@ -1,22 +1,16 @@
 import assert from 'node:assert/strict';
-import { dataRowText, type Frame } from '../support/wire.js';
+import type { Frame } from '../support/wire.js';
+import { CALL_FIXTURES, CALLS } from './callStatements.js';
+import { gives, LARGE, LARGE_SQL, LARGE_SUM, type Make, WRONG } from './expectations.js';
 import type { Random } from './random.js';
 
-/** A statement whose calls go through the bridge, and what it has to give if it gives anything. */
+/** A statement with dblink calls, most of them through the bridge, and what it has to give if it gives anything. */
 export interface BridgedStatement {
   readonly name: string;
   readonly sql: string;
   /** @throws AssertionError when an answer without an error is not the right one */
   check(frames: readonly Frame[]): void;
 }
-
-/** SQLSTATE by which statements of this file say that a call gave a wrong value. */
-export const WRONG = 'WRONG';
-
-/** Rows of a large result: some 400 kB, which takes a side table. */
-const LARGE = 4000;
-const LARGE_SQL = `SELECT i, repeat(chr(97 + i % 26), 100) FROM generate_series(1, ${LARGE}) i`;
-const LARGE_SUM = (LARGE * (LARGE + 1)) / 2;
 
 /** What the statements need at the primary; `c` is the session's remote connection. */
 export const BRIDGE_FIXTURES = `
@@ -52,15 +46,8 @@ export const BRIDGE_FIXTURES = `
       END IF;
       RETURN NEW;
     END $$;
-  CREATE TRIGGER audit BEFORE INSERT ON audited FOR EACH ROW EXECUTE FUNCTION audit();`;
-
-const rowsOf = (frames: readonly Frame[]): string[] =>
-  frames.filter(({ type }) => type === 'D').map(({ body }) => dataRowText(body).join('|'));
-
-const gives =
-  (...rows: string[]) =>
-  (frames: readonly Frame[]): void =>
-    assert.deepEqual(rowsOf(frames), rows);
+  CREATE TRIGGER audit BEFORE INSERT ON audited FOR EACH ROW EXECUTE FUNCTION audit();
+  ${CALL_FIXTURES}`;
 
 const SMALL_ROWS = Array.from({ length: 20 }, (_, i) => `${i + 1}|${(i + 1) * 3}`);
 const LARGE_TOTALS = `${LARGE}|${LARGE_SUM}|${LARGE * 100}`;
@@ -76,9 +63,8 @@ const LEVELS = [
   'READ COMMITTED READ ONLY',
 ] as const;
 
-type Make = (random: Random) => { sql: string; check: BridgedStatement['check'] };
-
 const READS: Readonly<Record<string, Make>> = {
+  ...CALLS,
   'a view': () => ({ sql: 'SELECT * FROM small', check: gives(...SMALL_ROWS) }),
   'a large view': () => ({ sql: totalsOf('large'), check: gives(LARGE_TOTALS) }),
   'a slow large view': () => ({ sql: totalsOf('slow_large'), check: gives(LARGE_TOTALS) }),

@@ -5,27 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { frontend } from '../support/wire.js';
 import { brief, FaultClient, firstValue } from './client.js';
 import { eventually } from './eventually.js';
+import { FULL, growth, growthWithGarbage, MIB, ROOM } from './memoryGrowth.js';
 import type { ProxyState } from './proxyProcess.js';
 import { makeWorld, type World } from './world.js';
 
-const MIB = 1 << 20;
 /** The continuous tests' share of what a full run moves. */
-const FULL = process.argv.includes('--full') || process.env['DBLINK_PROXY_TEST_MEMORY'] === 'full';
 const STREAM_BYTES = FULL ? 10 * 1024 * MIB : 1024 * MIB;
-/** What a session's buffers may add to an idle process, whatever it moves. */
-const ROOM = 64 * MIB;
 const SPLICE_LIMIT = 8 * MIB;
-
-/** By how much memory has grown. External memory that is in use is resident too: it counts twice. */
-const growth = ({ memory: before }: ProxyState, { memory }: ProxyState): number =>
-  memory.rss + memory.external - before.rss - before.external;
-
-/**
- * The same where garbage has not been collected: V8 lets up to 32 MiB of it lie in Buffers, and they are both resident and
- * external. Each of the two is held against the bound by itself, then.
- */
-const growthWithGarbage = ({ memory: before }: ProxyState, { memory }: ProxyState): number =>
-  Math.max(memory.rss - before.rss, memory.external - before.external);
 
 describe('memory', () => {
   let world: World;

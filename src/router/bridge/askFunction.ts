@@ -1,4 +1,4 @@
-import { REQUEST_PREFIX, ROLL_BACK, SESSION_SETTING } from './identifiers.js';
+import { MARK, REQUEST_PREFIX, ROLL_BACK, SESSION_SETTING } from './identifiers.js';
 
 /** Answers of a session lie in one of so many slots, by the first digit of the request's UUID. */
 export const SLOTS = 16;
@@ -17,9 +17,9 @@ const OPEN_MODE = 0x40000 | 0x20000;
 
 /** Gives back whichever of the two locks the session itself holds. */
 const GIVE_BACK = `
-      PERFORM pg_advisory_unlock(k.key) FROM (VALUES (key_a), (key_b)) AS k(key)
+      PERFORM /*${MARK}*/ pg_advisory_unlock(k.key) FROM (VALUES (key_a), (key_b)) AS k(key)
         WHERE EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted
-          AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = k.key);`;
+          AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = k.key) /*${MARK}*/;`;
 
 /** Looks into the session's large object. There is none where answers are too long for it, or it was not to be had. */
 const LOOK_IN_OBJECT = `
@@ -34,7 +34,7 @@ const LOOK_IN_OBJECT = `
               bytes := bytes || loread(object, size - ${FIRST_BYTES - OBJECT_HEAD_BYTES});
             END IF;
             packed := convert_from(substring(bytes FROM ${OBJECT_HEAD_BYTES + 1} FOR size), getdatabaseencoding());
-            given := ARRAY(SELECT json_array_elements_text(packed));
+            given := ARRAY(/*${MARK}*/ SELECT json_array_elements_text(packed) /*${MARK}*/);
           END IF;
           PERFORM lo_close(object);
         EXCEPTION WHEN undefined_object OR insufficient_privilege THEN NULL;
@@ -44,9 +44,9 @@ const LOOK_IN_OBJECT = `
 const LOOK_FOR_TABLE = `
         relation := 'answer_' || pg_backend_pid() || '_' || replace(this_call::text, '-', '');
         BEGIN
-          EXECUTE format('SELECT bool_or(n < 0), convert_from(string_agg(part, ''''::bytea ORDER BY n) FILTER (WHERE n >= 0),
-            getdatabaseencoding()) FROM dblink_proxy.%I', relation) INTO must_release, packed;
-          given := ARRAY(SELECT json_array_elements_text(packed));
+          EXECUTE format('/*${MARK}*/ SELECT bool_or(n < 0), convert_from(string_agg(part, ''''::bytea ORDER BY n) FILTER (WHERE n >= 0),
+            getdatabaseencoding()) FROM dblink_proxy.%I /*${MARK}*/', relation) INTO must_release, packed;
+          given := ARRAY(/*${MARK}*/ SELECT json_array_elements_text(packed) /*${MARK}*/);
           RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
         EXCEPTION
           WHEN SQLSTATE '${ROLL_BACK}' THEN NULL;
@@ -124,8 +124,8 @@ BEGIN
     -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
     IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 5 = 4) THEN
       IF mode = 'row' THEN
-        SELECT x.parts, x.must_release INTO given, must_release FROM dblink_proxy.answer x
-          WHERE x.session = key_a AND x.slot = this_slot AND x.request = this_call;
+        SELECT /*${MARK}*/ x.parts, x.must_release INTO given, must_release FROM dblink_proxy.answer x
+          WHERE x.session = key_a AND x.slot = this_slot AND x.request = this_call /*${MARK}*/;
       END IF;
       IF mode = 'object' THEN${LOOK_IN_OBJECT}
       END IF;

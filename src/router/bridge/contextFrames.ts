@@ -28,6 +28,11 @@ const READING = new RegExp(
   `(?:^|(?<=\\n))[^\\n]*/\\*${MARK}\\*/(?:(?!/\\*${MARK}\\*/)[^])*/\\*${MARK}\\*/[^\\n]*\\n[^\\n]*(?:\\n|$)`,
   'g',
 );
+/** A statement of a function of the service schema; the function's frame is left for ASKED. */
+const WITHIN = new RegExp(
+  `(?:^|(?<=\\n))[^\\n]*/\\*${MARK}\\*/(?:(?!/\\*${MARK}\\*/)[^])*/\\*${MARK}\\*/[^\\n]*\\n(?=[^\\n]*dblink_proxy\\.)`,
+  'g',
+);
 /** What was asked, and the frame of the public function. */
 const ASKED =
   /(?:^|(?<=\n))[^\n]*dblink_proxy\.[a-z_]+\([^\n]*\n(?:[^\n]*dblink_proxy\.[^\n]*\n)*[^\n]*(?:\n|$)/g;
@@ -72,7 +77,7 @@ function replaceFrames(
   const untold = context.replace(TOLD, (_, hex: string) =>
     hex === '' ? '' : `${encode(Buffer.from(hex, 'hex').toString('latin1'))}\n`,
   );
-  const marked = untold.replace(READING, '').replace(ASKED, '').replace(LOCAL, '');
+  const marked = untold.replace(WITHIN, '').replace(READING, '').replace(ASKED, '').replace(LOCAL, '');
   const replaced = (unmarked ? marked.replace(RETURNING, '') : marked).replace(/\n$/, '');
   const raised = context.search(LOCAL) === 0 && routine === RAISE_ROUTINE;
   return { context: replaced === '' ? undefined : replaced, told: untold !== context || raised };

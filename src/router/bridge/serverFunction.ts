@@ -1,4 +1,5 @@
 import { CURRENT_ROLE, serverExists, serverQuery } from '../foreignServerQuery.js';
+import { MARK } from './identifiers.js';
 
 /**
  * What the caller of a dblink function finds under the name of a foreign server: an element to be put behind the
@@ -7,6 +8,6 @@ import { CURRENT_ROLE, serverExists, serverQuery } from '../foreignServerQuery.j
 export const SERVER_FUNCTION = `
 CREATE OR REPLACE FUNCTION dblink_proxy.server(given text) RETURNS text[] LANGUAGE plpgsql AS $bridge$
 BEGIN
-  IF NOT ${serverExists('given::pg_catalog.name')} THEN RETURN '{}'; END IF;
-  RETURN ARRAY(${serverQuery('given::pg_catalog.name', CURRENT_ROLE)});
+  IF NOT (/*${MARK}*/ ${serverExists('given::pg_catalog.name')} /*${MARK}*/) THEN RETURN '{}'; END IF;
+  RETURN ARRAY(/*${MARK}*/ ${serverQuery('given::pg_catalog.name', CURRENT_ROLE)} /*${MARK}*/);
 END $bridge$;`;

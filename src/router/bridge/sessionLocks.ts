@@ -216,16 +216,16 @@ export class SessionLocks {
 
   /** No function reads any more what was handed over: the large object is removed, unless the next one comes soon. */
   statementEnded(): void {
-    if (this.#object !== 'made' || this.#closed) return;
+    if ((this.#object !== 'made' && this.#object !== 'doubtful') || this.#closed) return;
     clearTimeout(this.#objectTimer);
-    const remove = (): Promise<void> =>
-      this.#inTurn(async () => {
-        const connection = this.#membership?.connection;
-        // Used again since, or its turn came late.
-        if (timer !== this.#objectTimer || connection === undefined || connection.closed) return;
-        await this.#removeObject(connection);
-      });
-    const timer = setTimeout(() => void remove().catch(() => undefined), OBJECT_IDLE_MS).unref();
+    const remove = async (): Promise<void> => {
+      // Used again since, or its turn came late.
+      if (timer === this.#objectTimer) await this.#removeObject((await this.#attach()).connection);
+    };
+    const timer = setTimeout(() => {
+      // If the connection was lost, by the next one.
+      this.#inTurn(remove).catch(() => this.statementEnded());
+    }, OBJECT_IDLE_MS).unref();
     this.#objectTimer = timer;
   }
 
