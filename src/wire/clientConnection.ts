@@ -16,7 +16,7 @@ import { renderError } from './clientErrorText.js';
 import { Inbound, type InboundListener, type TransactionState } from './clientInbound.js';
 import { type ExecuteOptions, extendedQuery, type PipelineStep, simpleQuery } from './clientMessages.js';
 import type { ConnectOptions } from './clientOptions.js';
-import { QueryExchange, type QueryHandler } from './clientQuery.js';
+import { QueryExchange, type QueryHandler, type Send } from './clientQuery.js';
 import {
   isEncrypted,
   openServerSocket,
@@ -311,8 +311,8 @@ export class WireClient {
     if (this.#lost === undefined) this.#end(new ConnectionLost('connection was closed'));
   }
 
-  readonly #send = (bytes: Buffer): boolean =>
-    this.#lost !== undefined || !this.#socket.writable ? true : this.#socket.write(bytes);
+  readonly #send: Send = (bytes, released) =>
+    this.#lost !== undefined || !this.#socket.writable ? true : this.#socket.write(bytes, released);
 
   async #run(messages: Buffer, exchange: QueryExchange): Promise<void> {
     if (this.#lost !== undefined) throw this.#lost;

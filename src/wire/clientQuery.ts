@@ -5,6 +5,9 @@ import type { Delivery } from './framer.js';
 import { Backend, Frontend } from './protocol.js';
 import { MessageWriter } from './writer.js';
 
+/** @returns false when more should wait for `drained` @param released called when the bytes are not needed any more */
+export type Send = (bytes: Buffer, released?: () => void) => boolean;
+
 /** What to do with the rows of a result. */
 export type RowDelivery = 'rows' | 'raw' | 'discard';
 
@@ -14,6 +17,11 @@ export interface CopyInControl {
   readonly message: Buffer;
   /** Sends CopyData. @returns false when more should wait for `onDrain` */
   write(bytes: Uint8Array): boolean;
+  /**
+   * Sends a whole CopyData message, see `write`.
+   * @param released called when its bytes are not needed any more; never after the connection was lost
+   */
+  writeMessage(message: Buffer, released?: () => void): boolean;
   /** Called when what was written has gone out. */
   onDrain?: (() => void) | undefined;
   done(): void;
@@ -87,15 +95,15 @@ const copyFail = (reason: string): Buffer =>
 export class QueryExchange {
   #handler: QueryHandler;
   readonly #extended: boolean;
-  readonly #send: (bytes: Buffer) => boolean;
+  readonly #send: Send;
   #rows: RowDelivery | undefined;
   #copy: 'in' | 'out' | 'both' | undefined;
   #copyControl: CopyInControl | undefined;
   #fatal: ErrorFields | undefined;
   #failure: { readonly cause: unknown } | undefined;
 
-  /** @param send writes to the server; returns false when more should wait for `drained` */
-  constructor(handler: QueryHandler, extended: boolean, send: (bytes: Buffer) => boolean) {
+  /** @param send writes to the server */
+  constructor(handler: QueryHandler, extended: boolean, send: Send) {
     this.#handler = handler;
     this.#extended = extended;
     this.#send = send;
@@ -235,10 +243,10 @@ export class QueryExchange {
     };
     const control: CopyInControl = {
       message: Buffer.from(message),
-      write: (bytes) => {
-        if (this.#copyControl !== control) return true;
-        return this.#send(new MessageWriter(Frontend.copyData, bytes.length).bytes(bytes).end());
-      },
+      write: (bytes) =>
+        control.writeMessage(new MessageWriter(Frontend.copyData, bytes.length).bytes(bytes).end()),
+      writeMessage: (message, released) =>
+        this.#copyControl === control ? this.#send(message, released) : true,
       done: () => finish(COPY_DONE),
       fail: (reason) => finish(copyFail(reason)),
     };

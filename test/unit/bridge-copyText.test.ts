@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { RowGate } from '../../src/dblink/rowGate.js';
 import { CopyText } from '../../src/router/bridge/copyText.js';
 import { type QueryHandler, WireClient } from '../../src/wire/client.js';
-import { Backend } from '../../src/wire/protocol.js';
+import { Backend, Frontend } from '../../src/wire/protocol.js';
 import { MessageWriter } from '../../src/wire/writer.js';
 import { createDatabase, primaryServer } from '../support/postgres.js';
 
@@ -27,9 +27,17 @@ function cut(whole: Buffer, cuts: readonly number[]): readonly Buffer[] {
   return places.map((place, i) => whole.subarray(places[i - 1] ?? 0, place));
 }
 
+/** The content of the one CopyData message that it makes. */
+function encode(text: CopyText, messages: Buffer): Buffer {
+  const message = text.encode(messages);
+  assert.equal(message[0], Frontend.copyData);
+  assert.equal(message.readInt32BE(1), message.length - 1);
+  return message.subarray(5);
+}
+
 const encodeAll = (columns: number, pieces: readonly Buffer[]): Buffer => {
   const text = new CopyText(columns);
-  return Buffer.concat(pieces.map((piece) => text.encode(piece)));
+  return Buffer.concat(pieces.map((piece) => encode(text, piece)));
 };
 
 const values: readonly (readonly [string, string | null, string])[] = [
@@ -56,16 +64,16 @@ const values: readonly (readonly [string, string | null, string])[] = [
 for (const [name, value, expected] of values) {
   test(`a value: ${name}`, () => {
     const row = dataRow([value === null ? null : bytes(value)]);
-    assert.equal(new CopyText(1).encode(row).toString('latin1'), `${expected}\n`);
+    assert.equal(encode(new CopyText(1), row).toString('latin1'), `${expected}\n`);
   });
 }
 
 test('every special byte is found at every place of a long value', () => {
   for (const special of bytes('\b\t\n\v\f\r\\')) {
-    for (const place of [0, 1, 383, 384, 4095, 4096, 4097, 8191, 9999]) {
+    for (const place of [0, 1, 2, 3, 4, 383, 384, 4095, 4096, 4097, 8191, 9999]) {
       const value = Buffer.alloc(10_000, 'x');
       value[place] = special;
-      const line = new CopyText(1).encode(dataRow([value]));
+      const line = encode(new CopyText(1), dataRow([value]));
       assert.equal(line.length, 10_002);
       assert.equal(line[place], 0x5c);
     }
@@ -78,21 +86,21 @@ test('lines of several columns', () => {
     [null, bytes(''), null],
     [bytes(''), null, bytes('')],
   ];
-  assert.equal(new CopyText(3).encode(dataRows(rows)).toString('latin1'), 'a\tb\tc\n\\N\t\t\\N\n\t\\N\t\n');
+  assert.equal(encode(new CopyText(3), dataRows(rows)).toString('latin1'), 'a\tb\tc\n\\N\t\t\\N\n\t\\N\t\n');
 });
 
 test('rows without columns are empty lines', () => {
-  assert.equal(new CopyText(0).encode(dataRows([[], [], []])).toString('latin1'), '\n\n\n');
+  assert.equal(encode(new CopyText(0), dataRows([[], [], []])).toString('latin1'), '\n\n\n');
 });
 
 test('no rows, no bytes', () => {
-  assert.equal(new CopyText(2).encode(Buffer.alloc(0)).length, 0);
+  assert.equal(encode(new CopyText(2), Buffer.alloc(0)).length, 0);
 });
 
 test('what was returned stays as it is', () => {
   const text = new CopyText(1);
-  const first = text.encode(dataRow([bytes('first')]));
-  const second = text.encode(dataRow([bytes('\n\n\n\n\n')]));
+  const first = encode(text, dataRow([bytes('first')]));
+  const second = encode(text, dataRow([bytes('\n\n\n\n\n')]));
   assert.equal(first.toString('latin1'), 'first\n');
   assert.equal(second.toString('latin1'), '\\n\\n\\n\\n\\n\n');
 });
@@ -196,7 +204,7 @@ class Database {
   /** Copies the rows into an empty table and checks that they are in it then, and that COPY TO writes them alike. */
   async roundTrip(table: string, columns: number, rows: Buffer): Promise<void> {
     await this.run(`TRUNCATE ${table}`);
-    const lines = new CopyText(columns).encode(rows);
+    const lines = encode(new CopyText(columns), rows);
     await this.copyIn(table, [lines]);
     const back = await this.select(`SELECT * FROM ${table} ORDER BY ctid`);
     assert.ok(
@@ -317,7 +325,7 @@ for (const [encoding, text] of [
       let partial = 0;
       const gate = new RowGate(3, 1 << 24, false, (piece, count) => {
         if (count === 0) partial++;
-        lines.push(encoder.encode(piece));
+        lines.push(encode(encoder, piece));
       });
       for (let from = 0; from < rows.length; from += 7919) gate.push(rows.subarray(from, from + 7919));
       assert.ok(partial > 0);
@@ -328,7 +336,7 @@ for (const [encoding, text] of [
 
     test('a zero byte is refused by the server', async () => {
       await database.run('CREATE TABLE zero (c text)');
-      const lines = new CopyText(1).encode(dataRow([bytes('a\0b')]));
+      const lines = encode(new CopyText(1), dataRow([bytes('a\0b')]));
       await assert.rejects(database.copyIn('zero', [lines]), { message: '22021' });
     });
   });

@@ -30,7 +30,8 @@ const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 export class BulkRows {
   readonly #text: CopyText;
   #control: CopyInControl | undefined;
-  #remote: WireClient | undefined;
+  /** The remote, while it is held back. */
+  #stopped: WireClient | undefined;
   readonly #finished: Promise<unknown>;
 
   private constructor(
@@ -47,7 +48,7 @@ export class BulkRows {
       try {
         await connection.script(this.#sql(format), (control) => {
           this.#control = control;
-          control.onDrain = () => this.#remote?.resume();
+          control.onDrain = () => this.#resume();
           if (signal.aborted) this.abort();
           started.resolve();
         });
@@ -93,8 +94,15 @@ export class BulkRows {
 
   /** Rows of the remote, whole DataRow messages; a full pipe stops the remote. */
   write(messages: Buffer, remote: WireClient): void {
-    this.#remote = remote;
-    if (this.#control!.write(this.#text.encode(messages)) === false) remote.pause();
+    const message = this.#text.encode(messages);
+    if (this.#control!.writeMessage(message, () => this.#text.recycle(message))) return;
+    this.#stopped = remote;
+    remote.pause();
+  }
+
+  #resume(): void {
+    this.#stopped?.resume();
+    this.#stopped = undefined;
   }
 
   /**
@@ -103,6 +111,8 @@ export class BulkRows {
    */
   async finish(): Promise<string> {
     this.#control!.done();
+    // When the last bytes go out, nobody is told any more.
+    this.#resume();
     try {
       await this.#finished;
     } catch (error) {
@@ -125,6 +135,7 @@ export class BulkRows {
   /** Gives up; nothing is left. */
   abort(): void {
     this.#control?.fail('given up');
+    this.#resume();
     this.#finished.catch(() => undefined);
   }
 }
