@@ -20,6 +20,9 @@ export const overloadsOf = (name: DblinkFunction): readonly Overload[] => OVERLO
  */
 export type ArgumentKind = 'unknown' | 'text' | 'boolean' | 'integer' | 'other';
 
+/** Those of a call's arguments; `open`: not known yet. */
+type Kinds = readonly (ArgumentKind | ArgumentType | 'open')[];
+
 /**
  * Candidates that every argument fits, of which unknown ones prefer text, the string category's preferred type
  * (PostgreSQL documentation, "Function Type Resolution", rules 4.a and 4.e).
@@ -31,12 +34,9 @@ export type ArgumentKind = 'unknown' | 'text' | 'boolean' | 'integer' | 'other';
 export function resolve<Candidate>(
   candidates: readonly Candidate[],
   typesOf: (candidate: Candidate) => readonly ArgumentType[],
-  known: readonly ('unknown' | 'open' | ArgumentType | 'other')[],
+  known: Kinds,
 ): readonly Candidate[] {
-  const fitting = candidates.filter((candidate) => {
-    const types = typesOf(candidate);
-    return types.length === known.length && types.every((type, i) => isOpen(known[i]) || known[i] === type);
-  });
+  const fitting = candidates.filter((candidate) => fits(typesOf(candidate), known));
   if (fitting.length < 2 || known.includes('open')) return fitting;
   const wanted = known.map((kind, i): ArgumentType | 'other' => {
     if (kind !== 'unknown') return kind as ArgumentType | 'other';
@@ -46,19 +46,38 @@ export function resolve<Candidate>(
   return fitting.filter((candidate) => typesOf(candidate).every((type, i) => type === wanted[i]));
 }
 
+/** Whether arguments of these kinds can be given for these types. */
+const fits = (types: readonly ArgumentType[], kinds: readonly string[]): boolean =>
+  types.length === kinds.length && types.every((type, i) => isOpen(kinds[i]) || kinds[i] === type);
+
 const isOpen = (kind: string | undefined): boolean => kind === 'unknown' || kind === 'open';
 
 /**
  * The signature that PostgreSQL chooses; one that it may choose where an argument's type is `open`, not known yet.
  * @returns undefined when no signature fits (42883), or more than one (42725)
  */
-export function chooseSignature(
-  name: DblinkFunction,
-  kinds: readonly (ArgumentKind | 'open')[],
-): readonly Role[] | undefined {
+export function chooseSignature(name: DblinkFunction, kinds: Kinds): readonly Role[] | undefined {
   const [chosen] = resolve(overloadsOf(name), ({ args }) => args.map(({ type }) => type), kinds);
   return chosen?.args.map(({ role }) => role);
 }
+
+/** Whether there is a signature that PostgreSQL would choose, if the arguments that are `open` turned out to suit it. */
+export function mayChoose(name: DblinkFunction, kinds: Kinds): boolean {
+  const open = kinds.indexOf('open');
+  if (open < 0) return chooseSignature(name, kinds) !== undefined;
+  const types = new Set(overloadsOf(name).flatMap(({ args }) => args[open]?.type ?? []));
+  return [...types].some((type) => mayChoose(name, kinds.with(open, type)));
+}
+
+/** Whether several signatures fit and PostgreSQL can prefer none of them (42725). */
+export const isAmbiguous = (name: DblinkFunction, kinds: Kinds): boolean =>
+  !mayChoose(name, kinds) &&
+  overloadsOf(name).some(({ args }) =>
+    fits(
+      args.map(({ type }) => type),
+      kinds,
+    ),
+  );
 
 /** Type OIDs that convert to text by an implicit cast: text, varchar, bpchar, name, "char". */
 const TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043, 1042, 19, 18]);

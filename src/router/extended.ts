@@ -16,6 +16,7 @@ import {
 } from '../wire/messages.js';
 import { Backend, Frontend, TransactionStatus } from '../wire/protocol.js';
 import { MessageWriter } from '../wire/writer.js';
+import { asAmbiguous, withAmbiguousCall } from './ambiguous.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
 import { type BoundParameters, checkArguments, fitsNoSignature, isLocal } from './arguments.js';
 import { checkAssumptions } from './assumptions.js';
@@ -124,6 +125,7 @@ export class ExtendedQuery {
     const end = primary.batchOpen || engine.inBlock ? 'flush' : 'sync';
     await this.#guard(async () => {
       const facts = await engine.probe.get(end).catch(raised);
+      if (statement.shape.kind === 'ambiguous') return this.#refused(message, fields, statement, facts);
       if (isShadowed(statement, facts.shadowing) || this.#isExtensions(statement, facts))
         return this.#relay('parse', message);
       const names = bridgeOf(statement, facts);
@@ -141,7 +143,7 @@ export class ExtendedQuery {
         return this.#bridgeTemporarily(fields, statement, statement.shape.reason);
       }
       if (statement.calls.some((call) => fitsNoSignature(call, fields.types)))
-        return this.#relay('parse', message);
+        return this.#refused(message, fields, statement, facts);
       // When it is executed it is too late for temporary functions.
       const skippable = statement.calls.find(
         ({ certain, name, use }) => use.kind === 'source' && !certain && name !== 'dblink',
@@ -158,9 +160,17 @@ export class ExtendedQuery {
         return this.#bridgeTemporarily(fields, statement, error.reason);
       }
       this.#statements.set(nameOf(fields.name), prepared);
-      this.#known.set(key, prepared);
+      // In a batch or block it was too late for temporary functions; the next time it need not be.
+      if (skippable === undefined || bridged) this.#known.set(key, prepared);
       engine.session.toClient(PARSE_COMPLETE);
     }, fields.sql);
+  }
+
+  /** The primary refuses the statement. */
+  #refused(message: Buffer, fields: ParseFields, statement: Statement, facts: SessionFacts): void {
+    const refused = withAmbiguousCall(fields.sql, statement, facts);
+    if (refused === undefined) this.#relay('parse', message);
+    else this.#parseRenamed(fields, refused);
   }
 
   /** The primary has the extension, and is to carry out the calls. */
@@ -189,7 +199,7 @@ export class ExtendedQuery {
   }
 
   #parseRenamed(fields: ParseFields, renamed: RenamedCalls): void {
-    const sink = this.#forwarding((error) => renamed.mapPosition(error));
+    const sink = this.#forwarding((error) => renamed.mapError(error));
     this.engine.primary.send(parse(fields.name, renamed.sql, fields.types), { kind: 'parse', sink });
   }
 
@@ -444,7 +454,9 @@ export class ExtendedQuery {
       if (error instanceof NoSuchSignature) {
         // The primary lacks the function with these arguments and says so in its own words.
         const { error: own } = await primary.run({ sql: text }, 'flush');
-        session.toClient(errorResponse(own ?? new PgError('42883', 'function does not exist')));
+        session.toClient(
+          errorResponse(own ? asAmbiguous(own) : new PgError('42883', 'function does not exist')),
+        );
         return false;
       }
       const told = error instanceof PrimaryRaised ? error.error : error;

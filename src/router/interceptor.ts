@@ -228,8 +228,6 @@ class DblinkInterceptor implements Interceptor {
 }
 
 const withCalls = (analysis: Analysis): readonly Statement[] | undefined =>
-  analysis?.statements.some(
-    ({ calls, shape }) => calls.length > 0 || shape.kind === 'extension' || shape.kind === 'lookup',
-  )
+  analysis?.statements.some(({ calls, shape }) => calls.length > 0 || shape.kind !== 'none')
     ? analysis.statements
     : undefined;

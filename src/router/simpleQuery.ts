@@ -1,6 +1,7 @@
 import { errorResponse, PgError, parseFields } from '../wire/errors.js';
 import { close, commandComplete, dataRow, query, readyForQuery, rowDescription } from '../wire/messages.js';
 import { Backend, EMPTY, TransactionStatus } from '../wire/protocol.js';
+import { withAmbiguousCall } from './ambiguous.js';
 import {
   DBLINK_FUNCTIONS,
   type EscapeStrings,
@@ -112,6 +113,8 @@ export class SimpleQuery {
     if (this.engine.primary.status === TransactionStatus.failed) return this.#plain(statement, last);
     if (statement.shape.kind === 'extension')
       return this.#extension(statement, statement.shape.command, last);
+    if (statement.shape.kind === 'ambiguous')
+      return this.#plain(statement, last, withAmbiguousCall(this.text, statement, await this.#facts()));
     const asked = this.#facts();
     const preparing = this.#prepareEarly(statement);
     const facts = await asked;
@@ -142,7 +145,8 @@ export class SimpleQuery {
       }
       return await this.#splice(statement, facts, preparing, bridged, last);
     } catch (error) {
-      if (error instanceof NoSuchSignature) return this.#plain(statement, last);
+      if (error instanceof NoSuchSignature)
+        return this.#plain(statement, last, withAmbiguousCall(this.text, statement, facts));
       if (error instanceof NeedsBridge) {
         if (bridged) return this.#bridge(statement, last, preparing, listed);
         if (names === 'none') return this.#bridgeTemporarily(statement, error.reason, last);
@@ -344,7 +348,7 @@ export class SimpleQuery {
         if (type === Backend.errorResponse) {
           told = true;
           const error = PgError.from(parseFields(message));
-          session.toClient(errorResponse(this.#placed(renamed?.mapPosition(error) ?? error, offset)));
+          session.toClient(errorResponse(this.#placed(renamed?.mapError(error) ?? error, offset)));
           return false;
         }
         if (type === Backend.commandComplete && unanswered) {

@@ -51,6 +51,14 @@ test('COPY to or from the client inside dblink_exec() fails, and the connection 
   }
 });
 
+test('a COPY that was sent asynchronously gives its error once, and the connection is free', async () => {
+  const result = "SELECT * FROM dblink_get_result('c') AS t(a text)";
+  for (const copy of ['COPY people TO STDOUT', 'COPY people FROM STDIN']) {
+    const steps = [open('c'), `SELECT dblink_send_query('c', '${copy}')`, result, result, ONE];
+    assert.deepEqual(await answers(steps), ['OK', '1', '08006', null, '1']);
+  }
+});
+
 test('a connection string without a database leads to the database of the session', async () => {
   const steps = [
     "SELECT * FROM dblink('', 'SELECT current_database()') AS t(d text)",

@@ -55,7 +55,7 @@ export const KNOWN_DIFFERENCES = {
     reason:
       'An error that a server raises in its own code and the proxy has to raise itself, because the primary takes no part ' +
       'in what fails: a time limit that runs out while the remote works (the proxy cancels at once), a text of the remote ' +
-      'that the client encoding lacks, a privilege on a function that the primary does not have, a user mapping or privilege that a foreign server lacks, a value in a large result ' +
+      'that the client encoding lacks, a privilege on a function that the primary does not have, a call of one that would be ambiguous, a user mapping or privilege that a foreign server lacks, a value in a large result ' +
       'that the bridge converts on a connection of its own. The proxy leaves file, ' +
       'line and routine out.',
     reconcile: (extension, proxy) =>

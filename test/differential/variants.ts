@@ -24,7 +24,7 @@ export const SESSIONS: Readonly<Record<SessionName, Session>> = {
   bare: { encoding: 'UTF8', database: 'app_bare', parameters: {} },
 };
 
-const TRANSPORTS: readonly Transport[] = [
+export const TRANSPORTS: readonly Transport[] = [
   'simple',
   'multi',
   'extended',

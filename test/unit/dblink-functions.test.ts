@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chooseSignature, kindOfType } from '../../src/dblink/functions.js';
+import { chooseSignature, isAmbiguous, kindOfType, mayChoose } from '../../src/dblink/functions.js';
 import { clipName } from '../../src/dblink/names.js';
 import { ConnectionRegistry } from '../../src/dblink/registry.js';
 import type { RemoteConnection } from '../../src/dblink/remote.js';
@@ -41,6 +41,15 @@ test('arguments of unknown type prefer text, and are ambiguous where text is not
   ]);
   assert.equal(chooseSignature('dblink_fetch', ['unknown', 'unknown', 'unknown']), undefined);
   assert.equal(chooseSignature('dblink_fetch', ['unknown', 'other']), undefined);
+});
+
+test('a call is ambiguous when it fits several signatures, whatever is still open turns out to be', () => {
+  assert.ok(isAmbiguous('dblink_fetch', ['unknown', 'unknown', 'unknown']));
+  assert.ok(isAmbiguous('dblink_fetch', ['open', 'unknown', 'unknown']));
+  assert.ok(!isAmbiguous('dblink_fetch', ['unknown', 'unknown', 'open']));
+  assert.ok(!isAmbiguous('dblink_fetch', ['unknown', 'unknown', 'other']));
+  assert.ok(mayChoose('dblink_fetch', ['unknown', 'unknown', 'open']));
+  assert.ok(!mayChoose('dblink_fetch', ['open', 'unknown', 'unknown']));
 });
 
 test('names are cut to 63 bytes at a character boundary', () => {

@@ -1,6 +1,6 @@
 import type { FuncCall, RawStmt, SelectStmt, TransactionStmt } from 'libpg-query';
 import { parametersOf } from './arguments.js';
-import { CallReader, LeaveAlone } from './calls.js';
+import { Ambiguous, CallReader, LeaveAlone } from './calls.js';
 import { Evaluation, isCertainlyRead, isTargetsOnly } from './evaluation.js';
 import { isExtensionLookup, readExtensionCommand } from './extension.js';
 import { DBLINK_FUNCTIONS } from './functions.js';
@@ -79,7 +79,8 @@ function readStatement(
     return { ...base, ...readCalls(tag, body, total, reader) };
   } catch (error) {
     if (!(error instanceof LeaveAlone)) throw error;
-    return { ...base, calls: [], shape: { kind: 'none' }, assumptions: [] };
+    const kind = error instanceof Ambiguous ? 'ambiguous' : 'none';
+    return { ...base, calls: [], shape: { kind }, assumptions: [] };
   }
 }
 

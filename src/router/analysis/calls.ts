@@ -11,6 +11,7 @@ import {
   DBLINK_FUNCTIONS,
   type DeclaredType,
   declaredTypes,
+  hasEqualOverloads,
   hasOverload,
   isDblinkFunction,
 } from './functions.js';
@@ -29,6 +30,9 @@ export interface FoundCall extends Omit<DblinkCall, 'certain' | 'pure'> {
 
 /** The statement contains a call that PostgreSQL itself refuses, or whose text was not understood: let it pass as it is. */
 export class LeaveAlone extends Error {}
+
+/** It contains one that fits several overloads equally well. */
+export class Ambiguous extends LeaveAlone {}
 
 /** Recognises the calls of dblink functions and reads them from the text. */
 export class CallReader {
@@ -144,6 +148,7 @@ export class CallReader {
       return readArgument(node, span, this.#tokens.slice(span), around);
     });
     const types = args.map((argument) => argument.type);
+    if (hasEqualOverloads(name, types)) throw new Ambiguous();
     if (!hasOverload(name, types)) throw new LeaveAlone();
     const declared = declaredTypes(name, types);
     const start = this.#parsed.byteOffset(call.location);

@@ -1,6 +1,9 @@
 import {
+  type ArgumentKind,
   type DblinkFunction,
   type ArgumentType as DeclaredType,
+  isAmbiguous,
+  mayChoose,
   DBLINK_FUNCTIONS as NAMES,
   type Overload,
   overloadsOf,
@@ -67,16 +70,21 @@ export const TYPE_OIDS: Readonly<Record<FunctionFacts['returns'], number>> = {
 export const returnsRows = ({ name }: { readonly name: DblinkFunction }): boolean =>
   DBLINK_FUNCTIONS[name].returns === 'rows';
 
-function overloadsFor(name: DblinkFunction, types: readonly ArgumentType[]): FunctionFacts['overloads'] {
-  const known = types.map((type) =>
+const kindsOf = (types: readonly ArgumentType[]): (ArgumentKind | 'open')[] =>
+  types.map((type) =>
     type === 'parameter' || type === 'expression' ? 'open' : type === 'number' ? 'other' : type,
   );
-  return resolve(DBLINK_FUNCTIONS[name].overloads, (overload) => overload, known);
-}
+
+const overloadsFor = (name: DblinkFunction, types: readonly ArgumentType[]): FunctionFacts['overloads'] =>
+  resolve(DBLINK_FUNCTIONS[name].overloads, (overload) => overload, kindsOf(types));
 
 /** Is there an overload that arguments of these types can call? Without one PostgreSQL raises 42883 or 42725 by itself. */
 export const hasOverload = (name: DblinkFunction, types: readonly ArgumentType[]): boolean =>
-  overloadsFor(name, types).length > 0;
+  mayChoose(name, kindsOf(types));
+
+/** Whether several overloads fit and PostgreSQL can prefer none of them (42725). */
+export const hasEqualOverloads = (name: DblinkFunction, types: readonly ArgumentType[]): boolean =>
+  isAmbiguous(name, kindsOf(types));
 
 /**
  * The declared types of the overload that PostgreSQL chooses for arguments of these types. An argument of unknown type

@@ -135,6 +135,8 @@ export type Shape =
   | { readonly kind: 'extension'; readonly command: ExtensionCommand }
   /** Looks up the extension in pg_extension: the bridge is found in its place (bridge/dumpQueries.ts). */
   | { readonly kind: 'lookup' }
+  /** Has a call that fits several signatures equally well (42725): the primary refuses it (ambiguous.ts). */
+  | { readonly kind: 'ambiguous' }
   /** Cannot be served exactly without a bridge; a noun phrase for a HINT. */
   | { readonly kind: 'bridge'; readonly reason: string };
 

@@ -7,6 +7,13 @@ const GOOD_MS = 5000;
 /** SQL of the privilege to take a role by SET ROLE: before 16 every member had it. */
 const SET = `CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END`;
 
+/** Name and superuser mark of the role $2 if the user $1 could take it by SET ROLE, else of the user. */
+const COUNTING = `SELECT c.rolname, c.rolsuper
+  FROM pg_roles s
+  LEFT JOIN pg_roles r ON r.rolname = $2 AND (s.rolsuper OR pg_has_role(s.oid, r.oid, ${SET}))
+  JOIN pg_roles c ON c.oid = coalesce(r.oid, s.oid)
+ WHERE s.rolname = $1`;
+
 /**
  * What the session's roles may do. A request names the role that a function runs as, and anybody in the session can raise
  * a request: its role counts only when the session's user could take it by SET ROLE. Else the user's own rights count.
@@ -26,28 +33,21 @@ export class Roles {
   }
 
   async isSuperuserNow(role: string): Promise<boolean> {
-    const { connection } = await this.attach();
-    const [row] = await connection.query(
-      `SELECT coalesce((SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = $2 AND (s.rolsuper OR pg_has_role(s.oid, r.oid,
-           ${SET}))), s.rolsuper)
-         FROM pg_roles s WHERE s.rolname = $1`,
-      [this.user, role],
-    );
-    const value = row?.[0]?.toString() === 't';
-    this.#superusers.set(role, { value, until: Date.now() + GOOD_MS });
-    return value;
+    const { superuser } = await this.#counting(role);
+    this.#superusers.set(role, { value: superuser, until: Date.now() + GOOD_MS });
+    return superuser;
   }
 
   /** The role that a request names if the session's user could take it, else the user. */
   async effective(role: string): Promise<string> {
+    return (await this.#counting(role)).name;
+  }
+
+  /** The role whose rights count for a request that names this one. */
+  async #counting(role: string): Promise<{ readonly name: string; readonly superuser: boolean }> {
     const { connection } = await this.attach();
-    const [row] = await connection.query(
-      `SELECT coalesce((SELECT r.rolname FROM pg_roles r WHERE r.rolname = $2 AND (s.rolsuper OR pg_has_role(s.oid, r.oid,
-           ${SET}))), s.rolname)
-         FROM pg_roles s WHERE s.rolname = $1`,
-      [this.user, role],
-    );
-    return row?.[0]?.toString('latin1') ?? this.user;
+    const [row] = await connection.query(COUNTING, [this.user, role]);
+    return { name: row?.[0]?.toString('latin1') ?? this.user, superuser: row?.[1]?.toString() === 't' };
   }
 
   /** Whether a role is a member of one of several. @param roles their names, the text of a JSON array */

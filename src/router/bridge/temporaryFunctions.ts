@@ -7,11 +7,11 @@ import { asExtensionLookup } from './dumpQueries.js';
 import { SERVICE_SCHEMA } from './identifiers.js';
 import { pkeyResultsSql, publicFunctionsSql } from './publicFunctions.js';
 
-/** A statement whose calls name the session's temporary functions. */
+/** A statement whose calls name other functions, the session's temporary ones say. */
 export interface RenamedCalls {
   readonly sql: Buffer;
-  /** An error's position in it, as one in the client's statement. */
-  mapPosition(error: PgError): PgError;
+  /** An error of it, as one of the client's statement. */
+  mapError(error: PgError): PgError;
 }
 
 /** Statements whose calls end with them: what is stored would go on to name a function that is gone. */
@@ -56,7 +56,7 @@ export function renameListedCalls(
 /** Has a lookup of the extension find the bridge. @returns undefined for a statement that stays as it is */
 export function lookupCalls(text: Buffer, { span }: Statement, engine: Engine): RenamedCalls | undefined {
   const changed = asExtensionLookup(text.subarray(span.start, span.end), engine.countCharacters);
-  return changed && { sql: changed.sql, mapPosition: (error) => atPosition(error, changed.mapPosition) };
+  return changed && { sql: changed.sql, mapError: (error) => atPosition(error, changed.mapPosition) };
 }
 
 const atPosition = (error: PgError, map: (position: number) => number): PgError =>
@@ -95,7 +95,7 @@ function qualified(
   pieces.push(text.subarray(from, end));
   return {
     sql: Buffer.concat(pieces),
-    mapPosition(error) {
+    mapError(error) {
       if (error.fields.position === undefined) return error;
       let position = Number(error.fields.position) - 1;
       for (const { at, by } of changes) if (position > at) position = Math.max(at, position - by);

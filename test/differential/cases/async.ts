@@ -1,5 +1,6 @@
 import { bound, fetch, onRemote, open, testCase } from '../notation.js';
 import type { Case } from '../types.js';
+import { TRANSPORTS } from '../variants.js';
 
 /** dblink_send_query, dblink_is_busy, dblink_get_result, dblink_cancel_query (reference, section 6). */
 
@@ -466,14 +467,19 @@ export const asyncCases: readonly Case[] = [
     result(),
     message,
   ),
-  on(
-    'COPY to the client',
-    send('COPY (SELECT 1) TO STDOUT'),
-    settle,
-    busy,
-    noRaise(),
-    message,
-    "SELECT dblink_disconnect('c')",
+  testCase(
+    'async: COPY to the client',
+    [
+      open('c'),
+      send('COPY (SELECT 1) TO STDOUT'),
+      settle,
+      busy,
+      noRaise(),
+      message,
+      "SELECT dblink_disconnect('c')",
+    ],
+    // Asked once: the extension goes on to give the error for ever (known-differences.test.ts).
+    { transports: TRANSPORTS.filter((transport) => transport !== 'describe-first') },
   ),
   on(
     'many rows',

@@ -1,6 +1,13 @@
 import { bind, bound, execute, flow, open, parse, sync, testCase } from '../notation.js';
 import type { Case, Step } from '../types.js';
 
+const LATERAL =
+  "SELECT i.id, t.n FROM items i, LATERAL dblink('c', format('SELECT %s * 2', i.id)) AS t(n int) ORDER BY 1";
+
+/** A source that PostgreSQL may skip, for all that is known. */
+const FETCH_JOINED =
+  "SELECT i.id, t.name FROM items i JOIN dblink_fetch('c', 'k', 3) AS t(id int, name text) USING (id) ORDER BY 1";
+
 /**
  * A primary without functions of the bridge: outside of transactions the session makes itself temporary ones for what no
  * other plan serves. What is refused then is in refusals.test.ts, since the extension refuses nothing.
@@ -13,8 +20,14 @@ const bare = (name: string, sql: Step | readonly Step[], more: Partial<Case> = {
     ...more,
   });
 
-const LATERAL =
-  "SELECT i.id, t.n FROM items i, LATERAL dblink('c', format('SELECT %s * 2', i.id)) AS t(n int) ORDER BY 1";
+/** A call that fits several signatures: the primary knows none of them. */
+const ambiguous = (name: string, steps: readonly Step[], more: Partial<Case> = {}): Case =>
+  bare(`ambiguous, ${name}`, steps, {
+    contexts: ['autocommit', 'block', 'savepoint'],
+    transports: ['simple', 'multi', 'extended', 'describe-first'],
+    differs: 'own-error',
+    ...more,
+  });
 
 export const bareCases: readonly Case[] = [
   bare('a lateral call', LATERAL),
@@ -78,6 +91,39 @@ export const bareCases: readonly Case[] = [
       execute(),
       sync,
     ),
+  ),
+  bare(
+    'a statement that was first prepared inside of a batch',
+    [
+      "SELECT dblink_open('c', 'k', 'SELECT id, name FROM people ORDER BY id')",
+      flow(parse('SELECT 1'), parse(FETCH_JOINED), sync, parse(FETCH_JOINED), bind(), execute(), sync),
+    ],
+    { transports: ['extended'] },
+  ),
+  ambiguous('a cursor or a connection', ["SELECT * FROM dblink_fetch('m', 'x', '1') AS t(a int)"]),
+  ambiguous('a schema, and a NULL', ["SELECT 'é', * FROM public.dblink_fetch(NULL, 'x', '1') AS t(a int)"]),
+  ambiguous('an argument that is computed', [
+    "SELECT * FROM dblink_fetch(lower('M'), 'x', '1') AS t(a int)",
+    bound("SELECT * FROM dblink_fetch($1 || 'm', 'x', '1') AS t(a int)", ['c']),
+  ]),
+  ambiguous('parameters without a type', [
+    bound('SELECT * FROM dblink_fetch($1, $2, $3) AS t(a int)', ['c', 'k', '1']),
+    bound('SELECT * FROM dblink_fetch($1, $2, $3) AS t(a int)', ['c', 'k', '1'], [25, 25, 23]),
+    bound("SELECT * FROM dblink_fetch($1, 'k', '1') AS t(a int)", ['c'], [25]),
+  ]),
+  ambiguous('between others', [
+    "SELECT nosuch(1), dblink_fetch('m', 'x', '1')",
+    "SELECT dblink_fetch('m', 'x', '1'), nosuch(1)",
+    "SELECT dblink_fetch('m', 'x', 1.5)",
+  ]),
+  // With the extended protocol a command is refused when it is executed, in the primary's own words (docs/compatibility.md).
+  ambiguous(
+    'in a command',
+    [
+      "CREATE VIEW v AS SELECT * FROM dblink_fetch('m', 'x', '1') AS t(a int)",
+      "EXPLAIN SELECT * FROM dblink_fetch('m', 'x', '1') AS t(a int)",
+    ],
+    { transports: ['simple', 'multi'] },
   ),
   bare(
     'many rows',

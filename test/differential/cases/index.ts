@@ -34,7 +34,9 @@ import { queryCases } from './query.js';
 import { roleCases } from './roles.js';
 import { settingCases } from './settings.js';
 import { shapeAsyncCases } from './shapesAsync.js';
+import { shapeAsyncStoredCases } from './shapesAsyncStored.js';
 import { shapeCursorCases } from './shapesCursors.js';
+import { shapeCursorStoredCases } from './shapesCursorsStored.js';
 import { shapeHelperCases } from './shapesHelpers.js';
 import { shapeServerCases } from './shapesServers.js';
 import { statementListCases } from './statementLists.js';
@@ -89,7 +91,9 @@ export const CASES: readonly Case[] = unique([
   ...edgeErrorCases,
   ...edgeRuleCases,
   ...shapeCursorCases,
+  ...shapeCursorStoredCases,
   ...shapeAsyncCases,
+  ...shapeAsyncStoredCases,
   ...shapeHelperCases,
   ...shapeServerCases,
 ]);
