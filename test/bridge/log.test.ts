@@ -189,6 +189,14 @@ describe('the log of the primary', () => {
       ]);
     });
 
+    await world.onPrimary('TRUNCATE events');
+    await client.rows('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    for (let i = 0; i < 5; i++) await client.rows("SELECT far('SELECT 1')");
+    await client.rows('COMMIT');
+    // Longer than anything is kept that calls have left.
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    assert.deepEqual(await world.onPrimary('SELECT tag, role FROM events'), []);
+
     await world.onPrimary(
       "CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN tag IN ('CREATE TABLE') EXECUTE FUNCTION refuse()",
     );

@@ -24,7 +24,7 @@ import { type BridgeRequest, readRequest } from './request.js';
 import { Roles } from './roles.js';
 import { RowsSink } from './rowsSink.js';
 import type { DatabaseServices } from './services.js';
-import { answerTable, type SessionKeys, SessionLocks } from './sessionLocks.js';
+import { type SessionKeys, SessionLocks } from './sessionLocks.js';
 
 const BY_SIGNATURE: ReadonlyMap<string, Overload> = new Map(
   CATALOGUE.map((overload) => [signatureOf(overload), overload]),
@@ -205,11 +205,15 @@ export class Bridge {
     // Another call must not lose the lock that it waits for.
     const waits = (): boolean => this.#latest === request;
     if (request.mode === 'row') this.#answered = true;
+    let table: string | undefined;
+    const making = (name: string): void => {
+      table = name;
+    };
     try {
-      await locks.give(request, answer).catch((error: unknown) => {
+      await locks.give(request, answer, making).catch((error: unknown) => {
         // What cannot be stored may be an error that can; if the connection was lost, there may be another one.
         if (!(error instanceof PgError) || this.#closed || !waits()) throw error;
-        return locks.give(request, raisingAnswer('error', error));
+        return locks.give(request, raisingAnswer('error', error), making);
       });
     } catch (error) {
       if (this.#closed) return;
@@ -218,7 +222,7 @@ export class Bridge {
       await locks.withdraw(waits).catch(() => undefined);
       if (request.held === 'none' && waits()) this.#stop(error);
     } finally {
-      if (request.mode !== 'row') this.#made(answerTable(request));
+      if (table !== undefined) this.#made(table);
     }
   }
 

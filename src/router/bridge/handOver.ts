@@ -76,13 +76,19 @@ export function objectSteps(
   );
 }
 
+/** What ask() reads a large object with, and what removes it: an administrator may have revoked them. */
+const OBJECT_FUNCTIONS =
+  '{"lo_open(oid,integer)","lo_lseek(integer,integer,integer)","loread(integer,integer)",lo_close(integer),lo_unlink(oid)}';
+
 /**
- * Makes a session's large object: none where it would be everybody's to read, or its OID is another's (23505).
+ * Makes a session's large object: none where it would be everybody's to read, or could not be read at all, or where its OID
+ * is another's (23505).
  * @returns rows: one when it was made
  */
 export const makeObject = (object: number, pid: number): Step => ({
-  sql: `INSERT INTO dblink_proxy.object SELECT lo_create($1), $2 WHERE NOT current_setting('lo_compat_privileges')::boolean RETURNING id`,
-  params: [String(object), String(pid)],
+  sql: `INSERT INTO dblink_proxy.object SELECT lo_create($1), $2 WHERE NOT current_setting('lo_compat_privileges')::boolean
+    AND (SELECT bool_and(has_function_privilege(f, 'EXECUTE')) FROM unnest($3::text[]) AS f) RETURNING id`,
+  params: [String(object), String(pid), OBJECT_FUNCTIONS],
   returnsRows: true,
 });
 

@@ -37,11 +37,17 @@ export const sessionSetting = (keys: SessionKeys): string =>
   `${keys.token}:${keys.a}:${keys.b}:${keys.object}`;
 
 /** The table in which a request of the mode `table` is answered. */
-export const answerTable = ({ pid, id }: BridgeRequest): string => `answer_${pid}_${id.replaceAll('-', '')}`;
+const answerTable = ({ pid, id }: BridgeRequest): string => `answer_${pid}_${id.replaceAll('-', '')}`;
 
 /** Gives back a lock on the connection that this runs on, if it is held there. */
 const UNLOCK_IF_HELD = `SELECT pg_advisory_unlock($1) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid()
   AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $1`;
+
+const UNDEFINED_TABLE = '42P01';
+
+/** @returns whether the next lock was taken: the one row of such steps says so (handOver.ts) */
+const runSteps = async (connection: ServiceConnection, steps: readonly Step[]): Promise<boolean> =>
+  (await connection.pipeline(steps))[0]?.[0]?.toString() === 't';
 
 /** How often, with a pause between, a lock is tried for that somebody else holds. */
 const ATTEMPTS = 20;
@@ -62,9 +68,12 @@ export class SessionLocks {
   #held: 'a' | 'b' | undefined;
   #services: Membership['services'] | undefined;
   #closed = false;
-  /** The session's large object; `doubtful`: it may have been removed by others. */
+  /** The session's large object; `doubtful`: it may be there or not. */
   #object: 'none' | 'made' | 'doubtful' | 'refused' = 'none';
+  /** Will remove it; none while a function may still read it. */
   #objectTimer: NodeJS.Timeout | undefined;
+  /** How many statements have ended. */
+  #ended = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -139,48 +148,77 @@ export class SessionLocks {
 
   /**
    * Hands over the answer, where the function looks for it, and ends the waiting.
+   * @param making called with the name of a side table, before it is made
    * @throws PgError when the answer cannot be stored (22021: bytes that are not of the encoding): nothing has been
    * answered; 08006 when the service connection is lost, and its locks with it
    */
-  give(request: BridgeRequest, answer: Answer): Promise<void> {
-    return this.#inTurn(() => this.#give(request, answer));
+  give(request: BridgeRequest, answer: Answer, making: (table: string) => void): Promise<void> {
+    const ended = this.#ended;
+    return this.#inTurn(async () => {
+      try {
+        await this.#give(request, answer, making);
+      } finally {
+        // Cancelled while the answer was on its way.
+        if (ended !== this.#ended) this.#removeLater();
+      }
+    });
   }
 
-  async #give(request: BridgeRequest, answer: Answer): Promise<void> {
+  async #give(request: BridgeRequest, answer: Answer, making: (table: string) => void): Promise<void> {
     const { connection } = await this.#attach();
     const held = this.#held!;
     const next = held === 'a' ? 'b' : 'a';
     const handOver = { request, answer, held: this.keys[held], next: this.keys[next] };
     try {
-      const steps = await this.#steps(connection, handOver);
-      const taken =
-        steps === undefined
-          ? await this.#giveTable(connection, handOver)
-          : (await connection.pipeline(steps))[0]?.[0]?.toString() === 't';
+      const taken = await this.#store(connection, handOver, making);
       this.#held = taken ? next : undefined;
     } catch (error) {
-      if (this.#object === 'made') this.#object = 'doubtful';
       // A lock outlives the transaction that took it.
       if (!connection.closed) await connection.query(UNLOCK_IF_HELD, [this.keys[next].toString()]);
       throw error;
     }
   }
 
-  /** @returns undefined where only a table will do */
-  async #steps(connection: ServiceConnection, handOver: HandOver): Promise<readonly Step[] | undefined> {
-    const { request } = handOver;
-    if (request.mode === 'row') return rowSteps(handOver, this.keys.a);
-    if (request.mode === 'table') return undefined;
+  /** @returns whether the next lock was taken */
+  async #store(
+    connection: ServiceConnection,
+    handOver: HandOver,
+    making: (table: string) => void,
+  ): Promise<boolean> {
+    const { mode } = handOver.request;
+    if (mode === 'row') return runSteps(connection, rowSteps(handOver, this.keys.a));
+    const taken = mode === 'object' ? await this.#giveObject(connection, handOver) : undefined;
+    if (taken !== undefined) return taken;
+    const table = answerTable(handOver.request);
+    making(table);
+    return this.#giveTable(connection, handOver, table);
+  }
+
+  /** In the session's large object. @returns whether the next lock was taken; undefined where only a table will do */
+  async #giveObject(connection: ServiceConnection, handOver: HandOver): Promise<boolean | undefined> {
     clearTimeout(this.#objectTimer);
+    this.#objectTimer = undefined;
     if (this.#object === 'none' || this.#object === 'doubtful') {
-      this.#object = await this.#makeObject(connection, request.pid);
+      this.#object = await this.#makeObject(connection, handOver.request.pid);
     }
-    return this.#object === 'made' ? objectSteps(handOver, this.keys.object) : undefined;
+    const steps = this.#object === 'made' ? objectSteps(handOver, this.keys.object) : undefined;
+    if (steps === undefined) return undefined;
+    try {
+      return await runSteps(connection, steps);
+    } catch (error) {
+      this.#object = 'doubtful';
+      if (connection.closed) throw error;
+      // Others have removed it, for instance; the lock may have been taken all the same.
+      await connection.query(UNLOCK_IF_HELD, [handOver.next.toString()]);
+      return undefined;
+    }
   }
 
   async #makeObject(connection: ServiceConnection, pid: number): Promise<'made' | 'refused'> {
     try {
       await this.#removeObject(connection);
+      // Until the server has said so.
+      this.#object = 'doubtful';
       const { length } = await connection.pipeline([makeObject(this.keys.object, pid)]);
       return length === 1 ? 'made' : 'refused';
     } catch (error) {
@@ -191,19 +229,27 @@ export class SessionLocks {
 
   async #removeObject(connection: ServiceConnection): Promise<void> {
     if (this.#object !== 'made' && this.#object !== 'doubtful') return;
-    await connection.query(removeObjects('o.id = $1'), [String(this.keys.object)]);
+    try {
+      await connection.query(removeObjects('o.id = $1'), [String(this.keys.object)]);
+    } catch (error) {
+      // The bridge has been uninstalled, which removes them.
+      if (!(error instanceof PgError) || error.sqlstate !== UNDEFINED_TABLE) throw error;
+    }
     this.#object = 'none';
   }
 
-  /** In a table of its own (`answerTable`), which every snapshot sees. @returns whether the next lock was taken */
-  async #giveTable(connection: ServiceConnection, handOver: HandOver): Promise<boolean> {
-    const { request, answer, held, next } = handOver;
+  /** In a table of its own, which every snapshot sees. @returns whether the next lock was taken */
+  async #giveTable(
+    connection: ServiceConnection,
+    { answer, held, next }: HandOver,
+    table: string,
+  ): Promise<boolean> {
     let taken = false;
     await connection.script(
       `SELECT dblink_proxy.hold('${next}');
-       CREATE TABLE dblink_proxy.${answerTable(request)} (LIKE ${PART_TABLE} INCLUDING STORAGE);
-       REVOKE ALL ON dblink_proxy.${answerTable(request)} FROM PUBLIC;
-       COPY dblink_proxy.${answerTable(request)} FROM STDIN WITH (FORMAT binary, FREEZE)`,
+       CREATE TABLE dblink_proxy.${table} (LIKE ${PART_TABLE} INCLUDING STORAGE);
+       REVOKE ALL ON dblink_proxy.${table} FROM PUBLIC;
+       COPY dblink_proxy.${table} FROM STDIN WITH (FORMAT binary, FREEZE)`,
       (copy, [row]) => {
         taken = row?.[0]?.toString() === 't';
         copy.write(copyAnswer(answer, !taken));
@@ -216,15 +262,22 @@ export class SessionLocks {
 
   /** No function reads any more what was handed over: the large object is removed, unless the next one comes soon. */
   statementEnded(): void {
-    if ((this.#object !== 'made' && this.#object !== 'doubtful') || this.#closed) return;
-    clearTimeout(this.#objectTimer);
+    this.#ended++;
+    this.#removeLater();
+  }
+
+  #removeLater(): void {
+    if (this.#objectTimer !== undefined || this.#closed) return;
+    if (this.#object !== 'made' && this.#object !== 'doubtful') return;
     const remove = async (): Promise<void> => {
-      // Used again since, or its turn came late.
-      if (timer === this.#objectTimer) await this.#removeObject((await this.#attach()).connection);
+      // Used again before its turn came.
+      if (timer !== this.#objectTimer) return;
+      this.#objectTimer = undefined;
+      await this.#removeObject((await this.#attach()).connection);
     };
     const timer = setTimeout(() => {
       // If the connection was lost, by the next one.
-      this.#inTurn(remove).catch(() => this.statementEnded());
+      this.#inTurn(remove).catch(() => this.#removeLater());
     }, OBJECT_IDLE_MS).unref();
     this.#objectTimer = timer;
   }
