@@ -151,6 +151,10 @@ async function resettable(port: number): Promise<{ port: number; reset(): void }
   };
 }
 
+/** SQL for the names of the side tables that there are at the primary. */
+export const SIDE_TABLES = `SELECT relname FROM pg_class WHERE relnamespace = 'dblink_proxy'::regnamespace
+  AND relname ~ '^(answer|rows)_\\d' AND relkind IN ('r', 'v')`;
+
 /** How soon nothing may be left of what was broken off. */
 export const CLEAN_WITHIN_MS = 2000;
 
@@ -170,8 +174,7 @@ export function assertNothingLeft(
       const [state] = await world.onPrimary(`SELECT
         (SELECT coalesce(json_agg(json_build_array(a.application_name, a.backend_type, l.granted)), '[]') FROM pg_locks l
           LEFT JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory'),
-        (SELECT coalesce(json_agg(relname), '[]') FROM pg_class WHERE relnamespace = 'dblink_proxy'::regnamespace
-          AND relname ~ '^(answer|rows)_\\d' AND relkind IN ('r', 'v')),
+        (SELECT coalesce(json_agg(relname), '[]') FROM (${SIDE_TABLES}) AS side_tables),
         (SELECT coalesce(json_agg(pid::text), '[]') FROM dblink_proxy.answer),
         (SELECT count(*)::int FROM pg_largeobject_metadata),
         (SELECT coalesce(json_agg(json_build_array(application_name, pid::text, state, query)), '[]') FROM pg_stat_activity
