@@ -371,6 +371,56 @@ describe('security of the bridge', () => {
     await assertNothingLeft(world, [low, victim]);
   });
 
+  it('answers are as little for others where default privileges give them whatever the account makes', async () => {
+    await world.onPrimary('CREATE DATABASE generous');
+    const root = await FaultClient.open(world.proxy.port, { database: 'generous' });
+    for (const kind of ['TABLES', 'FUNCTIONS', 'SEQUENCES', 'LARGE OBJECTS']) {
+      await root.rows(
+        `ALTER DEFAULT PRIVILEGES GRANT ALL ON ${kind} TO low; ALTER DEFAULT PRIVILEGES GRANT ALL ON ${kind} TO PUBLIC`,
+      );
+    }
+    await root.rows('CREATE EXTENSION dblink; CREATE TABLE given (a int)');
+    await root.rows(`SELECT dblink_connect('c', '${world.conninfo('generous')} password=${PASSWORD}')`);
+    const spy = await FaultClient.open(world.proxy.port, { database: 'generous', user: 'low' });
+    try {
+      await spy.rows('SELECT * FROM given');
+      // Every way in which an answer is handed over, and what there is to be seen of it while the function sleeps.
+      for (const [begin, count, shows] of [
+        ['BEGIN', 30_000, /^dblink_proxy\.rows_\d/],
+        ['BEGIN', 1, /^dblink_proxy\.answer$/],
+        ['BEGIN ISOLATION LEVEL REPEATABLE READ', 1, /^dblink_proxy\.object$/],
+        ['BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY', 1, /^dblink_proxy\.answer_\d/],
+      ] as const) {
+        root.start(
+          `${begin}; DO $$ BEGIN
+          PERFORM count(*) FROM dblink('c', 'SELECT ''x'' || g FROM generate_series(1, ${count}) AS g') AS t(a text);
+          PERFORM pg_sleep(1);
+        END $$; COMMIT`,
+          'simple',
+        );
+        await eventually('the answer has been handed over', async () => {
+          const relations =
+            await spy.rows(`SELECT c.oid::regclass::text, has_table_privilege(c.oid, 'SELECT'),
+            has_table_privilege(c.oid, 'INSERT') OR has_table_privilege(c.oid, 'UPDATE') OR has_table_privilege(c.oid, 'DELETE')
+              OR has_table_privilege(c.oid, 'TRUNCATE')
+          FROM pg_class AS c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relkind IN ('r', 'v')`);
+          for (const [name, read, write] of relations) {
+            assert.equal(read, name?.endsWith('_v') ? 't' : 'f', name!);
+            assert.equal(write, 'f', name!);
+          }
+          assert.ok(
+            relations.some(([name]) => shows.test(name!)),
+            begin,
+          );
+        });
+        assert.deepEqual(await spy.rows('SELECT oid FROM pg_largeobject_metadata'), []);
+        assert.match(brief(await root.answer()), /^C:BEGIN C:DO C:COMMIT Z:I$/);
+      }
+    } finally {
+      await Promise.all([root.end(), spy.end()]);
+    }
+  });
+
   it("who takes a session's locks hinders that session only, and it has a way out", async () => {
     const bystander = await open('other', 'bystander');
     await works(bystander);

@@ -2,6 +2,7 @@ import type { CopyInControl, WireClient } from '../../wire/client.js';
 import { PgError } from '../../wire/errors.js';
 import { CopyText } from './copyText.js';
 import { isPortableType } from './portableTypes.js';
+import { sealed } from './serviceSchema.js';
 import type { DatabaseServices } from './services.js';
 
 /** How the values of a side table are to be read. */
@@ -86,8 +87,9 @@ export class BulkRows {
     return `SELECT pg_catalog.set_config('datestyle', ${literal(format.dateStyle)}, true), pg_catalog.set_config('intervalstyle', ${literal(format.intervalStyle)}, true),
         pg_catalog.set_config('timezone', ${literal(format.timeZone)}, true);
       CREATE UNLOGGED TABLE dblink_proxy.${table} (${columns}) WITH (autovacuum_enabled = off, parallel_workers = 0);
-      REVOKE ALL ON dblink_proxy.${table} FROM PUBLIC;
+      ${sealed(table)};
       CREATE VIEW dblink_proxy.${table}_v AS SELECT * FROM dblink_proxy.${table} WHERE pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) ${this.pid};
+      ${sealed(`${table}_v`)};
       GRANT SELECT ON dblink_proxy.${table}_v TO PUBLIC;
       COPY dblink_proxy.${table} FROM STDIN WITH (FREEZE)`;
   }

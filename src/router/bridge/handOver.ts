@@ -1,7 +1,7 @@
 import { type Answer, encodeAnswer, packAnswer } from './answer.js';
 import { OBJECT_HEAD_BYTES, SLOT_BYTES, SLOTS } from './askFunction.js';
 import type { BridgeRequest } from './request.js';
-import type { Step } from './serviceConnection.js';
+import type { Rows, Step } from './serviceConnection.js';
 
 /** How an answer gets to the function that waits: the statements on a service connection, and where they put it. */
 
@@ -28,6 +28,13 @@ const unlock = (key: bigint): Step => ({
 const committed = (store: Step, held: bigint): readonly Step[] => [BEGIN, store, COMMIT, unlock(held)];
 
 const TAKEN = '(SELECT pg_try_advisory_lock($1) OR dblink_proxy.hold($1) AS taken) AS t';
+
+/** @param rows of such steps @returns whether `next` was taken */
+export const saysTaken = (rows: Rows): boolean => rows[0]?.[0]?.toString() === 't';
+
+/** Gives back a lock on the connection that this runs on, if it is held there. */
+export const UNLOCK_IF_HELD = `SELECT pg_advisory_unlock($1) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid()
+  AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $1`;
 
 const slotOf = ({ id }: BridgeRequest): number => Number.parseInt(id[0]!, SLOTS);
 
@@ -80,13 +87,17 @@ export function objectSteps(
 const OBJECT_FUNCTIONS =
   '{"lo_open(oid,integer)","lo_lseek(integer,integer,integer)","loread(integer,integer)",lo_close(integer),lo_unlink(oid)}';
 
+/** Default privileges, from 18 on, would give others what the account makes. */
+const GIVEN_AWAY = `EXISTS (SELECT FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole
+  WHERE d.defaclobjtype = 'L' AND r.rolname = current_user)`;
+
 /**
- * Makes a session's large object: none where it would be everybody's to read, or could not be read at all, or where its OID
+ * Makes a session's large object: none where it would be others' to read, or could not be read at all, or where its OID
  * is another's (23505).
  * @returns rows: one when it was made
  */
 export const makeObject = (object: number, pid: number): Step => ({
-  sql: `INSERT INTO dblink_proxy.object SELECT lo_create($1), $2 WHERE NOT current_setting('lo_compat_privileges')::boolean
+  sql: `INSERT INTO dblink_proxy.object SELECT lo_create($1), $2 WHERE NOT current_setting('lo_compat_privileges')::boolean AND NOT ${GIVEN_AWAY}
     AND (SELECT bool_and(has_function_privilege(f, 'EXECUTE')) FROM unnest($3::text[]) AS f) RETURNING id`,
   params: [String(object), String(pid), OBJECT_FUNCTIONS],
   returnsRows: true,

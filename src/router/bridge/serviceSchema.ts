@@ -47,6 +47,25 @@ BEGIN
 END $bridge$;`;
 
 /**
+ * Takes back whatever the default privileges of the account give others on a new relation: what only the account may read or
+ * write would be theirs as well.
+ */
+const SEAL = `
+CREATE OR REPLACE FUNCTION dblink_proxy.seal(relation text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $bridge$
+DECLARE
+  others text;
+BEGIN
+  SELECT string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, ', ') INTO others
+    FROM pg_class c, aclexplode(c.relacl) a
+   WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relname = relation AND a.grantee <> c.relowner;
+  IF others IS NOT NULL THEN EXECUTE format('REVOKE ALL ON dblink_proxy.%I FROM %s', relation, others); END IF;
+END $bridge$;`;
+
+/** SQL that seals a new relation of the service schema. */
+export const sealed = (relation: string): string => `SELECT dblink_proxy.seal('${relation}')`;
+
+/**
  * Where answers are handed over (handOver.ts); the tables are not for anybody but their owner and ask(). A row's session is
  * the session's first lock, which the proxy knows; the process is what a request has said. Several slots, so that a new
  * answer is not the successor of all earlier ones, which no transaction that is older lets go.
@@ -57,12 +76,12 @@ CREATE UNLOGGED TABLE dblink_proxy.answer (
   session bigint, slot integer, pid integer NOT NULL, request uuid NOT NULL, parts text[] NOT NULL, must_release boolean NOT NULL,
   PRIMARY KEY (session, slot)
 ) WITH (fillfactor = 50);
-REVOKE ALL ON dblink_proxy.answer FROM PUBLIC;
+${sealed('answer')};
 CREATE TABLE IF NOT EXISTS dblink_proxy.object (id oid PRIMARY KEY, pid integer NOT NULL);
-REVOKE ALL ON dblink_proxy.object FROM PUBLIC;
+${sealed('object')};
 CREATE TABLE IF NOT EXISTS dblink_proxy.answer_part (n integer, part bytea);
 ALTER TABLE dblink_proxy.answer_part ALTER COLUMN part SET STORAGE PLAIN;
-REVOKE ALL ON dblink_proxy.answer_part FROM PUBLIC;`;
+${sealed('answer_part')}`;
 
 /** The table of an answer that every snapshot is to see: in parts, so that it needs no TOAST table to be made as well. */
 export const PART_TABLE = 'dblink_proxy.answer_part';
@@ -280,6 +299,7 @@ export const SERVICE_SCHEMA_SQL: string = [
   `SELECT pg_catalog.pg_advisory_xact_lock(7308325577834590050)`,
   `CREATE SCHEMA IF NOT EXISTS ${SERVICE_SCHEMA}`,
   `GRANT USAGE ON SCHEMA ${SERVICE_SCHEMA} TO PUBLIC`,
+  SEAL,
   TABLES,
   HOLD,
   ASK,

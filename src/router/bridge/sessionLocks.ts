@@ -2,12 +2,13 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PgError } from '../../wire/errors.js';
 import { type Answer, copyAnswer } from './answer.js';
-import { type HandOver, makeObject, objectSteps, removeObjects, rowSteps } from './handOver.js';
+import { type HandOver, rowSteps, saysTaken, UNLOCK_IF_HELD } from './handOver.js';
 import { FIRST_OBJECT } from './identifiers.js';
 import type { BridgeRequest } from './request.js';
-import type { ServiceConnection, Step } from './serviceConnection.js';
-import { PART_TABLE } from './serviceSchema.js';
+import type { ServiceConnection } from './serviceConnection.js';
+import { PART_TABLE, sealed } from './serviceSchema.js';
 import type { Membership } from './services.js';
+import { SessionObject } from './sessionObject.js';
 
 /** By what a session's functions know the proxy, and wait for it. */
 export interface SessionKeys {
@@ -39,22 +40,9 @@ export const sessionSetting = (keys: SessionKeys): string =>
 /** The table in which a request of the mode `table` is answered. */
 const answerTable = ({ pid, id }: BridgeRequest): string => `answer_${pid}_${id.replaceAll('-', '')}`;
 
-/** Gives back a lock on the connection that this runs on, if it is held there. */
-const UNLOCK_IF_HELD = `SELECT pg_advisory_unlock($1) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid()
-  AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $1`;
-
-const UNDEFINED_TABLE = '42P01';
-
-/** @returns whether the next lock was taken: the one row of such steps says so (handOver.ts) */
-const runSteps = async (connection: ServiceConnection, steps: readonly Step[]): Promise<boolean> =>
-  (await connection.pipeline(steps))[0]?.[0]?.toString() === 't';
-
 /** How often, with a pause between, a lock is tried for that somebody else holds. */
 const ATTEMPTS = 20;
 const PAUSE_MS = 25;
-
-/** How long a large object stays though nobody uses it. */
-const OBJECT_IDLE_MS = 500;
 
 /**
  * One session's side of the waiting: holds exactly one of its two locks on a service connection, and to answer takes the
@@ -68,10 +56,7 @@ export class SessionLocks {
   #held: 'a' | 'b' | undefined;
   #services: Membership['services'] | undefined;
   #closed = false;
-  /** The session's large object; `doubtful`: it may be there or not. */
-  #object: 'none' | 'made' | 'doubtful' | 'refused' = 'none';
-  /** Will remove it; none while a function may still read it. */
-  #objectTimer: NodeJS.Timeout | undefined;
+  readonly #object: SessionObject;
   /** How many statements have ended. */
   #ended = 0;
   #turn: Promise<unknown> = Promise.resolve();
@@ -79,7 +64,11 @@ export class SessionLocks {
   constructor(
     private readonly keys: SessionKeys,
     private readonly join: () => Promise<Membership>,
-  ) {}
+  ) {
+    this.#object = new SessionObject(keys.object, (act) =>
+      this.#inTurn(async () => act((await this.#attach()).connection)),
+    );
+  }
 
   /** The services of the session's database, once it has joined them. */
   get services(): Membership['services'] | undefined {
@@ -159,7 +148,7 @@ export class SessionLocks {
         await this.#give(request, answer, making);
       } finally {
         // Cancelled while the answer was on its way.
-        if (ended !== this.#ended) this.#removeLater();
+        if (ended !== this.#ended) this.#object.removeLater();
       }
     });
   }
@@ -186,56 +175,14 @@ export class SessionLocks {
     making: (table: string) => void,
   ): Promise<boolean> {
     const { mode } = handOver.request;
-    if (mode === 'row') return runSteps(connection, rowSteps(handOver, this.keys.a));
-    const taken = mode === 'object' ? await this.#giveObject(connection, handOver) : undefined;
-    if (taken !== undefined) return taken;
+    if (mode === 'row') return saysTaken(await connection.pipeline(rowSteps(handOver, this.keys.a)));
+    if (mode === 'object') {
+      const taken = await this.#object.give(connection, handOver);
+      if (taken !== undefined) return taken;
+    }
     const table = answerTable(handOver.request);
     making(table);
     return this.#giveTable(connection, handOver, table);
-  }
-
-  /** In the session's large object. @returns whether the next lock was taken; undefined where only a table will do */
-  async #giveObject(connection: ServiceConnection, handOver: HandOver): Promise<boolean | undefined> {
-    clearTimeout(this.#objectTimer);
-    this.#objectTimer = undefined;
-    if (this.#object === 'none' || this.#object === 'doubtful') {
-      this.#object = await this.#makeObject(connection, handOver.request.pid);
-    }
-    const steps = this.#object === 'made' ? objectSteps(handOver, this.keys.object) : undefined;
-    if (steps === undefined) return undefined;
-    try {
-      return await runSteps(connection, steps);
-    } catch (error) {
-      this.#object = 'doubtful';
-      if (connection.closed) throw error;
-      // Others have removed it, for instance; the lock may have been taken all the same.
-      await connection.query(UNLOCK_IF_HELD, [handOver.next.toString()]);
-      return undefined;
-    }
-  }
-
-  async #makeObject(connection: ServiceConnection, pid: number): Promise<'made' | 'refused'> {
-    try {
-      await this.#removeObject(connection);
-      // Until the server has said so.
-      this.#object = 'doubtful';
-      const { length } = await connection.pipeline([makeObject(this.keys.object, pid)]);
-      return length === 1 ? 'made' : 'refused';
-    } catch (error) {
-      if (error instanceof PgError && !connection.closed) return 'refused';
-      throw error;
-    }
-  }
-
-  async #removeObject(connection: ServiceConnection): Promise<void> {
-    if (this.#object !== 'made' && this.#object !== 'doubtful') return;
-    try {
-      await connection.query(removeObjects('o.id = $1'), [String(this.keys.object)]);
-    } catch (error) {
-      // The bridge has been uninstalled, which removes them.
-      if (!(error instanceof PgError) || error.sqlstate !== UNDEFINED_TABLE) throw error;
-    }
-    this.#object = 'none';
   }
 
   /** In a table of its own, which every snapshot sees. @returns whether the next lock was taken */
@@ -248,7 +195,7 @@ export class SessionLocks {
     await connection.script(
       `SELECT dblink_proxy.hold('${next}');
        CREATE TABLE dblink_proxy.${table} (LIKE ${PART_TABLE} INCLUDING STORAGE);
-       REVOKE ALL ON dblink_proxy.${table} FROM PUBLIC;
+       ${sealed(table)};
        COPY dblink_proxy.${table} FROM STDIN WITH (FORMAT binary, FREEZE)`,
       (copy, [row]) => {
         taken = row?.[0]?.toString() === 't';
@@ -260,26 +207,10 @@ export class SessionLocks {
     return taken;
   }
 
-  /** No function reads any more what was handed over: the large object is removed, unless the next one comes soon. */
+  /** No function reads any more what was handed over. */
   statementEnded(): void {
     this.#ended++;
-    this.#removeLater();
-  }
-
-  #removeLater(): void {
-    if (this.#objectTimer !== undefined || this.#closed) return;
-    if (this.#object !== 'made' && this.#object !== 'doubtful') return;
-    const remove = async (): Promise<void> => {
-      // Used again before its turn came.
-      if (timer !== this.#objectTimer) return;
-      this.#objectTimer = undefined;
-      await this.#removeObject((await this.#attach()).connection);
-    };
-    const timer = setTimeout(() => {
-      // If the connection was lost, by the next one.
-      this.#inTurn(remove).catch(() => this.#removeLater());
-    }, OBJECT_IDLE_MS).unref();
-    this.#objectTimer = timer;
+    this.#object.removeLater();
   }
 
   /**
@@ -300,7 +231,7 @@ export class SessionLocks {
   /** The session is over: a function that still waits finds no answer. @param answered there can be answers to take back */
   release(answered: boolean): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#objectTimer);
+    this.#object.close();
     return this.#inTurn(async () => {
       const membership = this.#membership;
       const held = this.#held;
@@ -314,7 +245,7 @@ export class SessionLocks {
             this.keys.a.toString(),
           ]);
         }
-        if (!connection.closed) await this.#removeObject(connection);
+        if (!connection.closed) await this.#object.remove(connection);
         if (held !== undefined && !connection.closed) {
           await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[held].toString()]);
         }
