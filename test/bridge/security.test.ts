@@ -56,6 +56,17 @@ function forge(request: Forged): string {
   return `RAISE INFO '%', concat_ws(':', ${parts.join(', ')});`;
 }
 
+/** Statements of PL/pgSQL that try to lock whatever is to be locked by others, and fail when that succeeds. */
+const TRY_LOCKS = `FOR relation IN SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relkind = 'r' LOOP
+  FOREACH statement IN ARRAY ARRAY['LOCK TABLE dblink_proxy.%I IN EXCLUSIVE MODE', 'SELECT dblink_proxy.prove(%L)'] LOOP
+    BEGIN
+      EXECUTE format(statement, relation);
+      RAISE NOTICE 'not refused: % of %', statement, relation;
+    EXCEPTION WHEN insufficient_privilege OR undefined_table THEN NULL;
+    END;
+  END LOOP;
+END LOOP;`;
+
 /** A request to connect, and what the proxy asks the function in between: which foreign server has the name. */
 const forgeConnect = (request: Forged): readonly string[] => [
   forge(request),
@@ -63,10 +74,15 @@ const forgeConnect = (request: Forged): readonly string[] => [
   forge({ function: 'server' }),
 ];
 
+/** And then, what proves the role. */
+const FORGED_PROOF = ['PERFORM pg_sleep(0.1);', TRY_LOCKS, forge({ function: 'proved' })];
+
 /** Raises requests, and gives the proxy time to act on them. @returns the messages of notices that the client got */
 async function raise(client: FaultClient, ...statements: string[]): Promise<string[]> {
-  const frames = await client.query(`DO $$ BEGIN ${statements.join('\n')} PERFORM pg_sleep(0.15); END $$`);
-  assert.equal(brief(frames.filter(({ type }) => type !== 'N')), 'C:DO Z:I', brief(frames));
+  const frames = await client.query(
+    `DO $$ DECLARE relation text; statement text; BEGIN ${statements.join('\n')} PERFORM pg_sleep(0.15); END $$`,
+  );
+  assert.match(brief(frames.filter(({ type }) => type !== 'N')), /^C:DO Z:[IT]$/, brief(frames));
   return noticesOf(frames);
 }
 
@@ -181,13 +197,15 @@ describe('security of the bridge', () => {
         ),
       );
       for (const request of requests) {
-        await raise(low.client, ...request);
+        assert.deepEqual(await raise(low.client, ...request, ...FORGED_PROOF), []);
         assert.equal(await evaded(low), '{c}');
       }
       // A function of one's own that claims to be the bridge's.
       await low.client.rows(`CREATE FUNCTION low.dblink_connect_u(text, text) RETURNS text LANGUAGE plpgsql AS $$
         DECLARE answer text[] := dblink_proxy.ask('dblink_connect_u(text,text)', 'postgres', ARRAY[$1, $2]);
-        BEGIN RETURN concat_ws(' ', answer[1], answer[3]); END $$`);
+        BEGIN
+          WHILE answer[1] = 'prove' LOOP answer := dblink_proxy.ask('proved', 'postgres', '{}'); END LOOP;
+          RETURN concat_ws(' ', answer[1], answer[3]); END $$`);
       await low.client.rows(
         "COMMENT ON FUNCTION low.dblink_connect_u(text, text) IS 'dblink-proxy bridge 1'",
       );
@@ -207,6 +225,36 @@ describe('security of the bridge', () => {
       );
       assert.equal(await evaded(root), '{c,evaded}');
       await root.client.end();
+      await settled();
+    });
+
+    it("does not get a superuser's rights behind, around or inside of a function that has them", async () => {
+      const conninfo = `host=127.0.0.1 port=${world.primary.port} user=postgres dbname=postgres application_name=lent`;
+      const connections = async (): Promise<unknown> =>
+        (await low.client.rows('SELECT dblink_get_connections()'))[0]?.[0];
+      await world.onPrimary(`
+        CREATE FUNCTION lent() RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+          BEGIN PERFORM dblink_connect('lent', '${conninfo}'); RETURN dblink_disconnect('lent'); END $$;
+        CREATE FUNCTION lent_to(what text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+          BEGIN RETURN dblink_connect('lent', what); END $$`);
+      const request = { function: 'dblink_connect(text,text)', role: 'postgres', args: ['evaded', conninfo] };
+      const forged = [...forgeConnect(request), ...FORGED_PROOF];
+      for (const level of ['READ COMMITTED', 'REPEATABLE READ', 'REPEATABLE READ, READ ONLY']) {
+        // Its lock does not outlive its call, nor does a question of another call become its own.
+        await low.client.rows(`BEGIN ISOLATION LEVEL ${level}`);
+        assert.deepEqual(await low.client.rows('SELECT lent()'), [['OK']]);
+        assert.deepEqual(await raise(low.client, ...forged), []);
+        assert.deepEqual(await raise(low.client, forge({ function: 'proved' })), []);
+        for (let steps = 1; steps < forged.length; steps++) {
+          const around = [...forged.slice(0, steps), 'PERFORM lent();', ...forged.slice(steps)];
+          assert.deepEqual(await raise(low.client, ...around), [], `${level}, after ${steps} steps`);
+        }
+        assert.equal(await connections(), '{c}');
+        await low.client.rows('COMMIT');
+      }
+      // What it is asked to connect to is its own business.
+      assert.deepEqual(await low.client.rows(`SELECT lent_to('${conninfo}')`), [['OK']]);
+      await low.client.rows("SELECT dblink_disconnect('lent')");
       await settled();
     });
 
@@ -233,7 +281,7 @@ describe('security of the bridge', () => {
     });
 
     it('that is a later step of a call which does not wait for one is refused', async () => {
-      for (const name of ['next', 'types', 'server', 'again']) {
+      for (const name of ['next', 'types', 'server', 'proved', 'again']) {
         for (const mode of ['row', 'table']) {
           assert.deepEqual(
             await raise(low.client, forge({ function: name, mode }), forge({ function: name, mode })),
@@ -371,53 +419,59 @@ describe('security of the bridge', () => {
     await assertNothingLeft(world, [low, victim]);
   });
 
-  it('answers are as little for others where default privileges give them whatever the account makes', async () => {
+  it('what is handed over is as little for others where default privileges give them whatever the account makes', async () => {
     await world.onPrimary('CREATE DATABASE generous');
-    const root = await FaultClient.open(world.proxy.port, { database: 'generous' });
-    for (const kind of ['TABLES', 'FUNCTIONS', 'SEQUENCES', 'LARGE OBJECTS']) {
-      await root.rows(
-        `ALTER DEFAULT PRIVILEGES GRANT ALL ON ${kind} TO low; ALTER DEFAULT PRIVILEGES GRANT ALL ON ${kind} TO PUBLIC`,
-      );
-    }
-    await root.rows('CREATE EXTENSION dblink; CREATE TABLE given (a int)');
-    await root.rows(`SELECT dblink_connect('c', '${world.conninfo('generous')} password=${PASSWORD}')`);
-    const spy = await FaultClient.open(world.proxy.port, { database: 'generous', user: 'low' });
+    const open = (user: string): Promise<FaultClient> =>
+      FaultClient.open(world.proxy.port, { database: 'generous', user });
+    const root = await open('postgres');
+    const [spy, other] = [await open('low'), await open('other')];
     try {
-      await spy.rows('SELECT * FROM given');
-      // Every way in which an answer is handed over, and what there is to be seen of it while the function sleeps.
-      for (const [begin, count, shows] of [
-        ['BEGIN', 30_000, /^dblink_proxy\.rows_\d/],
-        ['BEGIN', 1, /^dblink_proxy\.answer$/],
-        ['BEGIN ISOLATION LEVEL REPEATABLE READ', 1, /^dblink_proxy\.object$/],
-        ['BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY', 1, /^dblink_proxy\.answer_\d/],
-      ] as const) {
-        root.start(
-          `${begin}; DO $$ BEGIN
-          PERFORM count(*) FROM dblink('c', 'SELECT ''x'' || g FROM generate_series(1, ${count}) AS g') AS t(a text);
-          PERFORM pg_sleep(1);
-        END $$; COMMIT`,
-          'simple',
+      for (const kind of ['TABLES', 'FUNCTIONS', 'SEQUENCES', 'LARGE OBJECTS']) {
+        await root.rows(
+          `ALTER DEFAULT PRIVILEGES GRANT ALL ON ${kind} TO low; ALTER DEFAULT PRIVILEGES GRANT ALL ON ${kind} TO PUBLIC`,
         );
-        await eventually('the answer has been handed over', async () => {
+      }
+      const { host, port } = world.primary;
+      await root.rows(`CREATE EXTENSION dblink; CREATE TABLE given (a int);
+        CREATE FUNCTION lent() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+          PERFORM dblink_connect('x', 'host=${host} port=${port} user=postgres dbname=postgres'); END $$`);
+      await spy.rows('SELECT * FROM given');
+      for (const session of [root, other]) {
+        await session.rows(
+          `SELECT dblink_connect('c', '${world.conninfo('generous')} password=${PASSWORD}')`,
+        );
+      }
+      const rows = (count: number): string =>
+        `count(*) FROM dblink('c', 'SELECT ''x'' || g FROM generate_series(1, ${count}) AS g') AS t(a text)`;
+      // Every way in which something is handed over, and what there is to be seen of it while the function sleeps.
+      for (const [session, begin, call, shows] of [
+        [root, 'BEGIN', rows(30_000), /^dblink_proxy\.rows_\d/],
+        [root, 'BEGIN', rows(1), /^dblink_proxy\.answer$/],
+        [root, 'BEGIN ISOLATION LEVEL REPEATABLE READ', rows(1), /^dblink_proxy\.object$/],
+        [root, 'BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY', rows(1), /^dblink_proxy\.answer_\d/],
+        [other, 'BEGIN', 'lent()', /^dblink_proxy\.proof_\d/],
+      ] as const) {
+        session.start(`${begin}; DO $$ BEGIN PERFORM ${call}; PERFORM pg_sleep(1); END $$; COMMIT`, 'simple');
+        await eventually(`something is there in ${begin}`, async () => {
           const relations =
             await spy.rows(`SELECT c.oid::regclass::text, has_table_privilege(c.oid, 'SELECT'),
-            has_table_privilege(c.oid, 'INSERT') OR has_table_privilege(c.oid, 'UPDATE') OR has_table_privilege(c.oid, 'DELETE')
-              OR has_table_privilege(c.oid, 'TRUNCATE')
-          FROM pg_class AS c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relkind IN ('r', 'v')`);
+              has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+            FROM pg_class AS c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relkind IN ('r', 'v')`);
           for (const [name, read, write] of relations) {
             assert.equal(read, name?.endsWith('_v') ? 't' : 'f', name!);
             assert.equal(write, 'f', name!);
           }
+          const names = relations.map(([name]) => name!);
           assert.ok(
-            relations.some(([name]) => shows.test(name!)),
-            begin,
+            names.some((name) => shows.test(name)),
+            names.join(),
           );
         });
         assert.deepEqual(await spy.rows('SELECT oid FROM pg_largeobject_metadata'), []);
-        assert.match(brief(await root.answer()), /^C:BEGIN C:DO C:COMMIT Z:I$/);
+        assert.match(brief(await session.answer()), /^C:BEGIN C:DO C:COMMIT Z:I$/);
       }
     } finally {
-      await Promise.all([root.end(), spy.end()]);
+      await Promise.all([root.end(), spy.end(), other.end()]);
     }
   });
 

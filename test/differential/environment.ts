@@ -84,7 +84,9 @@ export async function startEnvironment(
   // Loaded only when it is needed: the harness can be checked against itself while the proxy does not even load.
   const { startTestProxy } = second === 'extension' ? {} : await import('../support/proxy.js');
   const env: Record<string, string> = second === 'forced' ? { DBLINK_PROXY_DBLINK_BRIDGE: 'always' } : {};
-  const proxy = await startTestProxy?.(local2, { env });
+  // The bridge's account: who logs in need not be able to have one.
+  const flags = { primary: `postgres://postgres@${local2.host}:${local2.port}?sslmode=disable` };
+  const proxy = await startTestProxy?.(local2, { env, flags });
   const left = await makeSide('extension', local1, remote1, local1);
   const right =
     proxy === undefined

@@ -18,7 +18,7 @@ export async function play(side: Side, testCase: Case, variant: Variant): Promis
   await prepareScratch(side, testCase, variant);
   const { connection, startup } = await WireConnection.open({
     ...side.client,
-    parameters: { user: 'postgres', database: session.database, ...session.parameters },
+    parameters: { user: testCase.user ?? 'postgres', database: session.database, ...session.parameters },
   });
   const player = new Player(side, variant, connection);
   player.exchanges.push({ label: 'start-up', frames: startup });

@@ -15,6 +15,8 @@ export interface Case {
   readonly remote?: string;
   /** The same for the database the client connects to. */
   readonly local?: string;
+  /** Who logs in; the superuser otherwise. */
+  readonly user?: string;
   /** Limits the case to these transports; reason in a comment at the case. */
   readonly transports?: readonly Transport[];
   /** Limits the case to these contexts; reason in a comment at the case. */

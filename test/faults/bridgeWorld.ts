@@ -153,7 +153,7 @@ async function resettable(port: number): Promise<{ port: number; reset(): void }
 
 /** SQL for the names of the side tables that there are at the primary. */
 export const SIDE_TABLES = `SELECT relname FROM pg_class WHERE relnamespace = 'dblink_proxy'::regnamespace
-  AND relname ~ '^(answer|rows)_\\d' AND relkind IN ('r', 'v')`;
+  AND relname ~ '^(answer|rows|proof)_\\d' AND relkind IN ('r', 'v')`;
 
 /** How soon nothing may be left of what was broken off. */
 export const CLEAN_WITHIN_MS = 2000;

@@ -95,6 +95,9 @@ export const tableAnswer = (relation: string, reading: Reading): Answer => [
 /** Which foreign server does the function find under the name? */
 export const serverAnswer: Answer = [bytes('server'), EMPTY];
 
+/** Can the function lock this table (roleProof.ts)? */
+export const proofAnswer = (table: string): Answer => [bytes('prove'), EMPTY, bytes(table)];
+
 /** No result at all: the remote refused, and that was to be no error. */
 export const nothingAnswer: Answer = [bytes('nothing'), EMPTY];
 

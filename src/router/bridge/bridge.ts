@@ -13,6 +13,7 @@ import {
   moreAnswer,
   nothingAnswer,
   notificationsAnswer,
+  proofAnswer,
   raisingAnswer,
   serverAnswer,
   valueAnswer,
@@ -21,8 +22,10 @@ import { BulkRows } from './bulkRows.js';
 import { withoutFrames } from './contextFrames.js';
 import { signatureOf } from './publicFunctions.js';
 import { type BridgeRequest, readRequest } from './request.js';
-import { Roles } from './roles.js';
+import { HOLDS_QUERY, MAKE_PROOF_QUERY } from './roleProof.js';
+import { type ClaimedRole, Roles } from './roles.js';
 import { RowsSink } from './rowsSink.js';
+import { VERSION_HINT, VERSION_MESSAGE } from './serviceSchema.js';
 import type { DatabaseServices } from './services.js';
 import { type SessionKeys, SessionLocks } from './sessionLocks.js';
 
@@ -31,7 +34,7 @@ const BY_SIGNATURE: ReadonlyMap<string, Overload> = new Map(
 );
 
 /** Requests by which a function goes on with the call that it waits for. */
-const FURTHER: ReadonlySet<string> = new Set(['next', 'types', 'server']);
+const FURTHER: ReadonlySet<string> = new Set(['next', 'types', 'server', 'proved']);
 
 /** A cancel that does not reach the function that waits is told it this much later. */
 const CANCEL_GRACE_MS = 1000;
@@ -43,6 +46,8 @@ interface Waiting {
   readonly abort: AbortController;
   /** Resolved with the function's next request while the call goes on. */
   next: ((request: BridgeRequest) => void) | undefined;
+  /** Settled when nothing more is being asked of the function: it can be asked one thing at a time. */
+  asked: Promise<unknown>;
 }
 
 /**
@@ -177,7 +182,12 @@ export class Bridge {
     // Still an earlier one: the user's code caught a cancel or a time limit and went on.
     this.#abandon();
     this.#discardTables();
-    const begun: Waiting = { request, abort: new AbortController(), next: undefined };
+    const begun: Waiting = {
+      request,
+      abort: new AbortController(),
+      next: undefined,
+      asked: Promise.resolve(),
+    };
     this.#waiting = begun;
     void this.#serve(begun);
   }
@@ -191,6 +201,8 @@ export class Bridge {
         this.engine.session.log.error({ err: error }, 'internal error in a bridged call');
       answer = raisingAnswer('error', error instanceof PgError ? error : internal());
     }
+    // One of two questions may have decided the call.
+    await waiting.asked;
     if (waiting.abort.signal.aborted && this.#waiting === waiting) {
       // The primary is cancelled as well, and says so itself; unless the request was lost on the way.
       await new Promise((resolve) => setTimeout(resolve, CANCEL_GRACE_MS).unref());
@@ -238,8 +250,19 @@ export class Bridge {
     this.cancelPrimary();
   }
 
+  /** Asks something of the function when what was asked before has been answered. */
+  #inTurn<T>(waiting: Waiting, ask: () => Promise<T>): Promise<T> {
+    const asked = waiting.asked.then(ask);
+    waiting.asked = asked.catch(() => undefined);
+    return asked;
+  }
+
   /** Answers in between, and waits for what the function then asks. */
-  async #converse(waiting: Waiting, answer: Answer): Promise<BridgeRequest> {
+  #converse(waiting: Waiting, answer: Answer): Promise<BridgeRequest> {
+    return this.#inTurn(waiting, () => this.#exchange(waiting, answer));
+  }
+
+  async #exchange(waiting: Waiting, answer: Answer): Promise<BridgeRequest> {
     waiting.abort.signal.throwIfAborted();
     const next = new Promise<BridgeRequest>((resolve, reject) => {
       waiting.next = resolve;
@@ -270,18 +293,20 @@ export class Bridge {
       throw error;
     });
     const unchecked = overload.name === 'dblink_connect_u';
-    if (unchecked && !(await this.#roles.mayConnectUnchecked(request.role))) {
+    let proof: Promise<boolean> | undefined;
+    const role: ClaimedRole = { name: request.role, prove: () => (proof ??= this.#prove(waiting, request)) };
+    if (unchecked && !(await this.#roles.mayConnectUnchecked(role))) {
       throw new PgError('42501', `permission denied for function ${overload.name}`);
     }
     const notices: PgError[] = [];
     const { engine } = this;
     const context: CallContext = {
       facts: {
-        superuser: await this.#roles.isSuperuser(request.role),
-        confirmSuperuser: () => this.#roles.isSuperuserNow(request.role),
+        superuser: await this.#roles.mayBeSuperuser(role.name),
+        confirmSuperuser: async () => (await this.#roles.counting(role)).superuser,
         findServer: (name, _asOwner, signal) =>
           this.#findServer(waiting, name, {
-            role: async () => (unchecked ? request.role : this.#roles.effective(request.role)),
+            role: async () => (unchecked ? role.name : (await this.#roles.counting(role)).name),
             signal,
           }),
         primaryMajor: engine.majorVersion,
@@ -304,6 +329,24 @@ export class Bridge {
     }
     for (const notice of notices) await this.#converse(waiting, raisingAnswer('notice', notice));
     return answer;
+  }
+
+  /** Whether the function runs as the role of its request: only then can it lock a table that is made for that role. */
+  #prove(waiting: Waiting, { role, pid }: BridgeRequest): Promise<boolean> {
+    return this.#inTurn(waiting, async () => {
+      const { connection } = await this.#locks.attach();
+      const table = this.#nameTable('proof', pid);
+      this.#made(table);
+      await connection.query(MAKE_PROOF_QUERY, [table, role]);
+      await this.#exchange(waiting, proofAnswer(table));
+      // Until it gets another answer it keeps the lock.
+      const [row] = await connection.query(HOLDS_QUERY, [table, String(pid)]);
+      return row?.[0]?.toString() === 't';
+    });
+  }
+
+  #nameTable(kind: 'rows' | 'proof', pid: number): string {
+    return `${kind}_${pid}_${this.keys.token.slice(0, 8)}_${++this.#tableCount}`;
   }
 
   /**
@@ -340,7 +383,7 @@ export class Bridge {
         const { args: wanted, pid } = await this.#converse(waiting, moreAnswer(oids));
         const values = wanted.map((value) => value?.toString('latin1') ?? null);
         const [timeZone, dateStyle, intervalStyle] = values.slice(-3);
-        const table = `rows_${pid}_${this.keys.token.slice(0, 8)}_${++this.#tableCount}`;
+        const table = this.#nameTable('rows', pid);
         const format = {
           types: values.slice(0, -3),
           timeZone: timeZone ?? 'UTC',
@@ -390,10 +433,7 @@ export class Bridge {
 const outOfOrder = (): PgError =>
   new PgError('08P01', 'a function of the bridge asked for more of a call that is over');
 
-const unknownFunction = (): PgError =>
-  new PgError('0A000', 'this function of the bridge is not of the version of dblink-proxy that runs', {
-    hint: 'Run "ALTER EXTENSION dblink UPDATE" through the proxy, or "dblink-proxy install".',
-  });
+const unknownFunction = (): PgError => new PgError('0A000', VERSION_MESSAGE, { hint: VERSION_HINT });
 
 const internal = (): PgError => new PgError('XX000', 'internal error of the proxy; see its log');
 

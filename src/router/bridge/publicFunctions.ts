@@ -27,14 +27,16 @@ const request = ({ name, args }: Overload): string => {
 };
 
 /**
- * In PL/pgSQL: asks on where the answer wants to know what there is under the name of a foreign server; nothing for a
- * function that has no argument to be one.
+ * In PL/pgSQL: asks on where the answer is a question that comes before connecting: what there is under the name of a
+ * foreign server, and which role the function runs as. Nothing for a function that makes no connection.
  */
-const tellServer = (overload: Overload, otherwise: string): string => {
+const tellConnecting = (overload: Overload, otherwise: string): string => {
   const server = serverArgument(overload);
   if (server < 0) return otherwise;
   return `IF answer[1] = 'server' THEN
       answer := dblink_proxy.ask('server', current_user::pg_catalog.text, dblink_proxy.server($${server + 1}));
+    ELSIF answer[1] = 'prove' THEN
+      answer := dblink_proxy.prove(answer[3]);
     ELSE
       ${otherwise}
     END IF;`;
@@ -54,7 +56,7 @@ DECLARE
 BEGIN
   answer := ${request(overload)};
   WHILE answer[1] <> 'value' LOOP
-    ${tellServer(overload, `${TELL_ANSWER} answer := ${NEXT};`)}
+    ${tellConnecting(overload, `${TELL_ANSWER} answer := ${NEXT};`)}
   END LOOP;
   RETURN ${value};
 END`;
@@ -87,8 +89,8 @@ DECLARE
 BEGIN
   answer := ${request(overload)};
   LOOP
-    IF answer[1] IN ('error', 'notice', 'server') THEN
-      ${tellServer(overload, `${TELL_ANSWER} answer := ${NEXT};`)}
+    IF answer[1] IN ('error', 'notice', 'server', 'prove') THEN
+      ${tellConnecting(overload, `${TELL_ANSWER} answer := ${NEXT};`)}
       CONTINUE;
     END IF;
     IF answer[1] = 'nothing' THEN RETURN; END IF;

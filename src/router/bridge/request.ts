@@ -14,7 +14,7 @@ export interface BridgeRequest {
   readonly mode: 'row' | 'object' | 'table';
   /** The process that waits. */
   readonly pid: number;
-  /** A signature of the catalogue, `next`, `types` or `server`; `again`: it still waits, for a lock to be held. */
+  /** A signature of the catalogue, `next`, `types`, `server` or `proved`; `again`: it still waits, for a lock to be held. */
   readonly function: string;
   /** The role that it runs as, by its own account; a byte string in the database's encoding, like the arguments. */
   readonly role: string;

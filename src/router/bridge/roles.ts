@@ -4,22 +4,41 @@ import type { Membership } from './services.js';
 /** How long an answer about a role is good for, but for calls that a superuser's rights decide. */
 const GOOD_MS = 5000;
 
+/** How many roles such answers are kept for. */
+const MAX_CLAIMS = 100;
+
 /** SQL of the privilege to take a role by SET ROLE: before 16 every member had it. */
 const SET = `CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END`;
 
-/** Name and superuser mark of the role $2 if the user $1 could take it by SET ROLE, else of the user. */
-const COUNTING = `SELECT c.rolname, c.rolsuper
-  FROM pg_roles s
-  LEFT JOIN pg_roles r ON r.rolname = $2 AND (s.rolsuper OR pg_has_role(s.oid, r.oid, ${SET}))
-  JOIN pg_roles c ON c.oid = coalesce(r.oid, s.oid)
- WHERE s.rolname = $1`;
+/**
+ * Of the role $2: whether it exists, whether the user $1 could take it by SET ROLE, whether it is a superuser; then whether the
+ * user is one.
+ */
+const STANDING = `SELECT r.oid IS NOT NULL, r.oid IS NOT NULL AND (s.rolsuper OR pg_has_role(s.oid, r.oid, ${SET})),
+    coalesce(r.rolsuper, false), s.rolsuper
+  FROM pg_roles s LEFT JOIN pg_roles r ON r.rolname = $2 WHERE s.rolname = $1`;
+
+/** A role by whose rights a call is judged; its name is a byte string. */
+export interface CountingRole {
+  readonly name: string;
+  readonly superuser: boolean;
+}
+
+/** The role that a function runs as, by the account of its request. */
+export interface ClaimedRole {
+  /** A byte string. */
+  readonly name: string;
+  /** Has the function prove that it runs as this role (roleProof.ts). */
+  readonly prove: () => Promise<boolean>;
+}
 
 /**
  * What the session's roles may do. A request names the role that a function runs as, and anybody in the session can raise
- * a request: its role counts only when the session's user could take it by SET ROLE. Else the user's own rights count.
+ * a request: its role counts only when the session's user could take it by SET ROLE, or when the function proves that it
+ * runs as this role, as SECURITY DEFINER functions do. Else the user's own rights count.
  */
 export class Roles {
-  readonly #superusers = new Map<string, { readonly value: boolean; readonly until: number }>();
+  readonly #claims = new Map<string, { readonly value: boolean; readonly until: number }>();
 
   constructor(
     /** The user that logged in, a byte string. */
@@ -27,27 +46,43 @@ export class Roles {
     private readonly attach: () => Promise<Membership>,
   ) {}
 
-  async isSuperuser(role: string): Promise<boolean> {
-    const known = this.#superusers.get(role);
-    return known !== undefined && known.until > Date.now() ? known.value : this.isSuperuserNow(role);
+  async #standing(role: string): Promise<{
+    readonly exists: boolean;
+    readonly takeable: boolean;
+    readonly superuser: boolean;
+    readonly userIsSuperuser: boolean;
+  }> {
+    const { connection } = await this.attach();
+    const [row] = await connection.query(STANDING, [this.user, role]);
+    const [exists, takeable, superuser, userIsSuperuser] = (row ?? []).map(
+      (value) => value?.toString() === 't',
+    );
+    return {
+      exists: exists === true,
+      takeable: takeable === true,
+      superuser: superuser === true,
+      userIsSuperuser: userIsSuperuser === true,
+    };
   }
 
-  async isSuperuserNow(role: string): Promise<boolean> {
-    const { superuser } = await this.#counting(role);
-    this.#superusers.set(role, { value: superuser, until: Date.now() + GOOD_MS });
-    return superuser;
-  }
-
-  /** The role that a request names if the session's user could take it, else the user. */
-  async effective(role: string): Promise<string> {
-    return (await this.#counting(role)).name;
+  /** Whether a superuser's rights may count for who claims this role. It need not be true any more, nor ever have been. */
+  async mayBeSuperuser(role: string): Promise<boolean> {
+    const known = this.#claims.get(role);
+    if (known !== undefined && known.until > Date.now()) return known.value;
+    const { superuser, userIsSuperuser } = await this.#standing(role);
+    const value = superuser || userIsSuperuser;
+    // Anybody can claim to be anybody.
+    if (this.#claims.size >= MAX_CLAIMS) this.#claims.clear();
+    this.#claims.set(role, { value, until: Date.now() + GOOD_MS });
+    return value;
   }
 
   /** The role whose rights count for a request that names this one. */
-  async #counting(role: string): Promise<{ readonly name: string; readonly superuser: boolean }> {
-    const { connection } = await this.attach();
-    const [row] = await connection.query(COUNTING, [this.user, role]);
-    return { name: row?.[0]?.toString('latin1') ?? this.user, superuser: row?.[1]?.toString() === 't' };
+  async counting({ name, prove }: ClaimedRole): Promise<CountingRole> {
+    const { exists, takeable, superuser, userIsSuperuser } = await this.#standing(name);
+    return takeable || (exists && (await prove()))
+      ? { name, superuser }
+      : { name: this.user, superuser: userIsSuperuser };
   }
 
   /** Whether a role is a member of one of several. @param roles their names, the text of a JSON array */
@@ -62,22 +97,25 @@ export class Roles {
 
   /**
    * dblink_connect_u: whether the user, or a role of the user's, may execute it where a superuser or the service account
-   * has installed it. What the user has made, or could have made, does not count: everybody may execute functions of
-   * their own.
-   * @param owner the role that it runs as, by its own account
+   * has installed it; or whether it proves to run as one of these two, whoever has called it. What the user has made, or
+   * could have made, does not count: everybody may execute functions of their own.
+   * @param owner the role that it runs as
    */
-  async mayConnectUnchecked(owner: string): Promise<boolean> {
+  async mayConnectUnchecked({ name, prove }: ClaimedRole): Promise<boolean> {
     const { connection } = await this.attach();
     const [row] = await connection.query(
       `SELECT s.rolsuper OR EXISTS (
          SELECT 1 FROM pg_proc p
            JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass AND d.description LIKE 'dblink-proxy bridge %'
-           JOIN pg_roles o ON o.oid = p.proowner AND (o.rolsuper OR o.rolname = current_user AND NOT pg_has_role(s.oid, o.oid, 'MEMBER'))
            JOIN pg_roles r ON r.oid = s.oid OR pg_has_role(s.oid, r.oid, ${SET})
-          WHERE p.proname = 'dblink_connect_u' AND o.rolname = $2 AND has_function_privilege(r.oid, p.oid, 'EXECUTE'))
-         FROM pg_roles s WHERE s.rolname = $1`,
-      [this.user, owner],
+          WHERE p.proname = 'dblink_connect_u' AND p.proowner = o.oid AND has_function_privilege(r.oid, p.oid, 'EXECUTE')) AND t.trusted,
+         t.trusted
+         FROM pg_roles s LEFT JOIN pg_roles o ON o.rolname = $2,
+           LATERAL (SELECT coalesce(s.rolsuper OR o.rolsuper OR o.rolname = current_user AND NOT pg_has_role(s.oid, o.oid, 'MEMBER'), false)) AS t(trusted)
+        WHERE s.rolname = $1`,
+      [this.user, name],
     );
-    return row?.[0]?.toString() === 't';
+    const [granted, trusted] = (row ?? []).map((value) => value?.toString() === 't');
+    return granted === true || (trusted === true && (await prove()));
   }
 }

@@ -6,6 +6,7 @@
 import { ASK } from './askFunction.js';
 import { bridgeComment, MARK, SERVICE_SCHEMA } from './identifiers.js';
 import { PORTABLE_NAMES } from './portableTypes.js';
+import { MAKE_PROOF, PROVE } from './roleProof.js';
 import { SERVER_FUNCTION } from './serverFunction.js';
 
 /** In PL/pgSQL: raises an answer's error or notice; the comment holds the context lines that stand for the bridge's. */
@@ -18,9 +19,15 @@ const listedSql = (name: string, types: string): string => {
   'SELECT ROW(l.tag) FROM dblink_proxy.listed(''${name}(${types})'', ${given}) AS l(tag)';`;
 };
 
+/** What is told where functions and proxy are of different versions. */
+export const VERSION_MESSAGE = 'this function of the bridge is not of the version of dblink-proxy that runs';
+export const VERSION_HINT =
+  'Run "ALTER EXTENSION dblink UPDATE" through the proxy, or "dblink-proxy install".';
+
 /**
  * Raises an error or a notice: kind, context (in the caller's text), SQLSTATE, message, detail, hint. Its caller runs it
- * with a comment that holds the context lines, which the proxy puts in the place of the bridge's frames.
+ * with a comment that holds the context lines, which the proxy puts in the place of the bridge's frames. An answer of
+ * another kind is a question that a function of an older version does not know.
  */
 const TELL = `
 CREATE OR REPLACE FUNCTION dblink_proxy.tell(answer text[]) RETURNS void LANGUAGE plpgsql AS $bridge$
@@ -35,6 +42,8 @@ BEGIN
     ELSE
       RAISE EXCEPTION USING ERRCODE = answer[3], MESSAGE = answer[4], DETAIL = answer[5], HINT = answer[6];
     END IF;
+  ELSIF answer[1] <> 'notice' THEN
+    RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = '${VERSION_MESSAGE}', HINT = '${VERSION_HINT}';
   ELSIF answer[5] IS NULL AND answer[6] IS NULL THEN
     RAISE NOTICE USING ERRCODE = answer[3], MESSAGE = answer[4];
   ELSIF answer[6] IS NULL THEN
@@ -308,6 +317,8 @@ export const SERVICE_SCHEMA_SQL: string = [
   STATUS,
   COUNTING,
   SERVER_FUNCTION,
+  PROVE,
+  MAKE_PROOF,
   LISTED,
   CORRECTED,
   GUESSED,

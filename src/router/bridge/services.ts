@@ -175,7 +175,7 @@ export class DatabaseServices {
     await connection.query(removeObjects('NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = o.pid)'));
     const left = await connection.query(
       `SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relkind = 'r'
-          AND c.relname ~ '^(answer|rows)_[0-9]+_' AND NOT EXISTS (SELECT FROM pg_stat_activity a
+          AND c.relname ~ '^(answer|rows|proof)_[0-9]+_' AND NOT EXISTS (SELECT FROM pg_stat_activity a
             WHERE a.pid::text = split_part(c.relname, '_', 2))`,
     );
     this.discard(left.map(([name]) => name!.toString('latin1')));

@@ -9,6 +9,7 @@ import { buildSqlCases } from './buildSql.js';
 import { connectCases } from './connect.js';
 import { conninfoCases } from './conninfo.js';
 import { cursorCases } from './cursors.js';
+import { definerCases } from './definers.js';
 import { edgeCallCases } from './edgeCalls.js';
 import { edgeErrorCases } from './edgeErrors.js';
 import { edgeRuleCases } from './edgeRules.js';
@@ -73,6 +74,7 @@ export const CASES: readonly Case[] = unique([
   ...bareCases,
   ...executorCases,
   ...functionCallerCases,
+  ...definerCases,
   ...functionErrorCases,
   ...functionCases,
   ...isolationCases,
