@@ -273,6 +273,20 @@ describe('security of the bridge', () => {
           const frames = await client.query(`DO $$ BEGIN PERFORM ${name}('x', '${conninfo}'); END $$`);
           assert.equal(errorOf(frames)['C'], sqlstate, brief(frames));
         }
+        // What the account makes to be locked would be theirs as well.
+        for (const name of ['dblink_connect(text,text)', 'dblink_connect_u(text,text)']) {
+          const request = { function: name, role: 'postgres', args: ['x', conninfo] };
+          await raise(
+            client,
+            ...forgeConnect(request),
+            'PERFORM pg_sleep(0.1);',
+            `FOR relation IN SELECT relname FROM pg_class WHERE relname LIKE 'proof%' LOOP
+               EXECUTE format('LOCK TABLE dblink_proxy.%I IN EXCLUSIVE MODE', relation);
+             END LOOP;`,
+            forge({ function: 'proved' }),
+          );
+          assert.deepEqual(await client.rows('SELECT dblink_get_connections()'), [[null]]);
+        }
         await client.end();
       } finally {
         await proxy.stop();

@@ -11,11 +11,11 @@ const MAX_CLAIMS = 100;
 const SET = `CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END`;
 
 /**
- * Of the role $2: whether it exists, whether the user $1 could take it by SET ROLE, whether it is a superuser; then whether the
- * user is one.
+ * Of the role $2: whether the user $1 could take it by SET ROLE, whether it is a superuser, whether it could be proved: what the
+ * proxy's account makes for that must not be the user's as well. Then whether the user is a superuser.
  */
-const STANDING = `SELECT r.oid IS NOT NULL, r.oid IS NOT NULL AND (s.rolsuper OR pg_has_role(s.oid, r.oid, ${SET})),
-    coalesce(r.rolsuper, false), s.rolsuper
+const STANDING = `SELECT coalesce(s.rolsuper OR pg_has_role(s.oid, r.oid, ${SET}), false), coalesce(r.rolsuper, false),
+    r.oid IS NOT NULL AND NOT pg_has_role(s.oid, current_user, 'MEMBER'), s.rolsuper
   FROM pg_roles s LEFT JOIN pg_roles r ON r.rolname = $2 WHERE s.rolname = $1`;
 
 /** A role by whose rights a call is judged; its name is a byte string. */
@@ -47,30 +47,25 @@ export class Roles {
   ) {}
 
   async #standing(role: string): Promise<{
-    readonly exists: boolean;
     readonly takeable: boolean;
     readonly superuser: boolean;
+    readonly provable: boolean;
     readonly userIsSuperuser: boolean;
   }> {
     const { connection } = await this.attach();
     const [row] = await connection.query(STANDING, [this.user, role]);
-    const [exists, takeable, superuser, userIsSuperuser] = (row ?? []).map(
+    const [takeable = false, superuser = false, provable = false, userIsSuperuser = false] = (row ?? []).map(
       (value) => value?.toString() === 't',
     );
-    return {
-      exists: exists === true,
-      takeable: takeable === true,
-      superuser: superuser === true,
-      userIsSuperuser: userIsSuperuser === true,
-    };
+    return { takeable, superuser, provable, userIsSuperuser };
   }
 
   /** Whether a superuser's rights may count for who claims this role. It need not be true any more, nor ever have been. */
   async mayBeSuperuser(role: string): Promise<boolean> {
     const known = this.#claims.get(role);
     if (known !== undefined && known.until > Date.now()) return known.value;
-    const { superuser, userIsSuperuser } = await this.#standing(role);
-    const value = superuser || userIsSuperuser;
+    const { takeable, superuser, provable, userIsSuperuser } = await this.#standing(role);
+    const value = userIsSuperuser || (superuser && (takeable || provable));
     // Anybody can claim to be anybody.
     if (this.#claims.size >= MAX_CLAIMS) this.#claims.clear();
     this.#claims.set(role, { value, until: Date.now() + GOOD_MS });
@@ -79,8 +74,8 @@ export class Roles {
 
   /** The role whose rights count for a request that names this one. */
   async counting({ name, prove }: ClaimedRole): Promise<CountingRole> {
-    const { exists, takeable, superuser, userIsSuperuser } = await this.#standing(name);
-    return takeable || (exists && (await prove()))
+    const { takeable, superuser, provable, userIsSuperuser } = await this.#standing(name);
+    return takeable || (provable && (await prove()))
       ? { name, superuser }
       : { name: this.user, superuser: userIsSuperuser };
   }
@@ -109,13 +104,13 @@ export class Roles {
            JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass AND d.description LIKE 'dblink-proxy bridge %'
            JOIN pg_roles r ON r.oid = s.oid OR pg_has_role(s.oid, r.oid, ${SET})
           WHERE p.proname = 'dblink_connect_u' AND p.proowner = o.oid AND has_function_privilege(r.oid, p.oid, 'EXECUTE')) AND t.trusted,
-         t.trusted
+         t.trusted AND NOT pg_has_role(s.oid, current_user, 'MEMBER')
          FROM pg_roles s LEFT JOIN pg_roles o ON o.rolname = $2,
            LATERAL (SELECT coalesce(s.rolsuper OR o.rolsuper OR o.rolname = current_user AND NOT pg_has_role(s.oid, o.oid, 'MEMBER'), false)) AS t(trusted)
         WHERE s.rolname = $1`,
       [this.user, name],
     );
-    const [granted, trusted] = (row ?? []).map((value) => value?.toString() === 't');
-    return granted === true || (trusted === true && (await prove()));
+    const [granted = false, provable = false] = (row ?? []).map((value) => value?.toString() === 't');
+    return granted || (provable && (await prove()));
   }
 }
