@@ -79,7 +79,7 @@ describe('Analyzer', () => {
 
   it('gives up a text that takes too long, and serves the next one', async () => {
     const made = analyzer({ workMs: 300 });
-    /** On a busy machine even a worker that has only to start can be too late. */
+    /** On a busy machine even a small text can be too late. */
     const served = async (from: number): Promise<boolean> => {
       for (let n = from; n < from + 20; n++) {
         if ((await made.analyze(large(n), OPTIONS)) !== undefined) return true;

@@ -4,7 +4,7 @@ import { ByteBoundedCache } from './cache.js';
 import { parserIsBroken } from './parser.js';
 import { readsOnly } from './readOnly.js';
 import type { Analysis, AnalyzeOptions, Statement } from './types.js';
-import type { WorkAnswer, WorkRequest } from './worker.js';
+import type { READY, WorkAnswer, WorkRequest } from './worker.js';
 
 /** Limits of the analysis. */
 export interface OffloadLimits {
@@ -15,7 +15,7 @@ export interface OffloadLimits {
   /** Texts that may wait for the worker, and their bytes. */
   readonly maxWaiting: number;
   readonly maxWaitingBytes: number;
-  /** How long one text may take in the worker, and how long it may wait and take together. */
+  /** How long one text may take in a worker that has started, and how long it may wait and take together. */
   readonly workMs: number;
   readonly totalMs: number;
   readonly cacheBytes: number;
@@ -50,6 +50,8 @@ export class Analyzer {
   readonly #waiting: Job[] = [];
   #waitingBytes = 0;
   #worker: Worker | undefined;
+  /** The worker has loaded its parser: until then the time is not the text's. */
+  #ready = false;
   #current: Job | undefined;
   #timer: NodeJS.Timeout | undefined;
   #workerBytes = 0;
@@ -139,8 +141,7 @@ export class Analyzer {
       return;
     }
     this.#waitingBytes -= job.request.text.length;
-    const left = Math.min(this.#limits.workMs, job.deadline - Date.now());
-    if (left <= 0) {
+    if (job.deadline <= Date.now()) {
       job.settle(undefined);
       this.#next();
       return;
@@ -150,15 +151,31 @@ export class Analyzer {
     this.#workerBytes += job.request.text.length;
     this.#worker.ref();
     this.#worker.postMessage(job.request);
-    this.#timer = setTimeout(() => this.#fail(new Error('an SQL text took too long to analyse')), left);
+    this.#watch(job);
+  }
+
+  /** Limits the present text's time. */
+  #watch(job: Job): void {
+    const left = job.deadline - Date.now();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(
+      () => this.#fail(new Error('an SQL text took too long to analyse')),
+      this.#ready ? Math.min(this.#limits.workMs, left) : left,
+    );
   }
 
   #start(): Worker {
     // Not the process's own flags: some of them (--eval, --input-type) make no sense in a worker.
     const worker = new Worker(new URL('./worker.js', import.meta.url), { execArgv: [] });
     this.#workerBytes = 0;
-    worker.on('message', (answer: WorkAnswer) => {
+    this.#ready = false;
+    worker.on('message', (answer: WorkAnswer | typeof READY) => {
       if (worker !== this.#worker) return;
+      if (typeof answer === 'string') {
+        this.#ready = true;
+        if (this.#current !== undefined) this.#watch(this.#current);
+        return;
+      }
       const job = this.#current;
       this.#current = undefined;
       clearTimeout(this.#timer);

@@ -16,7 +16,11 @@ export interface WorkAnswer {
   readonly broken: boolean;
 }
 
+/** The worker's first message: it can begin. */
+export const READY = 'ready';
+
 await loadParser();
+parentPort?.postMessage(READY);
 parentPort?.on('message', ({ text, options }: WorkRequest) => {
   const bytes = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
   const result = options === undefined ? readsOnly(bytes) : analyze(bytes, options);
