@@ -61,23 +61,24 @@ export function chooseSignature(name: DblinkFunction, kinds: Kinds): readonly Ro
   return chosen?.args.map(({ role }) => role);
 }
 
-/** Whether there is a signature that PostgreSQL would choose, if the arguments that are `open` turned out to suit it. */
-export function mayChoose(name: DblinkFunction, kinds: Kinds): boolean {
+/** What PostgreSQL makes of a call: it chooses a signature, several are equally good (42725), or none fits (42883). */
+export type Resolution = 'chosen' | 'ambiguous' | 'none';
+
+/** How a call is resolved; the best that it can come to where arguments are `open`. */
+export function resolutionOf(name: DblinkFunction, kinds: Kinds): Resolution {
   const open = kinds.indexOf('open');
-  if (open < 0) return chooseSignature(name, kinds) !== undefined;
-  const types = new Set(overloadsOf(name).flatMap(({ args }) => args[open]?.type ?? []));
-  return [...types].some((type) => mayChoose(name, kinds.with(open, type)));
+  if (open >= 0) {
+    const types = new Set(overloadsOf(name).flatMap(({ args }) => args[open]?.type ?? []));
+    const found = new Set([...types].map((type) => resolutionOf(name, kinds.with(open, type))));
+    return RESOLUTIONS.find((resolution) => found.has(resolution)) ?? 'none';
+  }
+  if (chooseSignature(name, kinds) !== undefined) return 'chosen';
+  const candidates = overloadsOf(name).map(({ args }) => args.map(({ type }) => type));
+  return candidates.some((types) => fits(types, kinds)) ? 'ambiguous' : 'none';
 }
 
-/** Whether several signatures fit and PostgreSQL can prefer none of them (42725). */
-export const isAmbiguous = (name: DblinkFunction, kinds: Kinds): boolean =>
-  !mayChoose(name, kinds) &&
-  overloadsOf(name).some(({ args }) =>
-    fits(
-      args.map(({ type }) => type),
-      kinds,
-    ),
-  );
+/** The better ones first. */
+const RESOLUTIONS: readonly Resolution[] = ['chosen', 'ambiguous', 'none'];
 
 /** Type OIDs that convert to text by an implicit cast: text, varchar, bpchar, name, "char". */
 const TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043, 1042, 19, 18]);

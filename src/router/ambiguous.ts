@@ -1,9 +1,9 @@
-import { type ArgumentKind, isAmbiguous } from '../dblink/functions.js';
+import { type ArgumentKind, resolutionOf } from '../dblink/functions.js';
 import type { PgError } from '../wire/errors.js';
 import { isDblinkFunction, type Statement } from './analysis/index.js';
-import type { RenamedCalls } from './bridge/temporaryFunctions.js';
 import type { SessionFacts } from './facts.js';
 import { bridgeOf } from './names.js';
+import type { ReplacedText } from './replacedText.js';
 
 /** The call that a server's complaint names, in whichever language: schema, function, types of the arguments. */
 const SIGNATURE = /(?<![\w$.])(?:[\w$]+\.)?(dblink\w*)\(([^()]*)\)/;
@@ -26,7 +26,7 @@ export function asAmbiguous(error: PgError): PgError {
   if (error.sqlstate !== '42883' || error.fields.position === undefined || !isDblinkFunction(name))
     return error;
   const kinds = types.split(', ').map((type) => KINDS.get(type) ?? 'other');
-  if (!isAmbiguous(name, kinds)) return error;
+  if (resolutionOf(name, kinds) !== 'ambiguous') return error;
   return error.with({
     sqlstate: '42725',
     message: `function ${signature} is not unique`,
@@ -43,7 +43,7 @@ export const withAmbiguousCall = (
   text: Buffer,
   statement: Statement,
   facts: SessionFacts,
-): RenamedCalls | undefined =>
+): ReplacedText | undefined =>
   facts.native.length === 0 && bridgeOf(statement, facts) === 'none'
     ? { sql: text.subarray(statement.span.start, statement.span.end), mapError: asAmbiguous }
     : undefined;

@@ -1,4 +1,10 @@
-import { type ArgumentKind, chooseSignature, kindOfType, mayChoose, type Role } from '../dblink/functions.js';
+import {
+  type ArgumentKind,
+  chooseSignature,
+  kindOfType,
+  type Role,
+  resolutionOf,
+} from '../dblink/functions.js';
 import { isAscii } from '../wire/encoding.js';
 import { PgError } from '../wire/errors.js';
 import type { Argument, DblinkCall } from './analysis/index.js';
@@ -168,7 +174,7 @@ export function fitsNoSignature(call: DblinkCall, types: readonly number[]): boo
     // Not `unknown`: beside parameters without a type that would make the call ambiguous.
     return argument.type === 'integer' ? 'integer' : kindOfArgument(argument);
   });
-  return !mayChoose(call.name, kinds);
+  return resolutionOf(call.name, kinds) !== 'chosen';
 }
 
 /** A call from the values of its arguments: text as PostgreSQL writes it, null for SQL's NULL. */

@@ -1,5 +1,5 @@
 import type { RemoteStyle, RowSink } from '../dblink/results.js';
-import { JsonRows, jsonKeys } from './json.js';
+import { type JsonKeys, JsonRows, jsonKeys } from './json.js';
 import type { SourceShape } from './sourceShape.js';
 
 /** Collects the rows of a source as the JSON that the primary turns into typed rows. */
@@ -7,6 +7,7 @@ export class CollectSink implements RowSink {
   readonly columns: number;
   /** The settings under which the last result with rows was written. */
   remoteStyle: RemoteStyle | undefined;
+  readonly #keys: JsonKeys;
   #rows: JsonRows;
   /** Ends within a row that it could not take. */
   #broken = false;
@@ -18,7 +19,8 @@ export class CollectSink implements RowSink {
     readonly maxRowBytes: number,
   ) {
     this.columns = shape.keys.length;
-    this.#rows = new JsonRows(jsonKeys(shape.keys), shape.asArray, maxRowBytes);
+    this.#keys = jsonKeys(shape.keys);
+    this.#rows = this.#noRows();
   }
 
   begin(): 'rows' {
@@ -47,7 +49,11 @@ export class CollectSink implements RowSink {
 
   reset(): void {
     if (this.#rows.rows > 0) this.#earlier.push(this.#rows.end());
-    this.#rows = new JsonRows(jsonKeys(this.shape.keys), this.shape.asArray, this.maxRowBytes);
+    this.#rows = this.#noRows();
+  }
+
+  #noRows(): JsonRows {
+    return new JsonRows(this.#keys, this.shape.asArray, this.maxRowBytes);
   }
 
   /** The one row that a command returns. */

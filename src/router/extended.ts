@@ -23,7 +23,6 @@ import { checkAssumptions } from './assumptions.js';
 import {
   lookupCalls,
   makeTemporaryFunctions,
-  type RenamedCalls,
   renameCalls,
   renameListedCalls,
 } from './bridge/temporaryFunctions.js';
@@ -34,6 +33,7 @@ import { bridgeOf, isNative, isShadowed } from './names.js';
 import { asksForOwnText } from './ownText.js';
 import type { Plan } from './plan.js';
 import { PreparedCache } from './preparedCache.js';
+import { PreparedObjects } from './preparedObjects.js';
 import {
   type PreparedDblink,
   parseAndDescribe,
@@ -42,9 +42,10 @@ import {
   STYLED,
 } from './preparedStatement.js';
 import { checkPrivileges, needsVerification } from './privileges.js';
+import type { ReplacedText } from './replacedText.js';
 import { FORWARD } from './responses.js';
 import { runCalls } from './runCalls.js';
-import { MessageSink } from './sinks.js';
+import { forwardAnswer, forwardError, MessageSink } from './sinks.js';
 import {
   bindWith,
   dryValues,
@@ -58,8 +59,6 @@ import {
 interface Portal {
   readonly prepared: PreparedDblink;
   readonly bound: BindFields;
-  /** Number of ReadyForQuery messages that will have come when the portal's batch begins; see `ready`. */
-  readonly after: number;
   /** dry: bound without rows, to be bound again when it is executed; done: its rows went to the client directly. */
   state: 'dry' | 'bound' | 'done';
 }
@@ -74,33 +73,29 @@ const nameOf = (name: Buffer): string => name.toString('latin1');
  * statements and portals are such, and carries their calls out when the portal is executed.
  */
 export class ExtendedQuery {
-  readonly #statements = new Map<string, PreparedDblink>();
-  readonly #portals = new Map<string, Portal>();
+  readonly #objects: PreparedObjects<PreparedDblink, Portal>;
   /** By text and declared types. */
   readonly #known: PreparedCache<PreparedDblink>;
 
+  readonly #toClient = (message: Buffer): void => this.engine.session.toClient(message);
+
   constructor(private readonly engine: Engine) {
+    this.#objects = new PreparedObjects(engine.primary);
     this.#known = new PreparedCache(engine.primary);
   }
 
   get tracking(): boolean {
-    return this.#statements.size > 0;
+    return this.#objects.hasStatements;
   }
 
-  /** A ReadyForQuery passed: outside of a transaction block no portal is left. */
+  /** A ReadyForQuery passed. */
   ready(): void {
-    const { primary } = this.engine;
-    if (this.#portals.size === 0 || primary.status !== TransactionStatus.idle) return;
-    // Those that were bound behind this ReadyForQuery's request, further on in the pipeline, live.
-    for (const [name, portal] of this.#portals) {
-      if (portal.after < primary.readies) this.#portals.delete(name);
-    }
+    this.#objects.ready();
   }
 
   /** A Query or another Parse replaces the unnamed statement. */
   forgetUnnamed(): void {
-    this.#statements.delete('');
-    this.#portals.delete('');
+    this.#objects.forgetUnnamed();
   }
 
   /**
@@ -159,7 +154,7 @@ export class ExtendedQuery {
         if (bridged) return this.#bridge(message, fields, statement);
         return this.#bridgeTemporarily(fields, statement, error.reason);
       }
-      this.#statements.set(nameOf(fields.name), prepared);
+      this.#objects.prepare(fields.name, prepared);
       // In a batch or block it was too late for temporary functions; the next time it need not be.
       if (skippable === undefined || bridged) this.#known.set(key, prepared);
       engine.session.toClient(PARSE_COMPLETE);
@@ -198,8 +193,8 @@ export class ExtendedQuery {
     else this.#parseRenamed(fields, renamed);
   }
 
-  #parseRenamed(fields: ParseFields, renamed: RenamedCalls): void {
-    const sink = this.#forwarding((error) => renamed.mapError(error));
+  #parseRenamed(fields: ParseFields, renamed: ReplacedText): void {
+    const sink = forwardAnswer(this.#toClient, (error) => renamed.mapError(error));
     this.engine.primary.send(parse(fields.name, renamed.sql, fields.types), { kind: 'parse', sink });
   }
 
@@ -207,9 +202,9 @@ export class ExtendedQuery {
   #parseKnown(name: Buffer, clientTypes: readonly number[], prepared: PreparedDblink): void {
     const { spliced, statement } = prepared;
     const types = parameterTypes(clientTypes, spliced.parameters, statement.calls.length);
-    const sink = this.#forwarding((error) => mapPosition(error, spliced));
+    const sink = forwardAnswer(this.#toClient, (error) => mapPosition(error, spliced));
     this.engine.primary.send(parse(name, spliced.rewritten.sql, types), { kind: 'parse', sink });
-    this.#statements.set(nameOf(name), prepared);
+    this.#objects.prepare(name, prepared);
   }
 
   /** Bind, Describe, Execute or Close while `tracking`. @returns undefined when it is not about such a statement */
@@ -217,27 +212,25 @@ export class ExtendedQuery {
     switch (type) {
       case Frontend.bind: {
         const fields = readBind(message);
-        const prepared = this.#statements.get(nameOf(fields.statement));
+        const prepared = this.#objects.statement(fields.statement);
         if (prepared !== undefined) return this.#bind(fields, prepared);
-        this.#portals.delete(nameOf(fields.portal));
+        this.#objects.bind(fields.portal, undefined);
         return undefined;
       }
       case Frontend.describe: {
         const { target, name } = readTarget(message);
-        const prepared = target === 'S' ? this.#statements.get(nameOf(name)) : undefined;
+        const prepared = target === 'S' ? this.#objects.statement(name) : undefined;
         return prepared && this.#describe(Buffer.from(message), prepared);
       }
       case Frontend.execute: {
         const { portal: name, maxRows } = readExecute(message);
-        const portal = this.#portals.get(nameOf(name));
+        const portal = this.#objects.portal(name);
         if (portal === undefined || portal.state === 'bound') return undefined;
         return this.#execute(Buffer.from(message), name, portal, maxRows);
       }
-      case Frontend.close: {
-        const { target, name } = readTarget(message);
-        (target === 'S' ? this.#statements : this.#portals).delete(nameOf(name));
+      case Frontend.close:
+        this.#objects.close(message);
         return undefined;
-      }
       default:
         return undefined;
     }
@@ -252,7 +245,7 @@ export class ExtendedQuery {
     const message = bind(bindWith(fields, dryValues(statement)));
     const facts = this.engine.probe.current;
     if (fields.values.length === spliced.parameters && computed.length === 0 && facts?.superuser === true) {
-      primary.send(message, { kind: 'bind', sink: this.#forwarding((error) => error) });
+      primary.send(message, { kind: 'bind', sink: forwardAnswer(this.#toClient) });
     } else {
       await primary.settled();
       if (primary.queue.skipping) return;
@@ -263,8 +256,7 @@ export class ExtendedQuery {
       if (!checked) return;
       this.engine.session.toClient(BIND_COMPLETE);
     }
-    const after = primary.readies + primary.queue.boundaries;
-    this.#portals.set(nameOf(fields.portal), { prepared, bound: fields, after, state: 'dry' });
+    this.#objects.bind(fields.portal, { prepared, bound: fields, state: 'dry' });
   }
 
   #computes(call: DblinkCall, prepared: PreparedDblink, fields: BindFields): boolean {
@@ -387,8 +379,8 @@ export class ExtendedQuery {
       const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
       const rebind = bindWith({ ...bound, statement: source }, values);
       primary.forwarded++;
-      primary.send(bind(rebind), { kind: 'bind', sink: this.#errorsOnly(map) });
-      primary.send(execute(name, maxRows), { kind: 'execute', sink: this.#forwarding(map) });
+      primary.send(bind(rebind), { kind: 'bind', sink: forwardError(this.#toClient, map) });
+      primary.send(execute(name, maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient, map) });
       if (source === STYLED) primary.send(close('S', STYLED), { kind: 'close', sink: new MessageSink() });
       portal.state = 'bound';
     }, text);
@@ -404,40 +396,15 @@ export class ExtendedQuery {
     const unheard = (): { sink: MessageSink } => ({ sink: new MessageSink() });
     primary.send(close('S', PLAIN), { kind: 'close', ...unheard() });
     if (name.length > 0) primary.send(close('P', name), { kind: 'close', ...unheard() });
-    const errors = (): { sink: MessageSink } => ({ sink: this.#errorsOnly((error) => error) });
+    const errors = (): { sink: MessageSink } => ({ sink: forwardError(this.#toClient) });
     const listed = renameListedCalls(prepared.text, prepared.statement, this.engine);
     const sql = listed?.sql ?? prepared.text;
     primary.send(parse(PLAIN, sql, prepared.parameterTypes), { kind: 'parse', ...errors() });
     primary.forwarded++;
     primary.send(bind({ ...bound, statement: PLAIN }), { kind: 'bind', ...errors() });
-    primary.send(execute(name, maxRows), { kind: 'execute', sink: this.#forwarding((error) => error) });
+    primary.send(execute(name, maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient) });
     primary.send(close('S', PLAIN), { kind: 'close', ...unheard() });
     portal.state = 'bound';
-  }
-
-  /** Forwards an answer, its error changed. */
-  #forwarding(map: (error: PgError) => PgError): MessageSink {
-    const sink: MessageSink = new MessageSink({
-      passRows: true,
-      message: (type, message) => {
-        if (type !== Backend.errorResponse) return true;
-        this.engine.session.toClient(errorResponse(map(MessageSink.errorOf(message))));
-        return false;
-      },
-    });
-    return sink;
-  }
-
-  /** Forwards nothing of an answer but an error, changed. */
-  #errorsOnly(map: (error: PgError) => PgError): MessageSink {
-    return new MessageSink({
-      message: (type, message) => {
-        if (type === Backend.errorResponse) {
-          this.engine.session.toClient(errorResponse(map(MessageSink.errorOf(message))));
-        }
-        return false;
-      },
-    });
   }
 
   /**

@@ -1,53 +1,43 @@
 import { errorResponse, PgError } from '../wire/errors.js';
-import { commandComplete, readBind, readExecute, readParse, readTarget } from '../wire/messages.js';
-import { Backend, Frontend, TransactionStatus } from '../wire/protocol.js';
+import { commandComplete, readBind, readExecute, readParse } from '../wire/messages.js';
+import { Backend, Frontend } from '../wire/protocol.js';
 import type { ExtensionCommand } from './analysis/index.js';
 import { runExtensionCommand } from './bridge/extensionCommand.js';
 import type { Engine } from './engine.js';
 import { PrimaryRaised } from './failures.js';
+import { PreparedObjects } from './preparedObjects.js';
 import { FORWARD } from './responses.js';
 import { MessageSink } from './sinks.js';
-
-interface CommandPortal {
-  readonly command: ExtensionCommand;
-  /** Number of ReadyForQuery messages that will have come when the portal's batch begins. */
-  readonly after: number;
-}
-
-const nameOf = (name: Buffer): string => name.toString('latin1');
 
 /**
  * CREATE EXTENSION dblink and the like by the extended protocol. The primary parses, binds and describes the client's
  * statement as it is, which needs no extension; only Execute is not its own.
  */
 export class ExtendedCommands {
-  readonly #statements = new Map<string, ExtensionCommand>();
-  readonly #portals = new Map<string, CommandPortal>();
+  /** A portal's command is its statement's. */
+  readonly #objects: PreparedObjects<ExtensionCommand, ExtensionCommand>;
 
-  constructor(private readonly engine: Engine) {}
+  constructor(private readonly engine: Engine) {
+    this.#objects = new PreparedObjects(engine.primary);
+  }
 
   get tracking(): boolean {
-    return this.#statements.size > 0;
+    return this.#objects.hasStatements;
   }
 
   forgetUnnamed(): void {
-    this.#statements.delete('');
-    this.#portals.delete('');
+    this.#objects.forgetUnnamed();
   }
 
-  /** A ReadyForQuery passed: outside of a transaction block no portal is left but those of later requests. */
+  /** A ReadyForQuery passed. */
   ready(): void {
-    const { primary } = this.engine;
-    if (this.#portals.size === 0 || primary.status !== TransactionStatus.idle) return;
-    for (const [name, portal] of this.#portals) {
-      if (portal.after < primary.readies) this.#portals.delete(name);
-    }
+    this.#objects.ready();
   }
 
   /** Parse of such a command. @param message whole, to be kept */
   async parse(message: Buffer, command: ExtensionCommand): Promise<void> {
     const { primary } = this.engine;
-    const name = nameOf(readParse(message).name);
+    const { name } = readParse(message);
     let parsed = false;
     const sink = new MessageSink({
       message: (type) => {
@@ -59,30 +49,25 @@ export class ExtendedCommands {
     primary.flush();
     await sink.answered;
     primary.assertOpen();
-    if (parsed) this.#statements.set(name, command);
+    if (parsed) this.#objects.prepare(name, command);
   }
 
   /** Bind, Execute or Close while `tracking`. @returns undefined when it goes to the primary as it is */
   message(type: number, message: Buffer): Promise<void> | undefined {
-    if (!this.tracking && this.#portals.size === 0) return undefined;
+    if (this.#objects.isEmpty) return undefined;
     switch (type) {
       case Frontend.bind: {
         const { portal, statement } = readBind(message);
-        const command = this.#statements.get(nameOf(statement));
-        const { readies, queue } = this.engine.primary;
-        if (command === undefined) this.#portals.delete(nameOf(portal));
-        else this.#portals.set(nameOf(portal), { command, after: readies + queue.boundaries });
+        this.#objects.bind(portal, this.#objects.statement(statement));
         return undefined;
       }
       case Frontend.execute: {
-        const portal = this.#portals.get(nameOf(readExecute(message).portal));
-        return portal && this.#execute(Buffer.from(message), portal.command);
+        const command = this.#objects.portal(readExecute(message).portal);
+        return command && this.#execute(Buffer.from(message), command);
       }
-      case Frontend.close: {
-        const { target, name } = readTarget(message);
-        (target === 'S' ? this.#statements : this.#portals).delete(nameOf(name));
+      case Frontend.close:
+        this.#objects.close(message);
         return undefined;
-      }
       default:
         return undefined;
     }

@@ -16,19 +16,20 @@ import { runExtensionCommand } from './bridge/extensionCommand.js';
 import {
   lookupCalls,
   makeTemporaryFunctions,
-  type RenamedCalls,
   renameCalls,
   renameListedCalls,
 } from './bridge/temporaryFunctions.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
+import { HiddenBlock } from './hiddenBlock.js';
 import { bridgeOf, isNative, isShadowed } from './names.js';
 import { refuseNewerSyntax } from './newerSyntax.js';
 import { asksForOwnText } from './ownText.js';
 import { Performer } from './performer.js';
 import type { Plan } from './plan.js';
 import { checkPrivileges, needsVerification } from './privileges.js';
+import { movePosition, type ReplacedText } from './replacedText.js';
 import { MessageSink } from './sinks.js';
 import { knownStream, type Prepared, prepare, spliceSimple } from './spliceSimple.js';
 
@@ -56,8 +57,7 @@ class AlreadyTold extends Error {}
  * "Multiple Statements in a Simple Query").
  */
 export class SimpleQuery {
-  /** A transaction block that stands for the implicit transaction of a message of several statements. */
-  #hidden = false;
+  readonly #hidden: HiddenBlock;
   /** A statement of the message has been answered without the primary, in the transaction that is not open there. */
   #answered = false;
   /** The CommandComplete that may be sent only when the implicit transaction has been committed. */
@@ -73,6 +73,7 @@ export class SimpleQuery {
   ) {
     this.text = text;
     this.#mapPosition = mapPosition;
+    this.#hidden = new HiddenBlock(engine);
   }
 
   /** Runs the message up to and including ReadyForQuery. @throws PgError 08006 when the primary is lost */
@@ -90,7 +91,7 @@ export class SimpleQuery {
         this.engine.finish(await this.#statement(statement, i === this.statements.length - 1));
       }
       await this.#finishBatch();
-      if (this.#hidden) await this.#commit();
+      await this.#hidden.end('COMMIT');
       this.#releaseTag();
     } catch (error) {
       await this.#raise(error);
@@ -183,7 +184,7 @@ export class SimpleQuery {
     statement: Statement,
     last: boolean,
     preparing?: Promise<Prepared>,
-    text?: RenamedCalls,
+    text?: ReplacedText,
   ): Promise<Plan> {
     // What was asked early has to be over before the batch is.
     await preparing?.catch(() => undefined);
@@ -243,12 +244,9 @@ export class SimpleQuery {
     });
   }
 
-  /** Several statements are one transaction: a block that the client does not see keeps it open between them. */
+  /** Several statements are one transaction. */
   async #openHidden(): Promise<void> {
-    if (this.#hidden || this.engine.inBlock || this.statements.length === 1) return;
-    const { error } = await this.engine.primary.run({ sql: 'BEGIN' }, 'sync');
-    if (error !== undefined) throw new PrimaryRaised(error);
-    this.#hidden = true;
+    if (this.statements.length > 1) await this.#hidden.begin();
   }
 
   /** The plan `answer`: no transaction is open, nothing is left for the primary. */
@@ -305,10 +303,10 @@ export class SimpleQuery {
   }
 
   /** A statement without dblink. Its ReadyForQuery is the message's, so it is kept back. */
-  async #plain(statement: Statement, last: boolean, renamed?: RenamedCalls): Promise<Plan> {
+  async #plain(statement: Statement, last: boolean, renamed?: ReplacedText): Promise<Plan> {
     await this.#finishBatch();
     if (this.#answered && statement.transaction?.options !== undefined) await this.#takeSnapshot();
-    if (this.#hidden && statement.transaction !== undefined) return this.#transaction(statement);
+    if (this.#hidden.isOpen && statement.transaction !== undefined) return this.#transaction(statement);
     const { transaction } = statement;
     if (transaction === undefined || NOT_IN_BLOCK.has(transaction.kind)) await this.#openHidden();
     const alone = this.statements.length === 1 || this.engine.inBlock;
@@ -328,7 +326,7 @@ export class SimpleQuery {
     statement: Statement,
     last: boolean,
     implicitBlock = false,
-    renamed?: RenamedCalls,
+    renamed?: ReplacedText,
   ): Promise<Plan> {
     const { primary, session } = this.engine;
     const before = implicitBlock ? NOTHING : EMPTY;
@@ -355,7 +353,7 @@ export class SimpleQuery {
           unanswered = false;
           return false;
         }
-        if (type === Backend.commandComplete && this.#hidden && last) {
+        if (type === Backend.commandComplete && this.#hidden.isOpen && last) {
           this.#heldTag = Buffer.from(message);
           return false;
         }
@@ -378,7 +376,7 @@ export class SimpleQuery {
   /** A SELECT in front of BEGIN ISOLATION LEVEL … has taken the transaction's snapshot (25001). */
   async #takeSnapshot(): Promise<void> {
     await this.#openHidden();
-    if (this.#hidden) await this.engine.primary.run({ sql: 'SELECT 1' }, 'sync');
+    if (this.#hidden.isOpen) await this.engine.primary.run({ sql: 'SELECT 1' }, 'sync');
     this.#answered = false;
   }
 
@@ -395,19 +393,14 @@ export class SimpleQuery {
           // No block has begun: what the hidden one holds is rolled back.
           if (error !== undefined) throw new PrimaryRaised(error.with({ position: undefined }));
         }
-        this.#hidden = false;
+        this.#hidden.handOver();
         const word = this.text.subarray(statement.span.start, statement.span.end).toString('latin1');
         session.toClient(commandComplete(/^\s*start/i.test(word) ? 'START TRANSACTION' : 'BEGIN'));
         return 'relay';
       }
       case 'commit':
       case 'rollback': {
-        this.#hidden = false;
-        const { error } = await primary.run(
-          { sql: kind === 'commit' ? 'COMMIT' : 'ROLLBACK', notices: true },
-          'sync',
-        );
-        if (error !== undefined) throw new PrimaryRaised(error);
+        await this.#hidden.end(kind === 'commit' ? 'COMMIT' : 'ROLLBACK');
         this.#releaseTag();
         // Now that no transaction is left, the primary gives the statement's warning and tag itself.
         return this.#send(statement, true, true);
@@ -419,8 +412,7 @@ export class SimpleQuery {
         return this.#send(statement, true);
       default: {
         // Not allowed in an implicit transaction: outside of a block the primary says so itself.
-        await primary.run({ sql: 'ROLLBACK' }, 'sync');
-        this.#hidden = false;
+        await this.#hidden.abandon();
         return this.#send(statement, true, true);
       }
     }
@@ -444,12 +436,6 @@ export class SimpleQuery {
     this.engine.unnamedStatement = false;
   }
 
-  async #commit(): Promise<void> {
-    this.#hidden = false;
-    const { error } = await this.engine.primary.run({ sql: 'COMMIT', notices: true }, 'sync');
-    if (error !== undefined) throw new PrimaryRaised(error);
-  }
-
   #releaseTag(): void {
     if (this.#heldTag === undefined) return;
     this.engine.session.toClient(this.#heldTag);
@@ -458,9 +444,7 @@ export class SimpleQuery {
 
   /** An error with its position in the client's text. @param offset of the text that it was in */
   #placed(error: PgError, offset = 0): PgError {
-    const { position } = error.fields;
-    if (position === undefined) return error;
-    return error.with({ position: String(this.#mapPosition(Number(position) + offset)) });
+    return movePosition(error, (position) => this.#mapPosition(position + offset));
   }
 
   /** Tells the client of an error and leaves the transaction as the error leaves it. */
@@ -478,10 +462,7 @@ export class SimpleQuery {
       session.toClient(errorResponse(this.#placed(own ? this.engine.inClientEncoding(raised) : raised)));
     }
     if (primary.batchOpen) await primary.sync();
-    if (this.#hidden) {
-      this.#hidden = false;
-      await primary.run({ sql: 'ROLLBACK' }, 'sync');
-    }
+    await this.#hidden.abandon();
   }
 }
 

@@ -1,4 +1,4 @@
-import { PgError, parseFields } from '../wire/errors.js';
+import { errorResponse, PgError, parseFields } from '../wire/errors.js';
 import { Backend } from '../wire/protocol.js';
 import type { ResponseSink } from './responses.js';
 
@@ -70,3 +70,26 @@ export class MessageSink implements ResponseSink {
     });
   }
 }
+
+type ToClient = (message: Buffer) => void;
+type MapError = (error: PgError) => PgError;
+
+/** Forwards an answer, its error changed. */
+export const forwardAnswer = (toClient: ToClient, map: MapError = (error) => error): MessageSink =>
+  new MessageSink({
+    passRows: true,
+    message: (type, message) => {
+      if (type !== Backend.errorResponse) return true;
+      toClient(errorResponse(map(MessageSink.errorOf(message))));
+      return false;
+    },
+  });
+
+/** Forwards nothing of an answer but an error, changed. */
+export const forwardError = (toClient: ToClient, map: MapError = (error) => error): MessageSink =>
+  new MessageSink({
+    message: (type, message) => {
+      if (type === Backend.errorResponse) toClient(errorResponse(map(MessageSink.errorOf(message))));
+      return false;
+    },
+  });

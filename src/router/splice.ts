@@ -17,6 +17,7 @@ import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
 import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
 import type { CallResult } from './performer.js';
+import { movePosition } from './replacedText.js';
 import type { SourceShape } from './sourceShape.js';
 
 const BYTEA = 17;
@@ -147,11 +148,8 @@ export function bindWith(fields: BindFields, values: readonly (Buffer | null)[])
 }
 
 /** An error's position in the rewritten text, as one in the client's. */
-export function mapPosition(error: PgError, spliced: SplicedStatement): PgError {
-  const { position } = error.fields;
-  if (position === undefined) return error;
-  return error.with({ position: String(spliced.rewritten.mapPosition(Number(position))) });
-}
+export const mapPosition = (error: PgError, { rewritten }: SplicedStatement): PgError =>
+  movePosition(error, (position) => rewritten.mapPosition(position));
 
 /** The functions that hold the arguments of a call in the rewritten text. */
 const HOLDER = /^function pg_catalog\.(?:text|bool|int4)send\((.*)\) does not exist$/;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chooseSignature, isAmbiguous, kindOfType, mayChoose } from '../../src/dblink/functions.js';
+import { chooseSignature, kindOfType, resolutionOf } from '../../src/dblink/functions.js';
 import { clipName } from '../../src/dblink/names.js';
 import { ConnectionRegistry } from '../../src/dblink/registry.js';
 import type { RemoteConnection } from '../../src/dblink/remote.js';
@@ -44,12 +44,13 @@ test('arguments of unknown type prefer text, and are ambiguous where text is not
 });
 
 test('a call is ambiguous when it fits several signatures, whatever is still open turns out to be', () => {
-  assert.ok(isAmbiguous('dblink_fetch', ['unknown', 'unknown', 'unknown']));
-  assert.ok(isAmbiguous('dblink_fetch', ['open', 'unknown', 'unknown']));
-  assert.ok(!isAmbiguous('dblink_fetch', ['unknown', 'unknown', 'open']));
-  assert.ok(!isAmbiguous('dblink_fetch', ['unknown', 'unknown', 'other']));
-  assert.ok(mayChoose('dblink_fetch', ['unknown', 'unknown', 'open']));
-  assert.ok(!mayChoose('dblink_fetch', ['open', 'unknown', 'unknown']));
+  const fetching = (...kinds: Parameters<typeof resolutionOf>[1]) => resolutionOf('dblink_fetch', kinds);
+  assert.equal(fetching('unknown', 'unknown', 'unknown'), 'ambiguous');
+  assert.equal(fetching('open', 'unknown', 'unknown'), 'ambiguous');
+  assert.equal(fetching('unknown', 'unknown', 'open'), 'chosen');
+  assert.equal(fetching('unknown', 'unknown', 'other'), 'none');
+  assert.equal(fetching('open', 'other'), 'none');
+  assert.equal(fetching('open', 'open', 'open', 'open', 'open'), 'none');
 });
 
 test('names are cut to 63 bytes at a character boundary', () => {

@@ -11,9 +11,8 @@ import {
   DBLINK_FUNCTIONS,
   type DeclaredType,
   declaredTypes,
-  hasEqualOverloads,
-  hasOverload,
   isDblinkFunction,
+  resolutionFor,
 } from './functions.js';
 import { nameParts, type ParsedText, walk } from './parser.js';
 import { identifier, type Tokens } from './tokens.js';
@@ -148,8 +147,9 @@ export class CallReader {
       return readArgument(node, span, this.#tokens.slice(span), around);
     });
     const types = args.map((argument) => argument.type);
-    if (hasEqualOverloads(name, types)) throw new Ambiguous();
-    if (!hasOverload(name, types)) throw new LeaveAlone();
+    const resolution = resolutionFor(name, types);
+    if (resolution === 'ambiguous') throw new Ambiguous();
+    if (resolution === 'none') throw new LeaveAlone();
     const declared = declaredTypes(name, types);
     const start = this.#parsed.byteOffset(call.location);
     const obstacles = nodes

@@ -2,11 +2,11 @@ import {
   type ArgumentKind,
   type DblinkFunction,
   type ArgumentType as DeclaredType,
-  isAmbiguous,
-  mayChoose,
   DBLINK_FUNCTIONS as NAMES,
   type Overload,
   overloadsOf,
+  type Resolution,
+  resolutionOf,
   resolve,
 } from '../../dblink/functions.js';
 import type { ArgumentType } from './types.js';
@@ -78,13 +78,9 @@ const kindsOf = (types: readonly ArgumentType[]): (ArgumentKind | 'open')[] =>
 const overloadsFor = (name: DblinkFunction, types: readonly ArgumentType[]): FunctionFacts['overloads'] =>
   resolve(DBLINK_FUNCTIONS[name].overloads, (overload) => overload, kindsOf(types));
 
-/** Is there an overload that arguments of these types can call? Without one PostgreSQL raises 42883 or 42725 by itself. */
-export const hasOverload = (name: DblinkFunction, types: readonly ArgumentType[]): boolean =>
-  mayChoose(name, kindsOf(types));
-
-/** Whether several overloads fit and PostgreSQL can prefer none of them (42725). */
-export const hasEqualOverloads = (name: DblinkFunction, types: readonly ArgumentType[]): boolean =>
-  isAmbiguous(name, kindsOf(types));
+/** What PostgreSQL makes of a call whose arguments are of these types, as far as they are known. */
+export const resolutionFor = (name: DblinkFunction, types: readonly ArgumentType[]): Resolution =>
+  resolutionOf(name, kindsOf(types));
 
 /**
  * The declared types of the overload that PostgreSQL chooses for arguments of these types. An argument of unknown type
