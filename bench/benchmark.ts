@@ -48,6 +48,8 @@ export interface Benchmark {
   readonly metrics: readonly Metric[];
   /** Part of `--short`. */
   readonly short: boolean;
+  /** What the proxy is to take at most, on a machine that has nothing else to do, in ms. */
+  readonly costLimitMs?: number;
   measure(contender: Contender, context: MeasureContext): Promise<Sample>;
 }
 

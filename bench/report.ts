@@ -1,8 +1,8 @@
 import { cpus } from 'node:os';
-import { BASELINE } from './benchmark.js';
+import { BASELINE, type Benchmark, type Contender } from './benchmark.js';
 import type { MemoryUse } from './processMeter.js';
 import type { Outcome, Series } from './schedule.js';
-import { compare, type Ratio } from './statistics.js';
+import { compare, median, type Ratio } from './statistics.js';
 
 /** The results as they are written in JSON. Ratios say how fast something is: 2 is twice as fast as the baseline. */
 export interface Report {
@@ -33,6 +33,8 @@ export interface BenchmarkReport {
   >;
   readonly failures: Readonly<Record<string, string>>;
   readonly skipped?: string;
+  /** Of one call, where a limit is set: medians in ms. */
+  readonly cost?: { readonly proxyMs: number; readonly nativeMs: number; readonly limitMs: number };
   /** The figures behind the ratios, if they were asked for; never to be quoted by themselves. */
   readonly samples?: Readonly<Record<string, readonly (readonly number[])[]>>;
 }
@@ -88,8 +90,22 @@ function reportOf({ benchmark, rounds, series, skipped }: Outcome, withSamples: 
     memory: named(({ memory }) => memory && inMiB(memory)),
     failures: named(({ failure }) => failure),
     ...(skipped === undefined ? {} : { skipped }),
+    ...costOf(benchmark, whole),
     ...(withSamples ? { samples: named(({ samples }) => samples.map(({ values }) => values), whole) } : {}),
   };
+}
+
+function costOf(
+  { costLimitMs }: Benchmark,
+  series: readonly Series[],
+): Pick<BenchmarkReport, 'cost'> | undefined {
+  const medianMs = (name: Contender['name']): number | undefined => {
+    const samples = series.find(({ contender }) => contender === name)?.samples ?? [];
+    return samples.length === 0 ? undefined : median(samples.map(({ values }) => values[0]!));
+  };
+  const [proxyMs, nativeMs] = [medianMs('proxy'), medianMs('native')];
+  if (costLimitMs === undefined || proxyMs === undefined || nativeMs === undefined) return undefined;
+  return { cost: { proxyMs, nativeMs, limitMs: costLimitMs } };
 }
 
 function metricOf(
@@ -121,6 +137,8 @@ export function renderReport(report: Report): string {
     .map((group) => ({ group, own: benchmarks.filter((benchmark) => benchmark.group === group) }))
     .filter(({ own }) => own.length > 0)
     .map(({ group, own }) => `${HEADINGS[group]}\n\n${renderGroup(own)}`);
+  const costs = benchmarks.flatMap(({ id, cost }) => (cost === undefined ? [] : [renderCost(id, cost)]));
+  if (costs.length > 0) sections.push(`${COSTS}\n\n${costs.join('\n')}`);
   const relay = benchmarks.some(({ group }) => group === 'relay');
   const pgbouncer = setup.pgbouncer === null ? 'NO PgBouncer' : `PgBouncer ${setup.pgbouncer} (session mode)`;
   const programs = [
@@ -168,6 +186,14 @@ function renderGroup(benchmarks: readonly BenchmarkReport[]): string {
   }
   return table(lines);
 }
+
+const COSTS = 'What one call of the bridge costs, on this machine and at this moment (medians):';
+
+const renderCost = (
+  id: string,
+  { proxyMs, nativeMs, limitMs }: NonNullable<BenchmarkReport['cost']>,
+): string =>
+  `${id.padEnd(28)}${proxyMs.toFixed(2)} ms, to be at most ${limitMs} ms; the extension ${nativeMs.toFixed(2)} ms`;
 
 const renderRatio = (ratio: Ratio | undefined): readonly [string, string] =>
   ratio === undefined
