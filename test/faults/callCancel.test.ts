@@ -16,7 +16,7 @@ import { remote, type ScriptedRemote, scriptedRemote, WELCOME } from './scripted
 import { FOREVER } from './statements.js';
 
 /**
- * A cancel request while a function other than dblink() and dblink_exec() waits. What the client sees is the extension's
+ * A cancel request, or the statement's time limit, while a function other than dblink() and dblink_exec() waits. What the client sees is the extension's
  * answer. The extension lets the remote work on and leaves the connection busy; the proxy leaves it as the extension does
  * after `dblink_cancel_query` and after what that leaves was taken, so whatever is asked of both from then on must have the
  * same answers.
@@ -161,14 +161,38 @@ type Level = 'top level' | 'bridged';
 interface Form {
   readonly level: Level;
   readonly protocol: Protocol;
-  readonly block: boolean;
+  /** The block that the call is in, if it is in one. */
+  readonly begin?: string;
+  /** What ends the waiting. */
+  readonly by: 'cancel' | 'timeout';
 }
-/** Every other bridged call is in a block, and by the other protocol. */
-const formsOf = (number: number): readonly Form[] => [
-  { level: 'top level', protocol: 'simple', block: false },
-  { level: 'top level', protocol: 'extended', block: true },
-  { level: 'bridged', protocol: PROTOCOLS[number % 2]!, block: number % 2 === 0 },
+
+/** An answer of the bridge goes another way in each of them. */
+const BLOCKS = [
+  'BEGIN',
+  'BEGIN ISOLATION LEVEL REPEATABLE READ',
+  'BEGIN ISOLATION LEVEL SERIALIZABLE',
+  'BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY',
 ];
+
+/** The protocols and blocks take turns. */
+function formsOf(number: number, { locked }: Waiting): readonly Form[] {
+  const [protocol, other] = number % 2 === 0 ? PROTOCOLS : [...PROTOCOLS].reverse();
+  const block = (offset: number): string => BLOCKS[(number + offset) % BLOCKS.length]!;
+  return [
+    { level: 'top level', protocol: 'simple', by: 'cancel' },
+    { level: 'top level', protocol: 'extended', begin: block(0), by: 'cancel' },
+    { level: 'bridged', protocol: protocol!, by: 'cancel' },
+    { level: 'bridged', protocol: other!, begin: block(1), by: 'cancel' },
+    { level: 'bridged', protocol: protocol!, begin: block(3), by: 'timeout' },
+    ...(locked === undefined
+      ? []
+      : PROTOCOLS.map((by): Form => ({ level: 'top level', protocol: by, by: 'timeout' }))),
+  ];
+}
+
+/** Long enough for a call to have come to where it waits. */
+const TIMEOUT_MS = 1500;
 
 /** The client of a server with the extension, or of the proxy. */
 interface Side {
@@ -285,21 +309,25 @@ describe('cancel of calls that wait', () => {
     );
 
   /** Plays a case: what the client was shown, statement by statement. */
-  async function play(waiting: Waiting, { level, protocol, block }: Form, side: Side): Promise<string[]> {
+  async function play(waiting: Waiting, { level, protocol, begin, by }: Form, side: Side): Promise<string[]> {
     const { client } = side;
     const { prepare = [], connection, locked } = waiting;
     hanging.hang(connection === 'h' ? waiting.runs : undefined);
     if (connection === 'h') await client.rows(`SELECT dblink_connect('h', '${hanging.conninfo}')`);
     for (const sql of prepare) await client.rows(sql);
-    if (block) await client.rows('BEGIN; SAVEPOINT s');
+    if (begin !== undefined) await client.rows(`${begin}; SAVEPOINT s`);
+    if (by === 'timeout') await client.rows(`SET statement_timeout = ${TIMEOUT_MS}`);
     const lockedNow = locked === undefined ? undefined : await side.lock(locked);
     const call = waiting.sql.replace('{silent}', silent.conninfo);
     client.start(level === 'bridged' ? `SELECT run($call$${call}$call$)` : call, protocol);
-    await (lockedNow?.waitedFor() ?? waits(waiting, side));
-    await client.cancel();
+    if (by === 'cancel') {
+      await (lockedNow?.waitedFor() ?? waits(waiting, side));
+      await client.cancel();
+    }
     const answers = [shown(await client.answer())];
     if (!side.native) await stopped(side);
-    if (block) answers.push(shown(await client.query('ROLLBACK TO s')));
+    if (begin !== undefined) answers.push(shown(await client.query('ROLLBACK TO s')));
+    if (by === 'timeout') await client.rows('RESET statement_timeout');
     if (side.native && connection !== undefined) {
       await client.rows(`SELECT dblink_cancel_query('${connection}')`);
       for (let i = 0; i < 2; i++) {
@@ -308,7 +336,7 @@ describe('cancel of calls that wait', () => {
     }
     await stopped(side);
     await lockedNow?.release();
-    if (block) answers.push(shown(await client.query('COMMIT')));
+    if (begin !== undefined) answers.push(shown(await client.query('COMMIT')));
     for (const sql of waiting.next) {
       answers.push(shown(await client.query(sql)));
     }
@@ -321,9 +349,9 @@ describe('cancel of calls that wait', () => {
   }
 
   for (const [number, waiting] of CASES.entries()) {
-    for (const form of formsOf(number)) {
-      const { level, protocol, block } = form;
-      it(`${waiting.name}: ${level}, ${protocol}${block ? ', in a block' : ''}`, async () => {
+    for (const form of formsOf(number, waiting)) {
+      const { level, protocol, begin = 'no block', by } = form;
+      it(`${waiting.name}: ${level}, ${protocol}, ${begin}, ${by}`, async () => {
         const native = await nativeSide();
         await native.client.rows(`SELECT dblink_connect('c', '${world.conninfo(extension.tag)}')`);
         const expected = await play(waiting, form, native).finally(() => native.client.end());
