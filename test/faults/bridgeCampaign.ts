@@ -14,6 +14,8 @@ import { type Random, seededRandom } from './random.js';
  */
 
 const SESSIONS = 4;
+/** Every other session is one of somebody without rights, who has to give it. */
+const PASSWORD = 'campaign';
 /** Moments at which a fault comes: milliseconds after the statements were sent, at most. */
 const LATEST_MS = 60;
 
@@ -233,7 +235,8 @@ export interface CampaignResult {
 /** Runs a campaign. @throws AssertionError that names the seed and the fault */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignResult> {
   const { seed, seconds } = options;
-  const world = await makeBridgeWorld();
+  const world = await makeBridgeWorld({ remotePassword: PASSWORD });
+  const conninfo = (tag: string): string => `${world.conninfo(tag)} password=${PASSWORD}`;
   const random = seededRandom(seed);
   const fates: Record<string, Record<'times' | Fate, number>> = {};
   const sessions: BridgeSession[] = [];
@@ -242,8 +245,8 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
 
   const open = async (): Promise<BridgeSession> => {
     const tag = `s${++opened}`;
-    const session = await world.session(tag);
-    await session.client.rows(`SELECT dblink_connect('c', '${world.conninfo(tag)}')`);
+    const session = await world.session(tag, { user: opened % 2 === 0 ? 'postgres' : 'plain' });
+    await session.client.rows(`SELECT dblink_connect('c', '${conninfo(tag)}')`);
     return session;
   };
 
@@ -257,7 +260,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
       if (failed) assert.equal(errorOf(frames)['C'], '57014', errorOf(frames)['M']);
       done = !failed;
     }
-    await client.query("SELECT dblink_disconnect('f')");
+    for (const name of ['f', 'l']) await client.query(`SELECT dblink_disconnect('${name}')`);
     // Results that nobody has taken are dropped by this call, and a connection that was lost is reported by it, or the next.
     await client.query("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)");
     const alive = await client.query("SELECT dblink_exec('c', 'ROLLBACK')");
@@ -266,7 +269,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
       assert.match(`${sqlstate} ${message}`, REMOTE_LOST, 'the connection is of no more use');
       assert.doesNotMatch(message, /already in progress/);
       await client.query("SELECT dblink_disconnect('c')");
-      await client.rows(`SELECT dblink_connect('c', '${world.conninfo(tag)}')`);
+      await client.rows(`SELECT dblink_connect('c', '${conninfo(tag)}')`);
     }
     // The first gives back a lock that an interrupted call has left, if any.
     for (const n of [1, 2]) assert.deepEqual(await client.rows(`SELECT triple(${n})`), [[String(n * 3)]]);
@@ -304,7 +307,11 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
     await world.onPrimary(`
       CREATE SERVER far FOREIGN DATA WRAPPER dblink_fdw
         OPTIONS (host '${world.remote.host}', port '${world.remote.port}', dbname 'postgres', application_name 'far');
-      CREATE USER MAPPING FOR postgres SERVER far OPTIONS (user 'postgres')`);
+      CREATE USER MAPPING FOR PUBLIC SERVER far OPTIONS (user 'postgres', password '${PASSWORD}');
+      CREATE TABLE conf AS SELECT '${conninfo('lent')}'::text AS conninfo;
+      CREATE ROLE plain LOGIN;
+      GRANT USAGE ON FOREIGN SERVER far TO plain;
+      GRANT INSERT, SELECT ON audited TO plain; GRANT SELECT ON small, large, slow_large TO plain`);
     const deadline = Date.now() + seconds * 1000;
     while (count < options.faults && Date.now() < deadline) {
       const fault = pickFault(random);

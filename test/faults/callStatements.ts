@@ -2,7 +2,7 @@ import { gives, LARGE, LARGE_SQL, LARGE_SUM, type Make, WRONG } from './expectat
 
 /**
  * Statements of the campaign that use the connection c for longer than one call: cursors, asynchronous queries,
- * notifications; and foreign servers. What a fault leaves on it is put right before the next round.
+ * notifications; and foreign servers and functions that connect with their owner's rights. What a fault leaves on it is put right before the next round.
  */
 
 /** Bridged forms; `far` is a foreign server that leads to the remote. */
@@ -73,6 +73,15 @@ export const CALL_FIXTURES = `
       SELECT r INTO STRICT v FROM dblink('f', 'SELECT ' || n || ' * 3') AS t(r int);
       PERFORM dblink_disconnect('f');
       RETURN v;
+    END $$;
+  CREATE FUNCTION lent(n int) RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$
+    DECLARE v int; w int;
+    BEGIN
+      PERFORM dblink_connect('l', (SELECT conninfo FROM conf));
+      SELECT r INTO STRICT v FROM dblink('l', 'SELECT ' || n || ' * 3') AS t(r int);
+      PERFORM dblink_disconnect('l');
+      SELECT r INTO STRICT w FROM dblink((SELECT conninfo FROM conf), 'SELECT ' || n || ' * 5') AS t(r int);
+      RETURN v + w;
     END $$;`;
 
 const TOTALS = `${LARGE}|${LARGE_SUM}|${LARGE * 100}`;
@@ -148,6 +157,10 @@ export const CALLS: Readonly<Record<string, Make>> = {
         SELECT a + 0 FROM dblink('f', 'SELECT ${n + 1}') AS t(a int); SELECT dblink_disconnect('f')`,
       check: gives(`${n}`, 'OK', `${n + 1}`, 'OK'),
     };
+  },
+  "a definer's function that connects": (random) => {
+    const n = random.integer(1e6);
+    return { sql: `SELECT lent(${n})`, check: gives(`${n * 8}`) };
   },
   'functions with a foreign server': (random) => {
     const n = random.integer(1e6);
