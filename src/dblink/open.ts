@@ -38,13 +38,12 @@ export interface OpenOptions {
  */
 export async function openRemote(target: string, options: OpenOptions): Promise<WireClient> {
   const { home, facts } = options;
-  // What was learnt before this statement may have been taken away meanwhile. Both questions go in one flight.
-  const [server, superuser] = await Promise.all([
-    facts.findServer(clipName(target, facts.databaseEncoding), options.unchecked, options.signal),
-    !options.unchecked && facts.superuser && facts.confirmSuperuser(),
-  ]);
+  const server = await facts.findServer(
+    clipName(target, facts.databaseEncoding),
+    options.unchecked,
+    options.signal,
+  );
   const conninfo = server === undefined ? target : conninfoOf(server, options);
-  const checked = !options.unchecked && !superuser && server?.declared !== true;
   let explicit: ReadonlyMap<string, string> | undefined;
   let problem: PgError | undefined;
   try {
@@ -53,7 +52,12 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     problem = asConnectError(error, facts.primaryMajor);
   }
   const passed = explicit !== undefined && passesKeys(explicit, home);
-  if (checked && !explicit?.get('password') && !passed) throw passwordMissing(facts.primaryMajor);
+  const exempt = options.unchecked || server?.declared === true || passed;
+  // What was learnt before this statement may have been taken away meanwhile. It is asked only where it decides.
+  let superuser: Promise<boolean> | undefined;
+  const mustGivePassword = async (): Promise<boolean> =>
+    !exempt && !(facts.superuser && (await (superuser ??= facts.confirmSuperuser())));
+  if (!explicit?.get('password') && (await mustGivePassword())) throw passwordMissing(facts.primaryMajor);
   options.beforeConnect?.();
   if (explicit === undefined) throw problem!;
   const refused = findRefusedOption(explicit, facts.primaryMajor);
@@ -76,11 +80,14 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     options.signal.throwIfAborted();
     throw asConnectError(error, facts.primaryMajor);
   }
-  if (checked && !client.passwordRequested && !passed) {
+  try {
+    if (!client.passwordRequested && (await mustGivePassword()))
+      throw passwordNotRequested(facts.primaryMajor);
+    return client;
+  } catch (error) {
     client.close();
-    throw passwordNotRequested(facts.primaryMajor);
+    throw error;
   }
-  return client;
 }
 
 /** @throws PgError 42601; 0A000 for a SCRAM pass-through that the extension could do, and without which there is no password */

@@ -152,10 +152,20 @@ describe('security of the bridge', () => {
       }
     });
 
-    it('with a wrong token is a notice like any other', async () => {
-      const request = forge({ token: "'0123456789abcdef'", function: 'dblink_get_connections()' });
-      const [notice] = await raise(low.client, request);
-      assert.match(notice ?? '', /^dblink-proxy:0123456789abcdef:/);
+    it('with a wrong token, or of another process, does nothing and shows to nobody', async () => {
+      for (const [token, pid] of [
+        ["'0123456789abcdef'", undefined],
+        ["''", undefined],
+        [undefined, String(victim.pid)],
+      ]) {
+        const request = forge({
+          function: 'dblink_exec(text,text)',
+          args: ['c', 'SET a.b = 1'],
+          ...(token === undefined ? {} : { token }),
+          ...(pid === undefined ? {} : { pid }),
+        });
+        assert.deepEqual(await raise(low.client, request), []);
+      }
       await settled();
     });
 

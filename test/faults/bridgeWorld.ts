@@ -172,7 +172,8 @@ export function assertNothingLeft(
     'nothing is left behind',
     async () => {
       const [state] = await world.onPrimary(`SELECT
-        (SELECT coalesce(json_agg(json_build_array(a.application_name, a.backend_type, l.granted)), '[]') FROM pg_locks l
+        (SELECT coalesce(json_agg(json_build_array(a.application_name, a.backend_type, l.granted,
+            CASE l.objsubid WHEN 2 THEN l.objid::text END)), '[]') FROM pg_locks l
           LEFT JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory'),
         (SELECT coalesce(json_agg(relname), '[]') FROM (${SIDE_TABLES}) AS side_tables),
         (SELECT coalesce(json_agg(pid::text), '[]') FROM dblink_proxy.answer),
@@ -180,7 +181,7 @@ export function assertNothingLeft(
         (SELECT coalesce(json_agg(json_build_array(application_name, pid::text, state, query)), '[]') FROM pg_stat_activity
           WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> '${OBSERVER}')`);
       const [locks, tables, answers, largeObjects, backends] = state as [
-        [string, string, boolean][],
+        [string, string, boolean, string | null][],
         string[],
         string[],
         number,
@@ -198,8 +199,14 @@ export function assertNothingLeft(
       assert.deepEqual(sessions.map(([, pid]) => pid).sort(), pids, JSON.stringify(sessions));
       for (const backend of backends) assert.equal(backend[2], 'idle', JSON.stringify(backend));
       assert.ok(services.length <= MAX_SERVICE_CONNECTIONS, `${services.length} service connections`);
-      for (const lock of locks) assert.deepEqual(lock, ['dblink-proxy', 'client backend', true]);
-      assert.equal(locks.length, live.length, 'advisory locks');
+      for (const lock of locks) assert.deepEqual(lock.slice(0, 3), ['dblink-proxy', 'client backend', true]);
+      const vouchedFor = locks.map(([, , , pid]) => pid).filter((pid) => pid !== null);
+      assert.equal(locks.length - vouchedFor.length, live.length, 'advisory locks');
+      assert.equal(new Set(vouchedFor).size, vouchedFor.length, 'vouched for twice');
+      assert.ok(
+        vouchedFor.every((pid) => pids.includes(pid)),
+        'vouched for sessions that are over',
+      );
       const remote = await world.onRemote(`SELECT application_name, state FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> '${OBSERVER}' ORDER BY 1`);
       assert.deepEqual(

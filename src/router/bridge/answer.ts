@@ -1,4 +1,4 @@
-import type { PgError } from '../../wire/errors.js';
+import { PgError } from '../../wire/errors.js';
 import { readingSql } from './commonTypes.js';
 
 /** What the proxy answers to a request: the parts that publicFunctions.ts reads. null is SQL's NULL. */
@@ -29,6 +29,10 @@ export function raisingAnswer(kind: 'error' | 'notice', error: PgError): Answer 
     bytes(hint),
   ];
 }
+
+/** An error of a service connection as the session is to get it: without the statement of the bridge's that it came from. */
+export const withoutPlace = ({ sqlstate, message, fields: { detail, hint } }: PgError): PgError =>
+  new PgError(sqlstate, message, { detail, hint });
 
 /** What an answer with rows says of how to read them. */
 export interface Reading {

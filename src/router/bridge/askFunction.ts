@@ -6,8 +6,8 @@ export const SLOTS = 16;
 /** What a slot of a session's large object has room for. */
 export const SLOT_BYTES = 1024 * 1024;
 
-/** In front of an answer in a large object: the request, whether a lock is to be given back, the answer's length. */
-export const OBJECT_HEAD_BYTES = 16 + 1 + 4;
+/** In front of an answer in a large object: the request, the process, whether a lock is to be given back, the answer's length. */
+export const OBJECT_HEAD_BYTES = 16 + 4 + 1 + 4;
 
 /** Most answers are read at once. */
 const FIRST_BYTES = 2000;
@@ -27,9 +27,9 @@ const LOOK_IN_OBJECT = `
           object := lo_open(session[4]::oid, ${OPEN_MODE});
           PERFORM lo_lseek(object, this_slot * ${SLOT_BYTES}, 0);
           bytes := loread(object, ${FIRST_BYTES});
-          IF substring(bytes FROM 1 FOR 16) = uuid_send(this_call) THEN
-            must_release := get_byte(bytes, 16) = 1;
-            size := ('x' || encode(substring(bytes FROM 18 FOR 4), 'hex'))::bit(32)::integer;
+          IF substring(bytes FROM 1 FOR 20) = uuid_send(this_call) || int4send(pg_backend_pid()) THEN
+            must_release := get_byte(bytes, 20) = 1;
+            size := ('x' || encode(substring(bytes FROM 22 FOR 4), 'hex'))::bit(32)::integer;
             IF size > ${FIRST_BYTES - OBJECT_HEAD_BYTES} THEN
               bytes := bytes || loread(object, size - ${FIRST_BYTES - OBJECT_HEAD_BYTES});
             END IF;
@@ -52,6 +52,31 @@ const LOOK_FOR_TABLE = `
           WHEN SQLSTATE '${ROLL_BACK}' THEN NULL;
           WHEN undefined_table THEN given := NULL;
         END;`;
+
+/** The first key of the advisory locks that vouch for processes; the second one is the process. */
+export const VOUCHING = 0x64627078;
+
+/**
+ * Waits until the proxy vouches for this process: a connection of the account that owns this function holds a lock that says so.
+ * Whoever calls a function that has rights of another role can change the setting by which the proxy is known, or be connected
+ * past the proxy; the arguments would be shown to them.
+ */
+const BE_VOUCHED_FOR = `
+  IF NOT pg_has_role(session_user, role::name, CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
+    FOR attempt IN 0 .. 400 LOOP
+      EXIT WHEN EXISTS (/*${MARK}*/ SELECT FROM pg_locks l JOIN pg_stat_activity s USING (pid) WHERE l.locktype = 'advisory' AND l.granted
+        AND l.objsubid = 2 AND l.classid = ${VOUCHING}::oid AND l.objid = pg_backend_pid()::oid AND s.usename = current_user
+        AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) /*${MARK}*/);
+      IF attempt = 400 THEN
+        RETURN ARRAY['error', '', '08006', 'dblink-proxy gave no answer to a dblink call',
+          'The session does not come through dblink-proxy, or its setting dblink_proxy.session was changed.', NULL];
+      END IF;
+      IF attempt % 25 = 0 THEN
+        RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:vouch:', session[1], this_call, pg_backend_pid();
+      END IF;
+      PERFORM pg_sleep(least(0.001 * (1 + attempt / 5), 0.05));
+    END LOOP;
+  END IF;`;
 
 /**
  * SQL of the function that asks the proxy to carry out a call and waits for its answer.
@@ -113,19 +138,19 @@ BEGIN
       format('It is the call of %s.', function), NULL];
   END IF;
   key_a := session[2];
-  key_b := session[3];
+  key_b := session[3];${BE_VOUCHED_FOR}
   FOR attempt IN 0 .. 400 LOOP
     held := CASE WHEN NOT (pg_try_advisory_lock(key_a) AND pg_advisory_unlock(key_a)) THEN 'a'
                  WHEN NOT (pg_try_advisory_lock(key_b) AND pg_advisory_unlock(key_b)) THEN 'b' ELSE 'none' END;
     IF attempt = 0 THEN
-      RAISE INFO USING MESSAGE = concat_ws(':', '${REQUEST_PREFIX}', session[1], this_call, held, mode, pg_backend_pid(),
-        function, encode(convert_to(role, getdatabaseencoding()), 'hex'), list);
+      RAISE INFO USING MESSAGE = /*${MARK}*/ concat_ws(':', '${REQUEST_PREFIX}', session[1], this_call, held, mode, pg_backend_pid(),
+        function, encode(convert_to(role, getdatabaseencoding()), 'hex'), list) /*${MARK}*/;
     END IF;
     -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
     IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 5 = 4) THEN
       IF mode = 'row' THEN
         SELECT /*${MARK}*/ x.parts, x.must_release INTO given, must_release FROM dblink_proxy.answer x
-          WHERE x.session = key_a AND x.slot = this_slot AND x.request = this_call /*${MARK}*/;
+          WHERE x.session = key_a AND x.slot = this_slot AND x.request = this_call AND x.pid = pg_backend_pid() /*${MARK}*/;
       END IF;
       IF mode = 'object' THEN${LOOK_IN_OBJECT}
       END IF;

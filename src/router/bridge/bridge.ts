@@ -17,6 +17,7 @@ import {
   raisingAnswer,
   serverAnswer,
   valueAnswer,
+  withoutPlace,
 } from './answer.js';
 import { BulkRows } from './bulkRows.js';
 import { withoutFrames } from './contextFrames.js';
@@ -46,8 +47,6 @@ interface Waiting {
   readonly abort: AbortController;
   /** Resolved with the function's next request while the call goes on. */
   next: ((request: BridgeRequest) => void) | undefined;
-  /** Settled when nothing more is being asked of the function: it can be asked one thing at a time. */
-  asked: Promise<unknown>;
 }
 
 /**
@@ -87,7 +86,7 @@ export class Bridge {
 
   /** Every NoticeResponse of the primary. @param muted not for the client @returns whether the client gets it as it is */
   notice(message: Buffer, muted: boolean): boolean {
-    const request = readRequest(message, this.keys.token);
+    const request = readRequest(message, this.keys.token, this.engine.session.primaryKey?.processId ?? 0);
     if (request === undefined) {
       if (muted) return false;
       const changed = this.#withoutFrames(message);
@@ -160,6 +159,12 @@ export class Bridge {
 
   #requested(request: BridgeRequest): void {
     if (request.function === 'again') return;
+    if (request.function === 'vouch') {
+      void this.#locks.vouch(request.pid).catch((error: Error) => {
+        this.engine.session.log.warn({ err: error.message }, 'a dblink call could not be vouched for');
+      });
+      return;
+    }
     if (this.#closed) {
       this.cancelPrimary();
       return;
@@ -186,7 +191,6 @@ export class Bridge {
       request,
       abort: new AbortController(),
       next: undefined,
-      asked: Promise.resolve(),
     };
     this.#waiting = begun;
     void this.#serve(begun);
@@ -201,8 +205,6 @@ export class Bridge {
         this.engine.session.log.error({ err: error }, 'internal error in a bridged call');
       answer = raisingAnswer('error', error instanceof PgError ? error : internal());
     }
-    // One of two questions may have decided the call.
-    await waiting.asked;
     if (waiting.abort.signal.aborted && this.#waiting === waiting) {
       // The primary is cancelled as well, and says so itself; unless the request was lost on the way.
       await new Promise((resolve) => setTimeout(resolve, CANCEL_GRACE_MS).unref());
@@ -238,10 +240,10 @@ export class Bridge {
     }
   }
 
-  /** A side table is there, or may be. */
+  /** A side table is there, or may be. It goes when the statement that runs is over. */
   #made(table: string): void {
     this.#tables.push(table);
-    if (this.#closed) this.#discardTables();
+    if (this.#closed || this.#latest === undefined) this.#discardTables();
   }
 
   /** Ends a function that cannot be answered, which then raises this error. */
@@ -250,19 +252,8 @@ export class Bridge {
     this.cancelPrimary();
   }
 
-  /** Asks something of the function when what was asked before has been answered. */
-  #inTurn<T>(waiting: Waiting, ask: () => Promise<T>): Promise<T> {
-    const asked = waiting.asked.then(ask);
-    waiting.asked = asked.catch(() => undefined);
-    return asked;
-  }
-
-  /** Answers in between, and waits for what the function then asks. */
-  #converse(waiting: Waiting, answer: Answer): Promise<BridgeRequest> {
-    return this.#inTurn(waiting, () => this.#exchange(waiting, answer));
-  }
-
-  async #exchange(waiting: Waiting, answer: Answer): Promise<BridgeRequest> {
+  /** Answers in between, and waits for what the function then asks: one thing at a time. */
+  async #converse(waiting: Waiting, answer: Answer): Promise<BridgeRequest> {
     waiting.abort.signal.throwIfAborted();
     const next = new Promise<BridgeRequest>((resolve, reject) => {
       waiting.next = resolve;
@@ -332,17 +323,22 @@ export class Bridge {
   }
 
   /** Whether the function runs as the role of its request: only then can it lock a table that is made for that role. */
-  #prove(waiting: Waiting, { role, pid }: BridgeRequest): Promise<boolean> {
-    return this.#inTurn(waiting, async () => {
-      const { connection } = await this.#locks.attach();
-      const table = this.#nameTable('proof', pid);
-      this.#made(table);
+  async #prove(waiting: Waiting, { role, pid }: BridgeRequest): Promise<boolean> {
+    const { connection } = await this.#locks.attach();
+    waiting.abort.signal.throwIfAborted();
+    const table = this.#nameTable('proof', pid);
+    try {
       await connection.query(MAKE_PROOF_QUERY, [table, role]);
-      await this.#exchange(waiting, proofAnswer(table));
-      // Until it gets another answer it keeps the lock.
-      const [row] = await connection.query(HOLDS_QUERY, [table, String(pid)]);
-      return row?.[0]?.toString() === 't';
-    });
+    } catch (error) {
+      // Where in the bridge it was is nobody's business.
+      throw error instanceof PgError ? withoutPlace(error) : error;
+    } finally {
+      this.#made(table);
+    }
+    await this.#converse(waiting, proofAnswer(table));
+    // Until it gets another answer it keeps the lock.
+    const [row] = await connection.query(HOLDS_QUERY, [table, String(pid)]);
+    return row?.[0]?.toString() === 't';
   }
 
   #nameTable(kind: 'rows' | 'proof', pid: number): string {

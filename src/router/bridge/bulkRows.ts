@@ -1,5 +1,6 @@
 import type { CopyInControl, WireClient } from '../../wire/client.js';
 import { PgError } from '../../wire/errors.js';
+import { withoutPlace } from './answer.js';
 import { CopyText } from './copyText.js';
 import { isPortableType } from './portableTypes.js';
 import { sealed } from './serviceSchema.js';
@@ -119,7 +120,7 @@ export class BulkRows {
       await this.#finished;
     } catch (error) {
       // Where in the COPY it was is nobody's business.
-      throw error instanceof PgError ? conversionError(error) : error;
+      throw error instanceof PgError ? withoutPlace(error) : error;
     }
     return `${this.table}_v`;
   }
@@ -129,7 +130,7 @@ export class BulkRows {
     return this.#finished.then(
       () => new Promise<never>(() => {}),
       (error: unknown) => {
-        throw error instanceof PgError ? conversionError(error) : error;
+        throw error instanceof PgError ? withoutPlace(error) : error;
       },
     );
   }
@@ -141,8 +142,3 @@ export class BulkRows {
     this.#finished.catch(() => undefined);
   }
 }
-
-const conversionError = (error: PgError): PgError => {
-  const { detail, hint } = error.fields;
-  return new PgError(error.sqlstate, error.message, { detail, hint });
-};

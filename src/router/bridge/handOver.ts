@@ -1,5 +1,5 @@
 import { type Answer, encodeAnswer, packAnswer } from './answer.js';
-import { OBJECT_HEAD_BYTES, SLOT_BYTES, SLOTS } from './askFunction.js';
+import { OBJECT_HEAD_BYTES, SLOT_BYTES, SLOTS, VOUCHING } from './askFunction.js';
 import type { BridgeRequest } from './request.js';
 import type { Rows, Step } from './serviceConnection.js';
 
@@ -69,12 +69,14 @@ export function objectSteps(
 ): readonly Step[] | undefined {
   const packed = packAnswer(answer);
   if (packed.length > SLOT_BYTES - OBJECT_HEAD_BYTES) return undefined;
-  const size = Buffer.alloc(4);
-  size.writeInt32BE(packed.length);
-  const binary = Buffer.concat([bytesOf(request.id), Buffer.alloc(1), size, packed]);
+  const head = Buffer.alloc(OBJECT_HEAD_BYTES);
+  bytesOf(request.id).copy(head);
+  head.writeInt32BE(request.pid, 16);
+  head.writeInt32BE(packed.length, 21);
+  const binary = Buffer.concat([head, packed]);
   return committed(
     {
-      sql: `SELECT t.taken, lo_put($2, $3, CASE WHEN t.taken THEN $4::bytea ELSE set_byte($4::bytea, 16, 1) END) FROM ${TAKEN}`,
+      sql: `SELECT t.taken, lo_put($2, $3, CASE WHEN t.taken THEN $4::bytea ELSE set_byte($4::bytea, 20, 1) END) FROM ${TAKEN}`,
       params: [next.toString(), String(object), String(slotOf(request) * SLOT_BYTES), { binary }],
       name: 'give_object',
       returnsRows: true,
@@ -103,7 +105,19 @@ export const makeObject = (object: number, pid: number): Step => ({
   returnsRows: true,
 });
 
+/** Vouches for the process (askFunction.ts), and takes that back. */
+export const VOUCH = `SELECT pg_try_advisory_lock_shared(${VOUCHING}, $1)`;
+export const VOUCH_NO_MORE = `SELECT pg_advisory_unlock_shared(${VOUCHING}, $1)`;
+
 /** SQL that removes large objects. @param condition which of dblink_proxy.object */
 export const removeObjects = (condition: string): string =>
   `WITH gone AS (DELETE FROM dblink_proxy.object AS o WHERE ${condition} RETURNING o.id)
     SELECT pg_catalog.lo_unlink(id) FROM gone WHERE EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata AS m WHERE m.oid = gone.id)`;
+
+/** Removes one, unless somebody has locked the catalog: other sessions wait for the connection meanwhile. */
+export const removeObject = (object: number): readonly Step[] => [
+  BEGIN,
+  { sql: "SET LOCAL lock_timeout = '20ms'", returnsRows: false },
+  { sql: removeObjects('o.id = $1'), params: [String(object)], returnsRows: true },
+  COMMIT,
+];

@@ -136,7 +136,7 @@ const LITERALS = `EXECUTE pg_catalog.concat('SELECT ', (
 const LITERALS_VARIABLES = `
   source pg_catalog.text[];
   target pg_catalog.text[];
-  source_row record;
+  source_row pg_catalog.record;
   matching pg_catalog.int8;
   written ${TEXT};
   literals pg_catalog.text[];`;

@@ -33,14 +33,20 @@ const request = ({ name, args }: Overload): string => {
 const tellConnecting = (overload: Overload, otherwise: string): string => {
   const server = serverArgument(overload);
   if (server < 0) return otherwise;
-  return `IF answer[1] = 'server' THEN
+  return `IF ${is('server')} THEN
       answer := dblink_proxy.ask('server', current_user::pg_catalog.text, dblink_proxy.server($${server + 1}));
-    ELSIF answer[1] = 'prove' THEN
+    ELSIF ${is('prove')} THEN
       answer := dblink_proxy.prove(answer[3]);
     ELSE
       ${otherwise}
     END IF;`;
 };
+
+/** Whether the answer is of one of these kinds. */
+const is = (...kinds: readonly string[]): string =>
+  kinds.map((kind) => `answer[1] OPERATOR(pg_catalog.=) '${kind}'`).join(' OR ');
+
+const CARDINALITY = 'pg_catalog.cardinality(answer)';
 
 const NEXT = `dblink_proxy.ask('next', current_user::pg_catalog.text, '{}')`;
 
@@ -55,7 +61,7 @@ DECLARE
   answer pg_catalog.text[];
 BEGIN
   answer := ${request(overload)};
-  WHILE answer[1] <> 'value' LOOP
+  WHILE answer[1] OPERATOR(pg_catalog.<>) 'value' LOOP
     ${tellConnecting(overload, `${TELL_ANSWER} answer := ${NEXT};`)}
   END LOOP;
   RETURN ${value};
@@ -89,28 +95,28 @@ DECLARE
 BEGIN
   answer := ${request(overload)};
   LOOP
-    IF answer[1] IN ('error', 'notice', 'server', 'prove') THEN
+    IF ${is('error', 'notice', 'server', 'prove')} THEN
       ${tellConnecting(overload, `${TELL_ANSWER} answer := ${NEXT};`)}
       CONTINUE;
     END IF;
-    IF answer[1] = 'nothing' THEN RETURN; END IF;
+    IF ${is('nothing')} THEN RETURN; END IF;
     prepared := NULL;
-    IF answer[1] = 'rows' AND answer[2] <> '' AND pg_catalog.cardinality(answer) = 6 THEN
+    IF ${is('rows')} AND answer[2] OPERATOR(pg_catalog.<>) '' AND ${CARDINALITY} OPERATOR(pg_catalog.=) 6 THEN
       prepared := answer[2];
-    ELSIF answer[1] <> 'table' THEN
-      types := dblink_proxy.guessed(CASE answer[1] WHEN 'status' THEN coalesce(answer[4], '{25}') ELSE answer[3] END);
+    ELSIF answer[1] OPERATOR(pg_catalog.<>) 'table' THEN
+      types := dblink_proxy.guessed(CASE WHEN ${is('status')} THEN coalesce(answer[4], '{25}') ELSE answer[3] END);
     END IF;
     LOOP
       fitting := false;
-      styled := answer[5] <> style[1] OR answer[6] <> style[2];
+      styled := answer[5] OPERATOR(pg_catalog.<>) style[1] OR answer[6] OPERATOR(pg_catalog.<>) style[2];
       BEGIN
         IF styled THEN
           PERFORM pg_catalog.set_config('datestyle', coalesce(answer[5], style[1]), true),
             pg_catalog.set_config('intervalstyle', coalesce(answer[6], style[2]), true);
         END IF;
-        IF answer[1] = 'more' OR pg_catalog.cardinality(answer) > 6 THEN
+        IF ${is('more')} OR ${CARDINALITY} OPERATOR(pg_catalog.>) 6 THEN
           RETURN QUERY EXECUTE dblink_proxy.reading(types) USING '[]'::pg_catalog.json;
-          EXIT WHEN answer[1] = 'more';
+          EXIT WHEN ${is('more')};
           fitting := true;
           FOR i IN 7 .. pg_catalog.cardinality(answer) LOOP
             IF pg_catalog.starts_with(answer[i], '[') THEN
@@ -120,23 +126,22 @@ BEGIN
             END IF;
           END LOOP;
         END IF;
-        IF answer[1] = 'checked' THEN
+        IF ${is('checked')} THEN
           IF styled THEN
             PERFORM pg_catalog.set_config('datestyle', style[1], true), pg_catalog.set_config('intervalstyle', style[2], true);
           END IF;
           EXIT;
         END IF;
-        CASE answer[1]
-          WHEN 'table' THEN
-            RETURN QUERY EXECUTE dblink_proxy.reading_table(types, converted, answer[3]);
-            -- Rolled back, so that no lock on the table stays; the rows do.
-            RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
-          WHEN 'status' THEN
-            -- The executor says which types it takes for text; no input function reads it.
-            RETURN QUERY EXECUTE dblink_proxy.reading_status(types) USING answer[3];
-          ELSE
-            RETURN QUERY EXECUTE coalesce(prepared, dblink_proxy.reading(types)) USING answer[4]::pg_catalog.json;
-        END CASE;
+        IF ${is('table')} THEN
+          RETURN QUERY EXECUTE dblink_proxy.reading_table(types, converted, answer[3]);
+          -- Rolled back, so that no lock on the table stays; the rows do.
+          RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
+        ELSIF ${is('status')} THEN
+          -- The executor says which types it takes for text; no input function reads it.
+          RETURN QUERY EXECUTE dblink_proxy.reading_status(types) USING answer[3];
+        ELSE
+          RETURN QUERY EXECUTE coalesce(prepared, dblink_proxy.reading(types)) USING answer[4]::pg_catalog.json;
+        END IF;
         IF styled THEN
           PERFORM pg_catalog.set_config('datestyle', style[1], true), pg_catalog.set_config('intervalstyle', style[2], true);
         END IF;
@@ -150,35 +155,36 @@ BEGIN
           prepared := NULL;
         END IF;
         corrected := dblink_proxy.corrected(types, message, complaint);
-        IF corrected IS NULL AND SQLSTATE = '0A000' THEN
+        IF corrected IS NULL AND SQLSTATE OPERATOR(pg_catalog.=) '0A000' THEN
           BEGIN
             RETURN QUERY EXECUTE 'SELECT WHERE false';
           EXCEPTION WHEN datatype_mismatch THEN NULL;
           WHEN feature_not_supported THEN
             -- In a select list nobody says which types are wanted, so that this function can return no row.
-            IF answer[1] = 'status' THEN RETURN; END IF;
+            IF ${is('status')} THEN RETURN; END IF;
             corrected := types;
             answer := ARRAY['error', '', '0A000', 'function returning record called in context that cannot accept type record', NULL, NULL];
           END;
-          EXIT WHEN answer[1] = 'error';
+          EXIT WHEN ${is('error')};
         END IF;
-        IF corrected IS NULL OR corrected = types AND types <> '{}' THEN RAISE; END IF;
-        IF answer[1] = 'status' AND corrected = '{}' AND (fitting OR pg_catalog.cardinality(answer) <= 6) THEN
+        IF corrected IS NULL OR corrected OPERATOR(pg_catalog.=) types AND types OPERATOR(pg_catalog.<>) '{}' THEN RAISE; END IF;
+        IF ${is('status')} AND corrected OPERATOR(pg_catalog.=) '{}' AND (fitting OR ${CARDINALITY} OPERATOR(pg_catalog.<=) 6) THEN
           answer := ARRAY['error', '', '42804', 'function return row and query-specified return row do not match',
-            'Returned row contains 1 attribute, but query expects ' || (pg_catalog.regexp_match(complaint, E'(\\\\d+)[^\\\\d]*$'))[1] || '.', NULL];
-        ELSIF corrected = '{}' THEN
+            'Returned row contains 1 attribute, but query expects ' OPERATOR(pg_catalog.||)
+              (pg_catalog.regexp_match(complaint, E'(\\\\d+)[^\\\\d]*$'))[1] OPERATOR(pg_catalog.||) '.', NULL];
+        ELSIF corrected OPERATOR(pg_catalog.=) '{}' THEN
           answer := ARRAY['error', '', '42804', 'remote query result rowtype does not match the specified FROM clause rowtype', NULL, NULL];
         END IF;
-        EXIT WHEN answer[1] = 'error';
+        EXIT WHEN ${is('error')};
         types := corrected;
       END;
     END LOOP;
-    IF answer[1] = 'checked' THEN
+    IF ${is('checked')} THEN
       answer := ${NEXT};
-    ELSIF answer[1] = 'more' THEN
+    ELSIF ${is('more')} THEN
       converted := dblink_proxy.portable(types);
       answer := dblink_proxy.ask('types', current_user::pg_catalog.text,
-        converted || ARRAY[pg_catalog.current_setting('timezone'), style[1], style[2]]);
+        converted OPERATOR(pg_catalog.||) ARRAY[pg_catalog.current_setting('timezone'), style[1], style[2]]);
     END IF;
   END LOOP;
 END`;

@@ -14,7 +14,7 @@ export interface BridgeRequest {
   readonly mode: 'row' | 'object' | 'table';
   /** The process that waits. */
   readonly pid: number;
-  /** A signature of the catalogue, `next`, `types`, `server` or `proved`; `again`: it still waits, for a lock to be held. */
+  /** A signature of the catalogue, `next`, `types`, `server` or `proved`; `again`: it still waits, for a lock to be held; `vouch`: see askFunction.ts. */
   readonly function: string;
   /** The role that it runs as, by its own account; a byte string in the database's encoding, like the arguments. */
   readonly role: string;
@@ -24,33 +24,36 @@ export interface BridgeRequest {
 const FORM =
   /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(a|b|none):(row|object|table):(\d{1,10}):([a-z_0-9]+(?:\([a-z0-9,[\]]*\))?):((?:[0-9a-f]{2})*)(?::([0-9a-f,-]*))?$/;
 
-const MAX_PID = 2 ** 31 - 1;
-
 /** Cheap test for what may be a request: nearly all notices are not. */
 const PREFIX = Buffer.from(`${REQUEST_PREFIX}:`, 'latin1');
 
 /**
  * Reads a NoticeResponse that may be a request of this session's.
- * @param token the session's
- * @returns undefined when it is an ordinary notice; `damaged` when it has the token but is none that a function makes
+ * @param token the session's @param pid of the session's own process
+ * @returns undefined when it is an ordinary notice; `damaged` when it looks like a request and is none of this session's: that is
+ * not for the client either, who could have it show arguments of somebody else's function
  */
-export function readRequest(message: Buffer, token: string): BridgeRequest | 'damaged' | undefined {
+export function readRequest(
+  message: Buffer,
+  token: string,
+  pid: number,
+): BridgeRequest | 'damaged' | undefined {
   if (!message.includes(PREFIX)) return undefined;
   const fields = parseFields(message);
+  if ((fields.severityNonLocalized ?? fields.severity) !== 'INFO') return undefined;
+  if (!fields.message.startsWith(`${REQUEST_PREFIX}:`)) return undefined;
   const start = `${REQUEST_PREFIX}:${token}:`;
-  if ((fields.severityNonLocalized ?? fields.severity) !== 'INFO' || !fields.message.startsWith(start)) {
-    return undefined;
-  }
+  if (!fields.message.startsWith(start)) return 'damaged';
   const match = FORM.exec(fields.message.slice(start.length));
   if (match === null) return 'damaged';
-  const [, id, held, mode, pid, name, role, args] = match;
-  // It becomes a value of the type integer, and a part of names.
-  if (Number(pid) > MAX_PID) return 'damaged';
+  const [, id, held, mode, process, name, role, args] = match;
+  // Another process's would be answered, and believed, for what this one asks.
+  if (Number(process) !== pid) return 'damaged';
   return {
     id: id!,
     held: held as BridgeRequest['held'],
     mode: mode as BridgeRequest['mode'],
-    pid: Number(pid),
+    pid,
     function: name!,
     role: Buffer.from(role!, 'hex').toString('latin1'),
     args:

@@ -1,9 +1,9 @@
-import { ROLL_BACK } from './identifiers.js';
+import { MARK, ROLL_BACK } from './identifiers.js';
 
 /**
  * How a function of the bridge proves the role that it runs as, where that is none that the session's user could take by SET
- * ROLE: inside a SECURITY DEFINER function (docs/decisions/008-role-proofs.md). It locks a table that only this role and
- * superusers may lock, while it waits for the proxy's next answer, and pg_locks shows that.
+ * ROLE: inside a SECURITY DEFINER function (docs/decisions/008-role-proofs.md). It locks a table that only this role,
+ * superusers and members of LOCKERS may lock, while it waits for the proxy's next answer, and pg_locks shows that.
  *
  * No command but LOCK takes a lock of this mode on a table, so that a function which does something else with a table that
  * its caller names cannot be made to prove anything.
@@ -18,7 +18,7 @@ CREATE OR REPLACE FUNCTION dblink_proxy.prove(relation pg_catalog.text) RETURNS 
 DECLARE
   answer pg_catalog.text[];
 BEGIN
-  EXECUTE pg_catalog.format('LOCK TABLE dblink_proxy.%I IN EXCLUSIVE MODE', relation);
+  EXECUTE pg_catalog.format('/*${MARK}*/ LOCK TABLE dblink_proxy.%I IN EXCLUSIVE MODE /*${MARK}*/', relation);
   answer := dblink_proxy.ask('proved', current_user::pg_catalog.text, '{}');
   RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
 EXCEPTION WHEN SQLSTATE '${ROLL_BACK}' THEN
@@ -40,6 +40,9 @@ BEGIN
   END IF;
 END $bridge$;
 REVOKE ALL ON FUNCTION dblink_proxy.make_proof(text, text) FROM PUBLIC;`;
+
+/** Roles whose members may lock any table: nobody can prove anything to have such a session's user. */
+export const LOCKERS = ['pg_write_all_data', 'pg_maintain'] as const;
 
 /** $1: the table, $2: the role that is to be able to lock it. */
 export const MAKE_PROOF_QUERY = 'SELECT dblink_proxy.make_proof($1, $2)';

@@ -1,4 +1,5 @@
 import { memberQuery } from '../declaredServers.js';
+import { LOCKERS } from './roleProof.js';
 import type { Membership } from './services.js';
 
 /** How long an answer about a role is good for, but for calls that a superuser's rights decide. */
@@ -10,12 +11,16 @@ const MAX_CLAIMS = 100;
 /** SQL of the privilege to take a role by SET ROLE: before 16 every member had it. */
 const SET = `CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END`;
 
+/** SQL: what the proxy's account makes to be locked is not for the user s to lock as well. */
+const LOCKS_NOTHING = `NOT EXISTS (SELECT FROM pg_roles g WHERE g.rolname IN (current_user, ${LOCKERS.map((name) => `'${name}'`).join(', ')})
+  AND pg_has_role(s.oid, g.oid, 'MEMBER'))`;
+
 /**
- * Of the role $2: whether the user $1 could take it by SET ROLE, whether it is a superuser, whether it could be proved: what the
- * proxy's account makes for that must not be the user's as well. Then whether the user is a superuser.
+ * Of the role $2: whether the user $1 could take it by SET ROLE, whether it is a superuser, whether it could be proved. Then
+ * whether the user is a superuser.
  */
 const STANDING = `SELECT coalesce(s.rolsuper OR pg_has_role(s.oid, r.oid, ${SET}), false), coalesce(r.rolsuper, false),
-    r.oid IS NOT NULL AND NOT pg_has_role(s.oid, current_user, 'MEMBER'), s.rolsuper
+    r.oid IS NOT NULL AND ${LOCKS_NOTHING}, s.rolsuper
   FROM pg_roles s LEFT JOIN pg_roles r ON r.rolname = $2 WHERE s.rolname = $1`;
 
 /** A role by whose rights a call is judged; its name is a byte string. */
@@ -104,7 +109,7 @@ export class Roles {
            JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass AND d.description LIKE 'dblink-proxy bridge %'
            JOIN pg_roles r ON r.oid = s.oid OR pg_has_role(s.oid, r.oid, ${SET})
           WHERE p.proname = 'dblink_connect_u' AND p.proowner = o.oid AND has_function_privilege(r.oid, p.oid, 'EXECUTE')) AND t.trusted,
-         t.trusted AND NOT pg_has_role(s.oid, current_user, 'MEMBER')
+         t.trusted AND ${LOCKS_NOTHING}
          FROM pg_roles s LEFT JOIN pg_roles o ON o.rolname = $2,
            LATERAL (SELECT coalesce(s.rolsuper OR o.rolsuper OR o.rolname = current_user AND NOT pg_has_role(s.oid, o.oid, 'MEMBER'), false)) AS t(trusted)
         WHERE s.rolname = $1`,

@@ -1,6 +1,10 @@
 /**
  * What the service account keeps in a database for the bridge: the schema dblink_proxy. The functions with dblink's own
  * names (publicFunctions.ts) are made of these.
+ *
+ * Those that run under the caller's search_path, since type names are to mean there what they mean to the caller, name the schema
+ * of everything else, of operators and the types of variables too: in a SECURITY DEFINER function's call the path can be that of
+ * somebody who is to have none of its owner's rights.
  */
 
 import { ASK } from './askFunction.js';
@@ -10,7 +14,7 @@ import { MAKE_PROOF, PROVE } from './roleProof.js';
 import { SERVER_FUNCTION } from './serverFunction.js';
 
 /** In PL/pgSQL: raises an answer's error or notice; the comment holds the context lines that stand for the bridge's. */
-export const TELL_ANSWER = `EXECUTE 'SELECT dblink_proxy.tell($1) /*${MARK} ' || answer[2] || '*/' USING answer;`;
+export const TELL_ANSWER = `EXECUTE 'SELECT dblink_proxy.tell($1) /*${MARK} ' OPERATOR(pg_catalog.||) answer[2] OPERATOR(pg_catalog.||) '*/' USING answer;`;
 
 const listedSql = (name: string, types: string): string => {
   const args = types.split(',').map((type, i) => `$${i + 1}${type === 'text' ? '' : '::pg_catalog.text'}`);
@@ -32,7 +36,7 @@ export const VERSION_HINT =
 const TELL = `
 CREATE OR REPLACE FUNCTION dblink_proxy.tell(answer text[]) RETURNS void LANGUAGE plpgsql AS $bridge$
 BEGIN
-  IF answer[1] = 'error' THEN
+  IF answer[1] OPERATOR(pg_catalog.=) 'error' THEN
     IF answer[5] IS NULL AND answer[6] IS NULL THEN
       RAISE EXCEPTION USING ERRCODE = answer[3], MESSAGE = answer[4];
     ELSIF answer[6] IS NULL THEN
@@ -42,7 +46,7 @@ BEGIN
     ELSE
       RAISE EXCEPTION USING ERRCODE = answer[3], MESSAGE = answer[4], DETAIL = answer[5], HINT = answer[6];
     END IF;
-  ELSIF answer[1] <> 'notice' THEN
+  ELSIF answer[1] OPERATOR(pg_catalog.<>) 'notice' THEN
     RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = '${VERSION_MESSAGE}', HINT = '${VERSION_HINT}';
   ELSIF answer[5] IS NULL AND answer[6] IS NULL THEN
     RAISE NOTICE USING ERRCODE = answer[3], MESSAGE = answer[4];
@@ -124,10 +128,10 @@ const CORRECTED = `
 CREATE OR REPLACE FUNCTION dblink_proxy.corrected(types text[], message text, detail text) RETURNS text[]
 LANGUAGE plpgsql STABLE AS $bridge$
 DECLARE
-  found text[];
-  sample_message text;
-  sample text;
-  pattern text;
+  found pg_catalog.text[];
+  sample_message pg_catalog.text;
+  sample pg_catalog.text;
+  pattern pg_catalog.text;
   swapped boolean;
 BEGIN
   found := pg_catalog.regexp_match(detail, E'^Returned type .*? does not match expected type (.*?) in column (?:".*" \\\\(position )?(\\\\d+)\\\\)?\\\\.$');
@@ -154,7 +158,7 @@ BEGIN
   END IF;
   -- It becomes part of SQL text, so it has to be the name of a type and nothing else.
   IF pg_catalog.to_regtype(found[1]) IS NULL OR pg_catalog.regexp_replace(found[1], E'\\\\([^()"]*\\\\)', '')
-      NOT IN (pg_catalog.format_type(pg_catalog.to_regtype(found[1]), NULL), pg_catalog.format_type(pg_catalog.to_regtype(found[1]), -1))
+      OPERATOR(pg_catalog.<>) ALL (ARRAY[pg_catalog.format_type(pg_catalog.to_regtype(found[1]), NULL), pg_catalog.format_type(pg_catalog.to_regtype(found[1]), -1)])
       AND found[1] OPERATOR(pg_catalog.!~) E'^interval [a-z ]+(\\\\(\\\\d\\\\))?(\\\\[\\\\])*$' THEN
     RETURN NULL;
   END IF;
@@ -167,7 +171,7 @@ const STATUS = `
 CREATE OR REPLACE FUNCTION dblink_proxy.status(tag text) RETURNS record LANGUAGE sql AS 'SELECT ROW(tag)';
 CREATE OR REPLACE FUNCTION dblink_proxy.reading_status(types text[]) RETURNS text LANGUAGE plpgsql STABLE AS $bridge$
 BEGIN
-  RETURN '/*${MARK}*/ SELECT * FROM dblink_proxy.status($1) AS t(c1 ' || types[1] || ') /*${MARK}*/';
+  RETURN '/*${MARK}*/ SELECT * FROM dblink_proxy.status($1) AS t(c1 ' OPERATOR(pg_catalog.||) types[1] OPERATOR(pg_catalog.||) ') /*${MARK}*/';
 END $bridge$;`;
 
 /**
@@ -182,19 +186,20 @@ DECLARE
 BEGIN
   answer := dblink_proxy.ask(function, current_user::pg_catalog.text, args);
   LOOP
-    CASE answer[1]
-      WHEN 'nothing' THEN RETURN;
-      WHEN 'status' THEN
-        RETURN NEXT answer[3];
-        RETURN;
-      WHEN 'server' THEN
-        answer := dblink_proxy.ask('server', current_user::pg_catalog.text, dblink_proxy.server(args[1]));
-      WHEN 'error', 'notice' THEN
-        ${TELL_ANSWER}
-        answer := dblink_proxy.ask('next', current_user::pg_catalog.text, '{}');
-      ELSE
-        answer := ARRAY['error', '', '0A000', 'function returning record called in context that cannot accept type record', NULL, NULL];
-    END CASE;
+    IF answer[1] OPERATOR(pg_catalog.=) 'nothing' THEN RETURN;
+    ELSIF answer[1] OPERATOR(pg_catalog.=) 'status' THEN
+      RETURN NEXT answer[3];
+      RETURN;
+    ELSIF answer[1] OPERATOR(pg_catalog.=) 'server' THEN
+      answer := dblink_proxy.ask('server', current_user::pg_catalog.text, dblink_proxy.server(args[1]));
+    ELSIF answer[1] OPERATOR(pg_catalog.=) 'prove' THEN
+      answer := dblink_proxy.prove(answer[3]);
+    ELSIF answer[1] OPERATOR(pg_catalog.=) 'error' OR answer[1] OPERATOR(pg_catalog.=) 'notice' THEN
+      ${TELL_ANSWER}
+      answer := dblink_proxy.ask('next', current_user::pg_catalog.text, '{}');
+    ELSE
+      answer := ARRAY['error', '', '0A000', 'function returning record called in context that cannot accept type record', NULL, NULL];
+    END IF;
   END LOOP;
 END $bridge$;
 ${['text', 'text,text', 'text,boolean', 'text,text,boolean'].map((types) => listedSql('dblink', types)).join('\n')}
@@ -204,7 +209,7 @@ ${['text', 'text,boolean'].map((types) => listedSql('dblink_get_result', types))
 const COUNTING = `
 CREATE OR REPLACE FUNCTION dblink_proxy.counting(reading text) RETURNS text LANGUAGE plpgsql STABLE AS $bridge$
 BEGIN
-  RETURN '/*${MARK}*/ SELECT pg_catalog.count(earlier) FROM (' || pg_catalog.replace(reading, '/*${MARK}*/', '') || ') AS earlier /*${MARK}*/';
+  RETURN '/*${MARK}*/ SELECT pg_catalog.count(earlier) FROM (' OPERATOR(pg_catalog.||) pg_catalog.replace(reading, '/*${MARK}*/', '') OPERATOR(pg_catalog.||) ') AS earlier /*${MARK}*/';
 END $bridge$;`;
 
 /** The types that a remote's columns have if the caller's are the same: those that every server knows, else text. */
@@ -230,8 +235,8 @@ END $bridge$;`;
 const READING = `
 CREATE OR REPLACE FUNCTION dblink_proxy.reading(types text[]) RETURNS text LANGUAGE plpgsql STABLE AS $bridge$
 DECLARE
-  columns text;
-  definitions text;
+  columns pg_catalog.text;
+  definitions pg_catalog.text;
 BEGIN
   SELECT pg_catalog.string_agg(CASE WHEN j.is_json THEN pg_catalog.format('c%s::%s', t.i, t.type) ELSE pg_catalog.format('c%s', t.i) END, ', ' ORDER BY t.i),
          pg_catalog.string_agg(pg_catalog.format('c%s %s', t.i, CASE WHEN j.is_json THEN 'pg_catalog.text' ELSE t.type END), ', ' ORDER BY t.i)
@@ -239,7 +244,7 @@ BEGIN
     FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i),
          LATERAL (SELECT dblink_proxy.is_json(pg_catalog.to_regtype(t.type)::pg_catalog.oid)) AS j(is_json);
   IF columns IS NULL THEN RETURN '/*${MARK}*/ SELECT WHERE false /*${MARK}*/'; END IF;
-  RETURN '/*${MARK}*/ SELECT ' || columns || ' FROM pg_catalog.json_to_recordset($1) AS t(' || definitions || ') /*${MARK}*/';
+  RETURN '/*${MARK}*/ SELECT ' OPERATOR(pg_catalog.||) columns OPERATOR(pg_catalog.||) ' FROM pg_catalog.json_to_recordset($1) AS t(' OPERATOR(pg_catalog.||) definitions OPERATOR(pg_catalog.||) ') /*${MARK}*/';
 END $bridge$;
 -- json, jsonb or a domain over one of them.
 CREATE OR REPLACE FUNCTION dblink_proxy.is_json(type pg_catalog.oid) RETURNS boolean LANGUAGE plpgsql STABLE AS $bridge$
@@ -278,28 +283,28 @@ const READING_TABLE = `
 CREATE OR REPLACE FUNCTION dblink_proxy.reading_table(types text[], portable text[], relation text) RETURNS text
 LANGUAGE plpgsql STABLE AS $bridge$
 DECLARE
-  columns text;
-  objects text;
-  definitions text;
+  columns pg_catalog.text;
+  objects pg_catalog.text;
+  definitions pg_catalog.text;
   fetched boolean;
 BEGIN
   -- Nothing has gone into the TOAST table, if it is there. (An older snapshot does not see that, and reads with care.)
   SELECT c.reltoastrelid OPERATOR(pg_catalog.=) 0 OR pg_catalog.pg_relation_size(c.reltoastrelid) OPERATOR(pg_catalog.=) 0 INTO fetched
     FROM pg_catalog.pg_class c WHERE c.relname OPERATOR(pg_catalog.=) pg_catalog."left"(relation, -2)::pg_catalog.name
      AND c.relnamespace OPERATOR(pg_catalog.=) 'dblink_proxy'::pg_catalog.regnamespace;
-  SELECT pg_catalog.string_agg(CASE WHEN fetched AND p.type IS NOT NULL THEN 'r.c' || t.i WHEN b.typlen OPERATOR(pg_catalog.=) -1 AND b.typelem OPERATOR(pg_catalog.<>) 0 THEN pg_catalog.format('pg_catalog.array_cat(r.c%s, NULL)::%s', t.i, t.type)
+  SELECT pg_catalog.string_agg(CASE WHEN fetched AND p.type IS NOT NULL THEN 'r.c' OPERATOR(pg_catalog.||) t.i WHEN b.typlen OPERATOR(pg_catalog.=) -1 AND b.typelem OPERATOR(pg_catalog.<>) 0 THEN pg_catalog.format('pg_catalog.array_cat(r.c%s, NULL)::%s', t.i, t.type)
            WHEN b.typlen OPERATOR(pg_catalog.=) -1 THEN pg_catalog.format('(ARRAY[r.c%s])[1]', t.i)
-           WHEN p.type IS NOT NULL THEN 'r.c' || t.i WHEN j.is_json THEN pg_catalog.format('r.c%s::%s', t.i, t.type) ELSE 'j.c' || t.i END, ', ' ORDER BY t.i),
+           WHEN p.type IS NOT NULL THEN 'r.c' OPERATOR(pg_catalog.||) t.i WHEN j.is_json THEN pg_catalog.format('r.c%s::%s', t.i, t.type) ELSE 'j.c' OPERATOR(pg_catalog.||) t.i END, ', ' ORDER BY t.i),
          pg_catalog.string_agg(pg_catalog.format('''c%s'', r.c%s', t.i, t.i), ', ' ORDER BY t.i) FILTER (WHERE p.type IS NULL AND NOT j.is_json),
          pg_catalog.string_agg(pg_catalog.format('c%s %s', t.i, t.type), ', ' ORDER BY t.i) FILTER (WHERE p.type IS NULL AND NOT j.is_json)
     INTO columns, objects, definitions
     FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i)
-    JOIN pg_catalog.unnest(portable) WITH ORDINALITY AS p(type, i) USING (i)
+    JOIN pg_catalog.unnest(portable) WITH ORDINALITY AS p(type, i) ON p.i OPERATOR(pg_catalog.=) t.i
     LEFT JOIN pg_catalog.pg_type AS b ON b.oid OPERATOR(pg_catalog.=) pg_catalog.to_regtype(p.type)::pg_catalog.oid,
          LATERAL (SELECT dblink_proxy.is_json(pg_catalog.to_regtype(t.type)::pg_catalog.oid)) AS j(is_json);
-  RETURN '/*${MARK}*/ SELECT ' || columns || ' FROM dblink_proxy.' || pg_catalog.quote_ident(relation) || ' AS r'
-    || coalesce(', LATERAL pg_catalog.json_to_record(pg_catalog.json_build_object(' || objects || ')) AS j(' || definitions || ')', '')
-    || ' /*${MARK}*/';
+  RETURN '/*${MARK}*/ SELECT ' OPERATOR(pg_catalog.||) columns OPERATOR(pg_catalog.||) ' FROM dblink_proxy.' OPERATOR(pg_catalog.||) pg_catalog.quote_ident(relation) OPERATOR(pg_catalog.||) ' AS r'
+    OPERATOR(pg_catalog.||) coalesce(', LATERAL pg_catalog.json_to_record(pg_catalog.json_build_object(' OPERATOR(pg_catalog.||) objects OPERATOR(pg_catalog.||) ')) AS j(' OPERATOR(pg_catalog.||) definitions OPERATOR(pg_catalog.||) ')', '')
+    OPERATOR(pg_catalog.||) ' /*${MARK}*/';
 END $bridge$;`;
 
 /** SQL that makes the schema or brings it up to this version; to be run by the service account, in one transaction. */

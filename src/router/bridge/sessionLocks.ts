@@ -2,7 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PgError } from '../../wire/errors.js';
 import { type Answer, copyAnswer } from './answer.js';
-import { type HandOver, rowSteps, saysTaken, UNLOCK_IF_HELD } from './handOver.js';
+import { type HandOver, rowSteps, saysTaken, UNLOCK_IF_HELD, VOUCH, VOUCH_NO_MORE } from './handOver.js';
 import { FIRST_OBJECT } from './identifiers.js';
 import type { BridgeRequest } from './request.js';
 import type { ServiceConnection } from './serviceConnection.js';
@@ -54,6 +54,8 @@ const PAUSE_MS = 25;
 export class SessionLocks {
   #membership: Membership | undefined;
   #held: 'a' | 'b' | undefined;
+  /** The process that the membership's connection vouches for. */
+  #vouched: number | undefined;
   #services: Membership['services'] | undefined;
   #closed = false;
   readonly #object: SessionObject;
@@ -111,6 +113,21 @@ export class SessionLocks {
     return membership;
   }
 
+  /**
+   * Says to the functions of the session's process that the proxy answers it.
+   * @throws PgError see `attach`
+   */
+  async vouch(pid: number): Promise<void> {
+    await this.attach();
+    await this.#inTurn(async () => {
+      const { connection } = await this.#attach();
+      if (this.#vouched !== undefined) return;
+      const [row] = await connection.query(VOUCH, [String(pid)]);
+      if (row?.[0]?.toString() !== 't') throw locked();
+      this.#vouched = pid;
+    });
+  }
+
   /** Makes sure that everything is there by which a function can be answered. @throws PgError see `attach` */
   async prepare(): Promise<void> {
     await this.#prepared(await this.attach());
@@ -126,6 +143,7 @@ export class SessionLocks {
     this.#membership?.leave();
     this.#membership = undefined;
     this.#held = undefined;
+    this.#vouched = undefined;
   }
 
   async #hold(key: 'a' | 'b'): Promise<boolean> {
@@ -246,6 +264,9 @@ export class SessionLocks {
           ]);
         }
         if (!connection.closed) await this.#object.remove(connection);
+        if (this.#vouched !== undefined && !connection.closed) {
+          await connection.query(VOUCH_NO_MORE, [String(this.#vouched)]);
+        }
         if (held !== undefined && !connection.closed) {
           await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[held].toString()]);
         }

@@ -3,7 +3,7 @@ import {
   type HandOver,
   makeObject,
   objectSteps,
-  removeObjects,
+  removeObject,
   saysTaken,
   UNLOCK_IF_HELD,
 } from './handOver.js';
@@ -11,6 +11,8 @@ import type { ServiceConnection } from './serviceConnection.js';
 
 /** How long a large object stays though nobody uses it. */
 const IDLE_MS = 500;
+/** How long at most until its removal is tried again. */
+const MAX_PAUSE_MS = 60_000;
 
 const UNDEFINED_TABLE = '42P01';
 
@@ -24,6 +26,8 @@ export class SessionObject {
   #state: 'none' | 'made' | 'doubtful' | 'refused' = 'none';
   /** Will remove it; none while a function may still read it. */
   #timer: NodeJS.Timeout | undefined;
+  /** Until the next try of its removal. */
+  #pauseMs = IDLE_MS;
   #closed = false;
 
   /**
@@ -88,12 +92,13 @@ export class SessionObject {
   async remove(connection: ServiceConnection): Promise<void> {
     if (!this.#mayExist) return;
     try {
-      await connection.query(removeObjects('o.id = $1'), [String(this.oid)]);
+      await connection.pipeline(removeObject(this.oid));
     } catch (error) {
       // The bridge has been uninstalled, which removes them.
       if (!(error instanceof PgError) || error.sqlstate !== UNDEFINED_TABLE) throw error;
     }
     this.#state = 'none';
+    this.#pauseMs = IDLE_MS;
   }
 
   /** No function reads any more what was handed over: it is removed, unless the next answer comes soon. */
@@ -109,10 +114,11 @@ export class SessionObject {
         .then(() => {
           if (!stillIdle()) return;
           this.#timer = undefined;
-          // If the connection was lost, by the next one.
+          // If it could not be removed: by another connection, when a lock is gone.
+          this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
           this.removeLater();
         });
-    }, IDLE_MS).unref();
+    }, this.#pauseMs).unref();
     this.#timer = timer;
   }
 
