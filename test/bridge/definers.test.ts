@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { assertNothingLeft, type BridgeWorld, makeBridgeWorld } from '../faults/bridgeWorld.js';
 import { brief, errorOf, FaultClient, fieldsOf } from '../faults/client.js';
+import { startProxyProcess } from '../faults/proxyProcess.js';
 import { CLOSED, dataRowText, type Frame, TIMEOUT } from '../support/wire.js';
 
 /**
@@ -190,6 +191,28 @@ for (const major of [18, 15]) {
         assert.equal(brief(frames), 'C:DO Z:I');
         assert.deepEqual(await client.rows('SELECT dblink_get_connections()'), [[null]]);
         await client.end();
+      }
+    });
+
+    it('say what is missing where the proxy cannot vouch for them', async () => {
+      const { host, port } = world.primary;
+      const flags = { primary: `postgres://nosuch@${host}:${port}?sslmode=disable` };
+      const proxy = await startProxyProcess({ primary: world.primary, flags });
+      try {
+        const low = await open('low', proxy.port);
+        for (let i = 0; i < 2; i++) {
+          const {
+            C: sqlstate,
+            D: detail = '',
+            W: context,
+          } = errorOf(await low.query('SELECT public.connects()'));
+          assert.equal(sqlstate, '08001');
+          assert.match(detail, /role "nosuch" does not exist/);
+          assert.equal(context, undefined);
+        }
+        await low.end();
+      } finally {
+        await proxy.stop();
       }
     });
 

@@ -159,12 +159,6 @@ export class Bridge {
 
   #requested(request: BridgeRequest): void {
     if (request.function === 'again') return;
-    if (request.function === 'vouch') {
-      void this.#locks.vouch(request.pid).catch((error: Error) => {
-        this.engine.session.log.warn({ err: error.message }, 'a dblink call could not be vouched for');
-      });
-      return;
-    }
     if (this.#closed) {
       this.cancelPrimary();
       return;
@@ -172,6 +166,12 @@ export class Bridge {
     const waiting = this.#waiting;
     this.#latest = request;
     this.#substitute = undefined;
+    if (request.function === 'vouch') {
+      void this.#locks.vouch(request.pid).catch((error: unknown) => {
+        if (this.#latest === request) this.#stop(error);
+      });
+      return;
+    }
     if (FURTHER.has(request.function)) {
       if (waiting?.next === undefined) {
         this.#abandon();
