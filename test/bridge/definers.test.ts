@@ -194,6 +194,18 @@ for (const major of [18, 15]) {
       }
     });
 
+    it('are vouched for by a connection that is newer than what their transaction knows of the sessions', async () => {
+      for (const before of ['SELECT 1', 'SELECT count(*) FROM pg_stat_activity']) {
+        await world.killProxy();
+        const low = await open();
+        await low.rows(`BEGIN; ${before}`);
+        assert.deepEqual(await low.rows('SELECT public.connects()'), [['OK']]);
+        await low.rows('COMMIT');
+        assert.deepEqual(await low.rows('SELECT public.disconnects()'), [['OK']]);
+        await low.end();
+      }
+    });
+
     it('say what is missing where the proxy cannot vouch for them', async () => {
       const { host, port } = world.primary;
       const flags = { primary: `postgres://nosuch@${host}:${port}?sslmode=disable` };

@@ -56,6 +56,13 @@ const LOOK_FOR_TABLE = `
 /** The first key of the advisory locks that vouch for processes; the second one is the process. */
 export const VOUCHING = 0x64627078;
 
+/** SQL of the locks that vouch for this process, of holders that meet the condition. */
+const VOUCHING_LOCKS = (condition: string): string =>
+  `/*${MARK}*/ SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = ${VOUCHING}::oid
+          AND l.objid = pg_backend_pid()::oid AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())${condition} /*${MARK}*/`;
+const OF_THE_OWNER =
+  ' AND EXISTS (SELECT FROM pg_stat_activity s WHERE s.pid = l.pid AND s.usename = current_user)';
+
 /**
  * Waits until the proxy vouches for this process: a connection of the account that owns this function holds a lock that says so.
  * Whoever calls a function that has rights of another role can change the setting by which the proxy is known, or be connected
@@ -64,9 +71,12 @@ export const VOUCHING = 0x64627078;
 const BE_VOUCHED_FOR = `
   IF NOT pg_has_role(session_user, role::name, CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
     FOR attempt IN 0 .. 400 LOOP
-      EXIT WHEN EXISTS (/*${MARK}*/ SELECT FROM pg_locks l JOIN pg_stat_activity s USING (pid) WHERE l.locktype = 'advisory' AND l.granted
-        AND l.objsubid = 2 AND l.classid = ${VOUCHING}::oid AND l.objid = pg_backend_pid()::oid AND s.usename = current_user
-        AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) /*${MARK}*/);
+      -- A transaction goes on seeing the sessions that it has seen: only when there is such a lock they are looked at, and then anew.
+      IF EXISTS (${VOUCHING_LOCKS('')}) THEN
+        EXIT WHEN EXISTS (${VOUCHING_LOCKS(OF_THE_OWNER)});
+        PERFORM pg_stat_clear_snapshot();
+        EXIT WHEN EXISTS (${VOUCHING_LOCKS(OF_THE_OWNER)});
+      END IF;
       IF attempt = 400 THEN
         RETURN ARRAY['error', '', '08006', 'dblink-proxy gave no answer to a dblink call',
           'The session does not come through dblink-proxy, or its setting dblink_proxy.session was changed.', NULL];

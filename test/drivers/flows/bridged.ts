@@ -1,5 +1,8 @@
 import { type Flow, flow, stringsOfStatements, withValues } from './types.js';
 
+/** The levels in which a small answer of the bridge goes another way. */
+const HIGHER_LEVELS = ['REPEATABLE READ', 'SERIALIZABLE', 'REPEATABLE READ, READ ONLY'];
+
 /** Calls that only the primary's executor sees, in the objects of BRIDGED_FIXTURE. */
 export const bridgedFlows: readonly Flow[] = [
   flow(
@@ -64,6 +67,30 @@ export const bridgedFlows: readonly Flow[] = [
     'SELECT id FROM customers WHERE far_item(id) LIKE $$%r%$$ ORDER BY id',
     'SELECT far_write($$by a function$$)',
     "SELECT * FROM dblink((SELECT v FROM conf WHERE k = 'remote'), 'DELETE FROM log RETURNING line') AS t(line text)",
+  ),
+  ...HIGHER_LEVELS.map((level) =>
+    flow(
+      `calls in one transaction, ${level}`,
+      `BEGIN ISOLATION LEVEL ${level}`,
+      'SELECT far_item(1)',
+      withValues('SELECT far_item($1)', 2),
+      'SELECT c.id, far_item(c.id) FROM customers c ORDER BY c.id',
+      'SELECT * FROM far_kinds ORDER BY n',
+      'SELECT * FROM far_rows(3)',
+      withValues('SELECT item FROM far_orders WHERE id = $1', 3),
+      'DECLARE pages CURSOR FOR SELECT id, far_item(id) FROM customers ORDER BY id',
+      'FETCH 1 FROM pages',
+      'FETCH ALL FROM pages',
+      "SELECT attempted('SELECT 1/0')",
+      'SAVEPOINT s',
+      "SELECT unguarded('SELECT 1/0')",
+      'ROLLBACK TO s',
+      'SELECT far_item(3)',
+      "SELECT unguarded('SELECT ''x''')",
+      'SELECT far_item(1)',
+      'COMMIT',
+      'SELECT far_item(2)',
+    ),
   ),
   flow(
     'errors caught in a function',
