@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
 import { dataRowText, type Frame } from '../support/wire.js';
 import {
@@ -31,6 +32,8 @@ interface Waiting {
   readonly runs?: string;
   /** The connection whose call is cancelled; without it none has been made. */
   readonly connection?: 'c' | 'h';
+  /** The remote works already when the call is made: that it does so does not tell that the call waits. */
+  readonly early?: true;
   /** A catalog that somebody has locked meanwhile. */
   readonly locked?: string;
   readonly next: readonly string[];
@@ -124,6 +127,7 @@ const CASES: readonly Waiting[] = [
     prepare: [`SELECT dblink_send_query('c', 'SELECT pg_sleep(${FOREVER})::text; SELECT 2')`],
     sql: RESULT,
     runs: 'pg_sleep',
+    early: true,
     connection: 'c',
     next: [RESULT, "SELECT dblink_is_busy('c')", "SELECT dblink_send_query('c', 'SELECT 3')", RESULT, RESULT],
   },
@@ -135,6 +139,7 @@ const CASES: readonly Waiting[] = [
     ],
     sql: RESULT,
     runs: 'pg_sleep',
+    early: true,
     connection: 'c',
     next: [RESULT, "SELECT dblink_send_query('c', 'SELECT 3')", RESULT, RESULT],
   },
@@ -193,6 +198,7 @@ function formsOf(number: number, { locked }: Waiting): readonly Form[] {
 
 /** Long enough for a call to have come to where it waits. */
 const TIMEOUT_MS = 1500;
+const EARLY_MS = 1000;
 
 /** The client of a server with the extension, or of the proxy. */
 interface Side {
@@ -322,6 +328,7 @@ describe('cancel of calls that wait', () => {
     client.start(level === 'bridged' ? `SELECT run($call$${call}$call$)` : call, protocol);
     if (by === 'cancel') {
       await (lockedNow?.waitedFor() ?? waits(waiting, side));
+      if (waiting.early) await delay(EARLY_MS);
       await client.cancel();
     }
     const answers = [shown(await client.answer())];

@@ -30,8 +30,8 @@ const PREFIX = Buffer.from(`${REQUEST_PREFIX}:`, 'latin1');
 /**
  * Reads a NoticeResponse that may be a request of this session's.
  * @param token the session's @param pid of the session's own process
- * @returns undefined when it is an ordinary notice; `damaged` when it looks like a request and is none of this session's: that is
- * not for the client either, who could have it show arguments of somebody else's function
+ * @returns undefined when it is an ordinary notice; `damaged` when it has the token and is none that a function makes, or is one for
+ * somebody else: that is not for the client either, who could have it show arguments of another role's function
  */
 export function readRequest(
   message: Buffer,
@@ -41,10 +41,9 @@ export function readRequest(
   if (!message.includes(PREFIX)) return undefined;
   const fields = parseFields(message);
   if ((fields.severityNonLocalized ?? fields.severity) !== 'INFO') return undefined;
-  if (!fields.message.startsWith(`${REQUEST_PREFIX}:`)) return undefined;
-  const start = `${REQUEST_PREFIX}:${token}:`;
-  if (!fields.message.startsWith(start)) return 'damaged';
-  const match = FORM.exec(fields.message.slice(start.length));
+  const own = `${REQUEST_PREFIX}:${token}:`;
+  if (!fields.message.startsWith(own)) return isOthers(fields.message) ? 'damaged' : undefined;
+  const match = FORM.exec(fields.message.slice(own.length));
   if (match === null) return 'damaged';
   const [, id, held, mode, process, name, role, args] = match;
   // Another process's would be answered, and believed, for what this one asks.
@@ -59,4 +58,11 @@ export function readRequest(
     args:
       args === undefined ? [] : args.split(',').map((arg) => (arg === '-' ? null : Buffer.from(arg, 'hex'))),
   };
+}
+
+/** Whether it is a request with another token, which is whatever the session's setting says. */
+function isOthers(message: string): boolean {
+  if (!message.startsWith(`${REQUEST_PREFIX}:`)) return false;
+  const end = message.indexOf(':', REQUEST_PREFIX.length + 1);
+  return end >= 0 && FORM.test(message.slice(end + 1));
 }
