@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { assertNothingLeft, type BridgeWorld, makeBridgeWorld } from '../faults/bridgeWorld.js';
 import { brief, errorOf, FaultClient, fieldsOf } from '../faults/client.js';
+import { eventually } from '../faults/eventually.js';
 import { startProxyProcess } from '../faults/proxyProcess.js';
 import { CLOSED, dataRowText, type Frame, TIMEOUT } from '../support/wire.js';
 
@@ -234,7 +235,12 @@ for (const major of [18, 15]) {
       await held.rows("SET application_name = 'observer'");
       await held.rows('BEGIN; LOCK TABLE pg_class IN SHARE MODE');
       low.start('SELECT public.connects()', 'simple');
-      await new Promise((resolve) => setTimeout(resolve, 150));
+      await eventually('the proof is being made', async () => {
+        const waiting = await held.rows(
+          "SELECT FROM pg_locks WHERE relation = 'pg_class'::regclass AND NOT granted",
+        );
+        assert.ok(waiting.length > 0);
+      });
       await low.cancel();
       const cancelled = await low.answer();
       assert.equal(errorOf(cancelled)['C'], '57014');

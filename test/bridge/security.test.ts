@@ -475,7 +475,7 @@ describe('security of the bridge', () => {
         [root, 'BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY', rows(1), /^dblink_proxy\.answer_\d/],
         [other, 'BEGIN', 'lent()', /^dblink_proxy\.proof_\d/],
       ] as const) {
-        session.start(`${begin}; DO $$ BEGIN PERFORM ${call}; PERFORM pg_sleep(1); END $$; COMMIT`, 'simple');
+        session.start(`${begin}; DO $$ BEGIN PERFORM ${call}; PERFORM pg_sleep(2); END $$; COMMIT`, 'simple');
         await eventually(`something is there in ${begin}`, async () => {
           const relations =
             await spy.rows(`SELECT c.oid::regclass::text, has_table_privilege(c.oid, 'SELECT'),
