@@ -27,7 +27,7 @@ END $bridge$;`;
 
 /**
  * SQL of the function that makes such a table, for the service account. A superuser needs no privilege, and none is granted
- * to one: roles inherit privileges of their members, but not the attribute.
+ * to one: members of a role inherit its privileges, but not that attribute.
  */
 export const MAKE_PROOF = `
 CREATE OR REPLACE FUNCTION dblink_proxy.make_proof(relation text, role text) RETURNS void LANGUAGE plpgsql
@@ -41,7 +41,7 @@ BEGIN
 END $bridge$;
 REVOKE ALL ON FUNCTION dblink_proxy.make_proof(text, text) FROM PUBLIC;`;
 
-/** Roles whose members may lock any table: nobody can prove anything to have such a session's user. */
+/** Roles whose members may lock any table: where the session's user is one, nothing is proved. */
 export const LOCKERS = ['pg_write_all_data', 'pg_maintain'] as const;
 
 /** $1: the table, $2: the role that is to be able to lock it. */

@@ -263,7 +263,8 @@ export class SessionLocks {
             this.keys.a.toString(),
           ]);
         }
-        if (!connection.closed) await this.#object.remove(connection);
+        // Where it cannot be removed now the sweep does it: the connection is others' as well, and goes on.
+        if (!connection.closed) await this.#object.remove(connection).catch(() => undefined);
         if (this.#vouched !== undefined && !connection.closed) {
           await connection.query(VOUCH_NO_MORE, [String(this.#vouched)]);
         }
