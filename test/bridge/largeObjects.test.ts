@@ -268,22 +268,27 @@ describe("a session's large object, by what the service connections are told", (
     return { log, locks, made };
   }
 
+  const give = (locks: SessionLocks): Promise<void> =>
+    locks.give(
+      REQUEST,
+      ANSWER,
+      () => true,
+      () => undefined,
+    );
+
   it('one that may have been made when the connection was lost is removed before it is made', async () => {
     const { log, locks } = recorded([{ loses: 'lo_create' }, {}]);
-    await assert.rejects(
-      locks.give(REQUEST, ANSWER, () => undefined),
-      { sqlstate: '08006' },
-    );
-    await locks.give(REQUEST, ANSWER, () => undefined);
+    await assert.rejects(give(locks), { sqlstate: '08006' });
+    await give(locks);
     assert.deepEqual(log, ['lo_create', 'lo_unlink', 'lo_create', 'lo_put']);
   });
 
   it('is not removed behind an answer that a slow connection brought', async () => {
     const { log, locks, made } = recorded([{}, { joins: 700 }]);
-    await locks.give(REQUEST, ANSWER, () => undefined);
+    await give(locks);
     locks.statementEnded();
     made[0]!.closed = true;
-    await locks.give(REQUEST, ANSWER, () => undefined);
+    await give(locks);
     await delay(50);
     assert.equal(log.at(-1), 'lo_put', String(log));
     locks.statementEnded();
@@ -292,7 +297,7 @@ describe("a session's large object, by what the service connections are told", (
 
   it('is forgotten when the bridge was uninstalled', async () => {
     const { log, locks } = recorded([{ denies: 'lo_unlink' }]);
-    await locks.give(REQUEST, ANSWER, () => undefined);
+    await give(locks);
     locks.statementEnded();
     await delay(1200);
     assert.deepEqual(log, ['lo_create', 'lo_put', 'lo_unlink']);

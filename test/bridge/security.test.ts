@@ -353,6 +353,31 @@ describe('security of the bridge', () => {
       await settled();
     });
 
+    it('that is answered after another function has looked at the locks does not have it miss its answer', async () => {
+      await low.client.rows("SET statement_timeout = '5s'");
+      const request = (function_: string, held: string): string =>
+        forge({ function: function_, args: ['c', 'SELECT 1'], held });
+      for (let i = 0; i < 4; i++) {
+        // What a function does that is held up behind its look, while the answer to a call that it has left is on its way.
+        const frames = await low.client.query(`DO $$ DECLARE
+            keys bigint[] := (string_to_array(current_setting('dblink_proxy.session'), ':'))[2:3];
+            a_is_held boolean := NOT (pg_try_advisory_lock(keys[1]) AND pg_advisory_unlock(keys[1]));
+            seen integer := CASE WHEN a_is_held THEN 1 ELSE 2 END;
+          BEGIN
+            IF a_is_held THEN ${request('dblink_connect(text,text)', 'a')} ELSE ${request('dblink_connect(text,text)', 'b')} END IF;
+            PERFORM pg_sleep(0.1);
+            IF a_is_held THEN ${request('dblink(text,text)', 'a')} ELSE ${request('dblink(text,text)', 'b')} END IF;
+            PERFORM pg_sleep(0.1);
+            PERFORM pg_advisory_lock(keys[seen]), pg_advisory_unlock(keys[seen]);
+            PERFORM pg_advisory_lock(keys[3 - seen]), pg_advisory_unlock(keys[3 - seen]);
+          END $$`);
+        assert.equal(brief(frames), 'C:DO Z:I');
+        await works(low);
+      }
+      await low.client.rows('RESET statement_timeout');
+      await settled();
+    });
+
     it('a thousand at once leave nothing, and other sessions get their answers', async () => {
       for (const mode of ['row', 'table']) {
         const request = forge({ function: 'dblink(text,text)', args: ['c', 'SELECT 1'], mode });

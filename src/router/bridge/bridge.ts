@@ -172,6 +172,7 @@ export class Bridge {
       });
       return;
     }
+    this.#locks.expect(request);
     if (FURTHER.has(request.function)) {
       if (waiting?.next === undefined) {
         this.#abandon();
@@ -224,10 +225,10 @@ export class Bridge {
       table = name;
     };
     try {
-      await locks.give(request, answer, making).catch((error: unknown) => {
+      await locks.give(request, answer, waits, making).catch((error: unknown) => {
         // What cannot be stored may be an error that can; if the connection was lost, there may be another one.
         if (!(error instanceof PgError) || this.#closed || !waits()) throw error;
-        return locks.give(request, raisingAnswer('error', error), making);
+        return locks.give(request, raisingAnswer('error', error), waits, making);
       });
     } catch (error) {
       if (this.#closed) return;

@@ -36,6 +36,10 @@ export const saysTaken = (rows: Rows): boolean => rows[0]?.[0]?.toString() === '
 export const UNLOCK_IF_HELD = `SELECT pg_advisory_unlock($1) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid()
   AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $1`;
 
+/** Whether the process $1 waits for the advisory lock $2. */
+export const WAITS_FOR = `SELECT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = $1 AND NOT l.granted
+  AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $2)`;
+
 const slotOf = ({ id }: BridgeRequest): number => Number.parseInt(id[0]!, SLOTS);
 
 const bytesOf = (id: string): Buffer => Buffer.from(id.replaceAll('-', ''), 'hex');

@@ -2,7 +2,15 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PgError } from '../../wire/errors.js';
 import { type Answer, copyAnswer } from './answer.js';
-import { type HandOver, rowSteps, saysTaken, UNLOCK_IF_HELD, VOUCH, VOUCH_NO_MORE } from './handOver.js';
+import {
+  type HandOver,
+  rowSteps,
+  saysTaken,
+  UNLOCK_IF_HELD,
+  VOUCH,
+  VOUCH_NO_MORE,
+  WAITS_FOR,
+} from './handOver.js';
 import { FIRST_OBJECT } from './identifiers.js';
 import type { BridgeRequest } from './request.js';
 import type { ServiceConnection } from './serviceConnection.js';
@@ -44,6 +52,10 @@ const answerTable = ({ pid, id }: BridgeRequest): string => `answer_${pid}_${id.
 const ATTEMPTS = 20;
 const PAUSE_MS = 25;
 
+/** Between two looks whether a function waits. */
+const LOOK_AGAIN_MS = 1;
+const MAX_LOOK_AGAIN_MS = 100;
+
 /**
  * One session's side of the waiting: holds exactly one of its two locks on a service connection, and to answer takes the
  * other one before it lets go, so that a function that comes right behind finds one held.
@@ -54,6 +66,10 @@ const PAUSE_MS = 25;
 export class SessionLocks {
   #membership: Membership | undefined;
   #held: 'a' | 'b' | undefined;
+  /** What will be held when the answer that is being given has been. */
+  #next: 'a' | 'b' | undefined;
+  /** The request of which it is certain for which lock its function waits, or is about to: see `expect`. */
+  #certain: BridgeRequest | undefined;
   /** The process that the membership's connection vouches for. */
   #vouched: number | undefined;
   #services: Membership['services'] | undefined;
@@ -154,16 +170,32 @@ export class SessionLocks {
   }
 
   /**
-   * Hands over the answer, where the function looks for it, and ends the waiting.
+   * A function has asked, and will be given an answer. It has named the lock that was held when it looked; a lock that has
+   * been let go of since, for an earlier call that a cancel or a time limit has ended, must not be taken again before the
+   * function has seen that: it would wait for it as if there were no answer yet.
+   */
+  expect(request: BridgeRequest): void {
+    const held = this.#membership?.connection.closed ? undefined : (this.#next ?? this.#held);
+    this.#certain = request.held === (held ?? 'none') ? request : undefined;
+  }
+
+  /**
+   * Hands over the answer, where the function looks for it, and ends the waiting; does nothing when nobody waits for it.
+   * @param waits whether the function still does
    * @param making called with the name of a side table, before it is made
    * @throws PgError when the answer cannot be stored (22021: bytes that are not of the encoding): nothing has been
    * answered; 08006 when the service connection is lost, and its locks with it
    */
-  give(request: BridgeRequest, answer: Answer, making: (table: string) => void): Promise<void> {
+  give(
+    request: BridgeRequest,
+    answer: Answer,
+    waits: () => boolean,
+    making: (table: string) => void,
+  ): Promise<void> {
     const ended = this.#ended;
     return this.#inTurn(async () => {
       try {
-        await this.#give(request, answer, making);
+        await this.#give(request, answer, waits, making);
       } finally {
         // Cancelled while the answer was on its way.
         if (ended !== this.#ended) this.#object.removeLater();
@@ -171,36 +203,84 @@ export class SessionLocks {
     });
   }
 
-  async #give(request: BridgeRequest, answer: Answer, making: (table: string) => void): Promise<void> {
+  async #give(
+    request: BridgeRequest,
+    answer: Answer,
+    waits: () => boolean,
+    making: (table: string) => void,
+  ): Promise<void> {
     const { connection } = await this.#attach();
-    const held = this.#held!;
-    const next = held === 'a' ? 'b' : 'a';
-    const handOver = { request, answer, held: this.keys[held], next: this.keys[next] };
+    if (!(await this.#isAwaited(connection, request, waits))) return;
+    if (request.mode === 'row') {
+      await this.#swapLocks(connection, async (held, next) =>
+        saysTaken(await connection.pipeline(rowSteps({ request, answer, held, next }, this.keys.a))),
+      );
+      return;
+    }
+    if (request.mode === 'object') {
+      const given = await this.#swapLocks(connection, (held, next) =>
+        this.#object.give(connection, { request, answer, held, next }),
+      ).catch((error: unknown) => {
+        // Others have removed it, for instance.
+        if (connection.closed) throw error;
+        return false;
+      });
+      if (given || !(await this.#isAwaited(connection, request, waits))) return;
+    }
+    const table = answerTable(request);
+    making(table);
+    await this.#swapLocks(connection, (held, next) =>
+      this.#giveTable(connection, { request, answer, held, next }, table),
+    );
+  }
+
+  /** Waits until it is certain that the function waits for the lock that is held. @returns false when it waits no more */
+  async #isAwaited(
+    connection: ServiceConnection,
+    request: BridgeRequest,
+    waits: () => boolean,
+  ): Promise<boolean> {
+    let pauseMs = LOOK_AGAIN_MS;
+    while (waits() && !this.#closed) {
+      if (this.#certain === request) return true;
+      const held = this.keys[this.#held!].toString();
+      const [row] = await connection.query(WAITS_FOR, [String(request.pid), held]);
+      if (row?.[0]?.toString() === 't') {
+        this.#certain = request;
+      } else {
+        await delay(pauseMs);
+        pauseMs = Math.min(2 * pauseMs, MAX_LOOK_AGAIN_MS);
+      }
+    }
+    return false;
+  }
+
+  /**
+   * Lets go of the lock that is held, for the other one.
+   * @param act takes the next lock, hands over, and lets go of the one that is held; says whether the next one was taken, or
+   * nothing when it has done nothing
+   * @returns whether it has handed over
+   */
+  async #swapLocks(
+    connection: ServiceConnection,
+    act: (held: bigint, next: bigint) => Promise<boolean | undefined>,
+  ): Promise<boolean> {
+    const next = this.#held === 'a' ? 'b' : 'a';
+    this.#next = next;
     try {
-      const taken = await this.#store(connection, handOver, making);
+      const taken = await act(this.keys[this.#held!], this.keys[next]);
+      if (taken === undefined) return false;
       this.#held = taken ? next : undefined;
+      return true;
     } catch (error) {
+      // The function may have seen it taken.
+      this.#certain = undefined;
       // A lock outlives the transaction that took it.
       if (!connection.closed) await connection.query(UNLOCK_IF_HELD, [this.keys[next].toString()]);
       throw error;
+    } finally {
+      this.#next = undefined;
     }
-  }
-
-  /** @returns whether the next lock was taken */
-  async #store(
-    connection: ServiceConnection,
-    handOver: HandOver,
-    making: (table: string) => void,
-  ): Promise<boolean> {
-    const { mode } = handOver.request;
-    if (mode === 'row') return saysTaken(await connection.pipeline(rowSteps(handOver, this.keys.a)));
-    if (mode === 'object') {
-      const taken = await this.#object.give(connection, handOver);
-      if (taken !== undefined) return taken;
-    }
-    const table = answerTable(handOver.request);
-    making(table);
-    return this.#giveTable(connection, handOver, table);
   }
 
   /** In a table of its own, which every snapshot sees. @returns whether the next lock was taken */

@@ -1,12 +1,5 @@
 import { PgError } from '../../wire/errors.js';
-import {
-  type HandOver,
-  makeObject,
-  objectSteps,
-  removeObject,
-  saysTaken,
-  UNLOCK_IF_HELD,
-} from './handOver.js';
+import { type HandOver, makeObject, objectSteps, removeObject, saysTaken } from './handOver.js';
 import type { ServiceConnection } from './serviceConnection.js';
 
 /** How long a large object stays though nobody uses it. */
@@ -45,8 +38,8 @@ export class SessionObject {
 
   /**
    * Hands an answer over in it.
-   * @returns whether the next lock was taken; undefined where only a table will do: nothing has been answered
-   * @throws PgError 08006 when the connection is lost
+   * @returns whether the next lock was taken; undefined where only a table will do: nothing has been done
+   * @throws PgError when it is not to be had (any more): the next lock may have been taken; 08006 when the connection is lost
    */
   async give(connection: ServiceConnection, handOver: HandOver): Promise<boolean | undefined> {
     clearTimeout(this.#timer);
@@ -57,10 +50,7 @@ export class SessionObject {
       return saysTaken(await connection.pipeline(steps));
     } catch (error) {
       this.#state = 'doubtful';
-      if (connection.closed) throw error;
-      // Others have removed it, for instance; the lock may have been taken all the same.
-      await connection.query(UNLOCK_IF_HELD, [handOver.next.toString()]);
-      return undefined;
+      throw error;
     }
   }
 
