@@ -35,7 +35,7 @@ export function comparisons(plan: Plan, major: number): readonly Comparison[] {
     const pick = (variants: readonly Variant[], count: number | 'all'): readonly Variant[] =>
       count === 'all' ? variants : sample(variants, count, random);
     // Cases of a session that no core variant has.
-    const further = core.length === 0 && plan.others !== 'all' ? plan.others * 3 : plan.others;
+    const further = core.length === 0 && plan.others !== 'all' ? Math.max(plan.others, 1) * 3 : plan.others;
     return [...pick(core, plan.core), ...pick(others, further)].map((variant) => ({ testCase, variant }));
   });
   return plan.sample === undefined ? all : sample(all, plan.sample, seeded(plan.seed));

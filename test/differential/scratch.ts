@@ -7,22 +7,19 @@ import { SESSIONS } from './variants.js';
 
 /** The schema that cases may write to, and what a session leaves behind. */
 
-/** Sides whose schema scratch, by database, may hold something. */
-const dirty = new WeakMap<Side, boolean>();
+/** Databases of a side whose schema scratch may hold something: all of them at first. */
+const dirty = new WeakMap<Side, readonly DatabaseName[]>();
 
-/** Makes the schema anew if it holds something, and runs the case's own preparations. */
+/** Makes the schema anew where it holds something, and runs the case's own preparations. */
 export async function prepareScratch(side: Side, testCase: Case, variant: Variant): Promise<void> {
   const { database } = SESSIONS[variant.session];
-  const wasDirty = dirty.get(side) ?? true;
-  dirty.set(side, true);
-  const make = async (name: DatabaseName, setup: string | undefined): Promise<void> => {
-    if (wasDirty) await resetScratch(side, name);
+  const stale = dirty.get(side) ?? ['remote', ...LOCAL_DATABASES];
+  dirty.set(side, ['remote', database]);
+  await Promise.all(stale.map((name) => resetScratch(side, name)));
+  const setUp = async (name: DatabaseName, setup: string | undefined): Promise<void> => {
     if (setup !== undefined) await side.direct[name].rows(fillIn(setup, side));
   };
-  await Promise.all([
-    make('remote', testCase.remote),
-    ...LOCAL_DATABASES.map((name) => make(name, database === name ? testCase.local : undefined)),
-  ]);
+  await Promise.all([setUp('remote', testCase.remote), setUp(database, testCase.local)]);
 }
 
 async function resetScratch(side: Side, name: DatabaseName): Promise<void> {
@@ -67,11 +64,16 @@ export async function effects(side: Side, { session, context }: Variant): Promis
     savepoint: 'savepoint_probe',
   };
   const cleanUp = probes[context] === '' ? '' : `DELETE FROM ${probes[context]};`;
+  const { database } = SESSIONS[session];
   const [remote, local] = await Promise.all([
     side.direct.remote.rows(report),
-    side.direct[SESSIONS[session].database].rows(`${cleanUp} ${report}`),
+    side.direct[database].rows(`${cleanUp} ${report}`),
   ]);
-  dirty.set(side, remote.length + local.length > 0);
+  const used: readonly DatabaseName[] = ['remote', database];
+  dirty.set(
+    side,
+    used.filter((_, i) => [remote, local][i]!.length > 0),
+  );
   return rowsAsExchange('schema scratch afterwards', [...remote, ['(local)'], ...local]);
 }
 

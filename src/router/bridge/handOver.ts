@@ -1,7 +1,8 @@
-import { type Answer, encodeAnswer, packAnswer } from './answer.js';
+import { type Answer, copyAnswer, encodeAnswer, packAnswer } from './answer.js';
 import { OBJECT_HEAD_BYTES, SLOT_BYTES, SLOTS, VOUCHING } from './askFunction.js';
 import type { BridgeRequest } from './request.js';
-import type { Rows, Step } from './serviceConnection.js';
+import type { Rows, ServiceConnection, Step } from './serviceConnection.js';
+import { PART_TABLE, sealed } from './serviceSchema.js';
 
 /** How an answer gets to the function that waits: the statements on a service connection, and where they put it. */
 
@@ -87,6 +88,31 @@ export function objectSteps(
     },
     held,
   );
+}
+
+/** The table in which a request is answered where neither of these will do. */
+export const answerTable = ({ pid, id }: BridgeRequest): string => `answer_${pid}_${id.replaceAll('-', '')}`;
+
+/** In a table of its own, which every snapshot sees. @returns whether `next` was taken @throws PgError */
+export async function giveInTable(
+  connection: ServiceConnection,
+  { request, answer, held, next }: HandOver,
+): Promise<boolean> {
+  const table = answerTable(request);
+  let taken = false;
+  await connection.script(
+    `SELECT dblink_proxy.hold('${next}');
+     CREATE TABLE dblink_proxy.${table} (LIKE ${PART_TABLE} INCLUDING STORAGE);
+     ${sealed(table)};
+     COPY dblink_proxy.${table} FROM STDIN WITH (FORMAT binary, FREEZE)`,
+    (copy, rows) => {
+      taken = saysTaken(rows);
+      copy.write(copyAnswer(answer, !taken));
+      copy.done();
+    },
+  );
+  await connection.query('SELECT pg_advisory_unlock($1)', [held.toString()]);
+  return taken;
 }
 
 /** What ask() reads a large object with, and what removes it: an administrator may have revoked them. */

@@ -1,9 +1,10 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PgError } from '../../wire/errors.js';
-import { type Answer, copyAnswer } from './answer.js';
+import type { Answer } from './answer.js';
 import {
-  type HandOver,
+  answerTable,
+  giveInTable,
   rowSteps,
   saysTaken,
   UNLOCK_IF_HELD,
@@ -14,7 +15,6 @@ import {
 import { FIRST_OBJECT } from './identifiers.js';
 import type { BridgeRequest } from './request.js';
 import type { ServiceConnection } from './serviceConnection.js';
-import { PART_TABLE, sealed } from './serviceSchema.js';
 import type { Membership } from './services.js';
 import { SessionObject } from './sessionObject.js';
 
@@ -44,9 +44,6 @@ export function makeSessionKeys(): SessionKeys {
 /** The value of the setting that tells the session's functions. */
 export const sessionSetting = (keys: SessionKeys): string =>
   `${keys.token}:${keys.a}:${keys.b}:${keys.object}`;
-
-/** The table in which a request of the mode `table` is answered. */
-const answerTable = ({ pid, id }: BridgeRequest): string => `answer_${pid}_${id.replaceAll('-', '')}`;
 
 /** How often, with a pause between, a lock is tried for that somebody else holds. */
 const ATTEMPTS = 20;
@@ -227,10 +224,9 @@ export class SessionLocks {
       });
       if (given || !(await this.#isAwaited(connection, request, waits))) return;
     }
-    const table = answerTable(request);
-    making(table);
+    making(answerTable(request));
     await this.#swapLocks(connection, (held, next) =>
-      this.#giveTable(connection, { request, answer, held, next }, table),
+      giveInTable(connection, { request, answer, held, next }),
     );
   }
 
@@ -281,28 +277,6 @@ export class SessionLocks {
     } finally {
       this.#next = undefined;
     }
-  }
-
-  /** In a table of its own, which every snapshot sees. @returns whether the next lock was taken */
-  async #giveTable(
-    connection: ServiceConnection,
-    { answer, held, next }: HandOver,
-    table: string,
-  ): Promise<boolean> {
-    let taken = false;
-    await connection.script(
-      `SELECT dblink_proxy.hold('${next}');
-       CREATE TABLE dblink_proxy.${table} (LIKE ${PART_TABLE} INCLUDING STORAGE);
-       ${sealed(table)};
-       COPY dblink_proxy.${table} FROM STDIN WITH (FORMAT binary, FREEZE)`,
-      (copy, [row]) => {
-        taken = row?.[0]?.toString() === 't';
-        copy.write(copyAnswer(answer, !taken));
-        copy.done();
-      },
-    );
-    await connection.query('SELECT pg_advisory_unlock($1)', [held.toString()]);
-    return taken;
   }
 
   /** No function reads any more what was handed over. */
