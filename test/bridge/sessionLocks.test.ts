@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { valueAnswer } from '../../src/router/bridge/answer.js';
+import type { BridgeRequest } from '../../src/router/bridge/request.js';
+import type { ServiceConnection, Step } from '../../src/router/bridge/serviceConnection.js';
+import type { DatabaseServices } from '../../src/router/bridge/services.js';
+import { makeSessionKeys, SessionLocks } from '../../src/router/bridge/sessionLocks.js';
+import { PgError } from '../../src/wire/errors.js';
+import { eventually } from '../faults/eventually.js';
+
+/**
+ * Which lock a function waits for when its answer is given, by what a service connection is told (docs/bridge.md): with the
+ * primary itself, what happens between two looks of a function cannot be arranged.
+ */
+
+const ANSWER = valueAnswer('1');
+const yes = (value: boolean): Buffer[][] => [[Buffer.from(value ? 't' : 'f')]];
+
+const request = (held: BridgeRequest['held']): BridgeRequest => ({
+  id: '01234567-89ab-4cde-8f01-23456789abcd',
+  held,
+  mode: 'row',
+  pid: 1,
+  function: 'dblink(text)',
+  role: 'postgres',
+  args: [],
+});
+
+describe("a session's locks", { timeout: 30_000 }, () => {
+  let log: string[];
+  let locks: SessionLocks;
+  /** Lets the answer that is being given arrive, or fail. */
+  let finish: { arrive(): void; fail(error: PgError): void } | undefined;
+  /** What is found at the next looks whether the function waits, and then at all others. */
+  let looks: boolean[];
+  let atLast: boolean;
+
+  beforeEach(() => {
+    log = [];
+    looks = [];
+    atLast = true;
+    finish = undefined;
+    const connection = {
+      closed: false,
+      pipeline: (steps: readonly Step[]) => {
+        assert.ok(steps.some(({ sql }) => sql.startsWith('INSERT INTO dblink_proxy.answer')));
+        log.push('give');
+        return new Promise<Buffer[][]>((resolve, reject) => {
+          finish = { arrive: () => resolve(yes(true)), fail: reject };
+        });
+      },
+      query: async (sql: string) => {
+        if (!sql.includes('NOT l.granted')) return yes(true);
+        log.push('look');
+        return yes(looks.shift() ?? atLast);
+      },
+    } as unknown as ServiceConnection;
+    locks = new SessionLocks(makeSessionKeys(), async () => ({
+      connection,
+      services: {} as DatabaseServices,
+      leave: () => undefined,
+    }));
+  });
+
+  // Whoever still looks finds something.
+  afterEach(() => {
+    atLast = true;
+  });
+
+  const give = (asked: BridgeRequest, waits = (): boolean => true): Promise<void> =>
+    locks.give(asked, ANSWER, waits, () => undefined);
+  const given = (count: number): Promise<void> =>
+    eventually(`${count} answers are on their way`, () =>
+      assert.equal(log.filter((what) => what === 'give').length, count, String(log)),
+    );
+
+  /** A first call, whose answer is on its way: the lock that is held becomes b. */
+  async function underWay(): Promise<{ readonly first: BridgeRequest; readonly done: Promise<void> }> {
+    const first = request('none');
+    locks.expect(first);
+    const done = give(first);
+    await given(1);
+    return { first, done };
+  }
+
+  it('a function that comes right behind is answered at once', async () => {
+    const { done } = await underWay();
+    const second = request('b');
+    locks.expect(second);
+    const next = give(second);
+    finish!.arrive();
+    await done;
+    await given(2);
+    finish!.arrive();
+    await next;
+    assert.deepEqual(log, ['give', 'give']);
+  });
+
+  it('one that has looked before the lock was let go of is answered when it waits for the other', async () => {
+    const { done } = await underWay();
+    const second = request('a');
+    locks.expect(second);
+    looks = [false, false];
+    const next = give(second);
+    finish!.arrive();
+    await done;
+    await given(2);
+    finish!.arrive();
+    await next;
+    assert.deepEqual(log, ['give', 'look', 'look', 'look', 'give']);
+  });
+
+  it('one that waits no more is given nothing, and is not waited for', async () => {
+    const { done } = await underWay();
+    const second = request('a');
+    locks.expect(second);
+    let waits = true;
+    atLast = false;
+    const next = give(second, () => waits);
+    finish!.arrive();
+    await done;
+    await eventually('it is looked for', () => assert.ok(log.includes('look')));
+    waits = false;
+    await next;
+    await give(request('b'), () => false);
+    assert.equal(log.filter((what) => what === 'give').length, 1, String(log));
+  });
+
+  it('one that may have seen a lock which was taken for nothing is answered when it waits again', async () => {
+    const { first, done } = await underWay();
+    finish!.fail(new PgError('22021', 'invalid byte sequence'));
+    await assert.rejects(done, { sqlstate: '22021' });
+    looks = [false];
+    const again = give(first);
+    await given(2);
+    finish!.arrive();
+    await again;
+    assert.deepEqual(log, ['give', 'look', 'look', 'give']);
+  });
+
+  it('a session that ends is not held up by one that does not come to waiting', async () => {
+    const { done } = await underWay();
+    const second = request('a');
+    locks.expect(second);
+    atLast = false;
+    const next = give(second);
+    finish!.arrive();
+    await done;
+    await eventually('it is looked for', () => assert.ok(log.includes('look')));
+    await locks.release(true);
+    await next;
+  });
+});
