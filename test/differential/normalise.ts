@@ -40,7 +40,8 @@ const RULES: readonly Rule[] = [
     replace: (value, facts) => {
       let text = value;
       for (const [label, port] of facts.ports) {
-        text = text.replace(new RegExp(`(?<!\\d)${port}(?!\\d)`, 'g'), `<${label} port>`);
+        // Not in a long number in hexadecimal, where any five digits can be.
+        text = text.replace(new RegExp(`(?<![\\da-f])${port}(?![\\da-f])`, 'g'), `<${label} port>`);
       }
       return text;
     },

@@ -27,7 +27,8 @@ export interface Difference {
 export function parseTranscript(text: string, ports: Side['ports']): readonly Line[] {
   let normal = text;
   for (const [label, port] of ports) {
-    normal = normal.replace(new RegExp(`(?<!\\d)${port}(?!\\d)`, 'g'), `<${label} port>`);
+    // Not in a long number in hexadecimal, where any five digits can be.
+    normal = normal.replace(new RegExp(`(?<![\\da-f])${port}(?![\\da-f])`, 'g'), `<${label} port>`);
   }
   return normal
     .split('\n')
