@@ -41,7 +41,9 @@ const ROOM_BYTES = 8 * 1024 ** 3;
 function hasRoom(folder) {
   try {
     const { bavail, bsize } = statfsSync(folder);
-    return Math.min(bavail * bsize, freemem()) >= ROOM_BYTES;
+    // A container may have less than the machine; 0 where nothing is known of that.
+    const limit = process.constrainedMemory?.() || Infinity;
+    return Math.min(bavail * bsize, freemem(), limit) >= ROOM_BYTES;
   } catch {
     return false;
   }

@@ -215,7 +215,7 @@ describe('the log of the primary', () => {
       [unanswered['C'], unanswered['M']],
       ['08006', 'dblink-proxy gave no answer to a dblink call'],
     );
-    assert.match(world.proxy.log(), /no tables today/);
+    await eventually('the log has it', () => assert.match(world.proxy.log(), /no tables today/));
     await client.rows('ROLLBACK');
     await world.onPrimary('DROP EVENT TRIGGER refuse');
     await callAll();
