@@ -355,9 +355,9 @@ describe('security of the bridge', () => {
 
     it('that is answered after another function has looked at the locks does not have it miss its answer', async () => {
       await low.client.rows("SET statement_timeout = '5s'");
-      const request = (function_: string, held: string): string =>
-        forge({ function: function_, args: ['c', 'SELECT 1'], held });
-      for (let i = 0; i < 4; i++) {
+      for (const mode of ['row', 'object', 'table', 'row', 'object', 'table']) {
+        const request = (name: string, held: string): string =>
+          forge({ function: name, args: ['c', 'SELECT 1'], held, mode });
         // What a function does that is held up behind its look, while the answer to a call that it has left is on its way.
         const frames = await low.client.query(`DO $$ DECLARE
             keys bigint[] := (string_to_array(current_setting('dblink_proxy.session'), ':'))[2:3];

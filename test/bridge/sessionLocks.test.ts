@@ -83,13 +83,22 @@ describe("a session's locks", { timeout: 30_000 }, () => {
     return { first, done };
   }
 
-  it('a function that comes right behind is answered at once', async () => {
+  /** A second one right behind it, which has seen this lock; the first answer has arrived then. */
+  async function behind(
+    seen: BridgeRequest['held'],
+    waits?: () => boolean,
+  ): Promise<{ readonly next: Promise<void> }> {
     const { done } = await underWay();
-    const second = request('b');
+    const second = request(seen);
     locks.expect(second);
-    const next = give(second);
+    const next = give(second, waits);
     finish!.arrive();
     await done;
+    return { next };
+  }
+
+  it('a function that comes right behind is answered at once', async () => {
+    const { next } = await behind('b');
     await given(2);
     finish!.arrive();
     await next;
@@ -97,13 +106,8 @@ describe("a session's locks", { timeout: 30_000 }, () => {
   });
 
   it('one that has looked before the lock was let go of is answered when it waits for the other', async () => {
-    const { done } = await underWay();
-    const second = request('a');
-    locks.expect(second);
     looks = [false, false];
-    const next = give(second);
-    finish!.arrive();
-    await done;
+    const { next } = await behind('a');
     await given(2);
     finish!.arrive();
     await next;
@@ -111,14 +115,9 @@ describe("a session's locks", { timeout: 30_000 }, () => {
   });
 
   it('one that waits no more is given nothing, and is not waited for', async () => {
-    const { done } = await underWay();
-    const second = request('a');
-    locks.expect(second);
     let waits = true;
     atLast = false;
-    const next = give(second, () => waits);
-    finish!.arrive();
-    await done;
+    const { next } = await behind('a', () => waits);
     await eventually('it is looked for', () => assert.ok(log.includes('look')));
     waits = false;
     await next;
@@ -139,13 +138,8 @@ describe("a session's locks", { timeout: 30_000 }, () => {
   });
 
   it('a session that ends is not held up by one that does not come to waiting', async () => {
-    const { done } = await underWay();
-    const second = request('a');
-    locks.expect(second);
     atLast = false;
-    const next = give(second);
-    finish!.arrive();
-    await done;
+    const { next } = await behind('a');
     await eventually('it is looked for', () => assert.ok(log.includes('look')));
     await locks.release(true);
     await next;
