@@ -96,6 +96,11 @@ export class FactsProbe {
     return this.#asOf === this.primary.forwarded ? this.#facts : undefined;
   }
 
+  /** The facts as they were found last. */
+  get lastKnown(): SessionFacts | undefined {
+    return this.#facts;
+  }
+
   /**
    * @param end see PrimaryLink.run
    * @throws PgError what the probe raised: 25P02 in a failed transaction, 08006

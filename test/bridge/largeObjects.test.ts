@@ -263,7 +263,7 @@ describe("a session's large object, by what the service connections are told", (
       const index = joined++;
       await delay(connections[index]!.joins ?? 0);
       const connection = made[index] as unknown as ServiceConnection;
-      return { connection, services: {} as DatabaseServices, leave: () => undefined };
+      return { connection, services: {} as DatabaseServices, onLost: undefined, leave: () => undefined };
     });
     return { log, locks, made };
   }

@@ -172,9 +172,10 @@ describe('the validator on PostgreSQL 18.5 and later', () => {
 });
 
 describe('the frames of functions that need no proxy', () => {
+  const NOTHING_KNOWN = { shadowed: new Set<string>(), unmarked: false };
   const context = (lines: readonly string[], routine = 'exec_stmt_raise'): string | undefined => {
     const error = new PgError('22023', 'm', { context: lines.join('\n'), routine, file: 'f.c' });
-    const changed = withoutFrames(errorResponse(error), (same) => same, false) ?? error;
+    const changed = withoutFrames(errorResponse(error), (same) => same, NOTHING_KNOWN) ?? error;
     return [changed.fields.file, changed.fields.context].filter((field) => field !== undefined).join('|');
   };
   const SIGNATURE = 'dblink_build_sql_delete(text,int2vector,integer,text[])';

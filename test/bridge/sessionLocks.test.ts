@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { valueAnswer } from '../../src/router/bridge/answer.js';
 import type { BridgeRequest } from '../../src/router/bridge/request.js';
 import type { ServiceConnection, Step } from '../../src/router/bridge/serviceConnection.js';
-import type { DatabaseServices } from '../../src/router/bridge/services.js';
+import type { DatabaseServices, Membership } from '../../src/router/bridge/services.js';
 import { makeSessionKeys, SessionLocks } from '../../src/router/bridge/sessionLocks.js';
 import { PgError } from '../../src/wire/errors.js';
 import { eventually } from '../faults/eventually.js';
@@ -30,7 +30,9 @@ describe("a session's locks", { timeout: 30_000 }, () => {
   let log: string[];
   let locks: SessionLocks;
   /** Lets the answer that is being given arrive, or fail. */
-  let finish: { arrive(): void; fail(error: PgError): void } | undefined;
+  let finish: { arrive(taken?: boolean): void; fail(error: PgError): void } | undefined;
+  /** Ends the connection, as the server would. */
+  let lose: () => void;
   /** What is found at the next looks whether the function waits, and then at all others. */
   let looks: boolean[];
   let atLast: boolean;
@@ -40,26 +42,36 @@ describe("a session's locks", { timeout: 30_000 }, () => {
     looks = [];
     atLast = true;
     finish = undefined;
-    const connection = {
+    const make = () => ({
       closed: false,
       pipeline: (steps: readonly Step[]) => {
         assert.ok(steps.some(({ sql }) => sql.startsWith('INSERT INTO dblink_proxy.answer')));
         log.push('give');
         return new Promise<Buffer[][]>((resolve, reject) => {
-          finish = { arrive: () => resolve(yes(true)), fail: reject };
+          finish = { arrive: (taken = true) => resolve(yes(taken)), fail: reject };
         });
       },
       query: async (sql: string) => {
+        if (sql.includes('dblink_proxy.hold($1)')) log.push('hold');
         if (!sql.includes('NOT l.granted')) return yes(true);
         log.push('look');
         return yes(looks.shift() ?? atLast);
       },
-    } as unknown as ServiceConnection;
-    locks = new SessionLocks(makeSessionKeys(), async () => ({
-      connection,
-      services: {} as DatabaseServices,
-      leave: () => undefined,
-    }));
+    });
+    locks = new SessionLocks(makeSessionKeys(), async () => {
+      const connection = make();
+      const membership: Membership = {
+        connection: connection as unknown as ServiceConnection,
+        services: {} as DatabaseServices,
+        onLost: undefined,
+        leave: () => undefined,
+      };
+      lose = () => {
+        connection.closed = true;
+        membership.onLost?.();
+      };
+      return membership;
+    });
   });
 
   // Whoever still looks finds something.
@@ -76,7 +88,9 @@ describe("a session's locks", { timeout: 30_000 }, () => {
 
   /** A first call, whose answer is on its way: the lock that is held becomes b. */
   async function underWay(): Promise<{ readonly first: BridgeRequest; readonly done: Promise<void> }> {
-    const first = request('none');
+    await locks.attach();
+    log = [];
+    const first = request('a');
     locks.expect(first);
     const done = give(first);
     await given(1);
@@ -135,6 +149,55 @@ describe("a session's locks", { timeout: 30_000 }, () => {
     finish!.arrive();
     await again;
     assert.deepEqual(log, ['give', 'look', 'look', 'give']);
+  });
+
+  it('one that has seen no lock is answered when it waits for one', async () => {
+    looks = [false];
+    const first = request('none');
+    locks.expect(first);
+    const done = give(first);
+    await given(1);
+    finish!.arrive();
+    await done;
+    assert.deepEqual(log, ['hold', 'look', 'look', 'give']);
+  });
+
+  it('one that comes behind an answer for which no further lock could be taken finds one before it is answered', async () => {
+    const { done } = await underWay();
+    const second = request('a');
+    locks.expect(second);
+    finish!.arrive(false);
+    await done;
+    await eventually('a lock is held', () => assert.deepEqual(log, ['give', 'hold']));
+    looks = [false];
+    const next = give(second);
+    await given(2);
+    finish!.arrive();
+    await next;
+    assert.deepEqual(log, ['give', 'hold', 'look', 'look', 'give']);
+  });
+
+  it('one that waits when the connection is lost finds a lock of another one', async () => {
+    const first = request('a');
+    await locks.attach();
+    locks.expect(first);
+    lose();
+    await eventually('a lock is held again', () => assert.deepEqual(log, ['hold', 'hold']));
+    looks = [false];
+    const done = give(first);
+    await given(1);
+    finish!.arrive();
+    await done;
+    assert.deepEqual(log, ['hold', 'hold', 'look', 'look', 'give']);
+  });
+
+  it('a session of which nothing waits opens no other connection for one that is lost', async () => {
+    await locks.attach();
+    locks.expect(request('a'));
+    locks.statementEnded();
+    lose();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual(log, ['hold']);
   });
 
   it('a session that ends is not held up by one that does not come to waiting', async () => {

@@ -3,6 +3,12 @@ import { MARK, REQUEST_PREFIX, ROLL_BACK, SESSION_SETTING } from './identifiers.
 /** Answers of a session lie in one of so many slots, by the first digit of the request's UUID. */
 export const SLOTS = 16;
 
+/**
+ * With no lock held any more, so often it looks again before there is no answer: the proxy has let go of the one lock and
+ * could not take the other one, which the session itself holds, or it is about to answer by another connection.
+ */
+const LOOKS_WITHOUT_LOCK = 50;
+
 /** What a slot of a session's large object has room for. */
 export const SLOT_BYTES = 1024 * 1024;
 
@@ -95,7 +101,7 @@ const BE_VOUCHED_FOR = `
  * that is held, and waits for it; the proxy takes the other one before it lets go. When neither is held (the session's
  * first call, or the service connection was lost) the request says so, and the function waits until one is. Woken
  * without an answer it waits for the lock that is held now: what woke it was the answer to an earlier call, which a
- * cancel or a time limit had ended. When none is held any more, there will be no answer.
+ * cancel or a time limit had ended. When none is held any more, and stays so, there will be no answer.
  *
  * Where it looks: under READ COMMITTED its next statement sees a row of a table. In the higher levels, whose snapshot is
  * older than the answer, it looks into a large object, which is read as it is now, and where that cannot be opened for
@@ -122,6 +128,7 @@ DECLARE
   key_b bigint;
   held text;
   awaited boolean := false;
+  unheld integer := 0;
   done boolean;
   given text[];
   packed json;
@@ -167,20 +174,24 @@ BEGIN
       IF mode <> 'row' AND given IS NULL THEN${LOOK_FOR_TABLE}
       END IF;
     END IF;
-    EXIT WHEN given IS NOT NULL OR held = 'none' AND awaited;
+    EXIT WHEN given IS NOT NULL OR unheld >= ${LOOKS_WITHOUT_LOCK};
     CASE held
       WHEN 'a' THEN done := pg_advisory_lock(key_a)::text = '' AND pg_advisory_unlock(key_a);
       WHEN 'b' THEN done := pg_advisory_lock(key_b)::text = '' AND pg_advisory_unlock(key_b);
       ELSE
         -- Hundreds of sessions may begin at once.
-        IF NOT awaited THEN PERFORM pg_sleep(least(0.001 * (1 + attempt / 5), 0.05)); END IF;
-        IF attempt % 50 = 20 THEN ${GIVE_BACK} END IF;
+        PERFORM pg_sleep(CASE WHEN awaited THEN 0.01 ELSE least(0.001 * (1 + attempt / 5), 0.05) END);
+        IF awaited THEN unheld := unheld + 1; END IF;
+        IF unheld = 1 OR attempt % 50 = 20 THEN ${GIVE_BACK} END IF;
         -- Means nothing to the proxy; but if that is gone, the server notices only when it sends something.
         IF attempt % 25 = 24 THEN
           RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:again:', session[1], this_call, pg_backend_pid();
         END IF;
     END CASE;
-    awaited := held <> 'none';
+    IF held <> 'none' THEN
+      awaited := true;
+      unheld := 0;
+    END IF;
   END LOOP;
   IF given IS NULL THEN
     RETURN ARRAY['error', '', '08006', 'dblink-proxy gave no answer to a dblink call',

@@ -21,6 +21,7 @@ import {
 } from './answer.js';
 import { BulkRows } from './bulkRows.js';
 import { withoutFrames } from './contextFrames.js';
+import { SERVICE_SCHEMA } from './identifiers.js';
 import { signatureOf } from './publicFunctions.js';
 import { type BridgeRequest, readRequest } from './request.js';
 import { HOLDS_QUERY, MAKE_PROOF_QUERY } from './roleProof.js';
@@ -36,6 +37,9 @@ const BY_SIGNATURE: ReadonlyMap<string, Overload> = new Map(
 
 /** Requests by which a function goes on with the call that it waits for. */
 const FURTHER: ReadonlySet<string> = new Set(['next', 'types', 'server', 'proved']);
+
+/** SQLSTATE of a lost service connection. */
+const LOST = '08006';
 
 /** A cancel that does not reach the function that waits is told it this much later. */
 const CANCEL_GRACE_MS = 1000;
@@ -113,8 +117,12 @@ export class Bridge {
   }
 
   #withoutFrames(message: Buffer): PgError | undefined {
-    const unmarked = this.engine.majorVersion < 14 && this.#latest !== undefined;
-    return withoutFrames(message, (error) => this.engine.inClientEncoding(error), unmarked);
+    const { engine } = this;
+    const shadowing = engine.probe.lastKnown?.shadowing.filter(({ schema }) => schema !== SERVICE_SCHEMA);
+    return withoutFrames(message, (error) => engine.inClientEncoding(error), {
+      shadowed: new Set(shadowing?.map(({ name }) => name)),
+      unmarked: engine.majorVersion < 14 && this.#latest !== undefined,
+    });
   }
 
   /** A ReadyForQuery passed. */
@@ -226,9 +234,14 @@ export class Bridge {
     };
     try {
       await locks.give(request, answer, waits, making).catch((error: unknown) => {
-        // What cannot be stored may be an error that can; if the connection was lost, there may be another one.
+        // What a connection that was lost did not bring, another one may; what cannot be stored may be an error that can.
         if (!(error instanceof PgError) || this.#closed || !waits()) throw error;
-        return locks.give(request, raisingAnswer('error', error), waits, making);
+        return locks.give(
+          request,
+          error.sqlstate === LOST ? answer : raisingAnswer('error', error),
+          waits,
+          making,
+        );
       });
     } catch (error) {
       if (this.#closed) return;

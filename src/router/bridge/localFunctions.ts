@@ -108,11 +108,12 @@ const values = (variable: string, argument: string, whose: 'source' | 'target'):
  * column that is in the key twice the first one. A record's text is what the output functions of its columns gave,
  * each value quoted where it has to be.
  */
-const LITERALS = `EXECUTE pg_catalog.concat('SELECT ', (
+const LITERALS = `looked_up := pg_catalog.concat('SELECT ', (
       SELECT pg_catalog.string_agg(CASE WHEN a.attisdropped THEN 'NULL' ELSE pg_catalog.quote_ident(a.attname) END, ', ' ORDER BY a.attnum)
         FROM pg_catalog.pg_attribute a
        WHERE a.attrelid OPERATOR(pg_catalog.=) relation::pg_catalog.oid AND a.attnum OPERATOR(pg_catalog.>) 0),
-    ' FROM ', named, ' WHERE ', ${condition('source')}) INTO source_row;
+    ' FROM ', named, ' WHERE ', ${condition('source')});
+  EXECUTE looked_up INTO source_row;
   GET DIAGNOSTICS matching = ROW_COUNT;
   IF matching OPERATOR(pg_catalog.>) 1 THEN
     ${raise('21000', "'source criteria matched more than one record'")}
@@ -136,6 +137,7 @@ const LITERALS = `EXECUTE pg_catalog.concat('SELECT ', (
 const LITERALS_VARIABLES = `
   source pg_catalog.text[];
   target pg_catalog.text[];
+  looked_up ${TEXT};
   source_row pg_catalog.record;
   matching pg_catalog.int8;
   written ${TEXT};

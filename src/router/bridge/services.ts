@@ -34,12 +34,20 @@ const SWEEP_MS = 60_000;
 export interface Membership {
   readonly connection: ServiceConnection;
   readonly services: DatabaseServices;
+  /** Called when the connection is lost; must not throw. */
+  onLost: (() => void) | undefined;
   leave(): void;
+}
+
+/** A shared connection and who is on it. */
+interface Shared {
+  readonly connection: ServiceConnection;
+  readonly sessions: Set<Membership>;
 }
 
 /** The service connections of one account to one database. */
 export class DatabaseServices {
-  readonly #shared: { connection: ServiceConnection; sessions: number }[] = [];
+  readonly #shared: Shared[] = [];
   #opening: Promise<unknown> | undefined;
   readonly #bulk: ServiceConnection[] = [];
   /** Drops side tables. */
@@ -83,7 +91,7 @@ export class DatabaseServices {
     let member = this.#least();
     if (
       member === undefined ||
-      (member.sessions >= SESSIONS_PER_CONNECTION && this.#shared.length < MAX_SHARED)
+      (member.sessions.size >= SESSIONS_PER_CONNECTION && this.#shared.length < MAX_SHARED)
     ) {
       const opening = this.#openShared();
       this.#opening = opening.catch(() => undefined);
@@ -93,35 +101,34 @@ export class DatabaseServices {
         this.#opening = undefined;
       }
     }
-    const joined = member;
-    joined.sessions++;
-    let left = false;
-    return {
-      connection: joined.connection,
+    const { connection, sessions } = member;
+    const membership: Membership = {
+      connection,
       services: this,
+      onLost: undefined,
       leave: () => {
-        if (left) return;
-        left = true;
-        joined.sessions--;
-        this.#closeWhenIdle();
+        if (sessions.delete(membership)) this.#closeWhenIdle();
       },
     };
+    sessions.add(membership);
+    return membership;
   }
 
-  #least(): { connection: ServiceConnection; sessions: number } | undefined {
-    return this.#shared.reduce<{ connection: ServiceConnection; sessions: number } | undefined>(
-      (least, one) => (least === undefined || one.sessions < least.sessions ? one : least),
+  #least(): Shared | undefined {
+    return this.#shared.reduce<Shared | undefined>(
+      (least, one) => (least === undefined || one.sessions.size < least.sessions.size ? one : least),
       undefined,
     );
   }
 
-  async #openShared(): Promise<{ connection: ServiceConnection; sessions: number }> {
+  async #openShared(): Promise<Shared> {
     const connection = await this.#connect();
-    const member = { connection, sessions: 0 };
+    const member: Shared = { connection, sessions: new Set() };
     connection.onLost = () => {
       const index = this.#shared.indexOf(member);
       if (index >= 0) this.#shared.splice(index, 1);
       this.log.warn({ database: this.database }, 'service connection of the bridge lost');
+      for (const { onLost } of [...member.sessions]) onLost?.();
     };
     try {
       await this.prepare(connection);
@@ -235,10 +242,10 @@ export class DatabaseServices {
   }
 
   #closeWhenIdle(): void {
-    if (this.#shared.some(({ sessions }) => sessions > 0)) return;
+    if (this.#shared.some(({ sessions }) => sessions.size > 0)) return;
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => {
-      if (this.#shared.some(({ sessions }) => sessions > 0) || this.#garbage.size > 0) return;
+      if (this.#shared.some(({ sessions }) => sessions.size > 0) || this.#garbage.size > 0) return;
       for (const { connection } of this.#shared.splice(0)) connection.close();
       for (const connection of this.#bulk.splice(0)) connection.close();
       this.#keeper?.close();

@@ -65,6 +65,8 @@ export class SessionLocks {
   #held: 'a' | 'b' | undefined;
   /** What will be held when the answer that is being given has been. */
   #next: 'a' | 'b' | undefined;
+  /** The request that will be answered. */
+  #expected: BridgeRequest | undefined;
   /** The request of which it is certain for which lock its function waits, or is about to: see `expect`. */
   #certain: BridgeRequest | undefined;
   /** The process that the membership's connection vouches for. */
@@ -112,10 +114,13 @@ export class SessionLocks {
   async #attach(): Promise<Membership> {
     if (this.#closed) throw over();
     if (this.#membership?.connection.closed) this.#lost();
-    this.#membership ??= await this.join();
-    const membership = this.#membership;
+    const membership = (this.#membership ??= await this.join());
+    membership.onLost = this.#attachSoon;
     this.#services = membership.services;
-    if (this.#held === undefined) await this.#prepared(membership);
+    if (this.#held !== undefined) return membership;
+    await this.#prepared(membership);
+    // Whoever saw none, or another one, may find it before it waits, or take the next one for it.
+    this.#certain = undefined;
     // The session itself can hold one, for a while: dblink_proxy.ask().
     for (let attempt = 0; this.#held === undefined; attempt++) {
       if (await this.#hold('a')) this.#held = 'a';
@@ -125,6 +130,11 @@ export class SessionLocks {
     }
     return membership;
   }
+
+  /** A function that finds no lock to wait for takes it, soon, that there will be no answer. */
+  readonly #attachSoon = (): void => {
+    if (this.#expected !== undefined) this.attach().catch(() => undefined);
+  };
 
   /**
    * Says to the functions of the session's process that the proxy answers it.
@@ -169,11 +179,12 @@ export class SessionLocks {
   /**
    * A function has asked, and will be given an answer. It has named the lock that was held when it looked; a lock that has
    * been let go of since, for an earlier call that a cancel or a time limit has ended, must not be taken again before the
-   * function has seen that: it would wait for it as if there were no answer yet.
+   * function has seen that: it would wait for it as if there were no answer yet. Where it has seen none, both are such locks.
    */
   expect(request: BridgeRequest): void {
+    this.#expected = request;
     const held = this.#membership?.connection.closed ? undefined : (this.#next ?? this.#held);
-    this.#certain = request.held === (held ?? 'none') ? request : undefined;
+    this.#certain = held !== undefined && request.held === held ? request : undefined;
   }
 
   /**
@@ -196,6 +207,8 @@ export class SessionLocks {
       } finally {
         // Cancelled while the answer was on its way.
         if (ended !== this.#ended) this.#object.removeLater();
+        // Another call may have come right behind.
+        if (this.#held === undefined && this.#membership?.connection.closed === false) this.#attachSoon();
       }
     });
   }
@@ -282,6 +295,7 @@ export class SessionLocks {
   /** No function reads any more what was handed over. */
   statementEnded(): void {
     this.#ended++;
+    this.#expected = undefined;
     this.#object.removeLater();
   }
 

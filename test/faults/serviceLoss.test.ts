@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { BRIDGE_FIXTURES } from './bridgeStatements.js';
+import {
+  assertNothingLeft,
+  type BridgeSession,
+  type BridgeWorld,
+  makeBridgeWorld,
+  OBSERVER,
+} from './bridgeWorld.js';
+import { brief, errorOf, FaultClient, firstValue } from './client.js';
+import { eventually } from './eventually.js';
+
+const KILL =
+  "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE application_name = 'dblink-proxy'";
+/** How long the remote takes for it. */
+const SLOW = `SELECT r FROM generate_series(1, 1) n, LATERAL dblink('c', 'SELECT ' || n * 7 || ', pg_sleep(1)::text') AS t(r int, x text)`;
+const LEVELS = ['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE READ ONLY'] as const;
+
+describe('a service connection that is lost while calls wait for their answers', () => {
+  let world: BridgeWorld;
+  let session: BridgeSession;
+  /** Is there already when nobody can log in. */
+  let admin: FaultClient;
+  before(async () => {
+    world = await makeBridgeWorld();
+    await world.onPrimary(BRIDGE_FIXTURES);
+    session = await world.session('lost');
+    await session.client.rows(`SELECT dblink_connect('c', '${world.conninfo('lost')}')`);
+    admin = await FaultClient.open(world.primary.port, { application_name: OBSERVER });
+  });
+  after(async () => {
+    await Promise.all([session.client.end(), admin.end()]);
+    await assertNothingLeft(world, []);
+    await world.assertIdle();
+    await world.close();
+  });
+
+  const remoteRuns = () =>
+    eventually('the remote runs', async () =>
+      assert.deepEqual(
+        await world.onRemote("SELECT state FROM pg_stat_activity WHERE application_name = 'lost'"),
+        [['active']],
+      ),
+    );
+
+  for (const level of LEVELS) {
+    it(`is replaced, and the answer comes, ${level}`, async () => {
+      const { client } = session;
+      await client.rows(`BEGIN ISOLATION LEVEL ${level}`);
+      assert.deepEqual(await client.rows('SELECT triple(1)'), [['3']]);
+      client.start(SLOW, 'simple');
+      const answer = client.answer();
+      await remoteRuns();
+      await admin.rows(KILL);
+      const frames = await answer;
+      assert.equal(firstValue(frames), '7', brief(frames));
+      assert.deepEqual(await client.rows('SELECT triple(2)'), [['6']]);
+      await client.rows('COMMIT');
+      await assertNothingLeft(world, [session]);
+    });
+  }
+
+  it('again and again, is replaced each time', async () => {
+    let running = true;
+    const kills = (async () => {
+      for (; running; await delay(100)) await admin.rows(KILL);
+    })();
+    try {
+      for (let n = 0; n < 150; n++) {
+        const frames = await session.client.query(`SELECT triple(${n}), triple(${n + 1})`);
+        assert.equal(firstValue(frames), String(n * 3), `${n}: ${brief(frames)}`);
+      }
+    } finally {
+      running = false;
+      await kills;
+    }
+    await assertNothingLeft(world, [session]);
+  });
+
+  it('and cannot be replaced, gives the calls an error, and the next ones work when it can be', async () => {
+    const { client } = session;
+    client.start(SLOW, 'simple');
+    const answer = client.answer();
+    await remoteRuns();
+    await admin.rows('ALTER ROLE postgres NOLOGIN');
+    await admin.rows(KILL);
+    const frames = await answer;
+    await admin.rows('ALTER ROLE postgres LOGIN');
+    const { C: sqlstate = '', M: message } = errorOf(frames);
+    assert.match(sqlstate, /^0800[16]$/, message);
+    assert.deepEqual(await client.rows('SELECT triple(5)'), [['15']]);
+    await assertNothingLeft(world, [session]);
+  });
+});
