@@ -14,15 +14,20 @@ export interface Comparison {
   readonly problems: readonly string[];
 }
 
-/** Runs a driver's program on both sides at once and compares what it printed. */
+/**
+ * Runs a driver's program on both sides at once and compares what it printed.
+ * @param chosen which flows of a programme it plays, by their place in it; those of the driver's own it plays always
+ */
 export async function compareSides(
   driver: Driver,
   program: Program,
   environment: Environment,
+  chosen: (place: number) => boolean = () => true,
 ): Promise<Comparison> {
   const comparisons: Comparison[] = [];
   for (const programme of PROGRAMMES) {
-    comparisons.push(await compareProgramme(driver, program, environment, programme));
+    const flows = programme.flows.filter((_, place) => chosen(place));
+    comparisons.push(await compareProgramme(driver, program, environment, { ...programme, flows }));
   }
   const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
   return {

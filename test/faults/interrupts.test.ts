@@ -4,7 +4,7 @@ import { runInterrupts } from './interrupts.js';
 
 for (const major of [18, 15]) {
   it(`a cancel in the middle of what the bridge does shows nothing of it, and does not hinder the next call, PostgreSQL ${major}`, async (t) => {
-    const interrupted = await runInterrupts({ major, interrupts: 400, seed: 5, seconds: 15 });
+    const interrupted = await runInterrupts({ major, interrupts: 400, seed: 5, seconds: 8 });
     t.diagnostic(`${interrupted} interrupted`);
     // A machine that is busy with other tests does fewer of them in the time.
     assert.ok(interrupted >= 20, `${interrupted} interrupted`);

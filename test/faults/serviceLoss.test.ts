@@ -76,6 +76,8 @@ describe('a service connection that is lost while calls wait for their answers',
       running = false;
       await kills;
     }
+    // Behind the last one.
+    assert.deepEqual(await session.client.rows('SELECT triple(1)'), [['3']]);
     await assertNothingLeft(world, [session]);
   });
 
