@@ -11,6 +11,7 @@ import type { ServiceConnection, Step } from '../../src/router/bridge/serviceCon
 import type { DatabaseServices } from '../../src/router/bridge/services.js';
 import { makeSessionKeys, SessionLocks } from '../../src/router/bridge/sessionLocks.js';
 import { PgError } from '../../src/wire/errors.js';
+import { SIDE_TABLES } from '../faults/bridgeWorld.js';
 import { eventually } from '../faults/eventually.js';
 import { createDatabase, execute } from '../support/postgres.js';
 import { type RelayProxy, startRelay } from '../support/relay.js';
@@ -127,6 +128,23 @@ for (const major of [18, 15]) {
         );
         await client.query('ROLLBACK TO s');
       }
+      await client.end();
+    });
+
+    it('read-only transactions have answers in it where they may open it', async () => {
+      const { client, url } = await session();
+      const tables = async (): Promise<unknown> =>
+        (await execute(url, SIDE_TABLES)).filter(([name]) => String(name).startsWith('answer_')).length;
+      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+      for (const n of ['1', '2']) assert.equal(await single(client, `SELECT echo('${n}')`), n);
+      assert.equal(await single(client, 'SELECT count(echo(n::text)) FROM generate_series(1, 3) n'), '3');
+      assert.equal((await objects(url)).length, major < 16 ? 1 : 0);
+      await client.query('COMMIT');
+      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+      await eventually('no tables are left of what has ended', async () => assert.equal(await tables(), 0));
+      assert.equal(await single(client, "SELECT echo('3')"), '3');
+      if (major < 16) assert.equal(await tables(), 0);
+      await client.query('COMMIT');
       await client.end();
     });
 

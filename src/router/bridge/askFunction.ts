@@ -21,6 +21,9 @@ const FIRST_BYTES = 2000;
 /** INV_READ | INV_WRITE: what is opened for writing is read as it is now, not as the transaction's snapshot has it. */
 const OPEN_MODE = 0x40000 | 0x20000;
 
+/** The release from which on read-only transactions may not open a large object so. */
+const NO_WRITING_OPEN = 160000;
+
 /** Gives back whichever of the two locks the session itself holds. */
 const GIVE_BACK = `
       PERFORM /*${MARK}*/ pg_advisory_unlock(k.key) FROM (VALUES (key_a), (key_b)) AS k(key)
@@ -105,7 +108,7 @@ const BE_VOUCHED_FOR = `
  *
  * Where it looks: under READ COMMITTED its next statement sees a row of a table. In the higher levels, whose snapshot is
  * older than the answer, it looks into a large object, which is read as it is now, and where that cannot be opened for
- * writing, in read-only transactions, or the answer is not there, for a table that every snapshot sees.
+ * writing, in read-only transactions from 16 on, or the answer is not there, for a table that every snapshot sees.
  *
  * It must leave nothing behind wherever an error (a cancel, a timeout) ends it: lock and unlock are one expression, in
  * which nothing is interrupted but the waiting itself. Just there a lock can be left, if it is granted at the moment of
@@ -121,7 +124,8 @@ DECLARE
   this_call CONSTANT uuid := gen_random_uuid();
   this_slot CONSTANT integer := ('x' || left(this_call::text, 1))::bit(4)::integer;
   mode CONSTANT text := CASE WHEN current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN 'row'
-    WHEN current_setting('transaction_read_only')::boolean THEN 'table' ELSE 'object' END;
+    WHEN current_setting('transaction_read_only')::boolean AND current_setting('server_version_num')::integer >= ${NO_WRITING_OPEN} THEN 'table'
+    ELSE 'object' END;
   arg text;
   list text;
   key_a bigint;

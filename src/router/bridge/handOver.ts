@@ -2,7 +2,6 @@ import { type Answer, copyAnswer, encodeAnswer, packAnswer } from './answer.js';
 import { OBJECT_HEAD_BYTES, SLOT_BYTES, SLOTS, VOUCHING } from './askFunction.js';
 import type { BridgeRequest } from './request.js';
 import type { Rows, ServiceConnection, Step } from './serviceConnection.js';
-import { PART_TABLE, sealed } from './serviceSchema.js';
 
 /** How an answer gets to the function that waits: the statements on a service connection, and where they put it. */
 
@@ -101,17 +100,15 @@ export async function giveInTable(
   const table = answerTable(request);
   let taken = false;
   await connection.script(
-    `SELECT dblink_proxy.hold('${next}');
-     CREATE TABLE dblink_proxy.${table} (LIKE ${PART_TABLE} INCLUDING STORAGE);
-     ${sealed(table)};
-     COPY dblink_proxy.${table} FROM STDIN WITH (FORMAT binary, FREEZE)`,
+    `BEGIN; SELECT dblink_proxy.make_answer('${table}', '${next}');
+     COPY dblink_proxy.${table} FROM STDIN WITH (FORMAT binary, FREEZE);
+     COMMIT; SELECT pg_advisory_unlock('${held}')`,
     (copy, rows) => {
       taken = saysTaken(rows);
       copy.write(copyAnswer(answer, !taken));
       copy.done();
     },
   );
-  await connection.query('SELECT pg_advisory_unlock($1)', [held.toString()]);
   return taken;
 }
 

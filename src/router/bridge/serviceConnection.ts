@@ -132,17 +132,18 @@ export class ServiceConnection {
   }
 
   /**
-   * Runs statements as one transaction, without parameters.
+   * Runs statements as one transaction unless they say otherwise, without parameters. No transaction is open afterwards.
    * @param copyIn feeds a COPY FROM STDIN among them; it is given the rows of the statements before
    * @throws PgError; 08006 when the connection is lost
    */
   script(sql: string, copyIn?: (control: CopyInControl, rows: Rows) => void): Promise<Rows> {
-    return this.#inTurn((handler, rows) =>
-      this.client.query(
+    return this.#inTurn(async (handler, rows) => {
+      await this.client.query(
         Buffer.from(sql, 'latin1'),
         copyIn === undefined ? handler : { ...handler, copyIn: (control) => copyIn(control, rows) },
-      ),
-    );
+      );
+      if (this.client.transactionStatus !== 'I') await this.client.query(ROLLBACK, {});
+    });
   }
 
   #inTurn(act: (handler: QueryHandler, rows: Rows, failed: () => boolean) => Promise<void>): Promise<Rows> {

@@ -96,9 +96,6 @@ CREATE TABLE IF NOT EXISTS dblink_proxy.answer_part (n integer, part bytea);
 ALTER TABLE dblink_proxy.answer_part ALTER COLUMN part SET STORAGE PLAIN;
 ${sealed('answer_part')}`;
 
-/** The table of an answer that every snapshot is to see: in parts, so that it needs no TOAST table to be made as well. */
-export const PART_TABLE = 'dblink_proxy.answer_part';
-
 /**
  * Takes an advisory lock that may be held for a moment by who looks whether it is; true when it was taken. Other sessions
  * wait meanwhile for the connection that it runs on.
@@ -114,6 +111,22 @@ BEGIN
   RETURN false;
 END $bridge$;
 REVOKE ALL ON FUNCTION dblink_proxy.hold(bigint) FROM PUBLIC;`;
+
+/**
+ * Makes the table of an answer that every snapshot is to see, and takes the lock; true when it was taken. Files are what such
+ * a table costs: the answer is in parts, so that it needs no TOAST table, and comes to a page that is not empty any more,
+ * so that it needs no visibility map.
+ */
+const MAKE_ANSWER = `
+CREATE OR REPLACE FUNCTION dblink_proxy.make_answer(relation text, key bigint) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $bridge$
+BEGIN
+  EXECUTE format('CREATE TABLE dblink_proxy.%I (LIKE dblink_proxy.answer_part INCLUDING STORAGE)', relation);
+  EXECUTE format('INSERT INTO dblink_proxy.%I DEFAULT VALUES', relation);
+  PERFORM dblink_proxy.seal(relation);
+  RETURN pg_try_advisory_lock(key) OR dblink_proxy.hold(key);
+END $bridge$;
+REVOKE ALL ON FUNCTION dblink_proxy.make_answer(text, bigint) FROM PUBLIC;`;
 
 /** The complaint about a row type, in the server's language, split at what is known of it (rowTypes.ts). */
 const SAMPLE = `
@@ -316,6 +329,7 @@ export const SERVICE_SCHEMA_SQL: string = [
   SEAL,
   TABLES,
   HOLD,
+  MAKE_ANSWER,
   ASK,
   TELL,
   SAMPLE,
