@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { CLOSED, dataRowText, type Frame, frontend, TIMEOUT, WireConnection } from '../support/wire.js';
 
 /** How long an answer may take before a test gives up: liveness, not speed. */
-export const PATIENCE_MS = 20_000;
+export const PATIENCE_MS = 60_000;
 
 /** Fields of an ErrorResponse or NoticeResponse by their letter. */
 export function fieldsOf(frame: Frame): Readonly<Record<string, string>> {

