@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { assertNothingLeft, type BridgeWorld, makeBridgeWorld } from '../faults/bridgeWorld.js';
 import { brief, errorOf, FaultClient, fieldsOf } from '../faults/client.js';
-import { eventually } from '../faults/eventually.js';
 import { startProxyProcess } from '../faults/proxyProcess.js';
+import { eventually } from '../support/eventually.js';
 import { CLOSED, dataRowText, type Frame, TIMEOUT } from '../support/wire.js';
 
 /**
@@ -69,7 +69,7 @@ for (const major of [18, 15]) {
       await low.end();
     });
     after(async () => {
-      await assertNothingLeft(world, [], 10_000);
+      await assertNothingLeft(world, [], eventually);
       await world.assertIdle();
       await world.close();
     });

@@ -12,7 +12,7 @@ import type { DatabaseServices } from '../../src/router/bridge/services.js';
 import { makeSessionKeys, SessionLocks } from '../../src/router/bridge/sessionLocks.js';
 import { PgError } from '../../src/wire/errors.js';
 import { SIDE_TABLES } from '../faults/bridgeWorld.js';
-import { eventually } from '../faults/eventually.js';
+import { eventually } from '../support/eventually.js';
 import { createDatabase, execute } from '../support/postgres.js';
 import { type RelayProxy, startRelay } from '../support/relay.js';
 

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { assertNothingLeft, type BridgeWorld, makeBridgeWorld, SIDE_TABLES } from '../faults/bridgeWorld.js';
 import { brief, errorOf, FaultClient } from '../faults/client.js';
-import { eventually } from '../faults/eventually.js';
 import { startProxyProcess } from '../faults/proxyProcess.js';
+import { eventually } from '../support/eventually.js';
 
 /** Bridged calls in a primary that logs, measures and watches whatever it can (docs/bridge.md, "Security"). */
 
@@ -72,7 +72,7 @@ describe('the log of the primary', () => {
   });
   after(async () => {
     await client.end();
-    await assertNothingLeft(world, [], 10_000);
+    await assertNothingLeft(world, [], eventually);
     await world.assertIdle();
     await world.close();
   });

@@ -9,8 +9,8 @@ import {
   makeBridgeWorld,
 } from '../faults/bridgeWorld.js';
 import { brief, errorOf, FaultClient, fieldsOf, firstValue } from '../faults/client.js';
-import { eventually } from '../faults/eventually.js';
 import { startProxyProcess } from '../faults/proxyProcess.js';
+import { eventually } from '../support/eventually.js';
 import { dataRowText, type Frame } from '../support/wire.js';
 
 /**

@@ -6,7 +6,7 @@ import type { ServiceConnection, Step } from '../../src/router/bridge/serviceCon
 import type { DatabaseServices, Membership } from '../../src/router/bridge/services.js';
 import { makeSessionKeys, SessionLocks } from '../../src/router/bridge/sessionLocks.js';
 import { PgError } from '../../src/wire/errors.js';
-import { eventually } from '../faults/eventually.js';
+import { eventually } from '../support/eventually.js';
 
 /**
  * Which lock a function waits for when its answer is given, by what a service connection is told (docs/bridge.md): with the

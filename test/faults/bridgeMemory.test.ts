@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '../support/eventually.js';
 import { frontend } from '../support/wire.js';
 import { assertNothingLeft, type BridgeWorld, makeBridgeWorld } from './bridgeWorld.js';
 import { FaultClient, firstValue } from './client.js';
-import { eventually } from './eventually.js';
 import { FULL, growthWithGarbage, MIB, ROOM } from './memoryGrowth.js';
 import type { ProxyState } from './proxyProcess.js';
 
@@ -110,7 +110,7 @@ describe('memory and the bridge', () => {
       });
       if (i % 3 === 0) await client.cancel();
       await client.end();
-      await assertNothingLeft(world, [], 10_000);
+      await assertNothingLeft(world, [], eventually);
     }
     await eventually('memory is given back', async () => {
       const state = await world.proxy.state(true);

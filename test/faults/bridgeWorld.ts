@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { connect, createServer } from 'node:net';
 import { Client } from 'pg';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { eventually, soon } from '../support/eventually.js';
 import { FaultClient } from './client.js';
-import { eventually } from './eventually.js';
 import { type ProxyProcess, startProxyProcess } from './proxyProcess.js';
 
 /** A primary without dblink, a remote, and a proxy process whose bridge is installed. */
@@ -155,23 +155,20 @@ async function resettable(port: number): Promise<{ port: number; reset(): void }
 export const SIDE_TABLES = `SELECT relname FROM pg_class WHERE relnamespace = 'dblink_proxy'::regnamespace
   AND relname ~ '^(answer|rows|proof)_\\d' AND relkind IN ('r', 'v')`;
 
-/** How soon nothing may be left of what was broken off. */
-export const CLEAN_WITHIN_MS = 2000;
-
 /**
- * Waits until the primary and the remote have no more of the bridge's than living sessions that do nothing need.
+ * Waits until the primary and the remote have no more of the bridge's than living sessions that do nothing need, which has
+ * to be soon.
  * @param live sessions that have bridged a call, each with one remote connection and nothing else at the remote
+ * @param wait `eventually` where so much ends that how soon it is over is the servers' business
  */
 export function assertNothingLeft(
   world: BridgeWorld,
   live: readonly BridgeSession[],
-  withinMs = CLEAN_WITHIN_MS,
+  wait = soon,
 ): Promise<void> {
   const pids = live.map(({ pid }) => String(pid)).sort();
-  return eventually(
-    'nothing is left behind',
-    async () => {
-      const [state] = await world.onPrimary(`SELECT
+  return wait('nothing is left behind', async () => {
+    const [state] = await world.onPrimary(`SELECT
         (SELECT coalesce(json_agg(json_build_array(a.application_name, a.backend_type, l.granted,
             CASE l.objsubid WHEN 2 THEN l.objid::text END)), '[]') FROM pg_locks l
           LEFT JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory'),
@@ -180,41 +177,39 @@ export function assertNothingLeft(
         (SELECT count(*)::int FROM pg_largeobject_metadata),
         (SELECT coalesce(json_agg(json_build_array(application_name, pid::text, state, query)), '[]') FROM pg_stat_activity
           WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> '${OBSERVER}')`);
-      const [locks, tables, answers, largeObjects, backends] = state as [
-        [string, string, boolean, string | null][],
-        string[],
-        string[],
-        number,
-        [string, string, string, string][],
-      ];
-      assert.deepEqual(tables, [], 'side tables');
-      assert.equal(largeObjects, 0);
-      assert.deepEqual(
-        answers.filter((pid) => !pids.includes(pid)),
-        [],
-        'answers of sessions that are over',
-      );
-      const services = backends.filter(([name]) => name === 'dblink-proxy');
-      const sessions = backends.filter(([name]) => name !== 'dblink-proxy');
-      assert.deepEqual(sessions.map(([, pid]) => pid).sort(), pids, JSON.stringify(sessions));
-      for (const backend of backends) assert.equal(backend[2], 'idle', JSON.stringify(backend));
-      assert.ok(services.length <= MAX_SERVICE_CONNECTIONS, `${services.length} service connections`);
-      for (const lock of locks) assert.deepEqual(lock.slice(0, 3), ['dblink-proxy', 'client backend', true]);
-      const vouchedFor = locks.map(([, , , pid]) => pid).filter((pid) => pid !== null);
-      assert.equal(locks.length - vouchedFor.length, live.length, 'advisory locks');
-      assert.equal(new Set(vouchedFor).size, vouchedFor.length, 'vouched for twice');
-      assert.ok(
-        vouchedFor.every((pid) => pids.includes(pid)),
-        'vouched for sessions that are over',
-      );
-      const remote = await world.onRemote(`SELECT application_name, state FROM pg_stat_activity
+    const [locks, tables, answers, largeObjects, backends] = state as [
+      [string, string, boolean, string | null][],
+      string[],
+      string[],
+      number,
+      [string, string, string, string][],
+    ];
+    assert.deepEqual(tables, [], 'side tables');
+    assert.equal(largeObjects, 0);
+    assert.deepEqual(
+      answers.filter((pid) => !pids.includes(pid)),
+      [],
+      'answers of sessions that are over',
+    );
+    const services = backends.filter(([name]) => name === 'dblink-proxy');
+    const sessions = backends.filter(([name]) => name !== 'dblink-proxy');
+    assert.deepEqual(sessions.map(([, pid]) => pid).sort(), pids, JSON.stringify(sessions));
+    for (const backend of backends) assert.equal(backend[2], 'idle', JSON.stringify(backend));
+    assert.ok(services.length <= MAX_SERVICE_CONNECTIONS, `${services.length} service connections`);
+    for (const lock of locks) assert.deepEqual(lock.slice(0, 3), ['dblink-proxy', 'client backend', true]);
+    const vouchedFor = locks.map(([, , , pid]) => pid).filter((pid) => pid !== null);
+    assert.equal(locks.length - vouchedFor.length, live.length, 'advisory locks');
+    assert.equal(new Set(vouchedFor).size, vouchedFor.length, 'vouched for twice');
+    assert.ok(
+      vouchedFor.every((pid) => pids.includes(pid)),
+      'vouched for sessions that are over',
+    );
+    const remote = await world.onRemote(`SELECT application_name, state FROM pg_stat_activity
         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> '${OBSERVER}' ORDER BY 1`);
-      assert.deepEqual(
-        remote,
-        live.map(({ tag }) => [tag, 'idle']).sort(([a], [b]) => (a! < b! ? -1 : 1)),
-        'connections at the remote',
-      );
-    },
-    withinMs,
-  );
+    assert.deepEqual(
+      remote,
+      live.map(({ tag }) => [tag, 'idle']).sort(([a], [b]) => (a! < b! ? -1 : 1)),
+      'connections at the remote',
+    );
+  });
 }

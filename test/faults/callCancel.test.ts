@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
+import { eventually, soon } from '../support/eventually.js';
 import { dataRowText, type Frame } from '../support/wire.js';
 import {
   assertNothingLeft,
@@ -12,7 +13,6 @@ import {
   OBSERVER,
 } from './bridgeWorld.js';
 import { brief, errorOf, FaultClient, PROTOCOLS, type Protocol } from './client.js';
-import { eventually } from './eventually.js';
 import { remote, type ScriptedRemote, scriptedRemote, WELCOME } from './scriptedRemote.js';
 import { FOREVER } from './statements.js';
 
@@ -304,15 +304,11 @@ describe('cancel of calls that wait', () => {
 
   /** The call that is cancelled works no more, wherever that was. */
   const stopped = (side: Side): Promise<void> =>
-    eventually(
-      'the remote has stopped',
-      async () => {
-        assert.equal(silent.open(), 0);
-        assert.equal(hanging.runs(), undefined);
-        for (const [state] of (await statesOf(side.tag)) as [string][]) assert.notEqual(state, 'active');
-      },
-      2000,
-    );
+    soon('the remote has stopped', async () => {
+      assert.equal(silent.open(), 0);
+      assert.equal(hanging.runs(), undefined);
+      for (const [state] of (await statesOf(side.tag)) as [string][]) assert.notEqual(state, 'active');
+    });
 
   /** Plays a case: what the client was shown, statement by statement. */
   async function play(waiting: Waiting, { level, protocol, begin, by }: Form, side: Side): Promise<string[]> {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '../support/eventually.js';
 import { type FaultClient, firstValue } from './client.js';
-import { eventually } from './eventually.js';
 import { FULL, growth, MIB, ROOM } from './memoryGrowth.js';
 import { numberedRows, ROW_BYTES, RowReader } from './numberedRows.js';
 import { makeWorld, type World } from './world.js';

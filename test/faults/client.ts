@@ -1,9 +1,6 @@
 import { connect } from 'node:net';
 import { CLOSED, dataRowText, type Frame, frontend, TIMEOUT, WireConnection } from '../support/wire.js';
 
-/** How long an answer may take before a test gives up: liveness, not speed. */
-export const PATIENCE_MS = 60_000;
-
 /** Fields of an ErrorResponse or NoticeResponse by their letter. */
 export function fieldsOf(frame: Frame): Readonly<Record<string, string>> {
   const parts = frame.body.toString('utf8').split('\0').filter(Boolean);
@@ -40,7 +37,6 @@ export class FaultClient {
       host: '127.0.0.1',
       port,
       parameters: { user: 'postgres', database: 'postgres', ...parameters },
-      timeoutMs: PATIENCE_MS,
     });
     const key = startup.find(({ type }) => type === 'K');
     if (key === undefined) throw new Error(`no session: ${brief(startup)}`);
@@ -54,12 +50,12 @@ export class FaultClient {
   }
 
   answer(readies = 1): Promise<Frame[]> {
-    return this.wire.collect(readies, PATIENCE_MS);
+    return this.wire.collect(readies);
   }
 
   /** Rows of a simple query, which must succeed. */
   rows(sql: string): Promise<(string | null)[][]> {
-    return this.wire.rows(sql, PATIENCE_MS);
+    return this.wire.rows(sql);
   }
 
   /** The messages of one statement with the extended protocol. */

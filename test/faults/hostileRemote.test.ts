@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
+import { eventually } from '../support/eventually.js';
 import { backend, type FakeConnection, header } from '../support/fakePrimary.js';
 import { brief, errorOf, firstValue } from './client.js';
-import { eventually } from './eventually.js';
 import { COLUMNS, GOOD, HostileWorld, MIB, PLANS } from './hostile.js';
 import { remote, WELCOME } from './scriptedRemote.js';
 

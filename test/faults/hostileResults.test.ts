@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
+import { eventually } from '../support/eventually.js';
 import { backend, header } from '../support/fakePrimary.js';
 import { type Frame, frontend } from '../support/wire.js';
 import { brief, errorOf, fieldsOf, firstValue, PROTOCOLS } from './client.js';
-import { eventually } from './eventually.js';
 import { COLUMNS, END, GOOD, HostileWorld, INT4, PLANS, TEXT } from './hostile.js';
 import { remote } from './scriptedRemote.js';
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { findClientTools } from '../support/clientTools.js';
+import { eventually } from '../support/eventually.js';
 import { backend, type FakeConnection, failure } from '../support/fakePrimary.js';
 import { OpenGaussRole, openGaussRequest, passwordText } from '../support/openGauss.js';
 import { brief, errorOf } from './client.js';
-import { eventually } from './eventually.js';
 import { HostileWorld, INT4 } from './hostile.js';
 import { type RemoteScript, remote } from './scriptedRemote.js';
 

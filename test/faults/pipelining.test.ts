@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '../support/eventually.js';
 import { RawClient } from '../support/rawClient.js';
 import { frontend } from '../support/wire.js';
-import { brief, PATIENCE_MS } from './client.js';
-import { eventually } from './eventually.js';
+import { brief } from './client.js';
 import { remote, scriptedRemote } from './scriptedRemote.js';
 import { makeWorld, type World } from './world.js';
 
@@ -104,7 +104,7 @@ describe('a client that pipelines', () => {
       memory.rss + memory.external < idle.rss + idle.external + 24 * MIB,
       JSON.stringify([idle, memory]),
     );
-    const frames = await client.wire.collect(count + 1, 60_000);
+    const frames = await client.wire.collect(count + 1);
     assert.equal(frames.filter(({ type }) => type === 'C').length, count + 1);
     await client.end();
   });
@@ -117,7 +117,7 @@ describe('a client that pipelines', () => {
       frontend.query(`SELECT length('${text}')`),
       frontend.query('SELECT 1'),
     );
-    const frames = await client.wire.collect(3, PATIENCE_MS);
+    const frames = await client.wire.collect(3);
     assert.equal(brief(frames), 'T D C:SELECT 1 Z:I T D C:SELECT 1 Z:I T D C:SELECT 1 Z:I');
     await client.end();
   });

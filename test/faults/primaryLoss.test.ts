@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { eventually } from '../support/eventually.js';
 import { fakePrimary } from '../support/fakePrimary.js';
 import { RawClient } from '../support/rawClient.js';
 import { CLOSED, type Frame, frontend } from '../support/wire.js';
 import { brief, FaultClient, fieldsOf, firstValue } from './client.js';
-import { eventually } from './eventually.js';
 import { type FaultyPath, faultyPath } from './faultyPath.js';
 import { type ProxyProcess, startProxyProcess } from './proxyProcess.js';
 import { makeWorld, type World } from './world.js';
@@ -48,7 +48,7 @@ describe('a primary that is lost', () => {
 
   /** The last words that a client gets: one error with a SQLSTATE, then the end; and no row that is not whole. */
   async function lastWords(client: FaultClient, sqlstate: RegExp): Promise<void> {
-    const frames = await client.wire.until(({ type }) => type === CLOSED, 20_000);
+    const frames = await client.wire.until(({ type }) => type === CLOSED);
     const errors = frames.filter(({ type }) => type === 'E');
     assert.equal(frames.at(-1)?.type, CLOSED, brief(frames));
     assert.equal(errors.length, 1, brief(frames));

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { eventually } from '../support/eventually.js';
 import { fakePrimary } from '../support/fakePrimary.js';
 import { type Frame, frontend } from '../support/wire.js';
 import { brief, FaultClient, firstValue, PROTOCOLS } from './client.js';
-import { eventually } from './eventually.js';
 import { type ProxyProcess, startProxyProcess } from './proxyProcess.js';
 
 /** Words that must not turn up where they do not belong, each in a place of its own. */

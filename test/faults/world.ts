@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { Client } from 'pg';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { eventually } from '../support/eventually.js';
 import { FaultClient } from './client.js';
-import { eventually } from './eventually.js';
 import { type ProxyProcess, type ProxyProcessOptions, startProxyProcess } from './proxyProcess.js';
 
 /** A primary without dblink, a remote, a proxy in a process of its own, and a watcher of the remote. */

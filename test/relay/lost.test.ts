@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { untilSleeping } from '../support/activity.js';
+import { eventually } from '../support/eventually.js';
 import { backend, failure, GREETING, header } from '../support/fakePrimary.js';
 import { execute } from '../support/postgres.js';
 import { RawClient } from '../support/rawClient.js';
@@ -38,9 +39,9 @@ describe('a primary that goes away', () => {
 
   it('while it is away: 08001; and one that was running a statement: 57P01', async () => {
     const proxy = await startRelay(primary);
-    const { client } = await logIn(proxy.port);
-    client.write(frontend.query('SELECT pg_sleep(30)'));
-    await delay(100);
+    const { client } = await logIn(proxy.port, { application_name: 'terminated' });
+    client.write(frontend.query('SELECT pg_sleep(600)'));
+    await untilSleeping(primary, 'terminated');
     await execute(
       primary.url(),
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'`,
@@ -52,13 +53,17 @@ describe('a primary that goes away', () => {
 
   it('without a word: 08006, also after an earlier error of a statement', async () => {
     for (const before of ['SELECT 1', 'SELECT 1/0', 'BEGIN; SELECT 1/0']) {
-      for (const now of [undefined, 'SELECT pg_sleep(30)']) {
+      for (const now of [undefined, 'SELECT pg_sleep(600)']) {
         const proxy = await startRelay(primary);
-        const { client } = await logIn(proxy.port);
+        const { client } = await logIn(proxy.port, { application_name: 'killed' });
         const pid = await backendPid(client);
         await query(client, before);
-        if (now !== undefined) client.write(frontend.query(now));
-        await delay(50);
+        // The third has failed, so that nothing else is run.
+        if (now !== undefined) {
+          client.write(frontend.query(now));
+          if (before.startsWith('BEGIN')) await client.until('Z');
+          else await untilSleeping(primary, 'killed');
+        }
         // The postmaster restarts all its sessions when one is killed.
         process.kill(pid, 'SIGKILL');
         const messages = await client.messagesToEnd();
@@ -68,11 +73,7 @@ describe('a primary that goes away', () => {
           `${before}, ${now}: ${types(messages)}`,
         );
         await proxy.stop();
-        for (;;) {
-          const recovered = await execute(primary.url(), 'SELECT 1').catch(() => undefined);
-          if (recovered !== undefined) break;
-          await delay(50);
-        }
+        await eventually('the primary is back', async () => void (await execute(primary.url(), 'SELECT 1')));
       }
     }
   });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { PostgresServer } from '../../src/embedded/index.js';
 import { collectGarbage } from '../support/collector.js';
+import { eventually } from '../support/eventually.js';
 import { primaryServer } from '../support/postgres.js';
 import { type Message, RawClient, split } from '../support/rawClient.js';
 import { type RelayProxy, refusal, startRelay, types } from '../support/relay.js';
@@ -162,11 +162,17 @@ describe('the phase before the session', () => {
         const { heapUsed, external } = process.memoryUsage();
         return heapUsed + external;
       };
+      const sockets = (): number =>
+        process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+      const open = sockets();
+      // Sockets that are being closed have a second.
+      const closed = (): Promise<void> =>
+        eventually('all sockets are closed', () => assert.ok(sockets() <= open, `${sockets()} sockets`));
       await round();
-      await delay(1100); // Sockets that are being closed have a second.
+      await closed();
       const before = used();
       await round();
-      await delay(1100);
+      await closed();
       const grown = used() - before;
       assert.ok(grown < 1e6, `${grown} bytes more after 1,000 refusals`);
     });

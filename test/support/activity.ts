@@ -1,20 +1,10 @@
-import assert from 'node:assert/strict';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { PostgresServer } from '../../src/embedded/index.js';
+import { eventually, soon } from './eventually.js';
 import { execute } from './postgres.js';
 
-/** Waits for something to become true, for two seconds at most. */
-export async function eventually(what: string, check: () => Promise<boolean> | boolean): Promise<void> {
-  const deadline = performance.now() + 2000;
-  while (!(await check())) {
-    if (performance.now() > deadline) assert.fail(`${what}: not in two seconds`);
-    await delay(20);
-  }
-}
-
-/** Waits until no session of the server has this application_name any more. */
+/** Waits until no session of the server has this application_name any more, which has to be soon. */
 export const untilGone = (server: PostgresServer, name: string): Promise<void> =>
-  eventually(`the server's sessions named "${name}" end`, async () => {
+  soon(`the server's sessions named "${name}" end`, async () => {
     const rows = await execute(
       server.url(),
       `SELECT 1 FROM pg_stat_activity WHERE application_name = '${name}'`,

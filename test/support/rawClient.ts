@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
+import { LIVENESS_MS } from './pace.js';
 
 /**
  * A client that sends any bytes in any portions, over plain TCP or TLS, and sees exactly what comes back: the phase
@@ -93,13 +94,13 @@ export class RawClient {
   }
 
   /** Exactly this many bytes, or fewer at the end of the connection. */
-  async bytes(length: number, timeoutMs = 10_000): Promise<Buffer> {
+  async bytes(length: number, timeoutMs = LIVENESS_MS): Promise<Buffer> {
     await this.#wait(() => this.#buffer.length >= length, timeoutMs);
     return this.#take(length);
   }
 
   /** The next message, or undefined at the end of the connection. */
-  async message(timeoutMs = 10_000): Promise<Message | undefined> {
+  async message(timeoutMs = LIVENESS_MS): Promise<Message | undefined> {
     const length = (): number => (this.#buffer.length < 5 ? 5 : this.#buffer.readInt32BE(1) + 1);
     await this.#wait(() => this.#buffer.length >= length(), timeoutMs);
     if (this.#buffer.length < length()) return undefined;
@@ -107,7 +108,7 @@ export class RawClient {
   }
 
   /** Messages up to and including the first of this type, the n-th if a count is given; fewer if the connection ends. */
-  async until(type: string, count = 1, timeoutMs = 10_000): Promise<Message[]> {
+  async until(type: string, count = 1, timeoutMs = LIVENESS_MS): Promise<Message[]> {
     const messages: Message[] = [];
     for (let left = count; left > 0; ) {
       const message = await this.message(timeoutMs);
@@ -119,13 +120,13 @@ export class RawClient {
   }
 
   /** Everything up to the end of the connection. */
-  async toEnd(timeoutMs = 10_000): Promise<Buffer> {
+  async toEnd(timeoutMs = LIVENESS_MS): Promise<Buffer> {
     await this.#wait(() => false, timeoutMs);
     return this.#take(this.#buffer.length);
   }
 
   /** All messages up to the end of the connection. */
-  async messagesToEnd(timeoutMs = 10_000): Promise<Message[]> {
+  async messagesToEnd(timeoutMs = LIVENESS_MS): Promise<Message[]> {
     return split(await this.toEnd(timeoutMs));
   }
 

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { LIVENESS_MS } from './pace.js';
 
 /**
  * A raw client for the frontend/backend protocol 3, for tests only.
@@ -159,7 +160,7 @@ export class WireConnection {
    * Frames up to and including the first for which `done` holds. A lost connection or the time limit end the wait as
    * well; then the last frame is of type {@link CLOSED} or {@link TIMEOUT}.
    */
-  until(done: (frame: Frame) => boolean, timeoutMs = 10_000): Promise<Frame[]> {
+  until(done: (frame: Frame) => boolean, timeoutMs = LIVENESS_MS): Promise<Frame[]> {
     if (this.#waiter !== undefined) throw new Error('somebody is waiting for frames already');
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#deliver({ type: TIMEOUT, body: Buffer.alloc(0) }), timeoutMs);

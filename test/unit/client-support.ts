@@ -1,6 +1,5 @@
 import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net';
 import { after } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ConnectOptions,
   type FieldDescription,
@@ -12,6 +11,7 @@ import {
 import type { ErrorFields } from '../../src/wire/errors.js';
 import { Backend } from '../../src/wire/protocol.js';
 import { MessageWriter } from '../../src/wire/writer.js';
+import { soon } from '../support/eventually.js';
 
 /** Connects as postgres, without TLS unless stated. */
 export const connectTo = (
@@ -194,18 +194,14 @@ function held(): Record<string, number> {
 }
 
 /**
- * Runs something and waits until sockets and timers are as they were before it.
- * @throws when they still are not after two seconds
+ * Runs something and waits until sockets and timers are as they were before it, which has to be soon.
+ * @throws when they are not
  */
 export async function leavesNothing(action: () => Promise<void>): Promise<void> {
   const before = held();
   await action();
-  const deadline = Date.now() + 2000;
-  for (;;) {
-    const now = held();
-    const left = Object.entries(now).filter(([kind, count]) => count > (before[kind] ?? 0));
-    if (left.length === 0) return;
-    if (Date.now() > deadline) throw new Error(`left behind: ${JSON.stringify(Object.fromEntries(left))}`);
-    await sleep(20);
-  }
+  await soon('nothing is left behind', () => {
+    const left = Object.entries(held()).filter(([kind, count]) => count > (before[kind] ?? 0));
+    if (left.length > 0) throw new Error(`left behind: ${JSON.stringify(Object.fromEntries(left))}`);
+  });
 }
