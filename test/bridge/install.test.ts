@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { PostgresServer } from '../../src/embedded/index.js';
+import { LIVENESS_MS } from '../support/pace.js';
 import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
 
 /** `dblink-proxy install` and `uninstall`, as a person runs them. */
@@ -21,7 +22,7 @@ function run(...args: readonly string[]): Promise<Ended> {
     execFile(
       process.execPath,
       [program, ...args],
-      { env: Object.fromEntries(inherited), timeout: 60_000 },
+      { env: Object.fromEntries(inherited), timeout: LIVENESS_MS },
       (error, stdout, stderr) =>
         resolve({ status: (error?.code as number | undefined) ?? 0, stdout, stderr }),
     );

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type DatabaseError } from 'pg';
 import { installBridge } from '../../src/bridgeInstall.js';
 import { CATALOGUE } from '../../src/dblink/catalogue.js';
@@ -8,6 +7,7 @@ import type { PostgresServer } from '../../src/embedded/index.js';
 import { withoutFrames } from '../../src/router/bridge/contextFrames.js';
 import { createFunctionSql } from '../../src/router/bridge/publicFunctions.js';
 import { errorResponse, PgError } from '../../src/wire/errors.js';
+import { eventually } from '../support/eventually.js';
 import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
 
 /** The functions that concern the primary alone, called on direct connections: nothing of the proxy is there to help. */
@@ -127,11 +127,7 @@ for (const major of [18, 15]) {
               ({ rows }) => rows[0]?.s,
               (error: Error) => error.message,
             );
-            const deadline = Date.now() + 30_000;
-            while (!(await waits())) {
-              assert.ok(Date.now() < deadline, 'it does not wait');
-              await delay(10);
-            }
+            await eventually('it waits', waits);
             await changing.query('COMMIT');
             assert.equal(await answer, expected);
           }

@@ -7,6 +7,7 @@ import type { DatabaseServices, Membership } from '../../src/router/bridge/servi
 import { makeSessionKeys, SessionLocks } from '../../src/router/bridge/sessionLocks.js';
 import { PgError } from '../../src/wire/errors.js';
 import { eventually } from '../support/eventually.js';
+import { LIVENESS_MS } from '../support/pace.js';
 
 /**
  * Which lock a function waits for when its answer is given, by what a service connection is told (docs/bridge.md): with the
@@ -26,7 +27,7 @@ const request = (held: BridgeRequest['held']): BridgeRequest => ({
   args: [],
 });
 
-describe("a session's locks", { timeout: 30_000 }, () => {
+describe("a session's locks", { timeout: LIVENESS_MS }, () => {
   let log: string[];
   let locks: SessionLocks;
   /** Lets the answer that is being given arrive, or fail. */

@@ -78,17 +78,16 @@ test('bytes of a client_encoding that was changed on the remote are checked', as
 });
 
 test('a time limit takes effect at once and cancels the remote statement', async () => {
-  const started = Date.now();
-  const steps = [open('c'), "SET statement_timeout = '200ms'", fetch('SELECT pg_sleep(5)', 'a text'), ONE];
+  // It would never end: whoever waits for the remote is not answered.
+  const steps = [open('c'), "SET statement_timeout = '200ms'", fetch('SELECT pg_sleep(3600)', 'a text'), ONE];
   assert.deepEqual(await answers(steps), ['OK', null, '57014', '1']);
-  assert.ok(Date.now() - started < 4_000, 'nobody waited for the remote');
 });
 
 test('exec can be used again after a time limit', async () => {
   const steps = [
     open('c'),
     "SET statement_timeout = '200ms'",
-    "SELECT dblink_exec('c', 'DO $$ BEGIN PERFORM pg_sleep(5); END $$')",
+    "SELECT dblink_exec('c', 'DO $$ BEGIN PERFORM pg_sleep(3600); END $$')",
     "SELECT dblink_exec('c', 'SET a.b = 1')",
   ];
   assert.deepEqual(await answers(steps), ['OK', null, '57014', 'SET']);

@@ -9,7 +9,6 @@ import { type PlannedStep, SESSIONS } from './variants.js';
 /** Thrown when a case has a character that the session's encoding lacks: the variant is skipped. */
 export class NotInEncoding extends Error {}
 
-const STEP_LIMIT_MS = 8_000;
 /** After each step: the connection answers, and these are the dblink connections that the session has. */
 const PROBE = ['SELECT 1', 'SELECT dblink_get_connections()'];
 
@@ -51,8 +50,8 @@ export class Player {
     if (this.broken) return [];
     this.connection.send(...messages);
     const frames = await (typeof until === 'number'
-      ? this.connection.collect(until, STEP_LIMIT_MS)
-      : this.connection.until(until, STEP_LIMIT_MS));
+      ? this.connection.collect(until)
+      : this.connection.until(until));
     const step = this.#index;
     this.exchanges.push(step === undefined ? { label, frames } : { label, step, frames });
     return frames;

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { soon } from '../support/eventually.js';
 import type { Frame } from '../support/wire.js';
 import type { Exchange } from './compare.js';
 import { type DatabaseName, fillIn, type Side } from './environment.js';
@@ -39,17 +39,15 @@ async function resetScratch(side: Side, name: DatabaseName): Promise<void> {
   });
 }
 
-/** Waits until the session's remote connections are gone; what is still there after a second is left over. */
+/** Waits until the session's remote connections are gone; what does not go soon is left over. */
 export async function remoteSessions(side: Side): Promise<Exchange> {
   const others =
     "FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'harness'";
-  const deadline = Date.now() + 1_000;
   let count: string | null | undefined;
-  for (;;) {
+  await soon('the remote sessions end', async () => {
     count = (await side.direct.remote.rows(`SELECT count(*) ${others}`))[0]?.[0];
-    if (count === '0' || Date.now() >= deadline) break;
-    await delay(1);
-  }
+    return count === '0';
+  }).catch(() => undefined);
   if (count !== '0') await side.direct.remote.rows(`SELECT pg_terminate_backend(pid, 1000) ${others}`);
   return rowsAsExchange('remote sessions left over', [[count ?? null]]);
 }

@@ -18,6 +18,8 @@ const SESSIONS = 4;
 const PASSWORD = 'campaign';
 /** Moments at which a fault comes: milliseconds after the statements were sent, at most. */
 const LATEST_MS = 60;
+/** Made however long they take. */
+const LEAST_FAULTS = 10;
 
 interface Fault {
   readonly name: string;
@@ -313,7 +315,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
       GRANT USAGE ON FOREIGN SERVER far TO plain;
       GRANT INSERT, SELECT ON audited TO plain; GRANT SELECT ON small, large, slow_large TO plain`);
     const deadline = Date.now() + seconds * 1000;
-    while (count < options.faults && Date.now() < deadline) {
+    while (count < options.faults && (count < LEAST_FAULTS || Date.now() < deadline)) {
       const fault = pickFault(random);
       count++;
       await round(fault).catch((error: unknown) => {

@@ -6,7 +6,7 @@ import { eventually } from '../support/eventually.js';
 import { frontend } from '../support/wire.js';
 import { assertNothingLeft, type BridgeWorld, makeBridgeWorld } from './bridgeWorld.js';
 import { FaultClient, firstValue } from './client.js';
-import { FULL, growthWithGarbage, MIB, ROOM } from './memoryGrowth.js';
+import { FULL, growthWithGarbage, heldBack, MIB, ROOM } from './memoryGrowth.js';
 import type { ProxyState } from './proxyProcess.js';
 
 /** The continuous tests' share of what a full run moves. */
@@ -60,7 +60,9 @@ describe('memory and the bridge', () => {
       tail = Buffer.concat([tail.subarray(-64), chunk]).subarray(-64);
     });
     const ended = (): boolean => tail.subarray(-6).equals(Buffer.from([0x5a, 0, 0, 0, 5, 0x49]));
-    socket.write(frontend.startup({ user: 'postgres', database: 'postgres' }));
+    socket.write(
+      frontend.startup({ user: 'postgres', database: 'postgres', application_name: 'slow reader' }),
+    );
     await eventually('the session begins', () => assert.ok(ended()));
     received = 0;
     tail = Buffer.alloc(0);
@@ -72,13 +74,13 @@ describe('memory and the bridge', () => {
       await othersAreServed();
       await delay(50);
     }
-    // Then some kilobytes a second for some seconds.
-    for (let i = 0; i < 12; i++) {
+    // Then a little is read now and then, once the primary can send no more.
+    for (let i = 0; i < 5; i++) {
       socket.pause();
-      await delay(240);
+      await heldBack(world.onPrimary, 'slow reader');
+      await othersAreServed();
       socket.resume();
       await delay(1);
-      if (i % 3 === 0) await othersAreServed();
     }
     assert.ok(received < RESULT_BYTES, 'the client was slow, yet everything has come');
     socket.resume();

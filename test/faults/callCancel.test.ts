@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
 import { eventually, soon } from '../support/eventually.js';
 import { dataRowText, type Frame } from '../support/wire.js';
@@ -41,6 +40,7 @@ interface Waiting {
 
 const FETCH = "SELECT * FROM dblink_fetch('c', 'k', 10) AS t(a int, b text)";
 const HUNG_FETCH = "SELECT * FROM dblink_fetch('h', 'k', 1) AS t(a int)";
+const OTHER_CALL = "SELECT run('SELECT 1 FROM dblink(''c'', ''SELECT 1'') AS t(a int)')";
 const RESULT = "SELECT * FROM dblink_get_result('c') AS t(a text)";
 /** A connection from beginning to end, once the host answers. */
 const NOT_THERE = ['SELECT dblink_get_connections()', "SELECT dblink_disconnect('f')"];
@@ -196,9 +196,10 @@ function formsOf(number: number, { locked }: Waiting): readonly Form[] {
   ];
 }
 
-/** Long enough for a call to have come to where it waits. */
-const TIMEOUT_MS = 1500;
-const EARLY_MS = 1000;
+/** Time limits of the statement: the next one where the call had not come to where it waits. */
+const TIMEOUTS_MS = [300, 1500, 10_000, 60_000];
+/** Calls of another session that were made later and have been answered show that the proxy has come to a call. */
+const LATER_CALLS = 3;
 
 /** The client of a server with the extension, or of the proxy. */
 interface Side {
@@ -207,6 +208,8 @@ interface Side {
   readonly tag: string;
   /** A cancelled call leaves the remote's work and its results to be got rid of. */
   readonly native: boolean;
+  /** Asks who makes calls, and where they wait. */
+  readonly observe: (sql: string) => Promise<readonly (readonly unknown[])[]>;
   /** Locks a table of the database of its session. */
   lock(table: string): Promise<TableLock>;
 }
@@ -223,6 +226,7 @@ describe('cancel of calls that wait', () => {
   let world: BridgeWorld;
   let proxy: Side;
   let session: BridgeSession;
+  let other: BridgeSession;
   let held: TableLock;
   let hanging: HangingRemote;
   let silent: ScriptedRemote;
@@ -256,18 +260,23 @@ describe('cancel of calls that wait', () => {
     await native.client.end();
     held = await lock(world.remote.url(), 'held');
 
+    other = await world.session('others');
+    await other.client.rows(`SELECT dblink_connect('c', '${world.conninfo('others')}')`);
+    await other.client.rows(OTHER_CALL);
     session = await world.session('calls');
     await session.client.rows(`SELECT dblink_connect('c', '${world.conninfo('calls')}')`);
-    await session.client.rows("SELECT run('SELECT 1 FROM dblink(''c'', ''SELECT 1'') AS t(a int)')");
+    await session.client.rows(OTHER_CALL);
     proxy = {
       client: session.client,
       tag: 'calls',
       native: false,
+      observe: world.onPrimary,
       lock: (table) => lock(world.primary.url(), table),
     };
   });
   after(async () => {
     await session.client.end();
+    await other.client.end();
     await assertNothingLeft(world, []);
     await world.assertIdle();
     await held.release();
@@ -281,6 +290,7 @@ describe('cancel of calls that wait', () => {
       client,
       tag: extension.tag,
       native: true,
+      observe: world.onRemote,
       lock: (table) => lock(world.remote.url(extension.database), table),
     };
   }
@@ -288,19 +298,29 @@ describe('cancel of calls that wait', () => {
   const statesOf = async (tag: string): Promise<unknown> =>
     world.onRemote(`SELECT state, query FROM pg_stat_activity WHERE application_name = '${tag}'`);
 
-  /** Waits until the call waits for what it is to wait for. */
-  const waits = ({ runs, connection }: Waiting, side: Side): Promise<void> =>
-    eventually('the call waits', async () => {
-      if (connection === undefined) assert.equal(silent.open(), 1);
-      else if (connection === 'h') assert.match(hanging.runs() ?? '', new RegExp(`^${runs}`));
-      else {
-        const active = (await statesOf(side.tag)) as [string, string][];
-        assert.ok(
-          active.some(([state, query]) => state === 'active' && query.includes(runs!)),
-          `${active}`,
-        );
+  /** A check that the call waits for what it is to wait for. */
+  function waits({ runs, connection, early }: Waiting, level: Level, side: Side): () => Promise<void> {
+    let later = 0;
+    return async () => {
+      if (connection === undefined) return assert.equal(silent.open(), 1);
+      if (connection === 'h') return assert.match(hanging.runs() ?? '', new RegExp(`^${runs}`));
+      const active = (await statesOf(side.tag)) as [string, string][];
+      assert.ok(
+        active.some(([state, query]) => state === 'active' && query.includes(runs!)),
+        `${active}`,
+      );
+      if (early === undefined) return;
+      if (side.native || level === 'bridged') {
+        // The session's own process has to wait: for the remote, or for the proxy's answer.
+        const waiting =
+          await side.observe(`SELECT FROM pg_stat_activity WHERE query LIKE '%dblink_get_result%'
+          AND state = 'active' AND wait_event IN ('DblinkGetResult', 'advisory') AND pid <> pg_backend_pid()`);
+        assert.equal(waiting.length, 1);
       }
-    });
+      if (side.native) return;
+      for (; later < LATER_CALLS; later++) await other.client.rows(OTHER_CALL);
+    };
+  }
 
   /** The call that is cancelled works no more, wherever that was. */
   const stopped = (side: Side): Promise<void> =>
@@ -311,23 +331,45 @@ describe('cancel of calls that wait', () => {
     });
 
   /** Plays a case: what the client was shown, statement by statement. */
-  async function play(waiting: Waiting, { level, protocol, begin, by }: Form, side: Side): Promise<string[]> {
+  async function played(waiting: Waiting, form: Form, side: Side): Promise<string[]> {
+    for (const timeoutMs of TIMEOUTS_MS) {
+      const answers = await play(waiting, form, side, timeoutMs);
+      if (answers !== undefined) return answers;
+    }
+    assert.fail('the call never came to where it waits');
+  }
+
+  /** The same; undefined if the time limit was over before the call waited. */
+  async function play(
+    waiting: Waiting,
+    { level, protocol, begin, by }: Form,
+    side: Side,
+    timeoutMs: number,
+  ): Promise<string[] | undefined> {
     const { client } = side;
     const { prepare = [], connection, locked } = waiting;
     hanging.hang(connection === 'h' ? waiting.runs : undefined);
     if (connection === 'h') await client.rows(`SELECT dblink_connect('h', '${hanging.conninfo}')`);
     for (const sql of prepare) await client.rows(sql);
     if (begin !== undefined) await client.rows(`${begin}; SAVEPOINT s`);
-    if (by === 'timeout') await client.rows(`SET statement_timeout = ${TIMEOUT_MS}`);
+    if (by === 'timeout') await client.rows(`SET statement_timeout = ${timeoutMs}`);
     const lockedNow = locked === undefined ? undefined : await side.lock(locked);
     const call = waiting.sql.replace('{silent}', silent.conninfo);
     client.start(level === 'bridged' ? `SELECT run($call$${call}$call$)` : call, protocol);
-    if (by === 'cancel') {
-      await (lockedNow?.waitedFor() ?? waits(waiting, side));
-      if (waiting.early) await delay(EARLY_MS);
-      await client.cancel();
-    }
-    const answers = [shown(await client.answer())];
+    let over = false;
+    const answered = client.answer().finally(() => {
+      over = true;
+    });
+    const check = lockedNow?.waitedFor ?? waits(waiting, level, side);
+    let waited = false;
+    await eventually('the call waits', async () => {
+      if (over) return;
+      await check();
+      waited = !over;
+    });
+    if (by === 'cancel') await client.cancel();
+    const answers = [shown(await answered)];
+    if (!waited) hanging.hang(undefined);
     if (!side.native) await stopped(side);
     if (begin !== undefined) answers.push(shown(await client.query('ROLLBACK TO s')));
     if (by === 'timeout') await client.rows('RESET statement_timeout');
@@ -348,7 +390,8 @@ describe('cancel of calls that wait', () => {
       await eventually('the connection is closed', () => assert.equal(hanging.open(), 0));
       answers.push(hanging.told().join('; '));
     }
-    return answers;
+    if (by === 'cancel') assert.ok(waited, `answered before it waited: ${answers[0]}`);
+    return waited ? answers : undefined;
   }
 
   for (const [number, waiting] of CASES.entries()) {
@@ -357,12 +400,12 @@ describe('cancel of calls that wait', () => {
       it(`${waiting.name}: ${level}, ${protocol}, ${begin}, ${by}`, async () => {
         const native = await nativeSide();
         await native.client.rows(`SELECT dblink_connect('c', '${world.conninfo(extension.tag)}')`);
-        const expected = await play(waiting, form, native).finally(() => native.client.end());
+        const expected = await played(waiting, form, native).finally(() => native.client.end());
         assert.match(expected[0]!, /E:57014 Z:[IE]"/);
-        const actual = await play(waiting, form, proxy);
+        const actual = await played(waiting, form, proxy);
         assert.deepEqual(actual, expected);
-        await proxy.client.rows("SELECT run('SELECT 1 FROM dblink(''c'', ''SELECT 1'') AS t(a int)')");
-        await assertNothingLeft(world, [session]);
+        await proxy.client.rows(OTHER_CALL);
+        await assertNothingLeft(world, [session, other]);
       });
     }
   }
@@ -378,7 +421,7 @@ describe('cancel of calls that wait', () => {
       // Every login reads it.
       const logins = await lock(world.primary.url(), 'pg_db_role_setting');
       plain.client.start(call, 'simple');
-      await logins.waitedFor();
+      await eventually('somebody waits for the lock', logins.waitedFor);
       await plain.client.cancel();
       assert.match(brief(await plain.client.answer()), /^T E:57014 Z:I$/);
       await logins.release();
@@ -386,14 +429,15 @@ describe('cancel of calls that wait', () => {
       assert.equal(errorOf(await plain.client.query(call))['C'], '2F003');
       assert.deepEqual(await plain.client.rows('SELECT dblink_get_connections()'), [[null]]);
       await plain.client.end();
-      await proxy.client.rows("SELECT run('SELECT 1 FROM dblink(''c'', ''SELECT 1'') AS t(a int)')");
-      await assertNothingLeft(world, [session]);
+      // Their locks were lost with the service connections.
+      for (const { client } of [session, other]) await client.rows(OTHER_CALL);
+      await assertNothingLeft(world, [session, other]);
     });
   }
 });
 
 interface TableLock {
-  /** Waits until somebody waits for it. */
+  /** Checks that somebody waits for it. */
   waitedFor(): Promise<void>;
   release(): Promise<void>;
 }
@@ -405,13 +449,12 @@ async function lock(url: string, table: string): Promise<TableLock> {
   await holder.connect();
   await holder.query(`BEGIN; LOCK TABLE ${table}`);
   return {
-    waitedFor: () =>
-      eventually('somebody waits for the lock', async () => {
-        const { rows } = await holder.query(
-          `SELECT FROM pg_locks WHERE relation = '${table}'::regclass AND NOT granted`,
-        );
-        assert.ok(rows.length > 0);
-      }),
+    async waitedFor() {
+      const { rows } = await holder.query(
+        `SELECT FROM pg_locks WHERE relation = '${table}'::regclass AND NOT granted`,
+      );
+      assert.ok(rows.length > 0);
+    },
     release: () => holder.end(),
   };
 }

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../support/eventually.js';
 import { type FaultClient, firstValue } from './client.js';
-import { FULL, growth, MIB, ROOM } from './memoryGrowth.js';
+import { FULL, growth, heldBack, MIB, ROOM } from './memoryGrowth.js';
 import { numberedRows, ROW_BYTES, RowReader } from './numberedRows.js';
 import { makeWorld, type World } from './world.js';
 
@@ -41,23 +41,28 @@ describe('memory of calls whose rows nobody takes', () => {
     };
   }
 
-  /** Takes some kilobytes a second, then nothing, then all the rest, while memory stays flat. */
-  async function readSlowly(reader: RowReader, sql: string, isFlat: () => Promise<void>): Promise<void> {
+  /** Takes a little now and then, once no more can come, and in the end all the rest, while memory stays flat. */
+  async function readSlowly(
+    reader: RowReader,
+    tag: string,
+    sql: string,
+    isFlat: () => Promise<void>,
+  ): Promise<void> {
     let over = false;
     const answered = reader.run(sql).finally(() => {
       over = true;
     });
     answered.catch(() => undefined);
     await eventually('rows come', () => assert.ok(reader.rows > 0));
-    for (let i = 0; i < 6; i++) {
+    for (let i = 0; i < 4; i++) {
       reader.pause();
-      await delay(150);
+      await heldBack(world.onRemote, tag);
+      await isFlat();
       reader.resume();
       await delay(1);
     }
     reader.pause();
-    await isFlat();
-    await delay(1000);
+    await heldBack(world.onRemote, tag);
     await isFlat();
     assert.ok(reader.rows < ROWS, 'the client was slow, yet everything has come');
     reader.resume();
@@ -81,7 +86,12 @@ describe('memory of calls whose rows nobody takes', () => {
     const isFlat = await flat();
     const reader = await connected('calls-fetch');
     await reader.run(`SELECT dblink_open('c', 'k', '${numberedRows(ROWS)}')`);
-    await readSlowly(reader, `SELECT * FROM dblink_fetch('c', 'k', ${ROWS + 1}) ${COLUMNS}`, isFlat);
+    await readSlowly(
+      reader,
+      'calls-fetch',
+      `SELECT * FROM dblink_fetch('c', 'k', ${ROWS + 1}) ${COLUMNS}`,
+      isFlat,
+    );
     assert.equal(await reader.run("SELECT dblink_close('c', 'k')"), 'SELECT 1');
     reader.end();
     await world.gone('calls-fetch');
@@ -92,16 +102,13 @@ describe('memory of calls whose rows nobody takes', () => {
     const reader = await connected('calls-unread');
     await reader.run(`SELECT dblink_send_query('c', '${numberedRows(ROWS)}')`);
     for (let i = 0; i < 5; i++) {
-      await delay(100);
+      if (i > 0) await heldBack(world.onRemote, 'calls-unread');
       // What has come is looked at, and taken in as far as there is room.
       await reader.run("SELECT dblink_is_busy('c')");
       await isFlat();
     }
-    const [waiting] = await world.onRemote(
-      "SELECT state, wait_event FROM pg_stat_activity WHERE application_name = 'calls-unread'",
-    );
-    assert.deepEqual(waiting, ['active', 'ClientWrite'], 'the remote has to wait');
-    await readSlowly(reader, `SELECT * FROM dblink_get_result('c') ${COLUMNS}`, isFlat);
+    await heldBack(world.onRemote, 'calls-unread');
+    await readSlowly(reader, 'calls-unread', `SELECT * FROM dblink_get_result('c') ${COLUMNS}`, isFlat);
     assert.equal(await reader.run(`SELECT * FROM dblink_get_result('c') ${COLUMNS}`), 'SELECT 0');
     assert.equal(await reader.run("SELECT dblink_exec('c', 'SET a.b = 1')"), 'SELECT 1');
     reader.end();

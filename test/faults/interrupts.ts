@@ -65,6 +65,9 @@ const FIXTURES = `
   CREATE FUNCTION definer() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS
     $$ BEGIN RETURN public.dblink_exec('c', 'SET a.b = 1'); END $$;`;
 
+/** Made however long they take. */
+const LEAST_INTERRUPTS = 20;
+
 const LEVELS = ['READ COMMITTED', 'REPEATABLE READ', 'REPEATABLE READ READ ONLY'] as const;
 
 export interface InterruptOptions {
@@ -127,7 +130,9 @@ export async function runInterrupts(options: InterruptOptions): Promise<number> 
 
     const deadline = Date.now() + options.seconds * 1000;
     const names = Object.keys(STATEMENTS);
-    for (let i = 0; interrupted < options.interrupts && Date.now() < deadline; i++) {
+    const enough = (): boolean =>
+      interrupted >= options.interrupts || (interrupted >= LEAST_INTERRUPTS && Date.now() >= deadline);
+    for (let i = 0; !enough(); i++) {
       const name = names[i % names.length]!;
       await interrupt(name, STATEMENTS[name]!).catch((error: unknown) => {
         throw new Error(`seed ${seed}, statement ${i + 1}: ${name}`, { cause: error });

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../support/eventually.js';
 import { frontend } from '../support/wire.js';
 import { brief, FaultClient, firstValue } from './client.js';
-import { FULL, growth, growthWithGarbage, MIB, ROOM } from './memoryGrowth.js';
+import { FULL, growth, growthWithGarbage, heldBack, MIB, ROOM } from './memoryGrowth.js';
 import type { ProxyState } from './proxyProcess.js';
 import { makeWorld, type World } from './world.js';
 
@@ -84,14 +84,14 @@ describe('memory', () => {
       const more = collect ? growth(before, state) : growthWithGarbage(before, state);
       assert.ok(more < ROOM, `${more / MIB} MiB more than idle: ${JSON.stringify(state)}`);
     };
-    // Some kilobytes a second for some seconds.
+    // Now and then a little is read, once no more can come.
     await eventually('rows come', () => assert.ok(count() > 0));
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 5; i++) {
       socket.pause();
-      await delay(240);
+      await heldBack(world.onRemote, 'memory-stream');
+      await othersAreServed(false);
       socket.resume();
       await delay(1);
-      if (i % 3 === 0) await othersAreServed(false);
     }
     socket.resume();
     while (count() < STREAM_BYTES) {
@@ -116,14 +116,22 @@ describe('memory', () => {
       );
       socket.pause();
     }
-    await delay(1000);
+    await eventually('all remotes have to wait', async () => {
+      const events = await world.onRemote(
+        "SELECT wait_event FROM pg_stat_activity WHERE application_name = 'memory-many'",
+      );
+      assert.deepEqual(
+        events,
+        streams.map(() => ['ClientWrite']),
+      );
+    });
     for (const { socket } of streams) socket.resume();
-    await delay(1000);
+    // More than all buffers together hold.
+    await eventually('all move', () => assert.ok(streams.every(({ count }) => count() > 32 * MIB)));
     const state = await world.proxy.state();
     assert.ok(growthWithGarbage(before, state) < 2 * ROOM, JSON.stringify([before, state]));
     const held = await world.proxy.state(true);
     assert.ok(growth(before, held) < 2 * ROOM, JSON.stringify([before, held]));
-    assert.ok(streams.every(({ count }) => count() > MIB));
     for (const { socket } of streams) socket.destroy();
     await world.gone('memory-many');
   });

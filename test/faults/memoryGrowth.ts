@@ -1,3 +1,6 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '../support/eventually.js';
 import type { ProxyState } from './proxyProcess.js';
 
 export const MIB = 1 << 20;
@@ -18,3 +21,23 @@ export const growth = ({ memory: before }: ProxyState, { memory }: ProxyState): 
  */
 export const growthWithGarbage = ({ memory: before }: ProxyState, { memory }: ProxyState): number =>
   Math.max(memory.rss - before.rss, memory.external - before.external);
+
+const LOOKS = 4;
+
+/**
+ * Waits until a server's session cannot get rid of what it sends, and stays so: all buffers between it and a client that
+ * does not read are full, and no more can come.
+ */
+export const heldBack = (
+  ask: (sql: string) => Promise<readonly (readonly unknown[])[]>,
+  applicationName: string,
+): Promise<void> =>
+  eventually(`the session of ${applicationName} has to wait`, async () => {
+    for (let look = 0; look < LOOKS; look++) {
+      if (look > 0) await delay(20);
+      const rows = await ask(
+        `SELECT state, wait_event FROM pg_stat_activity WHERE application_name = '${applicationName}'`,
+      );
+      assert.deepEqual(rows, [['active', 'ClientWrite']]);
+    }
+  });

@@ -93,17 +93,29 @@ describe('a client that pipelines', () => {
     const { memory: idle } = await world.proxy.state(true);
     const statement = frontend.query(`SELECT length('${'x'.repeat(100_000)}')`);
     const count = Math.ceil((64 * MIB) / statement.length);
+    const release = await world.hold();
     client.wire.send(
-      frontend.query(slow.replace('0.5', '1.5')),
+      frontend.query("SELECT * FROM dblink('c', 'SELECT a FROM held') AS t(a int)"),
       ...Array.from({ length: count }, () => statement),
     );
-    await world.runs('pipe-long', 'pg_sleep');
-    await delay(300);
+    await world.runs('pipe-long', 'held');
+    // What the proxy takes it has taken when it takes no more while another session makes its calls.
+    const other = await world.session('pipe-beside');
+    let waiting = -1;
+    await eventually('the proxy reads no further', async () => {
+      const before = waiting;
+      for (let i = 0; i < 5; i++) await other.query("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)");
+      waiting = client.wire.unsent();
+      assert.ok(waiting > 0, 'it has taken all');
+      assert.equal(waiting, before);
+    });
     const { memory } = await world.proxy.state();
     assert.ok(
       memory.rss + memory.external < idle.rss + idle.external + 24 * MIB,
       JSON.stringify([idle, memory]),
     );
+    await release();
+    await other.end();
     const frames = await client.wire.collect(count + 1);
     assert.equal(frames.filter(({ type }) => type === 'C').length, count + 1);
     await client.end();
@@ -141,12 +153,18 @@ describe('a client that pipelines', () => {
     const statement = frontend.query("SELECT dblink_exec('h', 'x', false)");
     const extended = other.extended("SELECT dblink_exec('h', 'x', false)");
     client.write(...Array.from({ length: 8_000 }, (_, i) => (i % 2 === 0 ? statement : extended)));
-    for (let i = 0; i < 60; i++) {
-      assert.match(
-        brief(await other.query("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")),
-        /C:SELECT 1 Z:I$/,
-      );
-      await delay(20);
+    // Until nothing is taken any more, neither by the proxy nor of its answers.
+    const left = (): number => client.socket.writableLength;
+    for (let calm = 0, before = -1; calm < 3; ) {
+      for (let i = 0; i < 10; i++) {
+        assert.match(
+          brief(await other.query("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")),
+          /C:SELECT 1 Z:I$/,
+        );
+        await delay(5);
+      }
+      calm = left() === before ? calm + 1 : 0;
+      before = left();
     }
     const { memory } = await world.proxy.state(true);
     assert.ok(

@@ -146,6 +146,11 @@ export class WireConnection {
     return { connection, startup };
   }
 
+  /** Bytes that are still to be sent: the other side does not take them. */
+  unsent(): number {
+    return this.#socket.writableLength;
+  }
+
   send(...messages: readonly Buffer[]): void {
     if (!this.#closed) this.#socket.write(Buffer.concat(messages));
   }

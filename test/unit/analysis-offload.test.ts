@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { ByteBoundedCache } from '../../src/router/analysis/cache.js';
 import { analyze, isPlainlyReadOnly, loadParser } from '../../src/router/analysis/index.js';
 import { Analyzer, type OffloadLimits } from '../../src/router/analysis/offload.js';
+import { LIVENESS_MS } from '../support/pace.js';
 
 before(loadParser);
 
@@ -130,7 +131,7 @@ describe('Analyzer', () => {
       console.log(analysis.statements.length);`;
     const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
       encoding: 'utf8',
-      timeout: 20_000,
+      timeout: LIVENESS_MS,
     });
     assert.deepEqual([status, stdout], [0, '1\n'], stderr);
   });

@@ -14,6 +14,7 @@ import {
 } from '../../src/wire/client.js';
 import type { ErrorFields } from '../../src/wire/errors.js';
 import { protocolVersion } from '../../src/wire/protocol.js';
+import { eventually } from '../support/eventually.js';
 import { extensionServer } from '../support/postgres.js';
 import { collector, connectTo, leavesNothing, run, unusedPort } from './client-support.js';
 
@@ -549,6 +550,7 @@ test('addresses where nobody listens', async () => {
 });
 
 test('close and destroy end everything and reject what runs', async () => {
+  const watcher = await connectHere();
   await leavesNothing(async () => {
     for (const end of ['close', 'destroy'] as const) {
       const idle = await connectHere();
@@ -566,10 +568,16 @@ test('close and destroy end everything and reject what runs', async () => {
       const paused = await connectHere();
       const flooded = paused.query(Buffer.from('select generate_series(1, 1000000)'), {});
       paused.pause();
-      setTimeout(() => paused[end](), 100);
+      // The server has to wait.
+      await eventually('the server waits', async () => {
+        const waiting = await run(watcher, "select 1 from pg_stat_activity where wait_event = 'ClientWrite'");
+        return waiting.rows.length > 0;
+      });
+      paused[end]();
       await assert.rejects(flooded, ConnectionLost);
     }
   });
+  await watcher.close();
 });
 
 test('server versions as numbers', () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { settings } from '../../src/config/index.js';
+import { LIVENESS_MS } from '../support/pace.js';
 
 const program = fileURLToPath(new URL('../../../bin/dblink-proxy', import.meta.url));
 let directory: string;
@@ -21,7 +22,7 @@ function run(args: readonly string[], env: Readonly<Record<string, string>> = {}
     cwd: directory,
     env: { ...Object.fromEntries(inherited), ...env },
     encoding: 'utf8',
-    timeout: 30_000,
+    timeout: LIVENESS_MS,
   });
   return { status, stdout, stderr };
 }

@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { runExample } from '../../src/example.js';
+import { LIVENESS_MS } from '../support/pace.js';
 import { execute } from '../support/postgres.js';
 
 const program = fileURLToPath(new URL('../../../bin/dblink-proxy', import.meta.url));
@@ -40,7 +41,7 @@ async function untilPrinted({ child, output, ended }: Running, pattern: RegExp):
 }
 
 describe('dblink-proxy start --embedded', () => {
-  it('runs the example and removes everything at SIGINT', { timeout: 60_000 }, async () => {
+  it('runs the example and removes everything at SIGINT', { timeout: LIVENESS_MS }, async () => {
     const running = launch(['start', '--embedded', '--listen', '127.0.0.1:0']);
     try {
       const [, url = ''] = await untilPrinted(running, /Connection string\s+(postgres:\S+)[\s\S]*Ctrl-C/);
@@ -63,7 +64,9 @@ describe('dblink-proxy start --embedded', () => {
     }
   });
 
-  it('says what is wrong with an address that is taken, and ends with 1', { timeout: 60_000 }, async () => {
+  it('says what is wrong with an address that is taken, and ends with 1', {
+    timeout: LIVENESS_MS,
+  }, async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
     try {

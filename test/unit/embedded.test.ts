@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EmbeddedError, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { LIVENESS_MS } from '../support/pace.js';
 import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
 
 const dblinkAvailable = "SELECT count(*)::int FROM pg_available_extensions WHERE name = 'dblink'";
@@ -96,7 +97,7 @@ describe('embedded PostgreSQL', () => {
     }
   });
 
-  it('leaves nothing behind when the process is killed', { timeout: 60_000 }, async () => {
+  it('leaves nothing behind when the process is killed', { timeout: LIVENESS_MS }, async () => {
     const child = spawn(
       process.execPath,
       [
