@@ -126,8 +126,8 @@ describe('memory', () => {
       );
     });
     for (const { socket } of streams) socket.resume();
-    // More than all buffers together hold.
-    await eventually('all move', () => assert.ok(streams.every(({ count }) => count() > 32 * MIB)));
+    // Memory is measured in the midst of it.
+    await eventually('all move', () => assert.ok(streams.every(({ count }) => count() > 8 * MIB)));
     const state = await world.proxy.state();
     assert.ok(growthWithGarbage(before, state) < 2 * ROOM, JSON.stringify([before, state]));
     const held = await world.proxy.state(true);
