@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PostgresInstallation } from './installation.js';
+import { prepared } from './prepared.js';
 import { run } from './run.js';
 import { workspace } from './workspace.js';
 
@@ -17,8 +18,8 @@ const templates = new Map<string, Promise<string>>();
 /**
  * Fills `dataDir`, which must not exist yet, with a new cluster of the superuser `postgres`.
  *
- * initdb takes a second or two and a copy of its result a tenth of that, so each combination of installation and
- * arguments is initialised once per process and copied from then on.
+ * initdb takes a second or two and a copy of its result a tenth of that, so each combination of major and arguments is
+ * initialised once per process, unless it has been made ready for this process, and copied from then on.
  */
 export async function createCluster(
   installation: PostgresInstallation,
@@ -26,14 +27,29 @@ export async function createCluster(
   password: string | undefined,
   dataDir: string,
 ): Promise<void> {
-  const key = JSON.stringify([installation.major, initdbArgs, password ?? null]);
+  const template = await clusterTemplate(installation, initdbArgs, password);
+  await run('cp', ['-R', template, dataDir], 'copying the new cluster');
+}
+
+/** The data directory that new clusters of this kind are copies of. */
+export function clusterTemplate(
+  installation: PostgresInstallation,
+  initdbArgs: readonly string[] = [],
+  password?: string,
+): Promise<string> {
+  const key = clusterKey(installation.major, initdbArgs, password);
   let template = templates.get(key);
   if (template === undefined) {
-    template = initialise(installation, initdbArgs, password);
+    const made = prepared().clusters[key];
+    template = made === undefined ? initialise(installation, initdbArgs, password) : Promise.resolve(made);
     templates.set(key, template);
   }
-  await run('cp', ['-R', await template, dataDir], 'copying the new cluster');
+  return template;
 }
+
+/** The name of a kind of cluster. */
+export const clusterKey = (major: number, initdbArgs: readonly string[] = [], password?: string): string =>
+  JSON.stringify([major, initdbArgs, password ?? null]);
 
 async function initialise(
   installation: PostgresInstallation,

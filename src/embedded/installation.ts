@@ -13,6 +13,7 @@ import {
 import { dirname, join, relative } from 'node:path';
 import { EmbeddedError } from './errors.js';
 import { findBinaryPackage, nativeDirectory } from './packages.js';
+import { prepared } from './prepared.js';
 import { run } from './run.js';
 import { workspace } from './workspace.js';
 
@@ -34,7 +35,8 @@ const cache = new Map<string, Promise<PostgresInstallation>>();
  *
  * A copy, because the package's symbolic links are made by an install script that npm may hold back, because its
  * directory may be unreadable to the account that the servers run under, and because a primary without dblink needs
- * files removed. The package itself is never changed. Made once per process and variant.
+ * files removed. The package itself is never changed. Made once per process and variant, unless it has been made ready
+ * for this process (prepared.ts).
  *
  * @param options.dblink false leaves out every file of the dblink extension
  * @param options.packages a directory in whose `node_modules` packages may be too, besides the usual places
@@ -45,14 +47,24 @@ export function prepareBinaries(options: {
   readonly dblink: boolean;
   readonly packages?: string;
 }): Promise<PostgresInstallation> {
-  const key = `${options.major}${options.dblink ? '' : '-nodblink'}`;
-  let prepared = cache.get(key);
-  if (prepared === undefined) {
-    prepared = prepare(options, key);
-    cache.set(key, prepared);
+  const key = installationKey(options);
+  let installation = cache.get(key);
+  if (installation === undefined) {
+    const made = prepared().installations[key];
+    installation = made === undefined ? prepare(options, key) : Promise.resolve(made);
+    cache.set(key, installation);
   }
-  return prepared;
+  return installation;
 }
+
+/** The name of an installation within a workspace. */
+export const installationKey = ({
+  major,
+  dblink,
+}: {
+  readonly major: number;
+  readonly dblink: boolean;
+}): string => `${major}${dblink ? '' : '-nodblink'}`;
 
 async function prepare(
   { major, dblink, packages }: Parameters<typeof prepareBinaries>[0],

@@ -84,7 +84,9 @@ for (const major of [18, 15]) {
     /** The OID that the session's object has, or would have. */
     const OID = "split_part(current_setting('dblink_proxy.session'), ':', 4)::oid";
 
-    it('answers of every size come back whole, at every level', { skip: major === 15 }, async () => {
+    // What is the same on all majors takes long.
+    const itOnce = major === 15 ? () => undefined : it;
+    itOnce('answers of every size come back whole, at every level', async () => {
       const { client, url } = await session();
       for (const level of LEVELS) {
         await client.query(`BEGIN ISOLATION LEVEL ${level}`);
@@ -111,7 +113,7 @@ for (const major of [18, 15]) {
       await client.end();
     });
 
-    it("errors about a slot's size are those of the remote", { skip: major === 15 }, async () => {
+    itOnce("errors about a slot's size are those of the remote", async () => {
       const { client } = await session();
       await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
       await client.query('SAVEPOINT s');

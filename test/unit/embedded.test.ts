@@ -6,9 +6,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { EmbeddedError, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import {
+  EmbeddedError,
+  PREPARED_VARIABLE,
+  prepareBinaries,
+  startPostgres,
+} from '../../src/embedded/index.js';
 import { LIVENESS_MS } from '../support/pace.js';
 import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
+
+// Making all of it is what is tested here.
+delete process.env[PREPARED_VARIABLE];
 
 const dblinkAvailable = "SELECT count(*)::int FROM pg_available_extensions WHERE name = 'dblink'";
 

@@ -1,0 +1,42 @@
+/** Which test files run when, and what a run needs beyond Node. */
+
+/** `npm test`, what it leaves to `npm run test:full`, and the container image's tests. */
+export type Suite = 'test' | 'full' | 'container';
+
+/**
+ * What takes too long for `npm test`: files, or folders, by their path below test/, with what they are for. A sample of most of
+ * it is in files that `npm test` runs.
+ */
+export const FULL_ONLY: Readonly<Record<string, string>> = {
+  'bridge/definers': 'functions that have the rights of others',
+  'bridge/dump': 'what pg_dump and pg_restore make of it',
+  'bridge/extension.': 'CREATE EXTENSION and its like in every form',
+  'bridge/foreignServers': 'foreign servers in every way to name one, with every account',
+  'bridge/install': 'install and uninstall on both majors',
+  'bridge/largeObjects': 'answers of every size at every level',
+  'bridge/security': 'forged requests, answers, locks, rights',
+  'differential/forced': 'a larger sample of the cases, with every call through the bridge',
+  'differential/older': 'a larger sample of the cases on the older major',
+  'differential/whole': 'every case in a core variant, and generated ones',
+  'drivers/': 'every driver plays every flow',
+  'faults/bridgeCampaign': 'faults at random moments',
+  'faults/bridgeCancel': 'cancels of bridged statements in every form',
+  'faults/bridgeMany': 'hundreds of sessions with bridged calls',
+  'faults/bridgeMemory': 'memory with large bridged results',
+  'faults/callCancel': 'cancels and time limits of calls that wait, in every form',
+  'faults/callMemory': 'memory with results that nobody takes',
+  'faults/hostileRemote': 'remotes that lie',
+  'faults/interrupts': 'cancels at the primary itself at random moments',
+  'faults/isolation': 'two hundred sessions',
+  'faults/memory': 'memory with slow readers of every plan',
+  'faults/serviceLoss': 'service connections that are lost again and again',
+  'faults/sessionEnd': 'sessions that end in every way and state',
+  'relay/memory': 'memory with slow readers of forwarded results',
+  'relay/tools': 'PostgreSQL’s own programs',
+};
+
+/** The suite that a file belongs to. */
+export function suiteOf(file: string): Suite {
+  if (file.startsWith('container/')) return 'container';
+  return Object.keys(FULL_ONLY).some((prefix) => file.startsWith(prefix)) ? 'full' : 'test';
+}
