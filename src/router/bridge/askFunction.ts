@@ -5,9 +5,10 @@ export const SLOTS = 16;
 
 /**
  * With no lock held any more, so often it looks again before there is no answer: the proxy has let go of the one lock and
- * could not take the other one, which the session itself holds, or it is about to answer by another connection.
+ * could not take the other one, which the session itself holds, or it is about to answer by another connection. With the
+ * pauses between, which grow, that is three seconds: a server that is busy may take that long to let the proxy log in again.
  */
-const LOOKS_WITHOUT_LOCK = 50;
+const LOOKS_WITHOUT_LOCK = 80;
 
 /** What a slot of a session's large object has room for. */
 export const SLOT_BYTES = 1024 * 1024;
@@ -184,11 +185,11 @@ BEGIN
       WHEN 'b' THEN done := pg_advisory_lock(key_b)::text = '' AND pg_advisory_unlock(key_b);
       ELSE
         -- Hundreds of sessions may begin at once.
-        PERFORM pg_sleep(CASE WHEN awaited THEN 0.01 ELSE least(0.001 * (1 + attempt / 5), 0.05) END);
+        PERFORM pg_sleep(CASE WHEN awaited THEN least(0.01 * (1 + unheld / 10), 0.05) ELSE least(0.001 * (1 + attempt / 5), 0.05) END);
         IF awaited THEN unheld := unheld + 1; END IF;
         IF unheld = 1 OR attempt % 50 = 20 THEN ${GIVE_BACK} END IF;
         -- Means nothing to the proxy; but if that is gone, the server notices only when it sends something.
-        IF attempt % 25 = 24 THEN
+        IF attempt % 25 = 24 OR unheld % 10 = 9 THEN
           RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:again:', session[1], this_call, pg_backend_pid();
         END IF;
     END CASE;

@@ -41,6 +41,9 @@ const FURTHER: ReadonlySet<string> = new Set(['next', 'types', 'server', 'proved
 /** SQLSTATE of a lost service connection. */
 const LOST = '08006';
 
+/** How often an answer is tried to be handed over: the connection that replaces a lost one can be lost, too. */
+const DELIVERIES = 5;
+
 /** A cancel that does not reach the function that waits is told it this much later. */
 const CANCEL_GRACE_MS = 1000;
 
@@ -80,7 +83,7 @@ export class Bridge {
     private readonly cancelPrimary: () => void,
   ) {
     this.#locks = new SessionLocks(keys, () => services().join());
-    this.#roles = new Roles(user, () => this.#locks.attach());
+    this.#roles = new Roles(user, async () => ({ connection: this.#locks }));
   }
 
   /** Makes sure that a bridge can be had. @throws PgError that says what stands in the way */
@@ -232,17 +235,18 @@ export class Bridge {
     const making = (name: string): void => {
       table = name;
     };
+    let given = answer;
     try {
-      await locks.give(request, answer, waits, making).catch((error: unknown) => {
-        // What a connection that was lost did not bring, another one may; what cannot be stored may be an error that can.
-        if (!(error instanceof PgError) || this.#closed || !waits()) throw error;
-        return locks.give(
-          request,
-          error.sqlstate === LOST ? answer : raisingAnswer('error', error),
-          waits,
-          making,
-        );
-      });
+      for (let attempt = 1; ; attempt++) {
+        try {
+          await locks.give(request, given, waits, making);
+          break;
+        } catch (error) {
+          if (!(error instanceof PgError) || this.#closed || !waits() || attempt === DELIVERIES) throw error;
+          // What a connection that was lost did not bring, another one may; what cannot be stored may be an error that can.
+          if (error.sqlstate !== LOST) given = raisingAnswer('error', error);
+        }
+      }
     } catch (error) {
       if (this.#closed) return;
       this.engine.session.log.warn({ err: (error as Error).message }, 'a dblink call could not be answered');

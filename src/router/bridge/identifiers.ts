@@ -3,7 +3,7 @@
 export const SERVICE_SCHEMA = 'dblink_proxy';
 
 /** Grows with every change of what is installed; objects of an older version are replaced. */
-export const BRIDGE_VERSION = 4;
+export const BRIDGE_VERSION = 5;
 
 /** The comment by which objects of the bridge are known. */
 export const bridgeComment = (version: number | '%' = BRIDGE_VERSION): string =>

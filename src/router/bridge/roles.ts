@@ -1,6 +1,6 @@
 import { memberQuery } from '../declaredServers.js';
 import { LOCKERS } from './roleProof.js';
-import type { Membership } from './services.js';
+import type { ServiceConnection } from './serviceConnection.js';
 
 /** How long an answer about a role is good for, but for calls that a superuser's rights decide. */
 const GOOD_MS = 5000;
@@ -48,7 +48,7 @@ export class Roles {
   constructor(
     /** The user that logged in, a byte string. */
     private readonly user: string,
-    private readonly attach: () => Promise<Membership>,
+    private readonly attach: () => Promise<{ readonly connection: Pick<ServiceConnection, 'query'> }>,
   ) {}
 
   async #standing(role: string): Promise<{

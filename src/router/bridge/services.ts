@@ -24,6 +24,8 @@ const MAX_SHARED = 3;
 const SESSIONS_PER_CONNECTION = 16;
 /** Connections that large results pass through, one at a time. */
 const MAX_BULK = 3;
+/** How often a connection is made that somebody ends before it is of use. */
+const CONNECTS = 5;
 const IDLE_MS = 30_000;
 const REAP_MS = 500;
 /** When what others have left is looked for: after a connection was opened, and then regularly. */
@@ -69,19 +71,24 @@ export class DatabaseServices {
 
   /** @throws PgError 08001 */
   async #connect(): Promise<ServiceConnection> {
-    const connection = ServiceConnection.connect({
-      address: this.server.address,
-      tls: this.server.tls,
-      startup: [
-        ['user', this.identity.user],
-        ['database', this.database],
-        ['application_name', 'dblink-proxy'],
-      ],
-      password: this.identity.password,
-    });
-    return connection.catch((error: unknown) => {
-      throw noServiceConnection(this.identity.user, this.database, error);
-    });
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await ServiceConnection.connect({
+          address: this.server.address,
+          tls: this.server.tls,
+          startup: [
+            ['user', this.identity.user],
+            ['database', this.database],
+            ['application_name', 'dblink-proxy'],
+          ],
+          password: this.identity.password,
+        });
+      } catch (error) {
+        if (attempt === CONNECTS || !wasEnded(error)) {
+          throw noServiceConnection(this.identity.user, this.database, error);
+        }
+      }
+    }
   }
 
   /** Joins the shared connection with the fewest sessions. @throws PgError what stands in the way of a bridge */
@@ -291,6 +298,10 @@ export class Services {
 
 const HINT =
   'Give the proxy an account of its own, as in --primary postgres://user:password@host/; docs/bridge.md lists the privileges that it needs.';
+
+/** Somebody has ended the connection (pg_terminate_backend); the server has not refused it. */
+const wasEnded = (error: unknown): boolean =>
+  ['57P01', '08006'].includes((error as { sqlstate?: string }).sqlstate ?? '');
 
 const noServiceConnection = (user: string, database: string, cause: unknown): PgError =>
   new PgError(

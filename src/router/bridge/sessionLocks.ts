@@ -14,7 +14,7 @@ import {
 } from './handOver.js';
 import { FIRST_OBJECT } from './identifiers.js';
 import type { BridgeRequest } from './request.js';
-import type { ServiceConnection } from './serviceConnection.js';
+import type { Parameter, Rows, ServiceConnection } from './serviceConnection.js';
 import type { Membership } from './services.js';
 import { SessionObject } from './sessionObject.js';
 
@@ -49,6 +49,12 @@ export const sessionSetting = (keys: SessionKeys): string =>
 const ATTEMPTS = 20;
 const PAUSE_MS = 25;
 
+/** How often a service connection is joined that is lost before it holds a lock. */
+const ATTACHMENTS = 5;
+
+/** SQLSTATE of a lost service connection. */
+const LOST = '08006';
+
 /** Between two looks whether a function waits. */
 const LOOK_AGAIN_MS = 1;
 const MAX_LOOK_AGAIN_MS = 100;
@@ -67,6 +73,8 @@ export class SessionLocks {
   #next: 'a' | 'b' | undefined;
   /** The request that will be answered. */
   #expected: BridgeRequest | undefined;
+  /** The function that waits is to find that there will be no answer: no lock is taken until it asks again, or is over. */
+  #withdrawn = false;
   /** The request of which it is certain for which lock its function waits, or is about to: see `expect`. */
   #certain: BridgeRequest | undefined;
   /** The process that the membership's connection vouches for. */
@@ -112,12 +120,24 @@ export class SessionLocks {
   }
 
   async #attach(): Promise<Membership> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#attachOnce();
+      } catch (error) {
+        // The connection that replaces a lost one can be lost, too.
+        const lost = error instanceof PgError && error.sqlstate === LOST && !this.#closed;
+        if (!lost || attempt === ATTACHMENTS) throw error;
+      }
+    }
+  }
+
+  async #attachOnce(): Promise<Membership> {
     if (this.#closed) throw over();
     if (this.#membership?.connection.closed) this.#lost();
     const membership = (this.#membership ??= await this.join());
     membership.onLost = this.#attachSoon;
     this.#services = membership.services;
-    if (this.#held !== undefined) return membership;
+    if (this.#held !== undefined || this.#withdrawn) return membership;
     await this.#prepared(membership);
     // Whoever saw none, or another one, may find it before it waits, or take the next one for it.
     this.#certain = undefined;
@@ -135,6 +155,21 @@ export class SessionLocks {
   readonly #attachSoon = (): void => {
     if (this.#expected !== undefined) this.attach().catch(() => undefined);
   };
+
+  /**
+   * Asks the primary something on the service connection; again, when that is lost meanwhile.
+   * @throws PgError see `attach`
+   */
+  async query(sql: string, params: readonly Parameter[]): Promise<Rows> {
+    for (let attempt = 1; ; attempt++) {
+      const { connection } = await this.attach();
+      try {
+        return await connection.query(sql, params);
+      } catch (error) {
+        if (!connection.closed || attempt === ATTACHMENTS) throw error;
+      }
+    }
+  }
 
   /**
    * Says to the functions of the session's process that the proxy answers it.
@@ -183,6 +218,7 @@ export class SessionLocks {
    */
   expect(request: BridgeRequest): void {
     this.#expected = request;
+    this.#withdrawn = false;
     const held = this.#membership?.connection.closed ? undefined : (this.#next ?? this.#held);
     this.#certain = held !== undefined && request.held === held ? request : undefined;
   }
@@ -296,6 +332,7 @@ export class SessionLocks {
   statementEnded(): void {
     this.#ended++;
     this.#expected = undefined;
+    this.#withdrawn = false;
     this.#object.removeLater();
   }
 
@@ -306,6 +343,7 @@ export class SessionLocks {
   withdraw(waits: () => boolean): Promise<void> {
     return this.#inTurn(async () => {
       if (!waits()) return;
+      this.#withdrawn = true;
       const held = this.#held;
       const connection = this.#membership?.connection;
       if (held === undefined || connection === undefined || connection.closed) return;
