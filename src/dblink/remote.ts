@@ -11,6 +11,9 @@ import { PendingResults } from './pendingResults.js';
 
 const BUSY = 'another command is already in progress';
 
+/** How long the query of a connection that is being closed may take to be cancelled. Then it is closed nonetheless. */
+const LEAVE_MS = 10_000;
+
 /** What goes on between a connection and its remote. */
 type Activity =
   | { readonly kind: 'idle' }
@@ -30,6 +33,8 @@ export class RemoteConnection {
   readonly #notifications = new NotificationQueue();
   readonly #major: number;
   #activity: Activity = IDLE;
+  /** The end of what the remote is being asked to cancel. */
+  #abandoned: Promise<void> | undefined;
   /** The call that uses the connection. */
   #user: symbol | undefined;
 
@@ -175,6 +180,8 @@ export class RemoteConnection {
 
   /** Has the remote cancel a query that nobody waits for any more; what is not read cannot end. */
   #abandon(over: Promise<void>): void {
+    if (this.#abandoned === over) return;
+    this.#abandoned = over;
     if (this.client.state !== 'busy') return;
     void cancelUntil(this.client, over);
     this.client.resume();
@@ -266,14 +273,31 @@ export class RemoteConnection {
     return abortable(requestCancel(this.client, this.#major), signal);
   }
 
-  /** Ends the connection; a query that still runs is cancelled, for the remote may not notice otherwise. */
+  /**
+   * Ends the connection. A query that still runs is cancelled first, and again while it goes on: a request can overtake the query,
+   * and the remote does not notice by itself that nobody is there for it any more.
+   */
   close(): void {
-    if (this.client.state === 'busy') {
-      void this.client
-        .cancel(1000)
-        .catch(() => undefined)
-        .finally(() => this.client.destroy());
-    } else this.client.close();
+    const { client } = this;
+    if (client.state !== 'busy') {
+      client.close();
+      return;
+    }
+    const late = setTimeout(() => client.destroy(), LEAVE_MS).unref();
+    void this.#leave().finally(() => {
+      clearTimeout(late);
+      client.close();
+    });
+  }
+
+  /** Gives up what runs. @returns settled when it is over */
+  #leave(): Promise<void> {
+    const activity = this.#activity;
+    if (activity.kind === 'idle') return Promise.resolve();
+    const { over } = activity.kind === 'running' ? activity : activity.results;
+    if (activity.kind === 'asynchronous') activity.results.giveUp();
+    this.#abandon(over);
+    return over;
   }
 }
 

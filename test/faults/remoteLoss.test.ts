@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { eventually } from '../support/eventually.js';
 import type { Frame } from '../support/wire.js';
 import { brief, errorOf, FaultClient, firstValue, PROTOCOLS } from './client.js';
-import { eventually } from './eventually.js';
 import { type FaultyPath, faultyPath } from './faultyPath.js';
 import { makeWorld, type World } from './world.js';
 
@@ -75,7 +75,7 @@ describe('a remote that is lost', () => {
             await client.rows('SAVEPOINT s');
           }
           client.start(sql, protocol);
-          await world.runs(tag, 'pg_sleep');
+          await world.sleeps(tag);
           await world.onRemote(
             `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${tag}'`,
           );
@@ -125,7 +125,7 @@ describe('a remote that is lost', () => {
             await client.rows('SAVEPOINT s');
           }
           client.start(sql, 'simple');
-          await world.runs(tag, 'pg_sleep');
+          await world.sleeps(tag);
           path.cut(how);
           await afterLoss(client, conninfo, block);
           await killActive(tag);
@@ -204,7 +204,7 @@ describe('a remote that is lost', () => {
         `SELECT dblink_exec('${conninfo}', 'DO $$BEGIN PERFORM pg_sleep(600); END$$')`,
       ]) {
         client.start(sql, 'simple');
-        await world.runs('oneshot', 'pg_sleep');
+        await world.sleeps('oneshot');
         path.cut(how);
         assert.equal(brief(await client.answer()), 'T E:08006 Z:I');
         await killActive('oneshot');
@@ -217,7 +217,7 @@ describe('a remote that is lost', () => {
     const tag = 'killed-notice';
     const client = await world.session(tag);
     client.start("SELECT dblink_exec('c', 'DO $$BEGIN PERFORM pg_sleep(600); END$$', false)", 'simple');
-    await world.runs(tag, 'pg_sleep');
+    await world.sleeps(tag);
     await world.onRemote(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${tag}'`,
     );
@@ -240,7 +240,7 @@ describe('a remote that is lost', () => {
     const found = await FaultClient.open(server.port);
     await eventually('all of them run', async () => {
       const rows = await found.rows(
-        "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' AND pid <> pg_backend_pid()",
+        "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND wait_event = 'PgSleep'",
       );
       assert.equal(rows.length, STATEMENTS.length);
     });

@@ -21,6 +21,8 @@ export interface World {
   activity(tag: string): Promise<{ state: string | null; query: string | null }[]>;
   /** Waits until the remote runs a query whose text contains these words for this tag. */
   runs(tag: string, words: string): Promise<void>;
+  /** Waits until the remote sleeps for this tag: what it was to send before that is on its way. */
+  sleeps(tag: string): Promise<void>;
   /** Waits until the remote runs nothing for this tag. */
   idle(tag: string): Promise<void>;
   /** Waits until the remote has no connection with this tag. */
@@ -80,6 +82,14 @@ export async function makeWorld(
           running.some(({ query }) => query?.includes(words)),
           JSON.stringify(running),
         );
+      }),
+    sleeps: (tag) =>
+      eventually('the remote sleeps', async () => {
+        const { rows } = await watcher.query(
+          "SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'PgSleep'",
+          [tag],
+        );
+        assert.ok(rows.length > 0);
       }),
     idle: (tag) =>
       eventually('the remote runs nothing', async () => {
