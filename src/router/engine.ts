@@ -125,12 +125,23 @@ export class Engine {
   /** A request is being looked at or carried out here: until the next ReadyForQuery a cancel request is meant for it. */
   taken(): void {
     this.#active = true;
+    this.session.log.trace({}, 'request taken');
   }
 
   /** A ReadyForQuery is on its way: a cancel request that came too late is over, and one that comes now is for nobody. */
   ready(): void {
     this.#active = false;
     this.#cancelled = false;
+  }
+
+  /** A cancel request has come for what is being looked at or carried out. */
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
+  /** @throws PgError 57014 when a cancel request has come for what is being looked at, before it has begun */
+  throwIfCancelled(): void {
+    if (this.#cancelled) throw userCancelled();
   }
 
   /** @throws PgError 57014 when the present statement is to be stopped */

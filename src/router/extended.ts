@@ -120,6 +120,8 @@ export class ExtendedQuery {
     const end = primary.batchOpen || engine.inBlock ? 'flush' : 'sync';
     await this.#guard(async () => {
       const facts = await engine.probe.get(end).catch(raised);
+      // The primary has nothing to cancel yet.
+      engine.throwIfCancelled();
       if (statement.shape.kind === 'ambiguous') return this.#refused(message, fields, statement, facts);
       if (isShadowed(statement, facts.shadowing) || this.#isExtensions(statement, facts))
         return this.#relay('parse', message);
@@ -183,6 +185,7 @@ export class ExtendedQuery {
       engine.inBlock || engine.primary.batchOpen ? undefined : renameCalls(fields.sql, statement, engine);
     if (renamed === undefined || !(await makeTemporaryFunctions(engine, statement)))
       throw new NeedsBridge(reason);
+    engine.throwIfCancelled();
     this.#parseRenamed(fields, renamed);
   }
 
@@ -392,6 +395,8 @@ export class ExtendedQuery {
   /** Binds the client's own text to the portal and executes that: the functions of the bridge ask for the calls. */
   #executePlain(name: Buffer, portal: Portal, maxRows: number): void {
     const { primary } = this.engine;
+    // A cancel that came before the primary had anything to cancel.
+    this.engine.throwIfStopped();
     const { prepared, bound } = portal;
     const unheard = (): { sink: MessageSink } => ({ sink: new MessageSink() });
     primary.send(close('S', PLAIN), { kind: 'close', ...unheard() });

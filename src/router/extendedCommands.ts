@@ -83,8 +83,11 @@ export class ExtendedCommands {
     try {
       engine.throwIfStopped();
       tag = await runExtensionCommand(engine, command);
-      if (tag === undefined) this.#relay(message);
-      else session.toClient(commandComplete(tag));
+      if (tag === undefined) {
+        // A cancel that came before the primary had anything to cancel.
+        engine.throwIfStopped();
+        this.#relay(message);
+      } else session.toClient(commandComplete(tag));
     } catch (error) {
       if (primary.closed) throw error;
       const told = error instanceof PrimaryRaised ? error.error : error;

@@ -165,9 +165,16 @@ class DblinkInterceptor implements Interceptor {
     return analysis.then((found) => {
       const statements = withCalls(found);
       if (statements !== undefined) return act(whole, readable, statements);
-      this.#engine.primary.expect(FORWARD[kind]);
-      this.#engine.primary.write(whole);
+      this.#forward(kind, whole);
     });
+  }
+
+  /** Forwards what was looked at first. A cancel that came meanwhile, when the primary had nothing to cancel, is for it. */
+  #forward(kind: 'query' | 'parse', message: Buffer): void {
+    const { primary, session, cancelled } = this.#engine;
+    primary.expect(FORWARD[kind]);
+    primary.write(message);
+    if (cancelled) session.cancelPrimary();
   }
 
   /** SQL text as the parser reads it. */
@@ -182,8 +189,7 @@ class DblinkInterceptor implements Interceptor {
     const { primary } = this.#engine;
     await primary.settled();
     if (primary.queue.skipping) {
-      primary.expect(FORWARD.query);
-      primary.write(message);
+      this.#forward('query', message);
       return;
     }
     await new SimpleQuery(this.#engine, text, statements).run();
@@ -192,8 +198,7 @@ class DblinkInterceptor implements Interceptor {
   async #parse(message: Buffer, { text }: ReadableText, statements: readonly Statement[]): Promise<void> {
     const [statement, ...more] = statements;
     if (statement === undefined || more.length > 0) {
-      this.#engine.primary.expect(FORWARD.parse);
-      this.#engine.primary.write(message);
+      this.#forward('parse', message);
       return;
     }
     if (statement.shape.kind === 'extension') await this.#commands.parse(message, statement.shape.command);

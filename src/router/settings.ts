@@ -52,6 +52,7 @@ export interface RouterSettings {
 
 /** The part of a logger that the router needs. */
 export interface RouterLog {
+  trace(fields: object, message: string): void;
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;

@@ -360,6 +360,8 @@ export class SimpleQuery {
         return true;
       },
     });
+    // A cancel that came before the primary had anything to cancel.
+    this.engine.throwIfStopped();
     primary.forwarded++;
     const own = renamed?.sql ?? this.text.subarray(statement.span.start, statement.span.end);
     primary.send(query(Buffer.concat([before, own])), {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '../support/eventually.js';
 import { backend, fakePrimary } from '../support/fakePrimary.js';
 import { frontend } from '../support/wire.js';
 import { brief, errorOf, FaultClient, firstValue, PROTOCOLS } from './client.js';
-import { eventually } from './eventually.js';
 import { faultyPath } from './faultyPath.js';
 import { startProxyProcess } from './proxyProcess.js';
 import { CASES, FOREVER } from './statements.js';
@@ -227,24 +227,29 @@ describe('cancel', () => {
         await proxy.stop();
         await path.close();
       });
-      for (const protocol of PROTOCOLS) {
-        const client = await FaultClient.open(proxy.port);
-        await client.rows(`SELECT dblink_connect('c', '${world.conninfo('cancel-between')}')`);
-        // What the primary says takes so long that it has long done its part when the request reaches it.
-        path.delayMs = 80;
-        client.start(
-          `SELECT count(*) FROM dblink('c', 'SELECT pg_sleep(${FOREVER})::text') AS t(a text)`,
-          protocol,
-        );
-        await delay(40);
-        await client.cancel();
-        assert.match(brief(await client.answer()), /E:57014 Z:I$/);
-        path.delayMs = 0;
-        assert.equal(
-          firstValue(await client.query("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")),
-          '1',
-        );
-        await client.end();
+      const sleep = `'SELECT pg_sleep(${FOREVER})::text'`;
+      for (const sql of [
+        `SELECT count(*) FROM dblink('c', ${sleep}) AS t(a text)`,
+        // Only the primary can carry that out.
+        `SELECT count(*) FROM generate_series(1, 2) g, LATERAL dblink('c', ${sleep} || ' WHERE 0 < ' || g) AS t(a text)`,
+      ]) {
+        for (const protocol of PROTOCOLS) {
+          const client = await FaultClient.open(proxy.port);
+          await client.rows(`SELECT dblink_connect('c', '${world.conninfo('cancel-between')}')`);
+          // The primary has done its part when the request reaches it, and the proxy does not know it yet.
+          const since = path.received();
+          const pass = path.keepBack();
+          client.start(sql, protocol);
+          await eventually('the primary has answered', () => assert.ok(path.received() > since));
+          await client.cancel();
+          pass();
+          assert.match(brief(await client.answer()), /E:57014 Z:I$/);
+          assert.equal(
+            firstValue(await client.query("SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)")),
+            '1',
+          );
+          await client.end();
+        }
       }
       await proxy.assertClean();
     });

@@ -8,8 +8,8 @@ export interface FaultyPath {
   readonly open: () => number;
   /** Bytes that have come from the server. */
   readonly received: () => number;
-  /** Milliseconds that what the server sends is kept back. */
-  delayMs: number;
+  /** Keeps back what the server sends from now on, until the function that is returned is called. */
+  keepBack(): () => void;
   /** Both directions of all connections, and of new ones, stand still: nothing passes, nothing ends. */
   stall(): void;
   resume(): void;
@@ -35,6 +35,7 @@ export async function faultyPath(server: {
   const pairs = new Set<Pair>();
   let stalled = false;
   let received = 0;
+  let kept: (() => void)[] | undefined;
   const listener = createServer({ noDelay: true, allowHalfOpen: true }, (near) => {
     const far = connect({ ...server, noDelay: true, allowHalfOpen: true });
     const pair = { near, far };
@@ -58,8 +59,8 @@ export async function faultyPath(server: {
         far.pause();
         near.once('drain', () => void (stalled || far.resume()));
       };
-      if (path.delayMs > 0) setTimeout(pass, path.delayMs);
-      else pass();
+      if (kept === undefined) pass();
+      else kept.push(pass);
     });
     far.on('end', () => near.end());
     far.on('close', over);
@@ -72,7 +73,14 @@ export async function faultyPath(server: {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     open: () => pairs.size,
     received: () => received,
-    delayMs: 0,
+    keepBack() {
+      kept = [];
+      return () => {
+        const passes = kept ?? [];
+        kept = undefined;
+        for (const pass of passes) pass();
+      };
+    },
     stall() {
       stalled = true;
       for (const { near, far } of pairs) {
