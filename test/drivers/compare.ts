@@ -14,20 +14,15 @@ export interface Comparison {
   readonly problems: readonly string[];
 }
 
-/**
- * Runs a driver's program on both sides at once and compares what it printed.
- * @param chosen which flows of a programme it plays, by their place in it; those of the driver's own it plays always
- */
+/** Runs a driver's program on both sides at once and compares what it printed. */
 export async function compareSides(
   driver: Driver,
   program: Program,
   environment: Environment,
-  chosen: (place: number) => boolean = () => true,
 ): Promise<Comparison> {
   const comparisons: Comparison[] = [];
   for (const programme of PROGRAMMES) {
-    const flows = programme.flows.filter((_, place) => chosen(place));
-    comparisons.push(await compareProgramme(driver, program, environment, { ...programme, flows }));
+    comparisons.push(await compareProgramme(driver, program, environment, programme));
   }
   const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
   return {
@@ -49,7 +44,7 @@ async function compareProgramme(
     play(program, proxy, database, programme),
   ]);
   const remaining = proxy.name === 'proxy' ? await restOnRemote(proxy, database) : [];
-  const broken = proxy.name === 'proxy' ? brokenPromises(right.lines) : [];
+  const broken = proxy.name === 'proxy' ? brokenPromises(right.lines, proxy.nap) : [];
   const differences = compareTranscripts(
     withoutKnownDifferences(left.lines),
     withoutKnownDifferences(right.lines),
@@ -66,13 +61,12 @@ async function compareProgramme(
   return { outcomes: left.lines.length, sessions, problems };
 }
 
-/** What still runs on the remote when the sessions of a program have had a moment to end. */
+/** What still runs on the remote although all sessions of a program have ended: until it would have ended by itself. */
 async function restOnRemote(side: Side, database: string): Promise<readonly string[]> {
-  let activity: readonly string[] = [];
-  for (let attempt = 0; attempt < 10; attempt += 1) {
-    activity = await side.remoteActivity(database);
-    if (activity.length === 0) break;
+  const deadline = performance.now() + (side.nap * 1000) / 2;
+  for (;;) {
+    const activity = await side.remoteActivity(database);
+    if (activity.length === 0 || performance.now() > deadline) return activity;
     await delay(50);
   }
-  return activity;
 }

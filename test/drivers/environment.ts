@@ -2,7 +2,8 @@ import { createServer } from 'node:net';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { startTestProxy } from '../support/proxy.js';
 import { WireConnection } from '../support/wire.js';
-import { BRIDGED_FIXTURE, LOCAL_FIXTURE, REMOTE_FIXTURE, REMOTE_HBA, ROLES, TEMPLATE } from './fixtures.js';
+import { bridgedFixture, LOCAL_FIXTURE, REMOTE_HBA, ROLES, remoteFixture, TEMPLATE } from './fixtures.js';
+import { type Watcher, watch } from './watcher.js';
 
 /** What a driver's program is told about the side it runs on. */
 export interface Target {
@@ -15,13 +16,26 @@ export interface Target {
   readonly remotePort: number;
   /** There are functions, views and triggers that call dblink: what the program does by itself is done with them. */
   readonly bridged: boolean;
+  /** Seconds that the remote sleeps where a statement is to be cancelled. */
+  readonly nap: number;
+  /** Whether the primary has the extension: what only the proxy promises is not asked of it. */
+  readonly native: boolean;
+  /** Where the remote is watched; see watcher.ts. */
+  readonly watchPort: number;
 }
+
+/**
+ * The extension waits until the remote has slept; so does everybody who waits for it. It has to be long enough for a program to
+ * send its cancel meanwhile. No other statement of the flows sleeps as long as either. The proxy answers at once: that is shown by an answer which comes before so long a sleep ends.
+ */
+const NAP_SECONDS = { extension: 3, proxy: 61 } as const;
 
 /** One side of the comparison. */
 export interface Side {
   readonly name: 'extension' | 'proxy' | 'extension again';
   /** Ports by what listens there; they differ between the sides. */
   readonly ports: ReadonlyMap<string, number>;
+  readonly nap: number;
   /** Makes the databases of a driver, local and remote, as copies of the fixtures. */
   prepare(database: string, bridged: boolean): Promise<Target>;
   /** Statements other than the question itself that the remote is running or holds a transaction open for. */
@@ -71,13 +85,15 @@ export async function startEnvironment(major: number, second: 'proxy' | 'extensi
   ] as const;
   const [primary1, remote1, primary2, remote2] = servers;
   const proxy = second === 'proxy' ? await startTestProxy(primary2) : undefined;
+  const watchers = [await watch(remote1.url()), await watch(remote2.url())] as const;
   return {
-    extension: await makeSide('extension', primary1, primary1, remote1),
+    extension: await makeSide('extension', primary1, primary1, remote1, watchers[0]),
     proxy:
       proxy === undefined
-        ? await makeSide('extension again', primary2, primary2, remote2)
-        : await makeSide('proxy', proxy, primary2, remote2),
+        ? await makeSide('extension again', primary2, primary2, remote2, watchers[1])
+        : await makeSide('proxy', proxy, primary2, remote2, watchers[1]),
     async stop() {
+      await Promise.all(watchers.map((watcher) => watcher.close()));
       await proxy?.stop();
       await Promise.all(servers.map((server) => server.stop('immediate')));
     },
@@ -89,15 +105,18 @@ async function makeSide(
   client: { readonly host: string; readonly port: number },
   primary: PostgresServer,
   remote: PostgresServer,
+  watcher: Watcher,
 ): Promise<Side> {
+  const nap = NAP_SECONDS[name === 'proxy' ? 'proxy' : 'extension'];
   await createDatabase(primary, TEMPLATE, 'template0');
   await createDatabase(remote, TEMPLATE, 'template0');
   await execute(primary, TEMPLATE, LOCAL_FIXTURE);
   if (name !== 'proxy') await execute(primary, TEMPLATE, 'CREATE EXTENSION dblink');
   await execute(remote, 'postgres', ROLES);
-  await execute(remote, TEMPLATE, REMOTE_FIXTURE);
+  await execute(remote, TEMPLATE, remoteFixture(nap));
   return {
     name,
+    nap,
     ports: new Map([
       ['client', client.port],
       ['primary', primary.port],
@@ -112,16 +131,17 @@ async function makeSide(
       if (bridged) {
         const address = { host, port, user: primary.user };
         if (name === 'proxy') await execute(address, database, 'CREATE EXTENSION dblink');
-        await execute(address, database, BRIDGED_FIXTURE);
+        await execute(address, database, bridgedFixture(nap));
       }
       const { user } = primary;
-      return { host, port, user, database, remote: conninfo, remotePort: remote.port, bridged };
+      const known = { host, port, user, database, remote: conninfo, remotePort: remote.port, bridged };
+      return { ...known, nap, native: name !== 'proxy', watchPort: watcher.port };
     },
     async remoteActivity(database) {
       const rows = await execute(
         remote,
         'postgres',
-        `SELECT query FROM pg_stat_activity WHERE datname = '${database}' AND state <> 'idle'`,
+        `SELECT query FROM pg_stat_activity WHERE datname = '${database}' AND state <> 'idle' AND application_name <> 'watcher'`,
       );
       return rows.map(([query]) => query ?? '');
     },

@@ -21,8 +21,12 @@ CREATE TABLE conf (k text PRIMARY KEY, v text);
 ANALYZE;
 `;
 
-/** Makes the database that the connection string leads to. `kinds` has a column of every type drivers decode. */
-export const REMOTE_FIXTURE = `${TYPES}
+/**
+ * Makes the database that the connection string leads to. `kinds` has a column of every type drivers decode.
+ *
+ * @param nap seconds that who reads `slow` waits
+ */
+export const remoteFixture = (nap: number): string => `${TYPES}
 CREATE TABLE orders (
   id int PRIMARY KEY, customer_id int NOT NULL, item text NOT NULL, amount numeric(10,2), ordered_on date,
   shipped boolean NOT NULL DEFAULT false);
@@ -57,8 +61,7 @@ BEGIN
     PERFORM pg_stat_clear_snapshot();
   END LOOP;
 END $$;
-CREATE VIEW slow AS SELECT 1 AS a FROM pg_sleep(3);
-CREATE VIEW brief AS SELECT 1 AS a FROM pg_sleep(0.3);
+CREATE VIEW slow AS SELECT 1 AS a FROM pg_sleep(${nap});
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC;
 ANALYZE;
 `;
@@ -67,7 +70,7 @@ ANALYZE;
 const FAR = "(SELECT v FROM conf WHERE k = 'remote')";
 
 /** What calls dblink where only the primary's executor sees it; made when the functions and `conf` are there. */
-export const BRIDGED_FIXTURE = `
+export const bridgedFixture = (nap: number): string => `
 CREATE VIEW far_orders AS SELECT * FROM dblink(${FAR}, 'SELECT id, customer_id, item, amount, ordered_on, shipped FROM orders')
   AS t(id int, customer_id int, item text, amount numeric(10,2), ordered_on date, shipped boolean);
 CREATE VIEW far_kinds AS SELECT * FROM dblink(${FAR}, 'SELECT n, i8, f8, num, t, b, u, jb, ba, ia, iv FROM kinds WHERE n <> 2')
@@ -75,7 +78,7 @@ CREATE VIEW far_kinds AS SELECT * FROM dblink(${FAR}, 'SELECT n, i8, f8, num, t,
 CREATE VIEW far_nothing AS SELECT * FROM dblink(${FAR}, 'SELECT 1 WHERE false') AS t(a int);
 CREATE VIEW far_mismatch AS SELECT * FROM dblink(${FAR}, 'SELECT 1, 2') AS t(a int);
 CREATE VIEW far_division AS SELECT * FROM dblink(${FAR}, 'SELECT 1/(3 - g) FROM generate_series(1, 5) g') AS t(a int);
-CREATE VIEW far_sleep AS SELECT * FROM dblink(${FAR}, 'SELECT pg_sleep(2)') AS t(a text);
+CREATE VIEW far_sleep AS SELECT * FROM dblink(${FAR}, 'SELECT pg_sleep(${nap})') AS t(a text);
 CREATE VIEW far_many AS SELECT * FROM dblink(${FAR}, 'SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 20000) g')
   AS t(n int, line text);
 CREATE FUNCTION far_item(wanted int) RETURNS text LANGUAGE plpgsql AS $$

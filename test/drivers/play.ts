@@ -6,8 +6,8 @@ import type { Programme } from './flows/index.js';
 import type { Flow, Value } from './flows/types.js';
 import { type Line, parseTranscript } from './transcript.js';
 
-/** Long enough for a slow machine; a program that hangs is ended, and what it printed so far is compared. */
-const LIMIT_MS = 300_000;
+/** A program that prints nothing for so long hangs. It is ended, and what it printed so far is compared. */
+const HANGS_AFTER_MS = 180_000;
 
 /** What a driver's program did on one side. */
 export interface Played {
@@ -26,7 +26,7 @@ export async function play(
   const target = await side.prepare(database, bridged);
   const flows = unfilled.map((flow) => fill(flow, target));
   const { stdout, failure } = await execute(program, program.input(target, flows));
-  return { lines: parseTranscript(stdout, side.ports), failure };
+  return { lines: parseTranscript(stdout, side.ports, side.nap), failure };
 }
 
 /** Puts the side's connection string where the flows have placeholders. */
@@ -58,17 +58,20 @@ function execute(program: Program, input: string): Promise<{ stdout: string; fai
     });
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
-    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
+    const hangs = setTimeout(() => child.kill('SIGKILL'), HANGS_AFTER_MS);
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout.push(chunk);
+      hangs.refresh();
+    });
     child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
     child.stdin.on('error', () => {}); // The exit code says why it did not read.
     child.stdin.end(input);
-    const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
     child.on('error', (error) => {
-      clearTimeout(timer);
+      clearTimeout(hangs);
       reject(error);
     });
     child.on('close', (code, signal) => {
-      clearTimeout(timer);
+      clearTimeout(hangs);
       const end = code === null ? `was ended by ${signal ?? 'a signal'}` : `exited with code ${code}`;
       const text = Buffer.concat(stdout).toString('utf8');
       resolve({

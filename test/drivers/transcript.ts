@@ -23,9 +23,12 @@ export interface Difference {
   readonly more: number;
 }
 
-/** Reads a transcript; ports become the names of what listens there, since no two servers share them. */
-export function parseTranscript(text: string, ports: Side['ports']): readonly Line[] {
-  let normal = text;
+/**
+ * Reads a transcript; ports become the names of what listens there, since no two servers share them, and so does the time that the
+ * remote sleeps (environment.ts).
+ */
+export function parseTranscript(text: string, ports: Side['ports'], nap: number): readonly Line[] {
+  let normal = text.replaceAll(`pg_sleep(${nap})`, 'pg_sleep(<nap>)');
   for (const [label, port] of ports) {
     // Not in a long number in hexadecimal, where any five digits can be.
     normal = normal.replace(new RegExp(`(?<![\\da-f])${port}(?![\\da-f])`, 'g'), `<${label} port>`);

@@ -6,6 +6,7 @@ Reads the input of test/drivers as JSON from standard input and prints the trans
 import io
 import json
 import re
+import socket
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ import psycopg2.extras
 INPUT = json.load(sys.stdin)
 TARGET = INPUT["target"]
 REMOTE = TARGET["remote"]
+NAP = TARGET["nap"]
 FIELDS = [
     "severity",
     "sqlstate",
@@ -131,14 +133,28 @@ def shared_flows():
     cleaning.connection.close()
 
 
+def remote_sleeps():
+    """Waits until the remote has a session that sleeps."""
+    with socket.create_connection(("127.0.0.1", TARGET["watchPort"])) as watcher:
+        watcher.sendall(f"{TARGET['database']} wait_event = 'PgSleep'\n".encode())
+        answer = watcher.makefile().read()
+    if answer != "yes\n":
+        raise RuntimeError("the remote does not sleep: " + answer)
+
+
 def cancel(session, sql, then):
-    """Cancels a statement from another thread, and runs one after it."""
+    """Cancels a statement from another thread when the remote sleeps for it, and runs one after it."""
     started = time.monotonic()
-    timer = threading.Timer(0.3, session.connection.cancel)
-    timer.start()
+
+    def cancel_asleep():
+        remote_sleeps()
+        session.connection.cancel()
+
+    canceller = threading.Thread(target=cancel_asleep)
+    canceller.start()
     session.run(sql)
-    session.note("time of the cancel", elapsedMs=round((time.monotonic() - started) * 1000), limitMs=1900)
-    timer.join()
+    session.note("time of the cancel", elapsedMs=round((time.monotonic() - started) * 1000))
+    canceller.join()
     session.run(then, at="after the cancel")
 
 
@@ -224,7 +240,7 @@ def own_flows():
         connection.commit()
 
     for sql in (
-        "SELECT * FROM dblink('c', 'SELECT pg_sleep(2)') AS t(a text)",
+        f"SELECT * FROM dblink('c', 'SELECT pg_sleep({NAP})') AS t(a text)",
         "SELECT count(*) FROM customers, dblink('c', 'SELECT a FROM slow') AS t(a text)",
     ):
         with Session("cancel() of " + sql) as session:
@@ -275,7 +291,7 @@ def bridged_flows():
         session.run("SELECT * FROM dblink(%s, 'DELETE FROM log RETURNING line') AS t(line text)", [REMOTE])
         session.attempt("rollback", session.connection.rollback)
 
-    for sql in ("SELECT * FROM far_sleep", "SELECT unguarded('SELECT 1 FROM pg_sleep(2)')"):
+    for sql in ("SELECT * FROM far_sleep", f"SELECT unguarded('SELECT 1 FROM pg_sleep({NAP})')"):
         with Session("cancel() of " + sql) as session:
             cancel(session, sql, "SELECT far_item(1)")
 

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import type { Target } from '../environment.js';
 import type { Flow } from '../flows/types.js';
 
@@ -47,6 +48,21 @@ export function showError(error: unknown): Readonly<Record<string, unknown>> {
       source[name],
     ]),
   );
+}
+
+/** The condition by which the remote has a session that sleeps. */
+export const ASLEEP = "wait_event = 'PgSleep'";
+
+/**
+ * Waits until the remote has a session of the target's database for which the condition about pg_stat_activity holds, one that no
+ * earlier call was told of.
+ */
+export async function remoteShows({ watchPort, database }: Target, condition = ASLEEP): Promise<void> {
+  const socket = connect(watchPort, '127.0.0.1');
+  socket.write(`${database} ${condition}\n`);
+  let answer = '';
+  for await (const text of socket.setEncoding('utf8')) answer += text;
+  if (answer !== 'yes\n') throw new Error(`the remote does not show ${condition}: ${answer}`);
 }
 
 /** Runs something and measures it in milliseconds. */

@@ -25,6 +25,11 @@ final class Input {
     return target.get("remote");
   }
 
+  /** Seconds that the remote sleeps. */
+  static String nap() {
+    return target.get("nap");
+  }
+
   /** There are views, functions and triggers that call dblink. */
   static boolean bridged() {
     return target.get("bridged").equals("true");
