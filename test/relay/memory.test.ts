@@ -5,8 +5,10 @@ import type { Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PostgresServer } from '../../src/embedded/index.js';
+import { eventually } from '../support/eventually.js';
 import { backend, type FakePrimary, fakePrimary, GREETING } from '../support/fakePrimary.js';
-import { primaryServer } from '../support/postgres.js';
+import { LIVENESS_MS } from '../support/pace.js';
+import { execute, primaryServer } from '../support/postgres.js';
 import { canMeasure, type ProxyProcess, startProxyProcess } from '../support/proxyProcess.js';
 import { RawClient } from '../support/rawClient.js';
 import { firstValue, logIn, query } from '../support/relay.js';
@@ -19,8 +21,13 @@ const LIMIT = 64 * MIB;
 
 const RESULT_BYTES = FULL ? 10e9 : 1.1e9;
 const COPY_BYTES = FULL ? 3e9 : 300e6;
-const SLOW_MS = FULL ? 60_000 : 2_000;
-const SLOW_BYTES_PER_S = FULL ? 1_000 : 4_000;
+/** What a slow peer takes at a time, and how often: it goes on until no more can come, and this often in any case. */
+const PORTION_BYTES = FULL ? 250 : 1_000;
+const PORTIONS = FULL ? 240 : 12;
+const PORTION_MS = FULL ? 250 : 25;
+/** So often nothing more comes, looked at after each portion: all buffers are full. */
+const CALM_LOOKS = 8;
+const PATIENCE = { timeout: PORTIONS * PORTION_MS + 2 * LIVENESS_MS };
 /** Read at full speed after the slow part, to see that everything goes on. */
 const FAST_BYTES = FULL ? 1e9 : 50e6;
 /** Of requests that are carried out one after another; each takes a connection to the remote. */
@@ -65,6 +72,8 @@ describe('memory stays bounded however slow a peer is', {
     })();
     const mib = (bytes: number): string => `${(bytes / MIB).toFixed(1)} MiB`;
     return {
+      /** Waits until the time in which the peer is slow has been looked at often enough. */
+      sampled: (): Promise<void> => eventually('samples are taken', () => samples > 10),
       slowIsOver: (): void => {
         phase = 'fast';
       },
@@ -75,11 +84,8 @@ describe('memory stays bounded however slow a peer is', {
           `${what}: ${mib(worst.slow)} over idle (${mib(idle)}) while the peer was slow, ${mib(worst.fast)} after it; ` +
             `another session waited at most ${latencyMs.toFixed(0)} ms`,
         );
-        assert.ok(samples > 10, `only ${samples} samples`);
         assert.ok(worst.slow < LIMIT, `${mib(worst.slow)} over idle while the peer was slow`);
         assert.ok(worst.fast < 2 * LIMIT, `${mib(worst.fast)} over idle at full speed`);
-        // Not how fast it is: whether it is served at all.
-        assert.ok(latencyMs < 20_000, `another session waited ${latencyMs} ms`);
       },
     };
   }
@@ -91,14 +97,17 @@ describe('memory stays bounded however slow a peer is', {
     return proxy.memory();
   }
 
-  /** Takes this much per second from a socket, and lets the rest wait. */
+  /** Takes a little now and then from a socket, until whoever sends has to wait for it. */
   async function readSlowly(socket: Socket): Promise<void> {
     socket.removeAllListeners('data');
     socket.pause();
-    const portions = SLOW_MS / 250;
-    for (let portion = 0; portion < portions; portion += 1) {
-      socket.read(SLOW_BYTES_PER_S / 4);
-      await delay(250);
+    const isHeldBack = `SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'ClientWrite'`;
+    let calm = 0;
+    for (let portion = 0; portion < PORTIONS || calm < CALM_LOOKS; portion += 1) {
+      socket.read(PORTION_BYTES);
+      await delay(PORTION_MS);
+      const [row] = await execute(primary.url(), isHeldBack);
+      calm = row?.[0] === true ? calm + 1 : 0;
     }
   }
 
@@ -119,7 +128,7 @@ describe('memory stays bounded however slow a peer is', {
       ],
     ];
     for (const [name, sql] of cases) {
-      it(name, { timeout: SLOW_MS + 120_000 }, async (test) => {
+      it(name, PATIENCE, async (test) => {
         const proxy = await startProxyProcess(
           `postgres://postgres@127.0.0.1:${primary.port}?sslmode=disable`,
         );
@@ -140,6 +149,7 @@ describe('memory stays bounded however slow a peer is', {
         client.write(frontend.query(sql()));
         await once(socket, 'data');
         await readSlowly(socket);
+        await watched.sampled();
         const slow = socket.bytesRead;
         watched.slowIsOver();
         // The rest is still where it was: this much is in buffers between here and the primary.
@@ -167,7 +177,7 @@ describe('memory stays bounded however slow a peer is', {
     }
   });
 
-  it('requests behind a statement that waits for a remote', { timeout: SLOW_MS + 120_000 }, async (test) => {
+  it('requests behind a statement that waits for a remote', PATIENCE, async (test) => {
     const proxy = await startProxyProcess(`postgres://postgres@127.0.0.1:${primary.port}?sslmode=disable`);
     test.after(() => proxy.stop());
     const other = await logIn(proxy.port);
@@ -185,21 +195,33 @@ describe('memory stays bounded however slow a peer is', {
       await query(other.client, `${call('SELECT 2')} ${padding}`);
     });
     const watched = watch(proxy, idle, ask);
-    client.write(frontend.query(call(`SELECT pg_sleep(${SLOW_MS / 1000})`)));
+    const holder = await logIn(primary.port);
+    await query(holder.client, 'SELECT pg_advisory_lock(1)');
+    client.write(frontend.query(call('SELECT pg_advisory_lock(1)::text')));
     // Each of these is carried out by the proxy itself, too, while the next ones are already there.
     const next = frontend.query(`${call('SELECT 1')} ${padding}`);
     const { socket } = client;
     let sent = 0;
     const taken = (): number => sent - socket.writableLength;
     let slow = Number.POSITIVE_INFINITY;
-    const answered = client.until('Z', 1, SLOW_MS + 30_000).then(() => {
+    const answered = client.until('Z').then(() => {
       watched.slowIsOver();
       slow = taken();
     });
+    let [calm, looks, before] = [0, 0, -1];
     while (taken() < slow + PIPELINED_BYTES) {
       assert.ok(!client.closed, 'the session goes on');
-      if (socket.writableNeedDrain) await delay(5);
-      else {
+      if (socket.writableNeedDrain) {
+        await delay(PORTION_MS);
+        looks += 1;
+        calm = taken() === before ? calm + 1 : 0;
+        before = taken();
+        if (calm >= CALM_LOOKS && looks >= PORTIONS && !holder.client.closed) {
+          await watched.sampled();
+          // The statement gets its lock.
+          holder.client.destroy();
+        }
+      } else {
         socket.write(next);
         sent += next.length;
       }
@@ -215,6 +237,8 @@ describe('memory stays bounded however slow a peer is', {
   describe('a large COPY FROM STDIN and a slow primary', () => {
     let sink: FakePrimary;
     let proxy: ProxyProcess;
+    /** Reads at full speed from then on. */
+    let released = false;
     /** Of what came on the connection that copies, its startup not included. */
     let received: { bytes: number; hash: ReturnType<typeof createHash>; done: Promise<void> };
 
@@ -238,9 +262,9 @@ describe('memory stays bounded however slow a peer is', {
           hash.update(chunk);
         };
         socket.pause();
-        for (let portion = 0; portion < SLOW_MS / 250; portion += 1) {
-          take(socket.read(SLOW_BYTES_PER_S / 4) as Buffer | null);
-          await delay(250);
+        while (!released) {
+          take(socket.read(PORTION_BYTES) as Buffer | null);
+          await delay(PORTION_MS);
         }
         socket.on('data', (chunk: Buffer) => {
           take(chunk);
@@ -261,7 +285,7 @@ describe('memory stays bounded however slow a peer is', {
       await sink?.stop();
     });
 
-    it('is held back, and arrives whole', { timeout: SLOW_MS + 120_000 }, async () => {
+    it('is held back, and arrives whole', PATIENCE, async () => {
       const other = await logIn(proxy.port);
       const ask = async (): Promise<void> => {
         assert.equal((await query(other.client, 'anything')).length, 1);
@@ -279,20 +303,32 @@ describe('memory stays bounded however slow a peer is', {
         [1, 10, 1000, 70_001, 300_007].map((length) => frontend.copyData(Buffer.alloc(length, 'c'))),
       );
       let sent = 0;
-      const since = performance.now();
+      const taken = (): number => sent - socket.writableLength;
+      /** Waits until the proxy takes hardly more than the primary, whose portions are small. */
+      const isHeldBack = async (): Promise<void> => {
+        for (let look = 0, since = taken(); look < Math.max(CALM_LOOKS, PORTIONS); look += 1) {
+          await delay(PORTION_MS);
+          if (taken() - since > MIB) [look, since] = [0, taken()];
+        }
+        await watched.sampled();
+      };
       let sentSlowly = 0;
+      const heldBack = isHeldBack().then(() => {
+        sentSlowly = taken();
+        watched.slowIsOver();
+        released = true;
+      });
       while (sent < COPY_BYTES) {
         hash.update(block);
         sent += block.length;
         if (!socket.write(block)) await once(socket, 'drain');
-        if (performance.now() - since < SLOW_MS * 0.8) sentSlowly = sent - socket.writableLength;
-        else watched.slowIsOver();
       }
+      await heldBack;
       const end = frontend.copyDone();
       hash.update(end);
       client.write(end);
       assert.ok(sentSlowly < 40 * MIB, `${sentSlowly} bytes were taken while nobody read them`);
-      const answer = await client.until('Z', 1, 100_000);
+      const answer = await client.until('Z');
       assert.equal(answer.map(({ type }) => type).join(''), 'CZ');
       await received.done;
       await watched.stop('COPY FROM STDIN');

@@ -170,10 +170,14 @@ describe('the phase before the session', () => {
         eventually('all sockets are closed', () => assert.ok(sockets() <= open, `${sockets()} sockets`));
       await round();
       await closed();
-      const before = used();
-      await round();
-      await closed();
-      const grown = used() - before;
+      // What leaks does so in every round; what the compiler and the collector do comes and goes.
+      let grown = Number.POSITIVE_INFINITY;
+      for (let rounds = 0; rounds < 5 && grown >= 1e6; rounds++) {
+        const before = used();
+        await round();
+        await closed();
+        grown = used() - before;
+      }
       assert.ok(grown < 1e6, `${grown} bytes more after 1,000 refusals`);
     });
   });
