@@ -6,6 +6,9 @@ import { Turns } from './turns.js';
 /** Keys with at most so many iterations, which take some milliseconds, do not wait for longer ones. */
 const SHORT_ITERATIONS = 20_000;
 
+/** Keys with more iterations take so long that their thread is stopped when nobody waits for them any more. */
+const UNSTOPPED_ITERATIONS = 100_000;
+
 /** For whom a key is derived. */
 export interface KeyOwner {
   /** Owners take turns: however many keys one wants, the others wait for one of them at most. */
@@ -18,9 +21,6 @@ export interface KeyOwner {
 class Lane {
   readonly #turns = new Turns({ total: 1, perOwner: 1 });
   #worker: Worker | undefined;
-
-  /** @param stops a key that nobody waits for any more is not waited for: the next one gets another thread */
-  constructor(private readonly stops: boolean) {}
 
   async derive(request: KeyRequest, { owner = {}, signal }: KeyOwner): Promise<Buffer> {
     const release = await this.#turns.take(owner, signal);
@@ -56,19 +56,21 @@ class Lane {
       worker.on('message', onMessage);
       worker.on('error', onEnd);
       worker.on('exit', onEnd);
-      if (this.stops) signal?.addEventListener('abort', onAbort, { once: true });
+      if (request.stoppable) signal?.addEventListener('abort', onAbort, { once: true });
       worker.postMessage(request);
     });
   }
 }
 
-const short = new Lane(false);
-const long = new Lane(true);
+const short = new Lane();
+const long = new Lane();
 
 /**
  * Derives a key in a thread of its own: neither the event loop nor the runtime's few threads for files are held up by it.
  * @throws the signal's reason
  */
-export function deriveKey(request: KeyRequest, owner: KeyOwner = {}): Promise<Buffer> {
-  return (request.iterations <= SHORT_ITERATIONS ? short : long).derive(request, owner);
+export function deriveKey(request: Omit<KeyRequest, 'stoppable'>, owner: KeyOwner = {}): Promise<Buffer> {
+  const { iterations } = request;
+  const lane = iterations <= SHORT_ITERATIONS ? short : long;
+  return lane.derive({ ...request, stoppable: iterations > UNSTOPPED_ITERATIONS }, owner);
 }
