@@ -245,7 +245,8 @@ export const schema = z.strictObject({
           "Whose connection strings may name files of the proxy's host (`passfile`, `sslcert`, `sslkey`, `sslrootcert`, " +
           '`sslcrl`, `sslcrldir`) and its Unix sockets (a `host` that is a directory, other than the one of the primary). ' +
           'Superusers are those of the primary: the role whose rights count for the call. Others get 42501, whether ' +
-          "there is such a file or not. `sslrootcert=system`, the runtime's own roots, is everybody's.",
+          "there is such a file or not. `sslrootcert=system`, the runtime's own roots and those that NODE_EXTRA_CA_CERTS names, " +
+          "is everybody's. Where nobody is a superuser, as on managed servers, declare `dblink.servers`, or permit it.",
         default: 'superusers',
         reload: true,
       }),

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { createSecureContext, rootCertificates } from 'node:tls';
+import { readTlsMaterial } from '../../src/wire/tlsMaterial.js';
 import { errorOf, type FaultClient } from '../faults/client.js';
 import type { TestProxy } from '../support/proxy.js';
 import { tlsFile } from '../support/tlsFiles.js';
@@ -318,6 +321,23 @@ describe('files of the host', () => {
         assert.match(told, /^OK$|not a regular file|no user mapping/);
       await Promise.all(clients.map((client) => client.end()));
     });
+  });
+
+  it("the runtime's own roots are not read again for each connection, while the others wait", async () => {
+    const busy = async (act: () => Promise<unknown> | unknown): Promise<number> => {
+      const before = performance.eventLoopUtilization();
+      await act();
+      return performance.eventLoopUtilization(before).active;
+    };
+    const system = (): Promise<unknown> => readTlsMaterial({ mode: 'verify-full', rootCertFile: 'system' });
+    await system();
+    const ten = await busy(() => Promise.all(Array.from({ length: 10 }, system)));
+    const one = await busy(async () => {
+      await setImmediate();
+      createSecureContext({ ca: [...rootCertificates] });
+      await setImmediate();
+    });
+    assert.ok(ten < one, `${ten} ms for ten, ${one} ms to read them once`);
   });
 
   it('nothing of all that was needed for a session to work', async () => {

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
+import { closeSync, open, openSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
+import { Client } from 'pg';
 import { systemNames } from '../../src/wire/names/resolver.js';
 import { errorOf, type FaultClient } from '../faults/client.js';
 import { eventually } from '../faults/eventually.js';
 import { backend, type FakePrimary, failure, fakePrimary } from '../support/fakePrimary.js';
 import { type NameServer, nameServer } from '../support/nameServer.js';
-import type { TestProxy } from '../support/proxy.js';
+import { startTestProxy, type TestProxy } from '../support/proxy.js';
+import { PROXY_TLS } from '../support/tlsFiles.js';
 import { type FilesWorld, makeFilesWorld, PASSWORD, quoted, session } from './filesWorld.js';
 
 /**
@@ -149,6 +152,28 @@ describe('names and logins', () => {
     await client.end();
   });
 
+  it('a string with thousands of names is looked up between the calls of others, and its cancel ends it', async () => {
+    const hosts = Array.from({ length: 20_000 }, (_, number) => `h${number}.missing.example`).join(',');
+    const attackers = await attack(proxy, 2, () => call(`host=${hosts} user=u password=p`));
+    await eventually('they are at it', () =>
+      assert.ok(names.questions.some((question) => question.startsWith('h1.missing'))),
+    );
+    for (let round = 0; round < 3; round++) await victimIsServed();
+    assert.equal(attackers.over(), 0);
+    await attackers.stop();
+    for (const { C } of await attackers.errors) assert.equal(C, '57014');
+  });
+
+  it('what cannot be a name is asked of nobody', async () => {
+    const from = names.questions.length;
+    for (const name of ['x'.repeat(500_000), '1.'.repeat(100_000), `${'y'.repeat(80)}.example`, 'a..b']) {
+      const { C, D } = errorOf(await victim.query(call(`host=${name} user=u password=p`)));
+      assert.equal(C, '08001');
+      assert.match(D ?? '', / to address: Name or service not known$/);
+    }
+    assert.deepEqual(names.questions.slice(from), []);
+  });
+
   it('one session opens only so many connections at a time, and its waiting ends with it', async () => {
     let waiting = 0;
     const silent = await fakePrimary(async ({ socket }) => {
@@ -209,6 +234,32 @@ describe('names and logins', () => {
     await remote.stop();
   });
 
+  it('a fake primary that asks for too many iterations gets no work out of the password of a client', async () => {
+    const primary = await greedy(1_000_000);
+    const asking = await startTestProxy(
+      { host: '127.0.0.1', port: primary.port },
+      { flags: { auth: 'password', ...PROXY_TLS } },
+    );
+    const client = new Client({
+      host: asking.host,
+      port: asking.port,
+      user: 'low',
+      password: 'p',
+      ssl: { rejectUnauthorized: false },
+    });
+    client.on('error', () => undefined);
+    await assert.rejects(client.connect(), (error: Error & { code?: string }) => {
+      assert.equal(error.code, '28000');
+      assert.match(
+        error.message,
+        /server requested 1000000 SCRAM iterations.*"dblink\.max_scram_iterations"/,
+      );
+      return true;
+    });
+    await asking.stop();
+    await primary.stop();
+  });
+
   it('password hashes of one session delay no other, and end with who wanted them', async () => {
     const generous = await world.proxy({ DBLINK_PROXY_DBLINK_MAX_SCRAM_ITERATIONS: '100000000' });
     const remote = await greedy(100_000_000);
@@ -230,6 +281,45 @@ describe('names and logins', () => {
     assert.match(D ?? '', /FATAL: {2}no/);
     await other.end();
     await Promise.all([remote.stop(), ordinary.stop()]);
+  });
+
+  it("nothing that a session needs waits for the runtime's threads", async () => {
+    const opened = new Set<number>();
+    // Each of the four threads waits for somebody who writes.
+    const blocked = Array.from(
+      { length: 8 },
+      () =>
+        new Promise<void>((resolve, reject) => {
+          open(world.paths.fifo, 'r', (error, fd) => {
+            if (error !== null) return reject(error);
+            opened.add(fd);
+            resolve();
+          });
+        }),
+    );
+    let free = false;
+    const reached = stat('/').then(() => {
+      free = true;
+    });
+    try {
+      const other = await session(proxy, 'low');
+      const known = victimConninfo.replace('localhost', 'known.example');
+      for (const conninfo of [victimConninfo, known, `${known} sslmode=require`]) {
+        assert.deepEqual(await other.rows(call(conninfo)), [['1']]);
+        assert.deepEqual(
+          await other.rows(`DO ${quoted(`BEGIN PERFORM a FROM (${call(conninfo)}) x; END`)}`),
+          [],
+        );
+      }
+      await other.end();
+      assert.equal(free, false, 'the threads were blocked all the time');
+    } finally {
+      // Who is written to goes on.
+      const writer = openSync(world.paths.fifo, 'w');
+      await Promise.all([...blocked, reached]);
+      closeSync(writer);
+      for (const fd of opened) closeSync(fd);
+    }
   });
 
   it('a silent name server keeps no client from the primary whose name it has told before', async () => {

@@ -45,9 +45,8 @@ export async function hostHasEnvironment(context: ConninfoContext): Promise<bool
     ...FURTHER_VARIABLES,
   ];
   if (variables.some((name) => context.env[name] !== undefined)) return true;
-  if (context.homedir === undefined) return false;
-  for (const name of HOME_FILES) {
-    if ((await context.statMode(`${context.homedir}/${name}`)) !== undefined) return true;
-  }
-  return false;
+  const { homedir } = context;
+  if (homedir === undefined) return false;
+  const modes = await Promise.all(HOME_FILES.map((name) => context.statMode(`${homedir}/${name}`)));
+  return modes.some((mode) => mode !== undefined);
 }

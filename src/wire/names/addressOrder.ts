@@ -169,7 +169,11 @@ function sourceOf(address: string): Promise<string | undefined> {
     const settle = (source: string | undefined): void => {
       if (settled) return;
       settled = true;
-      socket.close();
+      try {
+        socket.close();
+      } catch {
+        // It never was open.
+      }
       resolve(source);
     };
     socket.on('error', () => settle(undefined));

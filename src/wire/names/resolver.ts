@@ -24,6 +24,9 @@ const SYSTEM_SOURCES: NameSources = {
 /** The most addresses of a name that are looked at: whose name it is decides how many it has. */
 const MAX_ADDRESSES = 64;
 
+/** The longest name that there can be (RFC 1035, section 2.3.4), with the dot at its end. */
+const MAX_NAME_LENGTH = 254;
+
 /** What getaddrinfo() knows without any file. */
 const LOCALHOST = ['127.0.0.1', '::1'];
 
@@ -59,6 +62,7 @@ export class NameResolver {
    */
   async lookup(name: string, signal?: AbortSignal): Promise<readonly string[]> {
     signal?.throwIfAborted();
+    if (name.length > MAX_NAME_LENGTH) throw new NameError('ENOTFOUND');
     const address = numericAddress(name);
     if (address !== undefined) return [address];
     const key = name.toLowerCase();
