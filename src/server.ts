@@ -37,7 +37,7 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
   const keys = new CancelKeys();
   const sessions = new Set<Session>();
   const sockets = new Set<Socket>();
-  const bridge = new Services(settings.primary, log);
+  const bridge = new Services({ ...settings.primary, maxScramIterations: settings.maxScramIterations }, log);
   const makeDblink = await makeInterceptor(settings, bridge);
   const service = settings.service && new ServicePool(settings.service, log);
   void checkPrimary(service, settings, log);

@@ -44,12 +44,20 @@ export interface Config {
     readonly statementBytes: number;
     /** Largest remote result handed to the primary in memory. */
     readonly spliceBytes: number;
+    /** Connections to remotes that are being opened at a time: of one session, and of all beside one of each. */
+    readonly remoteLoginsPerSession: number;
+    readonly remoteLogins: number;
   };
   readonly dblink: {
     readonly schemas: readonly string[];
     /** Who answers where the primary has the extension itself. */
     readonly calls: 'proxy' | 'primary';
     readonly bridge: 'auto' | 'always' | 'off';
+    /** Whose connection strings may name files of the proxy's host, and be completed from its environment. */
+    readonly hostFiles: 'superusers' | 'everybody' | 'nobody';
+    readonly hostEnvironment: 'superusers' | 'everybody' | 'nobody';
+    /** The most that a server may ask for. */
+    readonly maxScramIterations: number;
     /** Found by name where the primary has no foreign server of that name. */
     readonly servers: readonly DeclaredServer[];
   };

@@ -107,8 +107,21 @@ function combine(
     tls,
     log,
     timeouts: { loginMs: timeouts.login, connectMs: timeouts.connect, shutdownMs: timeouts.shutdown },
-    limits: { statementBytes: limits.statement_bytes, spliceBytes: limits.splice_bytes },
-    dblink: { ...dblink, servers },
+    limits: {
+      statementBytes: limits.statement_bytes,
+      spliceBytes: limits.splice_bytes,
+      remoteLoginsPerSession: limits.remote_logins_per_session,
+      remoteLogins: limits.remote_logins,
+    },
+    dblink: {
+      schemas: dblink.schemas,
+      calls: dblink.calls,
+      bridge: dblink.bridge,
+      hostFiles: dblink.host_files,
+      hostEnvironment: dblink.host_environment,
+      maxScramIterations: dblink.max_scram_iterations,
+      servers,
+    },
     tcp: { keepaliveMs: tcp.keepalive },
     warnings:
       auth === 'relay' && tls !== undefined && primary !== undefined && !MAY_BE_PLAIN.has(primary.sslmode)

@@ -3,7 +3,15 @@ import { ValueError } from './errors.js';
 import { DEFAULT_PORT, parseListenAddress } from './listen.js';
 import { parsePrimaryUrl } from './primary.js';
 import { parseServers } from './servers.js';
-import { parseBoolean, parseChoice, parseDuration, parseList, parseSize, parseText } from './values.js';
+import {
+  parseBoolean,
+  parseChoice,
+  parseDuration,
+  parseInteger,
+  parseList,
+  parseSize,
+  parseText,
+} from './values.js';
 
 /** What is known about one setting apart from how its value is checked. */
 export interface SettingInfo {
@@ -49,6 +57,9 @@ const duration = (info: Omit<SettingInfo, 'type' | 'unit'>) =>
 
 const size = (info: Omit<SettingInfo, 'type' | 'unit'>) =>
   setting(parseSize, { type: 'size', unit: 'bytes', ...info });
+
+const integer = (min: number, max: number, info: Omit<SettingInfo, 'type'>) =>
+  setting((value) => parseInteger(value, min, max), { type: 'whole number', ...info });
 
 const choice = <const T extends string>(choices: readonly T[], info: Omit<SettingInfo, 'type'>) =>
   setting((value) => parseChoice(value, choices), {
@@ -186,6 +197,20 @@ export const schema = z.strictObject({
         default: '256MiB',
         reload: true,
       }),
+      remote_logins_per_session: integer(1, 10_000, {
+        description:
+          'Connections that one session may be opening at a time, from the look-up of the name to the end of the login. ' +
+          'More wait for their turn; statement_timeout and cancels end the waiting.',
+        default: 8,
+        reload: false,
+      }),
+      remote_logins: integer(0, 100_000, {
+        description:
+          'Connections that all sessions together may be opening at a time, beside one for each session, which never ' +
+          'waits for others: servers that do not answer some sessions delay no other.',
+        default: 64,
+        reload: false,
+      }),
     })
     .optional(),
   dblink: z
@@ -213,6 +238,32 @@ export const schema = z.strictObject({
           '`off` also keeps the setting `dblink_proxy.session` out of the startup packet, for primaries behind a ' +
           'pooler that refuses it.',
         default: 'auto',
+        reload: true,
+      }),
+      host_files: choice(['superusers', 'everybody', 'nobody'], {
+        description:
+          "Whose connection strings may name files of the proxy's host (`passfile`, `sslcert`, `sslkey`, `sslrootcert`, " +
+          '`sslcrl`, `sslcrldir`) and its Unix sockets (a `host` that is a directory, other than the one of the primary). ' +
+          'Superusers are those of the primary: the role whose rights count for the call. Others get 42501, whether ' +
+          "there is such a file or not. `sslrootcert=system`, the runtime's own roots and those that NODE_EXTRA_CA_CERTS names, " +
+          "is everybody's. Where nobody is a superuser, as on managed servers, declare `dblink.servers`, or permit it.",
+        default: 'superusers',
+        reload: true,
+      }),
+      host_environment: choice(['superusers', 'everybody', 'nobody'], {
+        description:
+          "Whose connection strings are completed from the environment of the proxy's process (`PGHOST`, `PGPASSWORD`, " +
+          '`PGSSLMODE` and so on), from `~/.pgpass`, the service files (`service`) and `~/.postgresql`. For others it is ' +
+          'as if there were nothing of all that.',
+        default: 'superusers',
+        reload: true,
+      }),
+      max_scram_iterations: integer(1, 100_000_000, {
+        description:
+          'The largest number of iterations that a server may ask for when the proxy logs in with SCRAM, as to remotes. ' +
+          "PostgreSQL's default is 4096; each 100,000 take some 50 ms of a processor for every login, and sessions that " +
+          'connect to such servers wait for each other.',
+        default: 100_000,
         reload: true,
       }),
       servers: setting(parseServers, {

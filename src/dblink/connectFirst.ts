@@ -1,10 +1,11 @@
-import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
+import { abortable } from '../wire/abortable.js';
 import { describeServer, type SocketAddress } from '../wire/address.js';
 import { ConnectError, WireClient } from '../wire/client.js';
 import { Deadline } from '../wire/clientDeadline.js';
 import { connectError } from '../wire/clientErrors.js';
-import { abortable } from './abortable.js';
+import { namedFiles } from '../wire/hostFiles.js';
+import { NameError } from '../wire/names/nameError.js';
+import { systemNames } from '../wire/names/resolver.js';
 import { bytesOf, type ConninfoHost, type ResolvedConninfo } from './conninfo/index.js';
 
 interface Attempt {
@@ -13,11 +14,22 @@ interface Attempt {
   readonly address: SocketAddress;
 }
 
+/** What does not come from the connection string. */
+export interface ClientSettings {
+  /** The session that connects. */
+  readonly owner?: object | undefined;
+  readonly maxScramIterations?: number | undefined;
+}
+
 /**
  * Tries the hosts in order, all addresses of each; an answer of the server ends the search (reference, section 10).
  * @throws ConnectError with libpq's messages, one per attempt; the signal's reason
  */
-export async function connectFirst(target: ResolvedConninfo, signal: AbortSignal): Promise<WireClient> {
+export async function connectFirst(
+  target: ResolvedConninfo,
+  signal: AbortSignal,
+  settings: ClientSettings = {},
+): Promise<WireClient> {
   const failures: string[] = [];
   const order = target.hosts.map((host, index) => ({ host, index }));
   if (target.loadBalance === 'random') shuffle(order);
@@ -30,11 +42,12 @@ export async function connectFirst(target: ResolvedConninfo, signal: AbortSignal
     }
     let addresses: readonly SocketAddress[];
     try {
-      addresses = await abortable(addressesOf(host), signal);
+      addresses = await addressesOf(host, target.connectTimeoutMs, signal);
     } catch (error) {
       signal.throwIfAborted();
+      if (!(error instanceof NameError)) throw error;
       failures.push(
-        `could not translate host name "${Buffer.from(host.host).toString('latin1')}" to address: ${lookupMessage(error)}`,
+        `could not translate host name "${Buffer.from(host.host).toString('latin1')}" to address: ${error.message}`,
       );
       continue;
     }
@@ -46,7 +59,7 @@ export async function connectFirst(target: ResolvedConninfo, signal: AbortSignal
         continue;
       }
       try {
-        const client = await connectOne({ host, index, address }, target, signal);
+        const client = await connectOne({ host, index, address }, target, signal, settings);
         const describe = describeServer(address, host.displayHost);
         const unfit = await sessionUnfit(client, target, describe, signal);
         if (unfit === undefined) return client;
@@ -71,6 +84,7 @@ async function connectOne(
   attempt: Attempt,
   target: ResolvedConninfo,
   signal: AbortSignal,
+  { owner, maxScramIterations }: ClientSettings,
 ): Promise<WireClient> {
   const { host, index, address } = attempt;
   const password = target.passwordFor(index);
@@ -81,6 +95,8 @@ async function connectOne(
       describe: describeServer(address, host.displayHost),
       tls: {
         ...target.tls,
+        crlDirectory: target.tls.crlDir,
+        files: namedFiles,
         ...(target.tls.keyPassword === undefined ? {} : { keyPassword: target.tls.keyPassword }),
         ...('path' in address ? { mode: 'disable' as const } : {}),
         serverName: host.host,
@@ -92,6 +108,8 @@ async function connectOne(
       ...(clientKey === undefined || serverKey === undefined ? {} : { scramKeys: { clientKey, serverKey } }),
       timeoutMs: target.connectTimeoutMs,
       keepAlive: target.keepalive,
+      owner,
+      limits: { maxScramIterations },
     },
     signal,
   );
@@ -102,17 +120,20 @@ const shownServer = (host: ConninfoHost): string =>
     ? `server at "${host.displayHost}", port ${host.displayPort}`
     : `server on socket "${host.socketPath}"`;
 
-async function addressesOf(host: ConninfoHost): Promise<readonly SocketAddress[]> {
+/** @param timeoutMs none when 0 @throws NameError, the signal's reason */
+async function addressesOf(
+  host: ConninfoHost,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<readonly SocketAddress[]> {
   if (host.socketPath !== undefined) return [{ path: host.socketPath }];
-  const name = host.hostaddr ?? host.host;
-  if (isIP(name) > 0) return [{ host: name, port: host.port }];
-  const found = await lookup(name, { all: true, verbatim: true });
-  return found.map(({ address }) => ({ host: address, port: host.port }));
-}
-
-function lookupMessage(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code;
-  return code === 'EAI_AGAIN' ? 'Temporary failure in name resolution' : 'Name or service not known';
+  const deadline = new Deadline(timeoutMs, signal, () => new NameError('EAI_AGAIN'));
+  try {
+    const found = await systemNames.lookup(host.hostaddr ?? host.host, deadline.signal);
+    return found.map((address) => ({ host: address, port: host.port }));
+  } finally {
+    deadline.dispose();
+  }
 }
 
 function withPassfile(error: ConnectError, file: string | undefined): string {

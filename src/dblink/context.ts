@@ -1,6 +1,8 @@
 import type { PgError } from '../wire/errors.js';
 import type { ScramKeys } from '../wire/scram.js';
+import type { Turns } from '../wire/turns.js';
 import type { ForeignServer } from './foreignServer.js';
+import type { HostRules } from './hostAccess.js';
 
 /** What a session's dblink functions know of the place where they run; fixed for the session. */
 export interface DblinkHome {
@@ -15,6 +17,11 @@ export interface DblinkHome {
    * the exchange on, or undefined when it did not use SCRAM.
    */
   readonly scram?: () => ScramKeys | 'relayed' | undefined;
+  /** What connection strings may use of the proxy's host; superusers' by default. */
+  readonly hostRules?: HostRules | undefined;
+  /** Shared by all sessions: a turn for each connection that is being made, from its look-up to the end of its login. */
+  readonly logins?: Turns | undefined;
+  readonly maxScramIterations?: number | undefined;
 }
 
 /** Facts about the session that may change from statement to statement. */

@@ -28,6 +28,36 @@ export const tooManyFiles = (): PgError =>
 export const optionRefused = (keyword: string): PgError =>
   new PgError('42501', `permission denied to set connection option "${keyword}"`);
 
+/** Who may use it, as a setting of the proxy has it. */
+const permittedRoles = (setting: string, rule: string): string =>
+  rule === 'nobody'
+    ? `The setting "${setting}" of the proxy permits it to nobody.`
+    : `The setting "${setting}" of the proxy permits it to superusers of the primary only.`;
+
+const DECLARE_HINT =
+  'The administrator of the proxy can declare the server, with its certificates and credentials, under "dblink.servers".';
+
+/** A string names a file or a socket of the proxy's host. */
+export const hostFileRefused = (keyword: string, rule: string): PgError =>
+  new PgError('42501', `permission denied to set connection option "${keyword}"`, {
+    detail: `Its value names a file or socket of the host that the proxy runs on. ${permittedRoles('dblink.host_files', rule)}`,
+    hint: keyword === 'sslrootcert' ? `Use sslrootcert=system. ${DECLARE_HINT}` : DECLARE_HINT,
+  });
+
+/** A string names an entry of a service file. */
+export const serviceRefused = (rule: string): PgError =>
+  new PgError('42501', 'permission denied to set connection option "service"', {
+    detail: `Service files belong to the host that the proxy runs on. ${permittedRoles('dblink.host_environment', rule)}`,
+    hint: DECLARE_HINT,
+  });
+
+/** A string asks for verification and names no root certificates. */
+export const rootsRefused = (sslmode: string, rule: string): PgError =>
+  new PgError('08001', 'could not establish connection', {
+    detail: `sslmode "${sslmode}" needs root certificates, and those in ~/.postgresql belong to the host that the proxy runs on. ${permittedRoles('dblink.host_environment', rule)}`,
+    hint: `Use sslrootcert=system with sslmode=verify-full. ${DECLARE_HINT}`,
+  });
+
 /** @param major of the primary */
 export const mappingNotFound = (role: string, server: string, major: number): PgError =>
   new PgError(

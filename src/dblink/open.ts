@@ -6,6 +6,7 @@ import {
   ConninfoError,
   findRefusedOption,
   parseConninfo,
+  type ResolvedConninfo,
   resolveConninfo,
   systemContext,
 } from './conninfo/index.js';
@@ -19,6 +20,7 @@ import {
   tooManyFiles,
 } from './errors.js';
 import { type ForeignServer, serverConninfo, wantsPassthrough } from './foreignServer.js';
+import { checkRoots, DEFAULT_HOST_RULES, permittedContext } from './hostAccess.js';
 import { clipName } from './names.js';
 
 export interface OpenOptions {
@@ -55,27 +57,38 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
   const exempt = options.unchecked || server?.declared === true || passed;
   // What was learnt before this statement may have been taken away meanwhile. It is asked only where it decides.
   let superuser: Promise<boolean> | undefined;
+  const confirmSuperuser = (): Promise<boolean> => (superuser ??= facts.confirmSuperuser());
   const mustGivePassword = async (): Promise<boolean> =>
-    !exempt && !(facts.superuser && (await (superuser ??= facts.confirmSuperuser())));
+    !exempt && !(facts.superuser && (await confirmSuperuser()));
   if (!explicit?.get('password') && (await mustGivePassword())) throw passwordMissing(facts.primaryMajor);
   options.beforeConnect?.();
   if (explicit === undefined) throw problem!;
   const refused = findRefusedOption(explicit, facts.primaryMajor);
   if (refused !== undefined) throw optionRefused(refused);
 
+  const rules = home.hostRules ?? DEFAULT_HOST_RULES;
+  const { context, bare } = await permittedContext(explicit, {
+    rules,
+    declared: server?.declared === true,
+    superuser: facts.superuser,
+    confirmSuperuser,
+    context: systemContext(
+      { host: home.primaryHost, port: String(home.primaryPort), user: home.user },
+      process.env,
+      options.signal,
+    ),
+  });
   let client: WireClient;
   try {
     const hostless = !explicit.get('host') && !explicit.get('hostaddr');
     const completed = new Map(explicit);
     // A string without a host means the server itself: the same database, unless it names one.
-    if (hostless && !process.env['PGHOST'] && !process.env['PGDATABASE'] && !completed.get('dbname')) {
+    if (hostless && !context.env['PGHOST'] && !context.env['PGDATABASE'] && !completed.get('dbname')) {
       completed.set('dbname', home.database);
     }
-    const resolved = await resolveConninfo(
-      completed,
-      systemContext({ host: home.primaryHost, port: String(home.primaryPort), user: home.user }),
-    );
-    client = await connectFirst(resolved, options.signal);
+    const resolved = await resolveConninfo(completed, context);
+    checkRoots(bare, resolved, rules.environment);
+    client = await login(resolved, options);
   } catch (error) {
     options.signal.throwIfAborted();
     throw asConnectError(error, facts.primaryMajor);
@@ -87,6 +100,16 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
   } catch (error) {
     client.close();
     throw error;
+  }
+}
+
+/** Connects when it is the session's turn. @throws ConnectError, the signal's reason */
+async function login(resolved: ResolvedConninfo, { home, signal }: OpenOptions): Promise<WireClient> {
+  const release = await home.logins?.take(home, signal);
+  try {
+    return await connectFirst(resolved, signal, { owner: home, maxScramIterations: home.maxScramIterations });
+  } finally {
+    release?.();
   }
 }
 

@@ -1,8 +1,8 @@
+import { abortable } from '../wire/abortable.js';
 import { appendChunk } from '../wire/chunks.js';
 import type { RowDelivery, WireClient } from '../wire/client.js';
 import { renderError } from '../wire/client.js';
 import type { ErrorFields } from '../wire/errors.js';
-import { abortable } from './abortable.js';
 import type { ConnectionLoss } from './connectionLoss.js';
 import type { CursorTransaction } from './cursorTransaction.js';
 import type { ErrorBuffer } from './errorBuffer.js';

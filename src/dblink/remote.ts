@@ -1,5 +1,5 @@
+import { abortable } from '../wire/abortable.js';
 import { renderError, type TransactionState, type WireClient } from '../wire/client.js';
-import { abortable } from './abortable.js';
 import { cancelOfDead, cancelUntil, requestCancel } from './cancel.js';
 import { ConnectionLoss, NO_CONNECTION } from './connectionLoss.js';
 import { CursorTransaction } from './cursorTransaction.js';

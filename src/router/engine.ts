@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { CallContext, DblinkFacts } from '../dblink/context.js';
 import type { DblinkSession } from '../dblink/session.js';
 import { byteCounter } from '../wire/encoding.js';
@@ -85,6 +86,8 @@ export class Engine {
     this.#timer = undefined;
     this.#active = true;
     this.#abort = new AbortController();
+    // Any number of calls of the statement listens.
+    setMaxListeners(0, this.#abort.signal);
     // The request may have come while the statement was being looked at.
     if (this.#cancelled) this.#abort.abort(userCancelled());
     this.#began = Date.now();

@@ -1,6 +1,6 @@
-import { abortable } from '../dblink/abortable.js';
 import { mappingNotFound, serverNotPermitted } from '../dblink/errors.js';
 import type { ForeignServer } from '../dblink/foreignServer.js';
+import { abortable } from '../wire/abortable.js';
 import { PgError } from '../wire/errors.js';
 import { bridgeComment } from './bridge/identifiers.js';
 import type { DatabaseServices } from './bridge/services.js';

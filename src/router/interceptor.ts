@@ -3,6 +3,7 @@ import { DblinkSession } from '../dblink/session.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding.js';
 import { query, readParse } from '../wire/messages.js';
 import { Frontend } from '../wire/protocol.js';
+import { Turns } from '../wire/turns.js';
 import {
   type Analysis,
   analyzeAsync,
@@ -34,7 +35,9 @@ export async function makeInterceptor(
   services: Services,
 ): Promise<(session: Session, login: Login) => Interceptor> {
   await loadParser();
-  return (session, login) => new DblinkInterceptor(session, login, settings, services);
+  const { perSession, total } = settings.remoteLogins;
+  const logins = new Turns({ perOwner: perSession, total, firstIsFree: true });
+  return (session, login) => new DblinkInterceptor(session, login, settings, services, logins);
 }
 
 /** Who logged in, and how the functions of the session's primary know the proxy. */
@@ -56,7 +59,7 @@ class DblinkInterceptor implements Interceptor {
   /** The client makes a dump. */
   readonly #dumps: boolean;
 
-  constructor(session: Session, login: Login, settings: RouterSettings, services: Services) {
+  constructor(session: Session, login: Login, settings: RouterSettings, services: Services, logins: Turns) {
     const { startup } = login;
     const user = startup.get('user') ?? '';
     const database = startup.get('database') || user;
@@ -66,6 +69,9 @@ class DblinkInterceptor implements Interceptor {
       user,
       database,
       scram: login.scram,
+      hostRules: settings.hostRules,
+      logins,
+      maxScramIterations: settings.maxScramIterations,
     });
     const databaseServices = (): DatabaseServices => {
       const { service } = settings;

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { Authenticator } from '../wire/auth.js';
+import { Authenticator, type AuthenticatorOptions } from '../wire/auth.js';
 import type { CancelKeys } from '../wire/cancelKeys.js';
 import { sendCancelRequest } from '../wire/cancelRequest.js';
 import { isEncrypted } from '../wire/clientSocket.js';
@@ -59,6 +59,9 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       bridge === undefined
         ? startup.raw
         : withParameter(startup.raw, SESSION_SETTING, sessionSetting(bridge));
+    // What is computed for a client ends with it.
+    const left = new AbortController();
+    client.once('close', () => left.abort(new Error('the client has left')));
     let password: Buffer | undefined;
     let scram: () => ScramKeys | 'relayed' | undefined = () => undefined;
     let primary: Socket;
@@ -91,7 +94,10 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
           ? relayLogin(session, { ...login, scram: relayed })
           : passwordLogin(session, login, (given) => {
               password = given;
-              const made = authenticator(primary, startup.parameters, given);
+              const made = authenticator(primary, startup.parameters, given, {
+                maxScramIterations: settings.maxScramIterations,
+                keyOwner: { owner: session, signal: left.signal },
+              });
               scram = () => made.scramKeys;
               return made;
             });
@@ -135,12 +141,14 @@ function authenticator(
   primary: Socket,
   parameters: ReadonlyMap<string, string>,
   password: Buffer,
+  options: Pick<AuthenticatorOptions, 'maxScramIterations' | 'keyOwner'>,
 ): Authenticator {
   return new Authenticator({
     user: Buffer.from(parameters.get('user') ?? '', 'latin1'),
     password,
     encrypted: isEncrypted(primary),
     tlsPeerCertificate: isEncrypted(primary) ? peerCertificate(primary) : undefined,
+    ...options,
   });
 }
 

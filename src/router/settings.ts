@@ -1,3 +1,4 @@
+import type { HostRules } from '../dblink/hostAccess.js';
 import type { SocketAddress } from '../wire/address.js';
 import type { TlsOptions } from '../wire/tls.js';
 import type { DeclaredServer } from './declaredServers.js';
@@ -38,6 +39,12 @@ export interface RouterSettings {
   readonly maxStatementBytes: number;
   /** Largest result of a remote that is handed to the primary in memory. */
   readonly maxSpliceBytes: number;
+  /** Connections to remotes that are being opened at a time: of one session, and of all beside one of each. */
+  readonly remoteLogins: { readonly perSession: number; readonly total: number };
+  /** The most SCRAM iterations that a remote or the primary may ask the proxy for. */
+  readonly maxScramIterations: number;
+  /** What connection strings may use of the proxy's host. */
+  readonly hostRules: HostRules;
   /** Servers that are found by name where the primary has no foreign server of that name. */
   readonly servers: readonly DeclaredServer[];
   /** Schemas in which the names of dblink's functions mean dblink. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { KeyOwner } from './keyDerivation.js';
 import { Authentication, Frontend } from './protocol.js';
 import { MessageReader } from './reader.js';
 import { type ChannelBindingFlag, ScramClient, type ScramKeys } from './scram.js';
@@ -26,6 +27,8 @@ export interface AuthenticatorOptions {
   /** The server's certificate in DER, for channel binding. */
   readonly tlsPeerCertificate?: Buffer | undefined;
   readonly maxScramIterations?: number | undefined;
+  /** For whom keys are derived from the password. */
+  readonly keyOwner?: KeyOwner | undefined;
   /** Used for SCRAM in the place of the password (libpq's scram_client_key and scram_server_key). */
   readonly scramKeys?: ScramKeys | undefined;
 }
@@ -122,6 +125,7 @@ const sasl: AuthenticationMethod = {
       secret,
       binding,
       maxIterations: context.options.maxScramIterations,
+      owner: context.options.keyOwner,
     });
     const first = context.scram.first();
     return new MessageWriter(Frontend.password)

@@ -68,6 +68,8 @@ export class WireClient {
   /** Who waits for the startup or for the query. */
   #waiter: Waiter | undefined;
   #lost: ConnectionLost | undefined;
+  /** Aborted when the connection ends: what is still computed for it is of no use. */
+  readonly #ended = new AbortController();
   /** The socket is not read: the caller wants no more now. */
   #paused = false;
   /** Between `hold` and `proceed`. */
@@ -93,6 +95,7 @@ export class WireClient {
       encrypted,
       tlsPeerCertificate: encrypted ? peerCertificate(socket) : undefined,
       maxScramIterations: options.limits?.maxScramIterations,
+      keyOwner: { owner: options.owner, signal: this.#ended.signal },
     });
     this.#startup = new StartupExchange(this.#authenticator);
     const listener: InboundListener = {
@@ -395,6 +398,7 @@ export class WireClient {
 
   #end(lost: ConnectionLost, rejection: unknown = lost): void {
     this.#lost = lost;
+    this.#ended.abort(lost);
     this.#inbound.close();
     const waiter = this.#waiter;
     this.#waiter = undefined;

@@ -25,6 +25,8 @@ export interface ConnectOptions {
   /** For the whole of `connect`, second attempts included; none when 0 or left out. */
   readonly timeoutMs?: number | undefined;
   readonly keepAlive?: KeepAlive | undefined;
+  /** For whom this is: what takes processor time is done for one owner after the other. */
+  readonly owner?: object | undefined;
   readonly limits?:
     | {
         /** Longest message other than a row or COPY data. Default: 16 MiB. */

@@ -1,7 +1,15 @@
 import { connect, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { connectTarget, describeServer, type SocketAddress, socketPathProblem } from './address.js';
+import {
+  byteString,
+  connectTarget,
+  describeServer,
+  type SocketAddress,
+  socketPathProblem,
+} from './address.js';
 import { ConnectError, connectError, socketFailure, systemCode, systemMessage } from './clientErrors.js';
+import { lookupConfigured } from './names/configuredNames.js';
+import { nameFailure } from './names/nameError.js';
 import { RequestCode } from './protocol.js';
 import { startTls, TlsError, type TlsMode, type TlsOptions } from './tls.js';
 import { MessageWriter } from './writer.js';
@@ -115,6 +123,7 @@ class Attempt {
     const { enabled = true, idleMs = 0 } = this.#options.keepAlive ?? {};
     const raw = connect({
       ...connectTarget(this.#address),
+      lookup: lookupConfigured,
       noDelay: true,
       keepAlive: enabled,
       keepAliveInitialDelay: idleMs,
@@ -144,15 +153,11 @@ class Attempt {
         : '\n\tIs the server running on that host and accepting TCP/IP connections?';
     return settle(raw, 'connect', (error) => {
       const code = systemCode(error);
-      if ('host' in this.#address && (code === 'ENOTFOUND' || code === 'EAI_AGAIN')) {
-        const words =
-          code === 'ENOTFOUND' ? 'Name or service not known' : 'Temporary failure in name resolution';
+      const failure = nameFailure(error);
+      if ('host' in this.#address && failure !== undefined) {
         return new ConnectError(
-          `could not translate host name "${this.#address.host}" to address: ${words}`,
-          {
-            stage: 'network',
-            code,
-          },
+          byteString(`could not translate host name "${this.#address.host}" to address: ${failure}`),
+          { stage: 'network', code },
         );
       }
       if (code === 'EMFILE' || code === 'ENFILE') {
@@ -185,8 +190,9 @@ class Attempt {
       }
     }
     try {
-      return await startTls(raw, tls);
+      return await startTls(raw, tls, this.#signal);
     } catch (error) {
+      this.#signal?.throwIfAborted();
       const text = error instanceof TlsError ? error.message : systemMessage(error);
       throw this.#error(text, { stage: 'tls', code: systemCode(error), encrypted: true });
     }

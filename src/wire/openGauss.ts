@@ -1,6 +1,6 @@
-import { createHash, createHmac, pbkdf2, timingSafeEqual } from 'node:crypto';
-import { promisify } from 'node:util';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { type AuthenticationContext, AuthenticationError, type AuthenticationMethod } from './authMethods.js';
+import { deriveKey, type KeyOwner } from './keyDerivation.js';
 import { Frontend } from './protocol.js';
 import { MessageReader } from './reader.js';
 import { DEFAULT_MAX_SCRAM_ITERATIONS } from './scram.js';
@@ -34,7 +34,6 @@ const DEFAULT_ITERATIONS = 10_000;
 /** A server tells a client of protocol 3.0 no count, so those that servers have by default are tried. */
 const USUAL_ITERATIONS = [DEFAULT_ITERATIONS, MIN_ITERATIONS] as const;
 
-const derive = promisify(pbkdf2);
 const sha256 = (data: Buffer): Buffer => createHash('sha256').update(data).digest();
 const hmac = (key: Buffer, data: Buffer | string): Buffer => createHmac('sha256', key).update(data).digest();
 
@@ -45,8 +44,14 @@ interface Keys {
 }
 
 /** SCRAM's keys (RFC 5802 section 3) with another hash for the password and the protocol's own spelling of one label. */
-async function deriveKeys(password: Buffer, salt: Buffer, iterations: number): Promise<Keys> {
-  const salted = await derive(password, salt, iterations, KEY_BYTES, 'sha1');
+async function deriveKeys(
+  password: Buffer,
+  salt: Buffer,
+  iterations: number,
+  owner: KeyOwner | undefined,
+): Promise<Keys> {
+  const request = { password, salt, iterations, bytes: KEY_BYTES, digest: 'sha1' } as const;
+  const salted = await deriveKey(request, owner);
   const client = hmac(salted, 'Client Key');
   return { client, stored: sha256(client), server: hmac(salted, 'Sever Key') };
 }
@@ -100,8 +105,8 @@ const openGaussSha256: AuthenticationMethod = {
     const password = begin(context);
     const keys =
       iterations === undefined
-        ? await keysOfSignature(password, salt, token, signature!)
-        : await deriveKeys(password, salt, iterations);
+        ? await keysOfSignature(password, salt, token, signature!, context.options.keyOwner)
+        : await deriveKeys(password, salt, iterations, context.options.keyOwner);
     const mask = hmac(keys.stored, token);
     const proof = Buffer.from(keys.client.map((byte, index) => byte ^ mask[index]!));
     return reply(proof.toString('hex'), context);
@@ -118,7 +123,7 @@ function permitted(iterations: number, context: AuthenticationContext): number {
   const limit = context.options.maxScramIterations ?? DEFAULT_MAX_SCRAM_ITERATIONS;
   if (iterations > limit) {
     throw new AuthenticationError(
-      `server requested ${iterations} iterations, more than the ${limit} that are allowed`,
+      `server requested ${iterations} iterations, more than the ${limit} that the setting "dblink.max_scram_iterations" allows`,
     );
   }
   return iterations;
@@ -134,9 +139,10 @@ async function keysOfSignature(
   salt: Buffer,
   token: Buffer,
   signature: Buffer,
+  owner: KeyOwner | undefined,
 ): Promise<Keys> {
   for (const iterations of USUAL_ITERATIONS) {
-    const keys = await deriveKeys(password, salt, iterations);
+    const keys = await deriveKeys(password, salt, iterations, owner);
     if (timingSafeEqual(hmac(keys.server, token), signature)) return keys;
   }
   throw new AuthenticationError(
@@ -166,7 +172,12 @@ const openGaussMd5: AuthenticationMethod = {
     const salt = hexadecimal(reader, SALT_DIGITS);
     const md5Salt = reader.bytes(MD5_SALT_BYTES);
     const password = begin(context);
-    const keys = await deriveKeys(password, Buffer.from(salt, 'hex'), DEFAULT_ITERATIONS);
+    const keys = await deriveKeys(
+      password,
+      Buffer.from(salt, 'hex'),
+      DEFAULT_ITERATIONS,
+      context.options.keyOwner,
+    );
     const stored = [
       salt,
       keys.server.toString('hex'),

@@ -1,16 +1,14 @@
-import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
-import { promisify } from 'node:util';
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { deriveKey, type KeyOwner } from './keyDerivation.js';
 import { saslprep } from './saslprep.js';
 
-/** The largest number of iterations a server may ask for: about half a second of one core, off the event loop. */
-export const DEFAULT_MAX_SCRAM_ITERATIONS = 1_000_000;
+/** The largest number of iterations a server may ask for unless more are configured; PostgreSQL's own default is 4096. */
+export const DEFAULT_MAX_SCRAM_ITERATIONS = 100_000;
 
 const HASH = 'sha256';
 const KEY_BYTES = 32;
 /** As many as PostgreSQL uses (SCRAM_RAW_NONCE_LEN). */
 const NONCE_BYTES = 18;
-
-const derive = promisify(pbkdf2);
 
 /** The exchange failed; the message is libpq's. */
 export class ScramError extends Error {
@@ -40,6 +38,8 @@ export interface ScramOptions {
   readonly secret: Buffer | ScramKeys;
   readonly binding: ChannelBindingFlag;
   readonly maxIterations?: number | undefined;
+  /** For whom the keys are derived. */
+  readonly owner?: KeyOwner | undefined;
   /** The client's nonce in base64; random unless a test fixes it. */
   readonly nonce?: string;
   /** The user name to send; PostgreSQL ignores it in favour of the startup packet's, so libpq sends none. */
@@ -49,8 +49,14 @@ export interface ScramOptions {
 const hmac = (key: Buffer, data: Buffer | string): Buffer => createHmac(HASH, key).update(data).digest();
 const sha256 = (data: Buffer): Buffer => createHash(HASH).update(data).digest();
 
-async function keysOf(password: Buffer, salt: Buffer, iterations: number): Promise<ScramKeys> {
-  const saltedPassword = await derive(saslprep(password), salt, iterations, KEY_BYTES, HASH);
+async function keysOf(
+  password: Buffer,
+  salt: Buffer,
+  iterations: number,
+  owner: KeyOwner | undefined,
+): Promise<ScramKeys> {
+  const request = { password: saslprep(password), salt, iterations, bytes: KEY_BYTES, digest: HASH } as const;
+  const saltedPassword = await deriveKey(request, owner);
   return { clientKey: hmac(saltedPassword, 'Client Key'), serverKey: hmac(saltedPassword, 'Server Key') };
 }
 
@@ -126,7 +132,8 @@ export class ScramClient {
 
   /**
    * client-final-message for a server-first-message. The key derivation runs off the event loop.
-   * @throws ScramError for a message that is malformed, has another nonce or asks for too many iterations
+   * @throws ScramError for a message that is malformed, has another nonce or asks for too many iterations; the reason of
+   * the owner's signal
    */
   async final(serverFirst: Buffer): Promise<Buffer> {
     const attributes = new Attributes(serverFirst);
@@ -142,7 +149,7 @@ export class ScramClient {
       throw new ScramError('malformed SCRAM message (garbage at end of server-first-message)');
     }
 
-    const { binding, secret } = this.#options;
+    const { binding, secret, owner } = this.#options;
     const header = Buffer.from(this.#gs2Header, 'latin1');
     const bound = binding.flag === 'p' ? Buffer.concat([header, binding.data]) : header;
     const withoutProof = `c=${bound.toString('base64')},r=${nonce}`;
@@ -152,7 +159,7 @@ export class ScramClient {
     );
 
     // Section 3, "SCRAM Algorithm Overview".
-    this.#keys = Buffer.isBuffer(secret) ? await keysOf(secret, salt, iterations) : secret;
+    this.#keys = Buffer.isBuffer(secret) ? await keysOf(secret, salt, iterations, owner) : secret;
     const { clientKey, serverKey } = this.#keys;
     const clientSignature = hmac(sha256(clientKey), authMessage);
     const proof = Buffer.from(clientKey.map((byte, index) => byte ^ clientSignature[index]!));
@@ -188,7 +195,7 @@ export class ScramClient {
     const limit = this.#options.maxIterations ?? DEFAULT_MAX_SCRAM_ITERATIONS;
     if (iterations > limit) {
       throw new ScramError(
-        `server requested ${iterations} SCRAM iterations, more than the ${limit} that are allowed`,
+        `server requested ${iterations} SCRAM iterations, more than the ${limit} that the setting "dblink.max_scram_iterations" allows`,
       );
     }
     return iterations;

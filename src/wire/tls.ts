@@ -13,10 +13,11 @@ export const ALPN_PROTOCOL = 'postgresql';
 /**
  * Makes TLS of an open connection and checks the server as the mode asks. The caller owns the raw socket and destroys
  * it when this fails or when it loses patience.
- * @throws TlsError with libpq's text
+ * @param signal ends the reading of files; the handshake ends with the raw socket
+ * @throws TlsError with libpq's text; the signal's reason
  */
-export async function startTls(raw: Socket, options: TlsOptions): Promise<TLSSocket> {
-  const { context, verify } = await readTlsMaterial(options);
+export async function startTls(raw: Socket, options: TlsOptions, signal?: AbortSignal): Promise<TLSSocket> {
+  const { context, verify } = await readTlsMaterial(options, signal);
   const { serverName, sni = true } = options;
   if (raw.destroyed) throw raw.errored ?? new TlsError('SSL SYSCALL error: EOF detected');
   // Bytes that came before the handshake would otherwise be taken for a part of it.

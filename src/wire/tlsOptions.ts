@@ -1,4 +1,5 @@
 import type { SecureVersion } from 'node:tls';
+import type { HostFiles } from './hostFiles.js';
 
 /** libpq's sslmode. */
 export type TlsMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
@@ -26,6 +27,8 @@ export interface TlsOptions {
   /** Revoked certificates; ignored if they do not exist. */
   readonly crlFile?: string | undefined;
   readonly crlDirectory?: string | undefined;
+  /** Who reads these files; as those of the configuration by default. */
+  readonly files?: HostFiles | undefined;
   /** Default: TLSv1.2. */
   readonly minVersion?: SecureVersion | undefined;
   readonly maxVersion?: SecureVersion | undefined;

@@ -50,8 +50,21 @@ describe('configuration', () => {
       tls: undefined,
       log: { level: 'info', pretty: 'auto' },
       timeouts: { loginMs: 60_000, connectMs: 15_000, shutdownMs: 30_000 },
-      limits: { statementBytes: 1024 ** 2, spliceBytes: 256 * 1024 ** 2 },
-      dblink: { schemas: ['public', 'extensions', 'dblink'], calls: 'proxy', bridge: 'auto', servers: [] },
+      limits: {
+        statementBytes: 1024 ** 2,
+        spliceBytes: 256 * 1024 ** 2,
+        remoteLoginsPerSession: 8,
+        remoteLogins: 64,
+      },
+      dblink: {
+        schemas: ['public', 'extensions', 'dblink'],
+        calls: 'proxy',
+        bridge: 'auto',
+        hostFiles: 'superusers',
+        hostEnvironment: 'superusers',
+        maxScramIterations: 100_000,
+        servers: [],
+      },
       tcp: { keepaliveMs: 60_000 },
       warnings: [],
     });

@@ -1,5 +1,5 @@
-import { readFile, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
+import { namedFiles } from '../../wire/hostFiles.js';
 import type { ByteString } from './bytes.js';
 
 /** What a connection string leaves out, taken from the place where the call is made. */
@@ -21,43 +21,51 @@ export interface ConninfoContext {
   /** Directory of the system-wide pg_service.conf; PGSYSCONFDIR overrides it. */
   readonly sysconfdir: string;
   readonly defaults: ConninfoDefaults;
-  /** A file's bytes, or undefined if it cannot be read. */
+  /** A file's bytes, or undefined if it cannot be read. @throws the reason of the call's signal */
   readFile(path: string): Promise<Buffer | undefined>;
-  /** A file's mode with its type bits, links followed, or undefined if there is no such file. */
+  /**
+   * A file's mode with its type bits, links followed, or undefined if there is no such file.
+   * @throws the reason of the call's signal
+   */
   statMode(path: string): Promise<number | undefined>;
 }
 
 /** Where Debian's packages and the images made of them keep the system-wide pg_service.conf. */
 const SYSCONFDIR = '/etc/postgresql-common';
 
-/** Service and password files are a few lines; a path in a string may name anything. */
-const MAX_FILE_BYTES = 1024 * 1024;
-
-/** The context of this process: its environment, its user's home, its file system. */
+/**
+ * The context of this process: its environment, its user's home, its file system.
+ * @param signal ends the reading of files
+ */
 export function systemContext(
   defaults: ConninfoDefaults,
   env: Readonly<Record<string, string | undefined>> = process.env,
+  signal?: AbortSignal,
 ): ConninfoContext {
+  const orUndefined = async <T>(found: Promise<T>): Promise<T | undefined> => {
+    const value = await found.catch(() => undefined);
+    signal?.throwIfAborted();
+    return value;
+  };
   return {
     env,
     homedir: env['HOME'] || passwdHome(),
     sysconfdir: SYSCONFDIR,
     defaults,
-    readFile: readRegularFile,
-    statMode: async (path) => (await statOf(path))?.mode,
+    readFile: async (path) => (await orUndefined(namedFiles.read(path, signal)))?.content,
+    statMode: async (path) => (await orUndefined(namedFiles.stat(path, signal)))?.mode,
   };
 }
 
-async function readRegularFile(path: string): Promise<Buffer | undefined> {
-  const info = await statOf(path);
-  // Opening a FIFO or a device would block a thread of the file system pool for as long as it likes.
-  if (info === undefined || !info.isFile() || info.size > MAX_FILE_BYTES) return undefined;
-  return readFile(path).catch(() => undefined);
-}
-
-function statOf(path: string) {
-  return stat(path).catch(() => undefined);
-}
+/** A context in which there is nothing but the string: no environment, no home, no file. */
+export const bareContext = (defaults: ConninfoDefaults): ConninfoContext => ({
+  env: {},
+  homedir: undefined,
+  sysconfdir: SYSCONFDIR,
+  defaults,
+  readFile: async () => undefined,
+  statMode: async () => undefined,
+});
 
 function passwdHome(): string | undefined {
   try {

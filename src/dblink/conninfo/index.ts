@@ -3,8 +3,9 @@
  * validation with libpq's messages. No network I/O: resolving names and connecting is done elsewhere.
  */
 export { type ByteString, byteString, bytesOf, textOf } from './bytes.js';
-export { type ConninfoContext, type ConninfoDefaults, systemContext } from './context.js';
+export { bareContext, type ConninfoContext, type ConninfoDefaults, systemContext } from './context.js';
 export { ConninfoError } from './error.js';
+export { hostHasEnvironment, namedFileOption } from './hostOptions.js';
 export type { ConninfoHost, HostProblem } from './hosts.js';
 export { CONNINFO_KEYWORDS, type ConninfoKeyword, findKeyword, findRefusedOption } from './keywords.js';
 export { parseConninfo } from './parse.js';

@@ -1,4 +1,4 @@
-import { abortable } from '../../dblink/abortable.js';
+import { abortable } from '../../wire/abortable.js';
 import { noticeResponse, PgError, parseFields } from '../../wire/errors.js';
 import type { ExtensionCommand } from '../analysis/index.js';
 import type { Engine } from '../engine.js';

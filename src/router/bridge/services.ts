@@ -16,6 +16,7 @@ export interface ServiceIdentity {
 export interface ServiceServer {
   readonly address: SocketAddress;
   readonly tls: TlsOptions;
+  readonly maxScramIterations?: number | undefined;
 }
 
 /** Connections that hold locks and hand over answers, shared by the sessions of a database. */
@@ -82,6 +83,8 @@ export class DatabaseServices {
             ['application_name', 'dblink-proxy'],
           ],
           password: this.identity.password,
+          owner: this,
+          limits: { maxScramIterations: this.server.maxScramIterations },
         });
       } catch (error) {
         if (attempt === CONNECTS || !wasEnded(error)) {

@@ -1,0 +1,119 @@
+/** How many may be under way. */
+export interface TurnLimits {
+  /** Of all owners together. */
+  readonly total: number;
+  /** Of one owner. */
+  readonly perOwner: number;
+  /**
+   * An owner that has none under way never waits, and `total` counts what owners have beside their first: what some hold
+   * for long keeps no other from going on.
+   */
+  readonly firstIsFree?: boolean;
+}
+
+/** Somebody who waits. */
+interface Waiting {
+  readonly start: () => void;
+}
+
+/** One owner's turns. */
+interface Owner {
+  running: number;
+  readonly waiting: Set<Waiting>;
+}
+
+/**
+ * Lets so many things be under way at a time, for each owner and in all. What has to wait gets its turn in its owner's
+ * order, and the owners by turns, so that one that wants much does not delay one that wants little.
+ */
+export class Turns {
+  readonly #limits: TurnLimits;
+  /** Owners with anything under way or waiting; who is first here has waited longest for a turn. */
+  readonly #owners = new Map<object, Owner>();
+  /** Turns under way that count for the total. */
+  #counted = 0;
+
+  constructor(limits: TurnLimits) {
+    this.#limits = limits;
+  }
+
+  /**
+   * Waits for a turn.
+   * @returns to be called once, when what was to be done is over
+   * @throws the signal's reason
+   */
+  take(owner: object, signal?: AbortSignal): Promise<() => void> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const own = this.#owner(owner);
+    if (own.waiting.size === 0 && this.#mayRun(own)) return Promise.resolve(this.#run(owner, own));
+    return new Promise((resolve, reject) => {
+      const abort = (): void => {
+        own.waiting.delete(waiting);
+        this.#forget(owner, own);
+        reject(signal?.reason);
+      };
+      const waiting: Waiting = {
+        start: () => {
+          signal?.removeEventListener('abort', abort);
+          resolve(this.#run(owner, own));
+        },
+      };
+      own.waiting.add(waiting);
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  #owner(owner: object): Owner {
+    let own = this.#owners.get(owner);
+    if (own === undefined) {
+      own = { running: 0, waiting: new Set() };
+      this.#owners.set(owner, own);
+    }
+    return own;
+  }
+
+  #mayRun({ running }: Owner): boolean {
+    const { total, perOwner } = this.#limits;
+    return running < perOwner && (this.#counted < total || !this.#counts(running));
+  }
+
+  /** Whether one more counts for the total where so many are running. */
+  #counts(running: number): boolean {
+    return this.#limits.firstIsFree !== true || running > 0;
+  }
+
+  #run(owner: object, own: Owner): () => void {
+    if (this.#counts(own.running)) this.#counted++;
+    own.running++;
+    let over = false;
+    return () => {
+      if (over) return;
+      over = true;
+      own.running--;
+      if (this.#counts(own.running)) this.#counted--;
+      this.#forget(owner, own);
+      this.#next();
+    };
+  }
+
+  #forget(owner: object, own: Owner): void {
+    if (own.running === 0 && own.waiting.size === 0) this.#owners.delete(owner);
+  }
+
+  /** Starts whatever may be started now, one of each owner after the other. */
+  #next(): void {
+    for (let started = true; started; ) {
+      started = false;
+      for (const [owner, own] of [...this.#owners]) {
+        const [first] = own.waiting;
+        if (first === undefined || !this.#mayRun(own)) continue;
+        own.waiting.delete(first);
+        // Behind the others, for the next time.
+        this.#owners.delete(owner);
+        this.#owners.set(owner, own);
+        first.start();
+        started = true;
+      }
+    }
+  }
+}
