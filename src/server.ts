@@ -1,7 +1,7 @@
-import { unlink } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { createSecureContext } from 'node:tls';
-import type { Config, ListenAddress } from './config/index.js';
+import type { Server, Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Config } from './config/index.js';
+import { type BoundAddress, boundAddress, openListener } from './listener.js';
 import type { Logger } from './log.js';
 import { Services } from './router/bridge/services.js';
 import { makeInterceptor } from './router/interceptor.js';
@@ -10,20 +10,20 @@ import { ServicePool } from './router/servicePool.js';
 import type { Session } from './router/session.js';
 import type { RouterSettings } from './router/settings.js';
 import { routerSettings } from './routerSettings.js';
+import { logSeldom } from './seldom.js';
 import { CancelKeys } from './wire/cancelKeys.js';
+import { cancelsDelivered } from './wire/cancelRequest.js';
+import { clientContext } from './wire/clientTls.js';
 
-/** An address that the proxy listens on. */
-export interface BoundAddress {
-  readonly host?: string;
-  readonly port?: number;
-  readonly path?: string;
-}
+/** How long the end waits for cancel requests that are on their way. */
+const CANCELS_LIMIT_MS = 3000;
 
 export interface RunningProxy {
   readonly addresses: readonly BoundAddress[];
   /**
    * Stops: no new connections, sessions in no transaction are told 57P01, the others at the end of their transaction, at
-   * the latest after the grace period.
+   * the latest after the grace period. What is cancelled then has been told so when this resolves. A further call can only
+   * shorten the period.
    */
   close(graceMs?: number): Promise<void>;
 }
@@ -33,7 +33,7 @@ export interface RunningProxy {
  */
 export async function startProxy(config: Config, log: Logger): Promise<RunningProxy> {
   const settings = routerSettings(config);
-  const secureContext = settings.clientTls && createSecureContext(settings.clientTls);
+  const secureContext = settings.clientTls && clientContext(settings.clientTls);
   const keys = new CancelKeys();
   const sessions = new Set<Session>();
   const sockets = new Set<Socket>();
@@ -47,7 +47,7 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
   const onConnection = (socket: Socket): void => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-    const sessionLog = log.child({ session: ++number, client: socket.remoteAddress });
+    const sessionLog = log.child({ session: ++number, client: socket.remoteAddress ?? 'unix socket' });
     void serve(socket, {
       settings,
       secureContext,
@@ -62,10 +62,22 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
     });
   };
 
+  const exhausted = logSeldom((missed, error: NodeJS.ErrnoException) => {
+    log.error({ err: error.message, missed }, 'connections cannot be accepted');
+  });
+
   const servers: Server[] = [];
   try {
-    for (const address of config.listen)
-      servers.push(await listen(address, config.tcp.keepaliveMs, onConnection));
+    for (const address of config.listen) {
+      servers.push(
+        await openListener(address, {
+          keepAliveMs: config.tcp.keepaliveMs,
+          socketMode: config.unixSocketMode,
+          onConnection,
+          onError: exhausted,
+        }),
+      );
+    }
   } catch (error) {
     for (const server of servers) server.close();
     throw error;
@@ -73,23 +85,31 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
   const addresses = servers.map(boundAddress);
   log.info({ addresses }, 'listening');
 
+  let deadline = Number.POSITIVE_INFINITY;
+  let closed: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    closing = true;
+    const stopped = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+    for (const session of sessions) session.drain();
+    while (sessions.size > 0 && Date.now() < deadline) await delay(50);
+    for (const session of sessions) session.terminate();
+    const leaving = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, 500);
+    await Promise.all(stopped);
+    // The process may end after this, and nobody else would stop what it has begun.
+    await cancelsDelivered(CANCELS_LIMIT_MS);
+    await bridge.close();
+    await service?.close();
+    clearTimeout(leaving);
+  };
+
   return {
     addresses,
-    async close(graceMs = 0) {
-      closing = true;
-      const stopped = servers.map((server) => new Promise((resolve) => server.close(resolve)));
-      for (const session of sessions) session.drain();
-      const deadline = Date.now() + graceMs;
-      while (sessions.size > 0 && Date.now() < deadline)
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      for (const session of sessions) session.terminate();
-      const leaving = setTimeout(() => {
-        for (const socket of sockets) socket.destroy();
-      }, 500);
-      await Promise.all(stopped);
-      await bridge.close();
-      await service?.close();
-      clearTimeout(leaving);
+    close(graceMs = 0) {
+      deadline = Math.min(deadline, Date.now() + graceMs);
+      closed ??= close();
+      return closed;
     },
   };
 }
@@ -110,55 +130,4 @@ async function checkPrimary(
   } catch (error) {
     log.warn({ err: (error as Error).message }, 'primary cannot be used with the service account');
   }
-}
-
-async function listen(
-  address: ListenAddress,
-  keepAliveMs: number,
-  onConnection: (socket: Socket) => void,
-): Promise<Server> {
-  if (address.kind === 'unix') await removeStaleSocket(address.path);
-  return new Promise((resolve, reject) => {
-    const server = createServer(
-      {
-        // The startup reader takes exactly what belongs to it.
-        pauseOnConnect: true,
-        noDelay: true,
-        keepAlive: keepAliveMs > 0,
-        keepAliveInitialDelay: keepAliveMs,
-      },
-      onConnection,
-    );
-    server.once('error', reject);
-    server.listen(
-      address.kind === 'tcp' ? { host: address.host, port: address.port } : { path: address.path },
-      () => {
-        server.off('error', reject);
-        // Running out of file descriptors must not end the process; the listener goes on by itself.
-        server.on('error', () => undefined);
-        resolve(server);
-      },
-    );
-  });
-}
-
-/** A process that was killed leaves its socket behind: nobody answers there, and nobody else can listen there. */
-function removeStaleSocket(path: string): Promise<void> {
-  return new Promise((resolve) => {
-    const probe = connect(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve();
-    });
-    probe.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ECONNREFUSED') return resolve();
-      unlink(path, () => resolve());
-    });
-  });
-}
-
-function boundAddress(server: Server): BoundAddress {
-  const address = server.address();
-  if (typeof address === 'string') return { path: address };
-  return address === null ? {} : { host: address.address, port: address.port };
 }

@@ -20,6 +20,8 @@ export interface DatabaseConfig {
 /** The configuration as the rest of the program sees it: checked, complete, with units in the names. */
 export interface Config {
   readonly listen: readonly ListenAddress[];
+  /** Mode of Unix sockets that are listened on; undefined: the umask's. */
+  readonly unixSocketMode: number | undefined;
   /** By database name; `*` stands for every other. Empty only if `embedded` is set or the check was partial. */
   readonly databases: ReadonlyMap<string, DatabaseConfig>;
   readonly embedded: boolean;

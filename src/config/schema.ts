@@ -3,7 +3,15 @@ import { ValueError } from './errors.js';
 import { DEFAULT_PORT, parseListenAddress } from './listen.js';
 import { parsePrimaryUrl } from './primary.js';
 import { parseServers } from './servers.js';
-import { parseBoolean, parseChoice, parseDuration, parseList, parseSize, parseText } from './values.js';
+import {
+  parseBoolean,
+  parseChoice,
+  parseDuration,
+  parseFileMode,
+  parseList,
+  parseSize,
+  parseText,
+} from './values.js';
 
 /** What is known about one setting apart from how its value is checked. */
 export interface SettingInfo {
@@ -74,6 +82,13 @@ export const schema = z.strictObject({
     flag: 'listen',
     help: ['address', 'where clients connect: HOST:PORT or the directory of a Unix socket; repeatable'],
     repeatable: true,
+    reload: false,
+  }),
+  unix_socket_mode: setting(parseFileMode, {
+    description:
+      'Who may connect to a Unix socket that is listened on: its mode, as for `chmod` (`0700` its owner, `0770` its group ' +
+      "as well, `0777` everybody). Not set, the process's umask decides, which mostly means the owner.",
+    type: 'file mode',
     reload: false,
   }),
   databases: z

@@ -44,6 +44,19 @@ export function parseInteger(value: unknown, min: number, max: number): number {
   return number;
 }
 
+/** A mode as for chmod, in octal; the owner must be able to use the file. */
+export function parseFileMode(value: unknown): number {
+  // A YAML file's 0770 arrives as the number 770; of 0o770 the digits are not known any more, and 504 is refused below.
+  const text = scalarText(value);
+  const mode = /^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : Number.NaN;
+  if (Number.isNaN(mode) || (mode & 0o600) !== 0o600) {
+    throw new ValueError(
+      `${show(value)} is not a mode that lets the owner read and write, such as 0700 or 0770`,
+    );
+  }
+  return mode;
+}
+
 export function parseBoolean(value: unknown): boolean {
   const known: Readonly<Record<string, boolean>> = {
     ...{ true: true, yes: true, on: true, '1': true, false: false, no: false, off: false, '0': false },

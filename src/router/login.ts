@@ -1,5 +1,5 @@
 import type { Authenticator } from '../wire/auth.js';
-import { PgError } from '../wire/errors.js';
+import { PgError, parseFields } from '../wire/errors.js';
 import { authentication, backendKeyData, parameterStatus } from '../wire/messages.js';
 import { Authentication, Backend } from '../wire/protocol.js';
 import { MessageReader } from '../wire/reader.js';
@@ -16,6 +16,10 @@ export interface LoginOptions {
   /** The primary asks for SCRAM. */
   readonly scram?: () => void;
 }
+
+const noteFailure = (session: Session, message: Buffer): void => {
+  session.loginFailure ??= PgError.from(parseFields(message));
+};
 
 /** What both ways to log in do with the messages that are not about authentication. */
 function common(
@@ -48,6 +52,7 @@ export function relayLogin(session: Session, options: LoginOptions): ResponseSin
       if (type === Backend.authentication && new MessageReader(message).int32() === Authentication.sasl) {
         options.scram?.();
       }
+      if (type === Backend.errorResponse) noteFailure(session, message);
       if (type !== Backend.authentication || !options.hideChannelBinding) {
         return common(session, options, type, message, last);
       }
@@ -100,7 +105,11 @@ export function passwordLogin(
   session.onPassword = (message) => {
     if (waiting === undefined)
       throw new PgError('08P01', 'password was not asked for', { severity: 'FATAL' });
-    const password = Buffer.from(new MessageReader(message).cbytes());
+    const reader = new MessageReader(message);
+    const password = Buffer.from(reader.cbytes());
+    // As PostgreSQL: what stands behind the end of the text may be what another reader takes for the password.
+    if (reader.remaining > 0)
+      throw new PgError('08P01', 'invalid password packet size', { severity: 'FATAL' });
     if (password.length === 0) {
       throw new PgError('28P01', 'empty password returned by client', { severity: 'FATAL' });
     }
@@ -136,6 +145,7 @@ export function passwordLogin(
     message(type, message, last) {
       const copy = Buffer.from(message);
       if (type === Backend.errorResponse) {
+        noteFailure(session, copy);
         // The primary's last words; an answer that is being computed has become pointless.
         session.toClient(copy);
         session.end();

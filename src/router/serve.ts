@@ -37,7 +37,9 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   const accepted = await acceptClient(raw, { ...options, loginTimeoutMs: settings.loginTimeoutMs });
   if (accepted === undefined) return;
   const { socket: client, startup, tls, clock } = accepted;
+  const who = { user: startup.parameters.get('user'), database: startup.parameters.get('database') };
   const refuse = (error: PgError): void => {
+    log.info({ ...who, sqlstate: error.sqlstate, reason: error.message }, 'client refused');
     clock.stop();
     client.end(errorResponse(error));
     setTimeout(() => client.destroy(), 1000).unref();
@@ -113,12 +115,13 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     });
     clock.onExpiry = () => session.fail(session.primary.answered ? loginTimedOut() : primarySilent());
     options.opened(session);
-    log.debug(
-      { user: startup.parameters.get('user'), database: startup.parameters.get('database') },
-      'session begins',
-    );
+    log.debug(who, 'session begins');
     await session.run();
     clock.stop();
+    if (session.loginFailure !== undefined) {
+      const { sqlstate, message } = session.loginFailure;
+      log.info({ ...who, sqlstate, reason: message }, 'login failed');
+    }
     options.ended(session);
     log.debug({}, 'session ends');
   } catch (error) {
