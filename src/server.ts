@@ -3,12 +3,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from './config/index.js';
 import { type BoundAddress, boundAddress, openListener } from './listener.js';
 import type { Logger } from './log.js';
+import { accountOptions, ServiceConnection } from './router/bridge/serviceConnection.js';
 import { Services } from './router/bridge/services.js';
 import { makeInterceptor } from './router/interceptor.js';
 import { serve } from './router/serve.js';
-import { ServicePool } from './router/servicePool.js';
 import type { Session } from './router/session.js';
-import type { RouterSettings } from './router/settings.js';
+import type { ServiceAccount } from './router/settings.js';
 import { routerSettings } from './routerSettings.js';
 import { logSeldom } from './seldom.js';
 import { CancelKeys } from './wire/cancelKeys.js';
@@ -39,8 +39,7 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
   const sockets = new Set<Socket>();
   const bridge = new Services(settings.primary, log);
   const makeDblink = await makeInterceptor(settings, bridge);
-  const service = settings.service && new ServicePool(settings.service, log);
-  void checkPrimary(service, settings, log);
+  void checkPrimary(settings.service, log);
   let number = 0;
   let closing = false;
 
@@ -100,7 +99,6 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
     // The process may end after this, and nobody else would stop what it has begun.
     await cancelsDelivered(CANCELS_LIMIT_MS);
     await bridge.close();
-    await service?.close();
     clearTimeout(leaving);
   };
 
@@ -118,15 +116,12 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
  * Says at the start whether the service account can use the primary. The proxy starts either way: the primary may come
  * later, and clients log in with accounts of their own.
  */
-async function checkPrimary(
-  service: ServicePool | undefined,
-  settings: RouterSettings,
-  log: Logger,
-): Promise<void> {
+async function checkPrimary(service: ServiceAccount | undefined, log: Logger): Promise<void> {
   if (service === undefined) return;
   try {
-    const rows = await service.query(settings.service!.database, 'SHOW server_version');
-    log.info({ version: rows[0]?.[0] }, 'primary reached with the service account');
+    const connection = await ServiceConnection.connect(accountOptions(service, service.database));
+    const [row] = await connection.query('SHOW server_version').finally(() => connection.close());
+    log.info({ version: row?.[0]?.toString('latin1') }, 'primary reached with the service account');
   } catch (error) {
     log.warn({ err: (error as Error).message }, 'primary cannot be used with the service account');
   }

@@ -100,7 +100,10 @@ export const schema = z.strictObject({
               'The primary: `postgres://[user[:password]@]host:port[/database][?sslmode=…]`, also with `sslrootcert`, ' +
               "`sslcert` and `sslkey`. A user or password in it is the proxy's own service account, for connections " +
               "of its own, never the clients'. A Unix socket is written `postgres:///?host=/directory&port=5432`. " +
-              'Without `sslmode` it is `prefer`, as in libpq.',
+              'Without `sslmode` it is `prefer`, as in libpq. A password that the primary asks for in clear text is ' +
+              'sent by TLS only, whether it is of the service account, of a client under `auth: password`, or, unless ' +
+              '`sslmode=disable` says that there is no TLS, of one that came by TLS; `sslmode=disable&allow_cleartext=true` (for a Unix socket `allow_cleartext=true`) sends it all ' +
+              'the same. Below `sslmode=verify-full` a start with passwords warns.',
             type: 'URL',
             flag: 'primary',
             help: ['url', 'the primary: postgres://[user[:password]@]host:port[/db][?sslmode=…]'],
@@ -238,7 +241,8 @@ export const schema = z.strictObject({
           '`password_env` (the name of an environment variable), and with `roles`: the roles of the primary whose members ' +
           'may use it, or `[public]` for everybody; others get 42501. The credentials are the ' +
           "administrator's and never shown to clients, so the rule that non-superusers give a password of their own does " +
-          'not apply. In the environment variable the map is written as JSON.',
+          'not apply. The password is sent in clear text by TLS only, unless the server has `sslmode: disable` and ' +
+          '`allow_cleartext: true`. In the environment variable the map is written as JSON.',
         type: 'map of servers',
         reload: true,
       }),

@@ -15,12 +15,22 @@ const MAY_BE_PLAIN: ReadonlySet<string> = new Set(['disable', 'allow', 'prefer']
 /** Combinations that are allowed but deserve a line in the log at the start. */
 export function warningsOf({ primary, auth, tls, onCommandLine }: Doubtful): readonly string[] {
   if (primary === undefined) return [];
-  const { sslmode, password } = primary;
+  const { sslmode, socketPath, password } = primary;
   const warnings: string[] = [];
   if (onCommandLine && password !== undefined) {
     warnings.push(
       '--primary has a password in it: users of this machine could see it in the list of processes until the program ' +
         'had hidden it there, and it may stay in the history of a shell; use DBLINK_PROXY_PRIMARY or a file (--config)',
+    );
+  }
+  const sent = [
+    ...(password === undefined ? [] : ["the service account's"]),
+    ...(auth === 'password' ? ["the clients'"] : []),
+  ];
+  if (sent.length > 0 && sslmode !== 'verify-full' && socketPath === undefined) {
+    warnings.push(
+      `sslmode=${sslmode} does not prove who the primary is, and passwords are given to it (${sent.join(', ')}): ` +
+        'use sslmode=verify-full, with sslrootcert',
     );
   }
   if (auth === 'relay' && tls !== undefined && !MAY_BE_PLAIN.has(sslmode)) {

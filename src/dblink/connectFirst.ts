@@ -15,9 +15,14 @@ interface Attempt {
 
 /**
  * Tries the hosts in order, all addresses of each; an answer of the server ends the search (reference, section 10).
+ * @param plainPassword whether a server without TLS may be sent the password itself, as libpq would
  * @throws ConnectError with libpq's messages, one per attempt; the signal's reason
  */
-export async function connectFirst(target: ResolvedConninfo, signal: AbortSignal): Promise<WireClient> {
+export async function connectFirst(
+  target: ResolvedConninfo,
+  signal: AbortSignal,
+  plainPassword = true,
+): Promise<WireClient> {
   const failures: string[] = [];
   const order = target.hosts.map((host, index) => ({ host, index }));
   if (target.loadBalance === 'random') shuffle(order);
@@ -46,7 +51,7 @@ export async function connectFirst(target: ResolvedConninfo, signal: AbortSignal
         continue;
       }
       try {
-        const client = await connectOne({ host, index, address }, target, signal);
+        const client = await connectOne({ host, index, address }, target, signal, plainPassword);
         const describe = describeServer(address, host.displayHost);
         const unfit = await sessionUnfit(client, target, describe, signal);
         if (unfit === undefined) return client;
@@ -71,6 +76,7 @@ async function connectOne(
   attempt: Attempt,
   target: ResolvedConninfo,
   signal: AbortSignal,
+  plainPassword: boolean,
 ): Promise<WireClient> {
   const { host, index, address } = attempt;
   const password = target.passwordFor(index);
@@ -87,6 +93,7 @@ async function connectOne(
       },
       startup: [['user', target.user], ['database', target.database], ...target.startup],
       password: password === undefined ? undefined : bytesOf(password),
+      plainPassword,
       channelBinding: target.channelBinding,
       ...(target.requireAuth === undefined ? {} : { requireAuth: target.requireAuth }),
       ...(clientKey === undefined || serverKey === undefined ? {} : { scramKeys: { clientKey, serverKey } }),

@@ -75,7 +75,7 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
       completed,
       systemContext({ host: home.primaryHost, port: String(home.primaryPort), user: home.user }),
     );
-    client = await connectFirst(resolved, options.signal);
+    client = await connectFirst(resolved, options.signal, server?.declared !== true || server.plainPassword);
   } catch (error) {
     options.signal.throwIfAborted();
     throw asConnectError(error, facts.primaryMajor);

@@ -85,7 +85,11 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       keys: options.keys,
       log,
       startup: (session) => {
-        const login = { done: () => clock.stop(), hideChannelBinding: !tls && isEncrypted(primary) };
+        const login = {
+          done: () => clock.stop(),
+          hideChannelBinding: !tls && isEncrypted(primary),
+          refusesCleartext: !isEncrypted(primary) && refusesCleartext(settings, tls),
+        };
         const relayed = () => {
           scram = () => 'relayed';
         };
@@ -93,7 +97,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
           ? relayLogin(session, { ...login, scram: relayed })
           : passwordLogin(session, login, (given) => {
               password = given;
-              const made = authenticator(primary, startup.parameters, given);
+              const made = authenticator(primary, startup.parameters, given, settings.primary.plainPassword);
               scram = () => made.scramKeys;
               return made;
             });
@@ -134,14 +138,25 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   }
 }
 
+/**
+ * Whether a primary without TLS is not to be sent a password in clear text: none that the proxy itself has asked for, and,
+ * where TLS was hoped for and may have been talked away, none that a client has given by TLS.
+ */
+function refusesCleartext({ auth, primary }: RouterSettings, clientTls: boolean): boolean {
+  if (primary.plainPassword) return false;
+  return auth === 'password' || (clientTls && primary.tls.mode !== 'disable' && !('path' in primary.address));
+}
+
 function authenticator(
   primary: Socket,
   parameters: ReadonlyMap<string, string>,
   password: Buffer,
+  plainPassword: boolean,
 ): Authenticator {
   return new Authenticator({
     user: Buffer.from(parameters.get('user') ?? '', 'latin1'),
     password,
+    plainPassword,
     encrypted: isEncrypted(primary),
     tlsPeerCertificate: isEncrypted(primary) ? peerCertificate(primary) : undefined,
   });

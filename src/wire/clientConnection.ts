@@ -90,6 +90,7 @@ export class WireClient {
       channelBinding: options.channelBinding,
       requireAuth: options.requireAuth,
       scramKeys: options.scramKeys,
+      plainPassword: options.plainPassword,
       encrypted,
       tlsPeerCertificate: encrypted ? peerCertificate(socket) : undefined,
       maxScramIterations: options.limits?.maxScramIterations,

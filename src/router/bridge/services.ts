@@ -16,6 +16,7 @@ export interface ServiceIdentity {
 export interface ServiceServer {
   readonly address: SocketAddress;
   readonly tls: TlsOptions;
+  readonly plainPassword: boolean;
 }
 
 /** Connections that hold locks and hand over answers, shared by the sessions of a database. */
@@ -72,6 +73,7 @@ export class DatabaseServices {
     const connection = ServiceConnection.connect({
       address: this.server.address,
       tls: this.server.tls,
+      plainPassword: this.server.plainPassword,
       startup: [
         ['user', this.identity.user],
         ['database', this.database],
