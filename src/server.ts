@@ -1,10 +1,14 @@
 import type { Server, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from './config/index.js';
+import { RemoteAdmission } from './dblink/admission.js';
+import { MemoryBudget } from './dblink/memory.js';
+import { descriptorLimit, openDescriptors } from './descriptorLimit.js';
 import { type BoundAddress, boundAddress, openListener } from './listener.js';
 import type { Logger } from './log.js';
 import { accountOptions, ServiceConnection } from './router/bridge/serviceConnection.js';
 import { Services } from './router/bridge/services.js';
+import { ClientAdmission } from './router/clientAdmission.js';
 import { makeInterceptor } from './router/interceptor.js';
 import { serve } from './router/serve.js';
 import type { Session } from './router/session.js';
@@ -14,6 +18,8 @@ import { logSeldom } from './seldom.js';
 import { CancelKeys } from './wire/cancelKeys.js';
 import { cancelsDelivered } from './wire/cancelRequest.js';
 import { clientContext } from './wire/clientTls.js';
+import { Descriptors } from './wire/descriptors.js';
+import { errorResponse, type PgError } from './wire/errors.js';
 
 /** How long the end waits for cancel requests that are on their way. */
 const CANCELS_LIMIT_MS = 3000;
@@ -38,7 +44,28 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
   const sessions = new Set<Session>();
   const sockets = new Set<Socket>();
   const bridge = new Services(settings.primary, log);
-  const makeDblink = await makeInterceptor(settings, bridge);
+  const { limits } = config;
+  const nearlyUsedUp = logSeldom<undefined>((missed) => {
+    log.warn({ missed }, 'file descriptors are nearly used up (ulimit -n)');
+  });
+  const descriptors = new Descriptors(
+    descriptorLimit(),
+    openDescriptors() + config.listen.length,
+    limits.reservedDescriptors,
+    () => nearlyUsedUp(undefined),
+  );
+  const clients = new ClientAdmission(limits.clients, descriptors);
+  const makeDblink = await makeInterceptor(settings, {
+    services: bridge,
+    admission: new RemoteAdmission(
+      { perSession: limits.remoteConnectionsPerSession, inAll: limits.remoteConnections },
+      descriptors,
+      logSeldom((missed, error) =>
+        log.error({ err: error.message, missed }, 'a dblink connection cannot be opened'),
+      ),
+    ),
+    memory: new MemoryBudget(limits.memoryBytes),
+  });
   void checkPrimary(settings.service, log);
   let number = 0;
   let closing = false;
@@ -47,7 +74,14 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     const sessionLog = log.child({ session: ++number, client: socket.remoteAddress ?? 'unix socket' });
+    try {
+      socket.once('close', clients.accept());
+    } catch (error) {
+      turnAway(socket, error as PgError, sessionLog);
+      return;
+    }
     void serve(socket, {
+      clients,
       settings,
       secureContext,
       keys,
@@ -110,6 +144,16 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
       return closed;
     },
   };
+}
+
+/** Ends a connection before anything has been read from it. */
+function turnAway(socket: Socket, error: PgError, log: Logger): void {
+  log.info({ sqlstate: error.sqlstate, reason: error.message }, 'client refused');
+  socket.on('error', () => undefined);
+  socket.end(errorResponse(error));
+  // What is not read would make a reset of the end, and the words would be lost.
+  socket.resume();
+  setTimeout(() => socket.destroy(), 1000).unref();
 }
 
 /**

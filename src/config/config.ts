@@ -46,6 +46,13 @@ export interface Config {
     readonly statementBytes: number;
     /** Largest remote result handed to the primary in memory. */
     readonly spliceBytes: number;
+    /** Of all such results together; 0 means no limit, here and below. */
+    readonly memoryBytes: number;
+    readonly clients: number;
+    readonly remoteConnections: number;
+    readonly remoteConnectionsPerSession: number;
+    /** File descriptors that remote connections leave for logins. */
+    readonly reservedDescriptors: number;
   };
   readonly dblink: {
     readonly schemas: readonly string[];

@@ -110,7 +110,15 @@ function combine(
     tls,
     log,
     timeouts: { loginMs: timeouts.login, connectMs: timeouts.connect, shutdownMs: timeouts.shutdown },
-    limits: { statementBytes: limits.statement_bytes, spliceBytes: limits.splice_bytes },
+    limits: {
+      statementBytes: limits.statement_bytes,
+      spliceBytes: limits.splice_bytes,
+      memoryBytes: limits.memory,
+      clients: limits.clients,
+      remoteConnections: limits.remote_connections,
+      remoteConnectionsPerSession: limits.remote_connections_per_session,
+      reservedDescriptors: limits.reserved_descriptors,
+    },
     dblink: { ...dblink, servers },
     tcp: { keepaliveMs: tcp.keepalive },
     warnings: warningsOf({

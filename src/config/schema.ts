@@ -8,7 +8,9 @@ import {
   parseChoice,
   parseDuration,
   parseFileMode,
+  parseInteger,
   parseList,
+  parseMemory,
   parseSize,
   parseText,
 } from './values.js';
@@ -57,6 +59,9 @@ const duration = (info: Omit<SettingInfo, 'type' | 'unit'>) =>
 
 const size = (info: Omit<SettingInfo, 'type' | 'unit'>) =>
   setting(parseSize, { type: 'size', unit: 'bytes', ...info });
+
+const count = (info: Omit<SettingInfo, 'type'>) =>
+  setting((value) => parseInteger(value, 0, 1_000_000), { type: 'number', ...info });
 
 const choice = <const T extends string>(choices: readonly T[], info: Omit<SettingInfo, 'type'>) =>
   setting((value) => parseChoice(value, choices), {
@@ -203,6 +208,43 @@ export const schema = z.strictObject({
           "The largest remote result, in memory, that is handed to the primary as a statement's row source.",
         default: '256MiB',
         reload: true,
+      }),
+      memory: setting(parseMemory, {
+        type: 'size',
+        unit: 'bytes',
+        description:
+          'What all sessions together may hold of such results, in memory; 0 for no limit. Who needs more gets 53200. The ' +
+          'last tenth is for sessions that hold no more than that themselves.',
+        default: '1GiB',
+        reload: false,
+      }),
+      clients: count({
+        description:
+          'Clients that are connected at a time; 0 for no limit. Further ones get 53300. Each has a connection of its own ' +
+          'to the primary, whose `max_connections` is a limit as well. Cancel requests are always taken.',
+        default: 5000,
+        reload: false,
+      }),
+      remote_connections: count({
+        description:
+          'dblink connections of all sessions together that are open at a time; 0 for no limit. Who needs one more gets ' +
+          '53300. The last tenth is for sessions that have none yet.',
+        default: 5000,
+        reload: false,
+      }),
+      remote_connections_per_session: count({
+        description:
+          'dblink connections of one session that are open at a time, the unnamed one and those of connection strings ' +
+          'included; 0 for no limit. One more is 53300; a connection for one call waits for others of that kind.',
+        default: 100,
+        reload: false,
+      }),
+      reserved_descriptors: count({
+        description:
+          'File descriptors of the process that dblink connections leave for logins, a quarter of all at most. Who needs ' +
+          'one for a dblink connection gets 53300 then. How many there are is the limit of the process (`ulimit -n`).',
+        default: 64,
+        reload: false,
       }),
     })
     .optional(),

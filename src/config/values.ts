@@ -11,26 +11,33 @@ export function parseDuration(value: unknown): number {
 }
 
 /** Bytes of a size: `64KiB`, `256MiB`, `1GiB` or a number of bytes. As in PostgreSQL, kB, MB and GB mean the same. */
-export function parseSize(value: unknown): number {
+export function parseSize(value: unknown, max = MAX_QUANTITY): number {
   const k = 1024;
   const factors: Readonly<Record<string, number>> = {
     ...{ '': 1, b: 1, kb: k, kib: k, mb: k * k, mib: k * k, gb: k ** 3, gib: k ** 3 },
   };
-  return parseQuantity(value, factors, 'a size such as 64KiB, 256MiB, 1GiB or a number of bytes');
+  return parseQuantity(value, factors, 'a size such as 64KiB, 256MiB, 1GiB or a number of bytes', max);
 }
+
+/** Like a size, but of all together: it may be larger than any one buffer. */
+export const parseMemory = (value: unknown): number => parseSize(value, Number.MAX_SAFE_INTEGER);
 
 /** A timer's and a buffer's largest value in Node.js. */
 const MAX_QUANTITY = 2 ** 31 - 1;
 
-function parseQuantity(value: unknown, factors: Readonly<Record<string, number>>, what: string): number {
+function parseQuantity(
+  value: unknown,
+  factors: Readonly<Record<string, number>>,
+  what: string,
+  max = MAX_QUANTITY,
+): number {
   const [, digits, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(scalarText(value)) ?? [];
   const factor = factors[unit.toLowerCase()];
   if (digits === undefined || factor === undefined) throw new ValueError(`${show(value)} is not ${what}`);
   const quantity = Number(digits) * factor;
   if (!Number.isInteger(quantity))
     throw new ValueError(`${show(value)} is not a whole number of the smallest unit`);
-  if (quantity > MAX_QUANTITY)
-    throw new ValueError(`${show(value)} is more than the largest value, ${MAX_QUANTITY}`);
+  if (quantity > max) throw new ValueError(`${show(value)} is more than the largest value, ${max}`);
   return quantity;
 }
 

@@ -1,5 +1,6 @@
 import type { PgError } from '../wire/errors.js';
 import type { ScramKeys } from '../wire/scram.js';
+import type { RemoteAdmission } from './admission.js';
 import type { ForeignServer } from './foreignServer.js';
 
 /** What a session's dblink functions know of the place where they run; fixed for the session. */
@@ -15,6 +16,8 @@ export interface DblinkHome {
    * the exchange on, or undefined when it did not use SCRAM.
    */
   readonly scram?: () => ScramKeys | 'relayed' | undefined;
+  /** Gives places for connections; without it there is no limit. */
+  readonly admission?: RemoteAdmission;
 }
 
 /** Facts about the session that may change from statement to statement. */

@@ -77,6 +77,7 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     );
     client = await connectFirst(resolved, options.signal, server?.declared !== true || server.plainPassword);
   } catch (error) {
+    if (isOutOfFiles(error)) home.admission?.exhausted(error as Error);
     options.signal.throwIfAborted();
     throw asConnectError(error, facts.primaryMajor);
   }
@@ -105,10 +106,13 @@ const passesKeys = (explicit: ReadonlyMap<string, string>, home: DblinkHome): bo
   Boolean(explicit.get('scram_client_key') && explicit.get('scram_server_key')) &&
   explicit.get('require_auth') === 'scram-sha-256';
 
+const isOutOfFiles = (error: unknown): boolean =>
+  error instanceof ConnectError && (error.code === 'EMFILE' || error.code === 'ENFILE');
+
 function asConnectError(error: unknown, primaryMajor: number): PgError {
   let text: string;
   if (error instanceof ConnectError) {
-    if (error.code === 'EMFILE' || error.code === 'ENFILE') return tooManyFiles();
+    if (isOutOfFiles(error)) return tooManyFiles();
     text = error.message;
   } else if (error instanceof ConninfoError) text = error.messageBytes.toString('latin1');
   else throw error;

@@ -3,6 +3,7 @@ import {
   BIND_COMPLETE,
   type BindFields,
   bind,
+  bindParts,
   close,
   commandComplete,
   dataRow,
@@ -374,9 +375,9 @@ export class ExtendedQuery {
       engine.throwIfStopped();
       if (name.length > 0) primary.send(close('P', name), { kind: 'close', sink: new MessageSink() });
       const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
-      const rebind = bindWith({ ...bound, statement: source }, values);
+      const rebind = bindParts(bindWith({ ...bound, statement: source }, values));
       primary.forwarded++;
-      primary.send(bind(rebind), { kind: 'bind', sink: forwardError(this.#toClient, map) });
+      primary.send(rebind, { kind: 'bind', sink: forwardError(this.#toClient, map) });
       primary.send(execute(name, maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient, map) });
       if (source === styled) primary.send(close('S', styled), { kind: 'close', sink: new MessageSink() });
       portal.state = 'bound';

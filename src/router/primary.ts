@@ -2,7 +2,17 @@ import type { Socket } from 'node:net';
 import { batchWrites } from '../wire/batch.js';
 import { PgError, parseFields } from '../wire/errors.js';
 import { type Delivery, type FrameHandler, Framer } from '../wire/framer.js';
-import { type BindFields, bind, close, describe, execute, FLUSH, parse, SYNC } from '../wire/messages.js';
+import {
+  type BindFields,
+  bindParts,
+  close,
+  describe,
+  execute,
+  FLUSH,
+  LARGE_VALUE_BYTES,
+  parse,
+  SYNC,
+} from '../wire/messages.js';
 import { Backend, EMPTY, MAX_MESSAGE_BYTES, TransactionStatus } from '../wire/protocol.js';
 import { MessageReader } from '../wire/reader.js';
 import { OwnNames } from './ownNames.js';
@@ -264,14 +274,24 @@ export class PrimaryLink {
   }
 
   /** Sends a request of the proxy's making, or a changed one of the client's, whose answer goes to `expected.sink`. */
-  send(message: Buffer, expected: Expected): void {
+  send(message: Buffer | readonly Buffer[], expected: Expected): void {
     if (this.#closed) {
       expected.sink?.skipped();
       return;
     }
     this.#push(expected);
     batchWrites(this.#socket);
-    this.#socket.write(message);
+    for (const part of [message].flat()) this.#socket.write(part as Buffer);
+  }
+
+  /**
+   * Calls when everything that has been written by now has left for the primary, or never will.
+   * @param then whether nobody reads the bytes any more
+   */
+  whenWritten(then: (unread: boolean) => void): void {
+    if (this.#socket.writableLength === 0) then(true);
+    else if (this.#closed || !this.#socket.writable) then(false);
+    else this.#socket.write(EMPTY, (error) => then(error === undefined || error === null));
   }
 
   flush(): void {
@@ -303,8 +323,10 @@ export class PrimaryLink {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(connectionLost());
       const name = this.names.running;
-      const requests: [Expected['kind'], Buffer][] = [['parse', parse(name, own.sql, own.types ?? [])]];
-      if (until !== 'parse') requests.push(['bind', bind(ownBind(own, name))]);
+      const requests: [Expected['kind'], Buffer | readonly Buffer[]][] = [
+        ['parse', parse(name, own.sql, own.types ?? [])],
+      ];
+      if (until !== 'parse') requests.push(['bind', bindParts(ownBind(own, name))]);
       if (until === 'end') requests.push(['describe', describe('P', name)], ['execute', execute(name)]);
       if (until !== 'parse') requests.push(['close', close('P', name)]);
       requests.push(['close', close('S', name)]);
@@ -317,8 +339,13 @@ export class PrimaryLink {
         else resolve(result);
       });
       for (const [kind] of requests) this.#push({ kind, sink });
-      const messages = requests.map(([, message]) => message);
-      this.#socket.write(Buffer.concat(end === 'sync' ? messages : [...messages, FLUSH]));
+      const parts = requests.flatMap(([, message]) => message);
+      if (end !== 'sync') parts.push(FLUSH);
+      if (parts.every((part) => part.length < LARGE_VALUE_BYTES)) this.#socket.write(Buffer.concat(parts));
+      else {
+        batchWrites(this.#socket);
+        for (const part of parts) this.#socket.write(part);
+      }
     });
   }
 

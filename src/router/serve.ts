@@ -11,6 +11,7 @@ import { peerCertificate } from '../wire/tls.js';
 import { acceptClient } from './accept.js';
 import { SESSION_SETTING } from './bridge/identifiers.js';
 import { makeSessionKeys, sessionSetting } from './bridge/sessionLocks.js';
+import type { ClientAdmission } from './clientAdmission.js';
 import type { Login } from './interceptor.js';
 import { passwordLogin, passwordNeedsTls, relayLogin } from './login.js';
 import { openPrimary } from './openPrimary.js';
@@ -22,6 +23,7 @@ export interface ServeOptions {
   readonly secureContext: SecureContext | undefined;
   readonly keys: CancelKeys;
   readonly log: RouterLog;
+  readonly clients: ClientAdmission;
   readonly interceptor: (session: Session, login: Login) => Interceptor;
   /** Called with the session when it begins; for drain and shutdown. */
   readonly opened: (session: Session) => void;
@@ -45,6 +47,9 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     setTimeout(() => client.destroy(), 1000).unref();
   };
   try {
+    const leave = options.clients.admit();
+    if (client.closed) leave();
+    else client.once('close', leave);
     if (settings.auth === 'password' && !tls) {
       return refuse(passwordNeedsTls());
     }
@@ -129,7 +134,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     options.ended(session);
     log.debug({}, 'session ends');
   } catch (error) {
-    log.error({ err: error }, 'connection of a client failed');
+    if (!(error instanceof PgError)) log.error({ err: error }, 'connection of a client failed');
     refuse(
       error instanceof PgError
         ? error

@@ -180,6 +180,12 @@ export class WireClient {
     return this.#startup.processId;
   }
 
+  /** Calls when the connection's descriptor has been given back to the system, which is some time after its end. */
+  whenReleased(released: () => void): void {
+    if (this.#socket.closed) released();
+    else this.#socket.once('close', released);
+  }
+
   get encrypted(): boolean {
     return isEncrypted(this.#socket);
   }
