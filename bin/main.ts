@@ -110,6 +110,7 @@ async function changeBridge(command: Command): Promise<void> {
   const config = loadConfig({ flags: { primary: flags.primary }, env: process.env, file: flags.config });
   const { routerSettings } = await import('../src/routerSettings.js');
   const { InstallError, installBridge, uninstallBridge } = await import('../src/bridgeInstall.js');
+  for (const warning of config.warnings) console.error(`warning: ${warning}`);
   const { service } = routerSettings(config);
   if (service === undefined) {
     command.error(

@@ -14,10 +14,10 @@ import {
 } from '../src/embedded/index.js';
 import { DEFAULT_URL } from '../src/example.js';
 import { createLogger, type Logger } from '../src/log.js';
-import { startProxy } from '../src/server.js';
+import { type RunningProxy, startProxy } from '../src/server.js';
+import { watchProcess } from './signals.js';
 import { StartError } from './startError.js';
 
-type RunningProxy = Awaited<ReturnType<typeof startProxy>>;
 type Address = RunningProxy['addresses'][number];
 
 /**
@@ -40,7 +40,7 @@ export async function start(given: Config): Promise<void> {
       },
       'ready for connections',
     );
-    stopOnSignal(config, log, proxy, demo);
+    watchProcess(config, log, proxy, demo);
     if (demo !== undefined) console.log(introduce(demo, proxy.addresses));
   } catch (error) {
     await demo?.stop();
@@ -81,30 +81,6 @@ async function listen(config: Config, log: Logger): Promise<RunningProxy> {
     if (cause === undefined) throw error;
     throw new StartError(`cannot listen on ${place}: ${cause} (${message})`);
   }
-}
-
-/** The first signal lets running transactions finish, a second one ends at once. */
-function stopOnSignal(config: Config, log: Logger, proxy: RunningProxy, demo: Demo | undefined): void {
-  let stopping = false;
-  const stop = async (signal: NodeJS.Signals): Promise<void> => {
-    if (stopping) {
-      log.warn({ signal }, 'second signal, ending at once');
-      process.exit(1);
-    }
-    stopping = true;
-    log.info({ signal, graceMs: config.timeouts.shutdownMs }, 'shutting down');
-    try {
-      await proxy.close(config.timeouts.shutdownMs);
-      await demo?.stop();
-    } catch (error) {
-      log.error({ err: error }, 'the shutdown did not go in order');
-      process.exit(1);
-    }
-    log.info('stopped');
-    process.exit(0);
-  };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
 }
 
 function formatAddress({ host, port, path }: Address): string {

@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { InstallConnection, quoteIdentifier } from './installConnection.js';
 import {
   dropSql,
   FUNCTIONS_QUERY,
@@ -9,8 +9,9 @@ import {
 import { removeObjects } from './router/bridge/handOver.js';
 import { BRIDGE_VERSION, SERVICE_SCHEMA } from './router/bridge/identifiers.js';
 import { SERVICE_SCHEMA_SQL } from './router/bridge/serviceSchema.js';
-import { driverOptions } from './router/servicePool.js';
-import type { ServiceAccount } from './router/settings.js';
+import { CLEARTEXT_HINT, type ServiceAccount } from './router/settings.js';
+import { PLAIN_PASSWORD_REFUSED } from './wire/auth.js';
+import { PgError } from './wire/errors.js';
 
 /** The bridge could not be installed or removed; the message is for the person who tried. */
 export class InstallError extends Error {
@@ -54,7 +55,7 @@ export function installBridge(
     if (found.service?.version !== BRIDGE_VERSION) await client.query(SERVICE_SCHEMA_SQL);
     const where = await makeFunctions(client, found, options.schema);
     const version = `version ${BRIDGE_VERSION} of the bridge`;
-    const place = `functions in schema ${pg.escapeIdentifier(where)}`;
+    const place = `functions in schema ${quoteIdentifier(where)}`;
     const { wrapper } = await stateOf(client);
     const lacking = wrapper
       ? ''
@@ -67,7 +68,11 @@ export function installBridge(
 }
 
 /** @returns the schema that the functions are in */
-async function makeFunctions(client: pg.Client, found: State, wanted: string | undefined): Promise<string> {
+async function makeFunctions(
+  client: InstallConnection,
+  found: State,
+  wanted: string | undefined,
+): Promise<string> {
   if (found.functions === undefined) {
     const schema = wanted ?? 'public';
     await client.query('SELECT pg_catalog.quote_ident($1)::pg_catalog.regnamespace', [schema]);
@@ -77,7 +82,7 @@ async function makeFunctions(client: pg.Client, found: State, wanted: string | u
   const { schema, version } = found.functions;
   if (wanted !== undefined && wanted !== schema) {
     throw new InstallError(
-      `the functions are in schema ${pg.escapeIdentifier(schema)} already; to move them, run ` +
+      `the functions are in schema ${quoteIdentifier(schema)} already; to move them, run ` +
         '"ALTER EXTENSION dblink SET SCHEMA ..." through the proxy',
     );
   }
@@ -107,9 +112,9 @@ export function uninstallBridge(
     if (found.functions === undefined && !service) return 'there was nothing of the bridge';
     if (found.functions !== undefined) await client.query(dropSql(cascade));
     if (service) {
-      const { rows } = await client.query<{ dependent: string }>(DEPENDENTS);
-      if (rows.length > 0 && !cascade) {
-        throw new InstallError(inUse(rows.map(({ dependent }) => dependent).join('; ')));
+      const dependents = await client.query(DEPENDENTS);
+      if (dependents.length > 0 && !cascade) {
+        throw new InstallError(inUse(dependents.map(([dependent]) => dependent).join('; ')));
       }
       if ((found.service?.version ?? 0) >= FIRST_WITH_OBJECTS) await client.query(removeObjects('true'));
       await client.query(`DROP SCHEMA ${SERVICE_SCHEMA} CASCADE`);
@@ -144,26 +149,29 @@ interface State {
   readonly wrapper: boolean;
 }
 
-async function stateOf(client: pg.Client): Promise<State> {
-  const { rows: extensions } = await client.query(
-    `SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'dblink'`,
-  );
-  const { rows: services } = await client.query<{ version: number | null; owner: string; owned: boolean }>(
-    `SELECT pg_catalog.substring(pg_catalog.obj_description(oid, 'pg_namespace'), '^dblink-proxy bridge ([0-9]+)$')::pg_catalog.int4 AS version,
-       nspowner::pg_catalog.regrole::pg_catalog.text AS owner, pg_catalog.pg_has_role(nspowner, 'USAGE') AS owned
+async function stateOf(client: InstallConnection): Promise<State> {
+  const extensions = await client.query(`SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'dblink'`);
+  const [service] = await client.query(
+    `SELECT pg_catalog.substring(pg_catalog.obj_description(oid, 'pg_namespace'), '^dblink-proxy bridge ([0-9]+)$'),
+       nspowner::pg_catalog.regrole::pg_catalog.text, pg_catalog.pg_has_role(nspowner, 'USAGE')
        FROM pg_catalog.pg_namespace WHERE nspname = $1`,
     [SERVICE_SCHEMA],
   );
-  const { rows: functions } = await client.query<{ schema: string; version: number }>(
-    `SELECT pg_catalog.min(schema::pg_catalog.text COLLATE "C") AS schema, pg_catalog.min(version) AS version
+  const [functions] = await client.query(
+    `SELECT pg_catalog.min(schema::pg_catalog.text COLLATE "C"), pg_catalog.min(version)
        FROM (${FUNCTIONS_QUERY}) AS f HAVING pg_catalog.count(*) > 0`,
   );
-  const { rows: wrappers } = await client.query(WRAPPER_QUERY);
-  const [service] = services;
+  const wrappers = await client.query(WRAPPER_QUERY);
+  const number = (value: string | null | undefined): number | undefined =>
+    value === null || value === undefined ? undefined : Number(value);
   return {
     extension: extensions.length > 0,
-    service: service && { ...service, version: service.version ?? undefined },
-    functions: functions[0],
+    service: service && {
+      version: number(service[0]),
+      owner: service[1] ?? '',
+      owned: service[2] === 't',
+    },
+    functions: functions && { schema: functions[0] ?? '', version: number(functions[1]) ?? 0 },
     wrapper: wrappers.length > 0,
   };
 }
@@ -172,13 +180,11 @@ async function stateOf(client: pg.Client): Promise<State> {
 async function inTransaction<T>(
   account: ServiceAccount,
   database: string,
-  act: (client: pg.Client) => Promise<T>,
+  act: (client: InstallConnection) => Promise<T>,
 ): Promise<T> {
-  const client = new pg.Client({ ...driverOptions(account), database });
-  // Without a listener the loss of the connection would end the process.
-  client.on('error', () => undefined);
+  let client: InstallConnection | undefined;
   try {
-    await client.connect();
+    client = await InstallConnection.open(account, database);
     await client.query('BEGIN');
     await client.query("SET LOCAL search_path = ''; SET LOCAL standard_conforming_strings = on");
     const result = await act(client);
@@ -188,13 +194,28 @@ async function inTransaction<T>(
     throw error instanceof InstallError ? error : new InstallError(explain(error));
   } finally {
     // Ends the transaction as well.
-    await client.end().catch(() => undefined);
+    client?.close();
   }
 }
 
 function explain(error: unknown): string {
-  if (!(error instanceof pg.DatabaseError)) return (error as Error).message || String(error);
-  const { code, message, detail, hint } = error;
-  if (code === '2BP01') return inUse((detail ?? '').split('\n').join('; '));
-  return [message, detail, hint].filter((part) => part !== undefined && part !== '').join('; ');
+  if (!(error instanceof PgError)) {
+    const { message } = error as Error;
+    const hint = message.endsWith(PLAIN_PASSWORD_REFUSED) ? `. ${CLEARTEXT_HINT}` : '';
+    return `${asText(message) || String(error)}${hint}`;
+  }
+  const { detail, hint } = error.fields;
+  if (error.sqlstate === '2BP01')
+    return inUse(
+      asText(detail ?? '')
+        .split('\n')
+        .join('; '),
+    );
+  return [error.message, detail, hint]
+    .filter((part) => part !== undefined && part !== '')
+    .map((part) => asText(part ?? ''))
+    .join('; ');
 }
+
+/** Texts of a server are byte strings. */
+const asText = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');

@@ -20,15 +20,17 @@ export function routerSettings(config: Config): RouterSettings {
     certFile: primary.sslcert,
     keyFile: primary.sslkey,
   };
+  const plainPassword = primary.allowCleartext === true;
   return {
     auth: config.auth,
-    primary: { address, name: primary.host, port: primary.port, tls },
+    primary: { address, name: primary.host, port: primary.port, tls, plainPassword },
     service:
       primary.user === undefined
         ? undefined
         : {
             address,
             tls,
+            plainPassword,
             user: primary.user,
             password: primary.password,
             database: primary.database ?? primary.user,

@@ -1,29 +1,35 @@
-import { unlink } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { createSecureContext } from 'node:tls';
-import type { Config, ListenAddress } from './config/index.js';
+import type { Server, Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Config } from './config/index.js';
+import { RemoteAdmission } from './dblink/admission.js';
+import { MemoryBudget } from './dblink/memory.js';
+import { descriptorLimit, openDescriptors } from './descriptorLimit.js';
+import { type BoundAddress, boundAddress, openListener } from './listener.js';
 import type { Logger } from './log.js';
+import { accountOptions, ServiceConnection } from './router/bridge/serviceConnection.js';
 import { Services } from './router/bridge/services.js';
+import { ClientAdmission } from './router/clientAdmission.js';
 import { makeInterceptor } from './router/interceptor.js';
 import { serve } from './router/serve.js';
-import { ServicePool } from './router/servicePool.js';
 import type { Session } from './router/session.js';
-import type { RouterSettings } from './router/settings.js';
+import type { ServiceAccount } from './router/settings.js';
 import { routerSettings } from './routerSettings.js';
+import { logSeldom } from './seldom.js';
 import { CancelKeys } from './wire/cancelKeys.js';
+import { cancelsDelivered } from './wire/cancelRequest.js';
+import { clientContext } from './wire/clientTls.js';
+import { Descriptors } from './wire/descriptors.js';
+import { errorResponse, type PgError } from './wire/errors.js';
 
-/** An address that the proxy listens on. */
-export interface BoundAddress {
-  readonly host?: string;
-  readonly port?: number;
-  readonly path?: string;
-}
+/** How long the end waits for cancel requests that are on their way. */
+const CANCELS_LIMIT_MS = 3000;
 
 export interface RunningProxy {
   readonly addresses: readonly BoundAddress[];
   /**
    * Stops: no new connections, sessions in no transaction are told 57P01, the others at the end of their transaction, at
-   * the latest after the grace period.
+   * the latest after the grace period. What is cancelled then has been told so when this resolves. A further call can only
+   * shorten the period.
    */
   close(graceMs?: number): Promise<void>;
 }
@@ -33,22 +39,49 @@ export interface RunningProxy {
  */
 export async function startProxy(config: Config, log: Logger): Promise<RunningProxy> {
   const settings = routerSettings(config);
-  const secureContext = settings.clientTls && createSecureContext(settings.clientTls);
+  const secureContext = settings.clientTls && clientContext(settings.clientTls);
   const keys = new CancelKeys();
   const sessions = new Set<Session>();
   const sockets = new Set<Socket>();
   const bridge = new Services({ ...settings.primary, maxScramIterations: settings.maxScramIterations }, log);
-  const makeDblink = await makeInterceptor(settings, bridge);
-  const service = settings.service && new ServicePool(settings.service, log);
-  void checkPrimary(service, settings, log);
+  const { limits } = config;
+  const nearlyUsedUp = logSeldom<undefined>((missed) => {
+    log.warn({ missed }, 'file descriptors are nearly used up (ulimit -n)');
+  });
+  const descriptors = new Descriptors(
+    descriptorLimit(),
+    openDescriptors() + config.listen.length,
+    limits.reservedDescriptors,
+    () => nearlyUsedUp(undefined),
+  );
+  const clients = new ClientAdmission(limits.clients, descriptors);
+  const makeDblink = await makeInterceptor(settings, {
+    services: bridge,
+    admission: new RemoteAdmission(
+      { perSession: limits.remoteConnectionsPerSession, inAll: limits.remoteConnections },
+      descriptors,
+      logSeldom((missed, error) =>
+        log.error({ err: error.message, missed }, 'a dblink connection cannot be opened'),
+      ),
+    ),
+    memory: new MemoryBudget(limits.memoryBytes),
+  });
+  void checkPrimary(settings.service, log);
   let number = 0;
   let closing = false;
 
   const onConnection = (socket: Socket): void => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-    const sessionLog = log.child({ session: ++number, client: socket.remoteAddress });
+    const sessionLog = log.child({ session: ++number, client: socket.remoteAddress ?? 'unix socket' });
+    try {
+      socket.once('close', clients.accept());
+    } catch (error) {
+      turnAway(socket, error as PgError, sessionLog);
+      return;
+    }
     void serve(socket, {
+      clients,
       settings,
       secureContext,
       keys,
@@ -62,10 +95,22 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
     });
   };
 
+  const exhausted = logSeldom((missed, error: NodeJS.ErrnoException) => {
+    log.error({ err: error.message, missed }, 'connections cannot be accepted');
+  });
+
   const servers: Server[] = [];
   try {
-    for (const address of config.listen)
-      servers.push(await listen(address, config.tcp.keepaliveMs, onConnection));
+    for (const address of config.listen) {
+      servers.push(
+        await openListener(address, {
+          keepAliveMs: config.tcp.keepaliveMs,
+          socketMode: config.unixSocketMode,
+          onConnection,
+          onError: exhausted,
+        }),
+      );
+    }
   } catch (error) {
     for (const server of servers) server.close();
     throw error;
@@ -73,92 +118,55 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
   const addresses = servers.map(boundAddress);
   log.info({ addresses }, 'listening');
 
+  let deadline = Number.POSITIVE_INFINITY;
+  let closed: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    closing = true;
+    const stopped = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+    for (const session of sessions) session.drain();
+    while (sessions.size > 0 && Date.now() < deadline) await delay(50);
+    for (const session of sessions) session.terminate();
+    const leaving = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, 500);
+    await Promise.all(stopped);
+    // The process may end after this, and nobody else would stop what it has begun.
+    await cancelsDelivered(CANCELS_LIMIT_MS);
+    await bridge.close();
+    clearTimeout(leaving);
+  };
+
   return {
     addresses,
-    async close(graceMs = 0) {
-      closing = true;
-      const stopped = servers.map((server) => new Promise((resolve) => server.close(resolve)));
-      for (const session of sessions) session.drain();
-      const deadline = Date.now() + graceMs;
-      while (sessions.size > 0 && Date.now() < deadline)
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      for (const session of sessions) session.terminate();
-      const leaving = setTimeout(() => {
-        for (const socket of sockets) socket.destroy();
-      }, 500);
-      await Promise.all(stopped);
-      await bridge.close();
-      await service?.close();
-      clearTimeout(leaving);
+    close(graceMs = 0) {
+      deadline = Math.min(deadline, Date.now() + graceMs);
+      closed ??= close();
+      return closed;
     },
   };
+}
+
+/** Ends a connection before anything has been read from it. */
+function turnAway(socket: Socket, error: PgError, log: Logger): void {
+  log.info({ sqlstate: error.sqlstate, reason: error.message }, 'client refused');
+  socket.on('error', () => undefined);
+  socket.end(errorResponse(error));
+  // What is not read would make a reset of the end, and the words would be lost.
+  socket.resume();
+  setTimeout(() => socket.destroy(), 1000).unref();
 }
 
 /**
  * Says at the start whether the service account can use the primary. The proxy starts either way: the primary may come
  * later, and clients log in with accounts of their own.
  */
-async function checkPrimary(
-  service: ServicePool | undefined,
-  settings: RouterSettings,
-  log: Logger,
-): Promise<void> {
+async function checkPrimary(service: ServiceAccount | undefined, log: Logger): Promise<void> {
   if (service === undefined) return;
   try {
-    const rows = await service.query(settings.service!.database, 'SHOW server_version');
-    log.info({ version: rows[0]?.[0] }, 'primary reached with the service account');
+    const connection = await ServiceConnection.connect(accountOptions(service, service.database));
+    const [row] = await connection.query('SHOW server_version').finally(() => connection.close());
+    log.info({ version: row?.[0]?.toString('latin1') }, 'primary reached with the service account');
   } catch (error) {
     log.warn({ err: (error as Error).message }, 'primary cannot be used with the service account');
   }
-}
-
-async function listen(
-  address: ListenAddress,
-  keepAliveMs: number,
-  onConnection: (socket: Socket) => void,
-): Promise<Server> {
-  if (address.kind === 'unix') await removeStaleSocket(address.path);
-  return new Promise((resolve, reject) => {
-    const server = createServer(
-      {
-        // The startup reader takes exactly what belongs to it.
-        pauseOnConnect: true,
-        noDelay: true,
-        keepAlive: keepAliveMs > 0,
-        keepAliveInitialDelay: keepAliveMs,
-      },
-      onConnection,
-    );
-    server.once('error', reject);
-    server.listen(
-      address.kind === 'tcp' ? { host: address.host, port: address.port } : { path: address.path },
-      () => {
-        server.off('error', reject);
-        // Running out of file descriptors must not end the process; the listener goes on by itself.
-        server.on('error', () => undefined);
-        resolve(server);
-      },
-    );
-  });
-}
-
-/** A process that was killed leaves its socket behind: nobody answers there, and nobody else can listen there. */
-function removeStaleSocket(path: string): Promise<void> {
-  return new Promise((resolve) => {
-    const probe = connect(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve();
-    });
-    probe.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ECONNREFUSED') return resolve();
-      unlink(path, () => resolve());
-    });
-  });
-}
-
-function boundAddress(server: Server): BoundAddress {
-  const address = server.address();
-  if (typeof address === 'string') return { path: address };
-  return address === null ? {} : { host: address.address, port: address.port };
 }

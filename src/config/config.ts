@@ -20,6 +20,8 @@ export interface DatabaseConfig {
 /** The configuration as the rest of the program sees it: checked, complete, with units in the names. */
 export interface Config {
   readonly listen: readonly ListenAddress[];
+  /** Mode of Unix sockets that are listened on; undefined: the umask's. */
+  readonly unixSocketMode: number | undefined;
   /** By database name; `*` stands for every other. Empty only if `embedded` is set or the check was partial. */
   readonly databases: ReadonlyMap<string, DatabaseConfig>;
   readonly embedded: boolean;
@@ -47,6 +49,13 @@ export interface Config {
     /** Connections to remotes that are being opened at a time: of one session, and of all beside one of each. */
     readonly remoteLoginsPerSession: number;
     readonly remoteLogins: number;
+    /** Of all such results together; 0 means no limit, here and below. */
+    readonly memoryBytes: number;
+    readonly clients: number;
+    readonly remoteConnections: number;
+    readonly remoteConnectionsPerSession: number;
+    /** File descriptors that remote connections leave for logins. */
+    readonly reservedDescriptors: number;
   };
   readonly dblink: {
     readonly schemas: readonly string[];

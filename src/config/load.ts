@@ -8,6 +8,7 @@ import { schema } from './schema.js';
 import { type ServerSetting, withPasswords } from './servers.js';
 import { nest, settings, valueAt } from './settings.js';
 import { CONFIG_VARIABLE, environmentSource, fileSource, flagSource, type Source } from './sources.js';
+import { warningsOf } from './warnings.js';
 
 /** Where the configuration comes from. */
 export interface ConfigSources {
@@ -52,7 +53,7 @@ function readConfigFile(file: string): string {
 /** The schema's values with everything that has a default present. */
 type Complete = {
   [K in keyof SourceValues]-?: NonNullable<SourceValues[K]> extends infer Group
-    ? K extends 'databases' | 'tls' | 'listen'
+    ? K extends 'databases' | 'tls' | 'listen' | 'unix_socket_mode'
       ? Group
       : Group extends object
         ? { [L in keyof Group]-?: NonNullable<Group[L]> }
@@ -74,6 +75,7 @@ function combine(
       layers.map((layer) => valueAt(layer, path)).find((value) => value !== undefined),
     ]),
   ) as unknown as Complete;
+  const flags = sources[0]!;
   const issues: ConfigIssue[] = [];
   const report = (key: string, problem: string): void => {
     const path = key.split('.');
@@ -101,6 +103,7 @@ function combine(
 
   return {
     listen,
+    unixSocketMode: chosen.unix_socket_mode,
     databases: new Map(primary === undefined ? [] : [['*', { primary }]]),
     embedded,
     auth,
@@ -112,6 +115,11 @@ function combine(
       spliceBytes: limits.splice_bytes,
       remoteLoginsPerSession: limits.remote_logins_per_session,
       remoteLogins: limits.remote_logins,
+      memoryBytes: limits.memory,
+      clients: limits.clients,
+      remoteConnections: limits.remote_connections,
+      remoteConnectionsPerSession: limits.remote_connections_per_session,
+      reservedDescriptors: limits.reserved_descriptors,
     },
     dblink: {
       schemas: dblink.schemas,
@@ -123,17 +131,14 @@ function combine(
       servers,
     },
     tcp: { keepaliveMs: tcp.keepalive },
-    warnings:
-      auth === 'relay' && tls !== undefined && primary !== undefined && !MAY_BE_PLAIN.has(primary.sslmode)
-        ? [
-            'auth: relay with TLS on both hops: SCRAM-SHA-256 cannot be relayed there (channel binding), so clients ' +
-              'whose password is stored that way cannot log in; use auth: password',
-          ]
-        : [],
+    warnings: warningsOf({
+      primary,
+      auth,
+      tls,
+      onCommandLine: flags.values.databases?.['*']?.primary !== undefined,
+    }),
   };
 }
-
-const MAY_BE_PLAIN: ReadonlySet<string> = new Set(['disable', 'allow', 'prefer']);
 
 /** The servers with their passwords; what is wrong is reported. */
 function declaredServers(

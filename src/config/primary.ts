@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import { ValueError } from './errors.js';
 import { socketPath } from './listen.js';
 import { nearest, suggestion } from './nearest.js';
-import { parseChoice, parseInteger } from './values.js';
+import { parseBoolean, parseChoice, parseInteger } from './values.js';
 
 /** libpq's values of sslmode (PostgreSQL documentation, "SSL Mode Descriptions"). */
 export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
@@ -24,6 +24,8 @@ export interface PrimaryAddress {
   readonly sslrootcert?: string;
   readonly sslcert?: string;
   readonly sslkey?: string;
+  /** Passwords may be sent to it in clear text without TLS. */
+  readonly allowCleartext?: boolean;
 }
 
 const PARAMETERS = [
@@ -36,6 +38,7 @@ const PARAMETERS = [
   'user',
   'password',
   'dbname',
+  'allow_cleartext',
 ];
 const FORM = 'postgres://[user[:password]@]host:port[/database][?sslmode=…]';
 
@@ -120,10 +123,12 @@ function addressOf(given: ReadonlyMap<string, string>): PrimaryAddress {
   if (host === undefined) throw new ValueError(`names no host; the form is ${FORM}`);
   const port = labelled('port', () => parseInteger(given.get('port') ?? '5432', 1, 65535));
   const sslmode = labelled('sslmode', () => parseChoice(given.get('sslmode') ?? 'prefer', SSL_MODES));
+  const allowCleartext = cleartextOf(given.get('allow_cleartext'), host, sslmode);
   return {
     host,
     port,
     sslmode,
+    ...(allowCleartext ? { allowCleartext } : {}),
     ...(host.startsWith('/') ? { socketPath: socketPath(host, port) } : {}),
     ...optional('database', given.get('dbname')),
     ...optional('user', given.get('user')),
@@ -132,6 +137,15 @@ function addressOf(given: ReadonlyMap<string, string>): PrimaryAddress {
     ...optional('sslcert', given.get('sslcert')),
     ...optional('sslkey', given.get('sslkey')),
   };
+}
+
+/** Only where it is certain that there is no TLS: else whoever stands in between could see to that. */
+function cleartextOf(value: string | undefined, host: string, sslmode: SslMode): boolean {
+  const allowed = value !== undefined && labelled('allow_cleartext', () => parseBoolean(value));
+  if (allowed && sslmode !== 'disable' && !host.startsWith('/')) {
+    throw new ValueError('has allow_cleartext=true, which needs sslmode=disable beside it');
+  }
+  return allowed;
 }
 
 /** Replaces a message that quotes the value, which may be a piece of a badly escaped password. */
@@ -146,6 +160,7 @@ function labelled<T>(name: keyof typeof EXPECTED, parse: () => T): T {
 const EXPECTED = {
   port: 'a number from 1 to 65535; are ":", "/" and "@" in user and password percent-encoded?',
   sslmode: `one of ${SSL_MODES.join(', ')}`,
+  allow_cleartext: 'true or false',
 };
 
 function optional<K extends string>(name: K, value: string | undefined): { readonly [key in K]?: string } {

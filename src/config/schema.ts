@@ -7,8 +7,10 @@ import {
   parseBoolean,
   parseChoice,
   parseDuration,
+  parseFileMode,
   parseInteger,
   parseList,
+  parseMemory,
   parseSize,
   parseText,
 } from './values.js';
@@ -60,6 +62,8 @@ const size = (info: Omit<SettingInfo, 'type' | 'unit'>) =>
 
 const integer = (min: number, max: number, info: Omit<SettingInfo, 'type'>) =>
   setting((value) => parseInteger(value, min, max), { type: 'whole number', ...info });
+const count = (info: Omit<SettingInfo, 'type'>) =>
+  setting((value) => parseInteger(value, 0, 1_000_000), { type: 'number', ...info });
 
 const choice = <const T extends string>(choices: readonly T[], info: Omit<SettingInfo, 'type'>) =>
   setting((value) => parseChoice(value, choices), {
@@ -87,6 +91,13 @@ export const schema = z.strictObject({
     repeatable: true,
     reload: false,
   }),
+  unix_socket_mode: setting(parseFileMode, {
+    description:
+      'Who may connect to a Unix socket that is listened on: its mode, as for `chmod` (`0700` its owner, `0770` its group ' +
+      "as well, `0777` everybody). Not set, the process's umask decides, which mostly means the owner.",
+    type: 'file mode',
+    reload: false,
+  }),
   databases: z
     .strictObject({
       '*': z
@@ -96,7 +107,10 @@ export const schema = z.strictObject({
               'The primary: `postgres://[user[:password]@]host:port[/database][?sslmode=…]`, also with `sslrootcert`, ' +
               "`sslcert` and `sslkey`. A user or password in it is the proxy's own service account, for connections " +
               "of its own, never the clients'. A Unix socket is written `postgres:///?host=/directory&port=5432`. " +
-              'Without `sslmode` it is `prefer`, as in libpq.',
+              'Without `sslmode` it is `prefer`, as in libpq. A password that the primary asks for in clear text is ' +
+              'sent by TLS only, whether it is of the service account, of a client under `auth: password`, or, unless ' +
+              '`sslmode=disable` says that there is no TLS, of one that came by TLS; `sslmode=disable&allow_cleartext=true` (for a Unix socket `allow_cleartext=true`) sends it all ' +
+              'the same. Below `sslmode=verify-full` a start with passwords warns.',
             type: 'URL',
             flag: 'primary',
             help: ['url', 'the primary: postgres://[user[:password]@]host:port[/db][?sslmode=…]'],
@@ -211,6 +225,43 @@ export const schema = z.strictObject({
         default: 64,
         reload: false,
       }),
+      memory: setting(parseMemory, {
+        type: 'size',
+        unit: 'bytes',
+        description:
+          'What all sessions together may hold of such results, in memory; 0 for no limit. Who needs more gets 53200. The ' +
+          'last tenth is for sessions that hold no more than that themselves.',
+        default: '1GiB',
+        reload: false,
+      }),
+      clients: count({
+        description:
+          'Clients that are connected at a time; 0 for no limit. Further ones get 53300. Each has a connection of its own ' +
+          'to the primary, whose `max_connections` is a limit as well. Cancel requests are always taken.',
+        default: 5000,
+        reload: false,
+      }),
+      remote_connections: count({
+        description:
+          'dblink connections of all sessions together that are open at a time; 0 for no limit. Who needs one more gets ' +
+          '53300. The last tenth is for sessions that have none yet.',
+        default: 5000,
+        reload: false,
+      }),
+      remote_connections_per_session: count({
+        description:
+          'dblink connections of one session that are open at a time, the unnamed one and those of connection strings ' +
+          'included; 0 for no limit. One more is 53300; a connection for one call waits for others of that kind.',
+        default: 100,
+        reload: false,
+      }),
+      reserved_descriptors: count({
+        description:
+          'File descriptors of the process that dblink connections leave for logins, a quarter of all at most. Who needs ' +
+          'one for a dblink connection gets 53300 then. How many there are is the limit of the process (`ulimit -n`).',
+        default: 64,
+        reload: false,
+      }),
     })
     .optional(),
   dblink: z
@@ -274,7 +325,8 @@ export const schema = z.strictObject({
           '`password_env` (the name of an environment variable), and with `roles`: the roles of the primary whose members ' +
           'may use it, or `[public]` for everybody; others get 42501. The credentials are the ' +
           "administrator's and never shown to clients, so the rule that non-superusers give a password of their own does " +
-          'not apply. In the environment variable the map is written as JSON.',
+          'not apply. The password is sent in clear text by TLS only, unless the server has `sslmode: disable` and ' +
+          '`allow_cleartext: true`. In the environment variable the map is written as JSON.',
         type: 'map of servers',
         reload: true,
       }),

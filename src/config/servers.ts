@@ -5,7 +5,7 @@ import { CONNINFO_KEYWORDS } from '../dblink/conninfo/index.js';
 import type { DeclaredServer } from '../router/declaredServers.js';
 import { ValueError } from './errors.js';
 import { suggestion } from './nearest.js';
-import { parseList, parseText } from './values.js';
+import { parseBoolean, parseList, parseText } from './values.js';
 
 /** A server as the setting `dblink.servers` describes it, its password not yet fetched. */
 export interface ServerSetting {
@@ -13,6 +13,8 @@ export interface ServerSetting {
   /** Options of the connection string, `keyword=value`. */
   readonly options: readonly string[];
   readonly roles: readonly string[];
+  /** Its password may be sent in clear text without TLS. */
+  readonly plainPassword?: boolean;
   /** Where the password is, if it is not among the options. */
   readonly passwordFrom: { readonly file: string } | { readonly variable: string } | undefined;
 }
@@ -25,7 +27,7 @@ const KEYWORDS: readonly string[] = CONNINFO_KEYWORDS.filter(
   ({ name, debug }) => debug !== true && name !== 'client_encoding',
 ).map(({ name }) => name);
 const PASSWORDS = ['password', 'password_file', 'password_env'] as const;
-const KEYS: readonly string[] = [...KEYWORDS, 'password_file', 'password_env', 'roles'];
+const KEYS: readonly string[] = [...KEYWORDS, 'password_file', 'password_env', 'allow_cleartext', 'roles'];
 
 /** The servers of a YAML map, or of a text with one. @throws ValueError; no message contains an option's value */
 export function parseServers(value: unknown): readonly ServerSetting[] {
@@ -73,8 +75,13 @@ function parseServer(name: string, given: unknown): ServerSetting {
     if (typeof scalar === 'string' && scalar !== '' && !scalar.includes('\0')) return scalar;
     throw new ValueError(`option ${JSON.stringify(key)} is not a text`);
   };
+  const plainPassword = given['allow_cleartext'] !== undefined && parseBoolean(given['allow_cleartext']);
+  if (plainPassword && given['sslmode'] !== 'disable' && !String(given['host'] ?? '').startsWith('/')) {
+    throw new ValueError('"allow_cleartext" needs "sslmode: disable" beside it');
+  }
   return {
     name,
+    ...(plainPassword ? { plainPassword } : {}),
     options: KEYWORDS.filter((key) => given[key] !== undefined).map((key) => `${key}=${text(key)}`),
     roles: parseList(given['roles'], parseText),
     passwordFrom:
@@ -96,8 +103,9 @@ export function withPasswords(
   directory: string,
   env: Readonly<Record<string, string | undefined>>,
 ): readonly DeclaredServer[] {
-  return servers.map(({ name, options, roles, passwordFrom }) => {
-    if (passwordFrom === undefined) return { name, options, roles };
+  return servers.map(({ passwordFrom, ...server }) => {
+    if (passwordFrom === undefined) return server;
+    const { name, options } = server;
     const password =
       'file' in passwordFrom
         ? fromFile(name, resolve(directory, passwordFrom.file))
@@ -106,7 +114,7 @@ export function withPasswords(
       const place = 'file' in passwordFrom ? 'the password file' : `the variable ${passwordFrom.variable}`;
       throw new ValueError(`server ${JSON.stringify(name)}: ${place} is empty`);
     }
-    return { name, options: [...options, `password=${password}`], roles };
+    return { ...server, options: [...options, `password=${password}`] };
   });
 }
 

@@ -11,26 +11,33 @@ export function parseDuration(value: unknown): number {
 }
 
 /** Bytes of a size: `64KiB`, `256MiB`, `1GiB` or a number of bytes. As in PostgreSQL, kB, MB and GB mean the same. */
-export function parseSize(value: unknown): number {
+export function parseSize(value: unknown, max = MAX_QUANTITY): number {
   const k = 1024;
   const factors: Readonly<Record<string, number>> = {
     ...{ '': 1, b: 1, kb: k, kib: k, mb: k * k, mib: k * k, gb: k ** 3, gib: k ** 3 },
   };
-  return parseQuantity(value, factors, 'a size such as 64KiB, 256MiB, 1GiB or a number of bytes');
+  return parseQuantity(value, factors, 'a size such as 64KiB, 256MiB, 1GiB or a number of bytes', max);
 }
+
+/** Like a size, but of all together: it may be larger than any one buffer. */
+export const parseMemory = (value: unknown): number => parseSize(value, Number.MAX_SAFE_INTEGER);
 
 /** A timer's and a buffer's largest value in Node.js. */
 const MAX_QUANTITY = 2 ** 31 - 1;
 
-function parseQuantity(value: unknown, factors: Readonly<Record<string, number>>, what: string): number {
+function parseQuantity(
+  value: unknown,
+  factors: Readonly<Record<string, number>>,
+  what: string,
+  max = MAX_QUANTITY,
+): number {
   const [, digits, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(scalarText(value)) ?? [];
   const factor = factors[unit.toLowerCase()];
   if (digits === undefined || factor === undefined) throw new ValueError(`${show(value)} is not ${what}`);
   const quantity = Number(digits) * factor;
   if (!Number.isInteger(quantity))
     throw new ValueError(`${show(value)} is not a whole number of the smallest unit`);
-  if (quantity > MAX_QUANTITY)
-    throw new ValueError(`${show(value)} is more than the largest value, ${MAX_QUANTITY}`);
+  if (quantity > max) throw new ValueError(`${show(value)} is more than the largest value, ${max}`);
   return quantity;
 }
 
@@ -42,6 +49,19 @@ export function parseInteger(value: unknown, min: number, max: number): number {
     throw new ValueError(`${show(value)} is not a whole number from ${min} to ${max}`);
   }
   return number;
+}
+
+/** A mode as for chmod, in octal; the owner must be able to use the file. */
+export function parseFileMode(value: unknown): number {
+  // A YAML file's 0770 arrives as the number 770; of 0o770 the digits are not known any more, and 504 is refused below.
+  const text = scalarText(value);
+  const mode = /^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : Number.NaN;
+  if (Number.isNaN(mode) || (mode & 0o600) !== 0o600) {
+    throw new ValueError(
+      `${show(value)} is not a mode that lets the owner read and write, such as 0700 or 0770`,
+    );
+  }
+  return mode;
 }
 
 export function parseBoolean(value: unknown): boolean {

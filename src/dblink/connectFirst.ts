@@ -19,6 +19,8 @@ export interface ClientSettings {
   /** The session that connects. */
   readonly owner?: object | undefined;
   readonly maxScramIterations?: number | undefined;
+  /** Whether a server without TLS may be sent the password itself, as libpq would; so by default. */
+  readonly plainPassword?: boolean | undefined;
 }
 
 /**
@@ -84,7 +86,7 @@ async function connectOne(
   attempt: Attempt,
   target: ResolvedConninfo,
   signal: AbortSignal,
-  { owner, maxScramIterations }: ClientSettings,
+  { owner, maxScramIterations, plainPassword }: ClientSettings,
 ): Promise<WireClient> {
   const { host, index, address } = attempt;
   const password = target.passwordFor(index);
@@ -103,6 +105,7 @@ async function connectOne(
       },
       startup: [['user', target.user], ['database', target.database], ...target.startup],
       password: password === undefined ? undefined : bytesOf(password),
+      plainPassword,
       channelBinding: target.channelBinding,
       ...(target.requireAuth === undefined ? {} : { requireAuth: target.requireAuth }),
       ...(clientKey === undefined || serverKey === undefined ? {} : { scramKeys: { clientKey, serverKey } }),

@@ -1,4 +1,7 @@
+import { abortable } from '../wire/abortable.js';
+import type { WireClient } from '../wire/client.js';
 import { PgError } from '../wire/errors.js';
+import type { Leave } from './admission.js';
 import { parseConninfo } from './conninfo/index.js';
 import type { CallContext, DblinkHome } from './context.js';
 import {
@@ -24,6 +27,10 @@ export interface Lease {
 export class SessionConnections {
   readonly #registry = new ConnectionRegistry();
   readonly #oneShots = new Set<RemoteConnection>();
+  /** Connections for one call that are being opened. */
+  #opening = 0;
+  /** Calls that wait for another call's connection to be closed. */
+  #waiting: (() => void)[] = [];
   #closed = false;
 
   constructor(private readonly home: DblinkHome) {}
@@ -38,7 +45,8 @@ export class SessionConnections {
     const encoding = call.facts.databaseEncoding;
     let release = () => {};
     try {
-      const connection = await this.#open(conninfo, unchecked, call, () => {
+      const place = this.#admit();
+      const connection = await this.#open(conninfo, unchecked, call, place, () => {
         if (name === undefined) return this.#registry.unnamed?.refuseInUse(undefined);
         const cut = clipName(name, encoding);
         if (cut !== name) call.notice(identifierTruncated(name, cut));
@@ -54,19 +62,55 @@ export class SessionConnections {
     }
   }
 
+  /** @throws PgError 53300 */
+  #admit(): Leave {
+    return (
+      this.home.admission?.admit(this.#registry.size + this.#oneShots.size + this.#opening) ?? (() => {})
+    );
+  }
+
+  /**
+   * A place for a connection that one call needs. Calls of one statement run side by side here and one after another
+   * natively, so that they must not be in each other's way.
+   * @throws PgError 53300, the signal's reason
+   */
+  async #admitOneShot(signal: AbortSignal): Promise<Leave> {
+    for (;;) {
+      try {
+        return this.#admit();
+      } catch (error) {
+        if (this.#oneShots.size + this.#opening === 0) throw error;
+        await abortable(new Promise<void>((resolve) => this.#waiting.push(resolve)), signal);
+      }
+    }
+  }
+
+  #oneShotEnded(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** @param leave gives back the place that was taken for it */
   async #open(
     conninfo: string,
     unchecked: boolean,
     call: CallContext,
+    leave: Leave,
     beforeConnect?: () => void,
   ): Promise<RemoteConnection> {
-    const client = await openRemote(conninfo, {
-      home: this.home,
-      facts: call.facts,
-      unchecked,
-      signal: call.signal,
-      ...(beforeConnect === undefined ? {} : { beforeConnect }),
-    });
+    let client: WireClient;
+    try {
+      client = await openRemote(conninfo, {
+        home: this.home,
+        facts: call.facts,
+        unchecked,
+        signal: call.signal,
+        ...(beforeConnect === undefined ? {} : { beforeConnect }),
+      });
+    } catch (error) {
+      leave();
+      throw error;
+    }
+    client.whenReleased(leave);
     const connection = new RemoteConnection(client, call.facts.primaryMajor);
     const encoding = call.facts.databaseEncoding;
     try {
@@ -117,11 +161,23 @@ export class SessionConnections {
     if (target === undefined) return this.lease(undefined, call);
     const named = this.#registry.find(target, call.facts.databaseEncoding, isConninfo);
     if (named !== undefined) return leaseOf(named, target, call);
-    const connection = await this.#open(target, false, call);
-    this.#oneShots.add(connection);
+    const place = await this.#admitOneShot(call.signal);
+    let connection: RemoteConnection;
+    this.#opening++;
+    try {
+      connection = await this.#open(target, false, call, () => {
+        place();
+        this.#oneShotEnded();
+      });
+      this.#oneShots.add(connection);
+    } finally {
+      this.#opening--;
+      this.#oneShotEnded();
+    }
     const release = () => {
       this.#oneShots.delete(connection);
       connection.close();
+      this.#oneShotEnded();
     };
     return { connection, label: undefined, release };
   }

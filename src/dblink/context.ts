@@ -1,6 +1,7 @@
 import type { PgError } from '../wire/errors.js';
 import type { ScramKeys } from '../wire/scram.js';
 import type { Turns } from '../wire/turns.js';
+import type { RemoteAdmission } from './admission.js';
 import type { ForeignServer } from './foreignServer.js';
 import type { HostRules } from './hostAccess.js';
 
@@ -22,6 +23,8 @@ export interface DblinkHome {
   /** Shared by all sessions: a turn for each connection that is being made, from its look-up to the end of its login. */
   readonly logins?: Turns | undefined;
   readonly maxScramIterations?: number | undefined;
+  /** Gives places for connections; without it there is no limit. */
+  readonly admission?: RemoteAdmission;
 }
 
 /** Facts about the session that may change from statement to statement. */

@@ -14,6 +14,8 @@ export interface ForeignServer {
    * about the credentials of non-superusers applies.
    */
   readonly declared: boolean;
+  /** Of a declared one: its password, which is the administrator's, may be sent in clear text without TLS. */
+  readonly plainPassword?: boolean;
 }
 
 const PASSTHROUGH = 'use_scram_passthrough';

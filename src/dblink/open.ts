@@ -88,8 +88,9 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     }
     const resolved = await resolveConninfo(completed, context);
     checkRoots(bare, resolved, rules.environment);
-    client = await login(resolved, options);
+    client = await login(resolved, options, server?.declared !== true || server.plainPassword === true);
   } catch (error) {
+    if (isOutOfFiles(error)) home.admission?.exhausted(error as Error);
     options.signal.throwIfAborted();
     throw asConnectError(error, facts.primaryMajor);
   }
@@ -104,10 +105,18 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
 }
 
 /** Connects when it is the session's turn. @throws ConnectError, the signal's reason */
-async function login(resolved: ResolvedConninfo, { home, signal }: OpenOptions): Promise<WireClient> {
+async function login(
+  resolved: ResolvedConninfo,
+  { home, signal }: OpenOptions,
+  plainPassword: boolean,
+): Promise<WireClient> {
   const release = await home.logins?.take(home, signal);
   try {
-    return await connectFirst(resolved, signal, { owner: home, maxScramIterations: home.maxScramIterations });
+    return await connectFirst(resolved, signal, {
+      owner: home,
+      maxScramIterations: home.maxScramIterations,
+      plainPassword,
+    });
   } finally {
     release?.();
   }
@@ -128,10 +137,13 @@ const passesKeys = (explicit: ReadonlyMap<string, string>, home: DblinkHome): bo
   Boolean(explicit.get('scram_client_key') && explicit.get('scram_server_key')) &&
   explicit.get('require_auth') === 'scram-sha-256';
 
+const isOutOfFiles = (error: unknown): boolean =>
+  error instanceof ConnectError && (error.code === 'EMFILE' || error.code === 'ENFILE');
+
 function asConnectError(error: unknown, primaryMajor: number): PgError {
   let text: string;
   if (error instanceof ConnectError) {
-    if (error.code === 'EMFILE' || error.code === 'ENFILE') return tooManyFiles();
+    if (isOutOfFiles(error)) return tooManyFiles();
     text = error.message;
   } else if (error instanceof ConninfoError) text = error.messageBytes.toString('latin1');
   else throw error;

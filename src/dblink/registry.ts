@@ -52,6 +52,11 @@ export class ConnectionRegistry {
     this.#named.delete(clipName(name, encoding));
   }
 
+  /** How many there are. */
+  get size(): number {
+    return this.#named.size + (this.unnamed === undefined ? 0 : 1);
+  }
+
   names(): readonly string[] {
     return [...this.#named.keys()];
   }

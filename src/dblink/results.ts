@@ -1,8 +1,9 @@
 import type { WireClient } from '../wire/client.js';
 import { parseRowDescription } from '../wire/rows.js';
 import { MalformedResult, rowTypeMismatch } from './errors.js';
+import type { Memory } from './memory.js';
 import type { ResultHandler } from './outcome.js';
-import { RowGate } from './rowGate.js';
+import { RowGate, type RowTaker } from './rowGate.js';
 
 /** The remote's settings under which its values were written, as reported when a result's first row came. */
 export interface RemoteStyle {
@@ -16,6 +17,8 @@ export interface RowSink {
   readonly columns: number;
   /** Longest row that it takes, as a message; over it 54000. */
   readonly maxRowBytes: number;
+  /** Where a row that has not come completely is counted. */
+  readonly memory?: Memory;
   /**
    * A result begins; what an earlier one of the same string left is to be forgotten or, where it still has to be
    * converted, set aside.
@@ -61,12 +64,13 @@ export class ResultReader implements ResultHandler {
     // Natively the columns are counted at the first row, or at the end of a result without rows.
     const wanted = this.#mismatch ? 'raw' : this.#guard(() => this.sink.begin(description, this.client));
     if (wanted === undefined || wanted === 'discard') return 'discard';
-    this.#gate = new RowGate(count, maxRowBytes, wanted === 'rows', (bytes, rows) => {
+    const take: RowTaker = (bytes, rows) => {
       this.#beforeRows();
       if (this.#failure !== undefined) return;
       if (wanted === 'rows') this.sink.row(bytes);
       else this.sink.raw(bytes, rows);
-    });
+    };
+    this.#gate = new RowGate(count, maxRowBytes, wanted === 'rows', take, this.sink.memory);
     return 'raw';
   }
 

@@ -1,4 +1,5 @@
 import { MalformedResult, rowTooLong } from './errors.js';
+import type { Memory } from './memory.js';
 
 const HEADER_BYTES = 5;
 /** A row in pieces that is no longer than this is put together; a longer one is handed on in its pieces. */
@@ -23,6 +24,7 @@ export class RowGate {
   /**
    * @param columns of every row
    * @param maxRowBytes longest row
+   * @param memory where the row that is held is counted
    * @param each whether rows are wanted one by one, each in one piece
    */
   constructor(
@@ -30,9 +32,10 @@ export class RowGate {
     private readonly maxRowBytes: number,
     private readonly each: boolean,
     private readonly take: RowTaker,
+    private readonly memory?: Memory,
   ) {}
 
-  /** @throws MalformedResult; PgError 54000 for a row that is too long; what the taker throws */
+  /** @throws MalformedResult; PgError 54000 for a row that is too long, 53200; what the taker throws */
   push(bytes: Buffer): void {
     let offset = this.#held > 0 ? this.#complete(bytes) : 0;
     const from = offset;
@@ -74,6 +77,7 @@ export class RowGate {
   /** Keeps at most so many bytes. @returns how many */
   #hold(bytes: Buffer, offset: number, most: number): number {
     const piece = bytes.subarray(offset, offset + most);
+    this.memory?.take(piece.length);
     const last = this.#pieces.at(-1);
     // A remote that sends byte by byte must not make an object of every byte.
     if (last !== undefined && last.length + piece.length <= SMALL_BYTES) {
@@ -88,6 +92,7 @@ export class RowGate {
     const length = this.#wanted;
     this.#pieces = [];
     this.#held = this.#wanted = 0;
+    this.memory?.give(length);
     if (this.each || length <= SMALL_BYTES) {
       const row = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, length);
       checkRow(row, 0, length, this.columns);

@@ -1,3 +1,4 @@
+import type { HeldMemory } from '../dblink/memory.js';
 import type { RemoteStyle, RowSink } from '../dblink/results.js';
 import { type JsonKeys, JsonRows, jsonKeys } from './json.js';
 import type { SourceShape } from './sourceShape.js';
@@ -9,7 +10,9 @@ export class CollectSink implements RowSink {
   remoteStyle: RemoteStyle | undefined;
   readonly #keys: JsonKeys;
   #rows: JsonRows;
-  /** Ends within a row that it could not take. */
+  /** All that there has been. */
+  readonly #made: JsonRows[] = [];
+  /** Ends within a row that it could not take, or has been given back. */
   #broken = false;
   /** Results of earlier statements of the string: not returned, but natively converted. */
   readonly #earlier: Buffer[] = [];
@@ -17,6 +20,7 @@ export class CollectSink implements RowSink {
   constructor(
     private readonly shape: SourceShape,
     readonly maxRowBytes: number,
+    readonly memory: HeldMemory,
   ) {
     this.columns = shape.keys.length;
     this.#keys = jsonKeys(shape.keys);
@@ -53,7 +57,16 @@ export class CollectSink implements RowSink {
   }
 
   #noRows(): JsonRows {
-    return new JsonRows(this.#keys, this.shape.asArray, this.maxRowBytes);
+    const rows = new JsonRows(this.#keys, this.shape.asArray, this.maxRowBytes, this.memory);
+    this.#made.push(rows);
+    return rows;
+  }
+
+  /** Gives back the memory of everything. @param unread nobody reads what it has given out any more */
+  release(unread: boolean): void {
+    this.#broken = true;
+    for (const rows of this.#made.splice(0)) rows.release(unread);
+    this.memory.release();
   }
 
   /** The one row that a command returns. */

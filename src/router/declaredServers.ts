@@ -9,6 +9,8 @@ export interface DeclaredServer {
   readonly options: readonly string[];
   /** Roles whose members may use it; `public` stands for everybody. */
   readonly roles: readonly string[];
+  /** Its password may be sent in clear text without TLS. */
+  readonly plainPassword?: boolean;
 }
 
 const bytes = (text: string): string => Buffer.from(text).toString('latin1');
@@ -36,11 +38,12 @@ export const rolesJson = ({ roles }: DeclaredServer, encoding: string): string =
   );
 
 /** What dblink makes a connection string of. Its values go to the remote as they stand in the configuration. */
-export const asForeignServer = ({ name, options }: DeclaredServer): ForeignServer => ({
+export const asForeignServer = ({ name, options, plainPassword = false }: DeclaredServer): ForeignServer => ({
   name: bytes(name),
   serverOptions: options.map(bytes),
   mappingOptions: [],
   declared: true,
+  plainPassword,
 });
 
 /**

@@ -1,11 +1,13 @@
 import { setMaxListeners } from 'node:events';
 import type { CallContext, DblinkFacts } from '../dblink/context.js';
+import { HeldMemory, type Memory } from '../dblink/memory.js';
 import type { DblinkSession } from '../dblink/session.js';
 import { byteCounter } from '../wire/encoding.js';
 import { noticeResponse, PgError } from '../wire/errors.js';
 import { TransactionStatus } from '../wire/protocol.js';
 import { transcode, type Untranslatable } from '../wire/transcode.js';
 import type { Bridge } from './bridge/bridge.js';
+import { CollectSink } from './collect.js';
 import { FactsProbe, type SessionFacts } from './facts.js';
 import type { ForeignServers } from './foreignServers.js';
 import type { Plan } from './plan.js';
@@ -13,6 +15,7 @@ import { PreparedCache } from './preparedCache.js';
 import type { PrimaryLink } from './primary.js';
 import type { Session } from './session.js';
 import type { RouterSettings } from './settings.js';
+import type { SourceShape } from './sourceShape.js';
 import type { Prepared } from './spliceSimple.js';
 
 /** Levels of client_min_messages that keep a NOTICE from the client. */
@@ -37,6 +40,7 @@ export class Engine {
   #cancelled = false;
   /** Between the beginning of a request that is carried out here and the ReadyForQuery behind it. */
   #active = false;
+  #collectors: CollectSink[] = [];
   /** Calls that wait for a remote now. */
   #remoteCalls = 0;
 
@@ -45,6 +49,8 @@ export class Engine {
     readonly settings: RouterSettings,
     readonly dblink: DblinkSession,
     readonly foreignServers: ForeignServers,
+    /** This session's part of the memory for results. */
+    readonly memory: Memory,
     makeBridge: (engine: Engine) => Bridge | undefined,
   ) {
     this.primary = session.primary;
@@ -106,8 +112,25 @@ export class Engine {
   finish(plan?: Plan): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#releaseResults();
     if (plan !== undefined)
       this.session.log.debug({ plan, durationMs: Date.now() - this.#began }, 'dblink statement');
+  }
+
+  /** Takes the rows of a source of the present statement, and holds them until that is over. */
+  collector(shape: SourceShape): CollectSink {
+    const collector = new CollectSink(shape, this.settings.maxSpliceBytes, new HeldMemory(this.memory));
+    this.#collectors.push(collector);
+    return collector;
+  }
+
+  #releaseResults(): void {
+    const collectors = this.#collectors.splice(0);
+    if (collectors.length === 0) return;
+    // What has been sent to the primary may not have left.
+    this.primary.whenWritten((unread) => {
+      for (const collector of collectors) collector.release(unread);
+    });
   }
 
   /**

@@ -3,6 +3,7 @@ import {
   BIND_COMPLETE,
   type BindFields,
   bind,
+  bindParts,
   close,
   commandComplete,
   dataRow,
@@ -39,7 +40,6 @@ import {
   parseAndDescribe,
   prepareStatement,
   readParameterTypes,
-  STYLED,
 } from './preparedStatement.js';
 import { checkPrivileges, needsVerification } from './privileges.js';
 import type { ReplacedText } from './replacedText.js';
@@ -62,9 +62,6 @@ interface Portal {
   /** dry: bound without rows, to be bound again when it is executed; done: its rows went to the client directly. */
   state: 'dry' | 'bound' | 'done';
 }
-
-/** Name under which the client's own text is prepared when a call turns out to need the bridge. */
-const PLAIN = Buffer.from('dblink_proxy_plain');
 
 const nameOf = (name: Buffer): string => name.toString('latin1');
 
@@ -365,6 +362,7 @@ export class ExtendedQuery {
       const poison = new Poison(engine);
       let values = poison.values(statement, outcome.results);
       let spliced = prepared.spliced;
+      const { styled } = primary.names;
       let source = bound.statement;
       if (outcome.style !== undefined) {
         spliced = spliceStatement(engine, text, statement, spliced.parameters, prepared.types, {
@@ -372,19 +370,19 @@ export class ExtendedQuery {
           clientTypes: prepared.parameterTypes,
         });
         values = [...values, ...styleValues(facts, outcome.style)];
-        source = STYLED;
+        source = styled;
         // An error in an earlier one may have left it behind.
-        primary.send(close('S', STYLED), { kind: 'close', sink: new MessageSink() });
-        await parseAndDescribe(engine, STYLED, spliced, prepared.parameterTypes, statement);
+        primary.send(close('S', styled), { kind: 'close', sink: new MessageSink() });
+        await parseAndDescribe(engine, styled, spliced, prepared.parameterTypes, statement);
       }
       engine.throwIfStopped();
       if (name.length > 0) primary.send(close('P', name), { kind: 'close', sink: new MessageSink() });
       const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
-      const rebind = bindWith({ ...bound, statement: source }, values);
+      const rebind = bindParts(bindWith({ ...bound, statement: source }, values));
       primary.forwarded++;
-      primary.send(bind(rebind), { kind: 'bind', sink: forwardError(this.#toClient, map) });
+      primary.send(rebind, { kind: 'bind', sink: forwardError(this.#toClient, map) });
       primary.send(execute(name, maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient, map) });
-      if (source === STYLED) primary.send(close('S', STYLED), { kind: 'close', sink: new MessageSink() });
+      if (source === styled) primary.send(close('S', styled), { kind: 'close', sink: new MessageSink() });
       portal.state = 'bound';
     }, text);
     engine.finish(plan);
@@ -397,18 +395,19 @@ export class ExtendedQuery {
     const { primary } = this.engine;
     // A cancel that came before the primary had anything to cancel.
     this.engine.throwIfStopped();
+    const { plain } = primary.names;
     const { prepared, bound } = portal;
     const unheard = (): { sink: MessageSink } => ({ sink: new MessageSink() });
-    primary.send(close('S', PLAIN), { kind: 'close', ...unheard() });
+    primary.send(close('S', plain), { kind: 'close', ...unheard() });
     if (name.length > 0) primary.send(close('P', name), { kind: 'close', ...unheard() });
     const errors = (): { sink: MessageSink } => ({ sink: forwardError(this.#toClient) });
     const listed = renameListedCalls(prepared.text, prepared.statement, this.engine);
     const sql = listed?.sql ?? prepared.text;
-    primary.send(parse(PLAIN, sql, prepared.parameterTypes), { kind: 'parse', ...errors() });
+    primary.send(parse(plain, sql, prepared.parameterTypes), { kind: 'parse', ...errors() });
     primary.forwarded++;
-    primary.send(bind({ ...bound, statement: PLAIN }), { kind: 'bind', ...errors() });
+    primary.send(bind({ ...bound, statement: plain }), { kind: 'bind', ...errors() });
     primary.send(execute(name, maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient) });
-    primary.send(close('S', PLAIN), { kind: 'close', ...unheard() });
+    primary.send(close('S', plain), { kind: 'close', ...unheard() });
     portal.state = 'bound';
   }
 

@@ -1,4 +1,6 @@
+import type { RemoteAdmission } from '../dblink/admission.js';
 import type { DblinkHome } from '../dblink/context.js';
+import type { MemoryBudget } from '../dblink/memory.js';
 import { DblinkSession } from '../dblink/session.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding.js';
 import { query, readParse } from '../wire/messages.js';
@@ -29,15 +31,22 @@ import { SimpleQuery } from './simpleQuery.js';
 const HEADER_BYTES = 5;
 const BACKSLASH = 0x5c;
 
+/** What all sessions have in common. */
+export interface Shared {
+  readonly services: Services;
+  readonly admission: RemoteAdmission;
+  readonly memory: MemoryBudget;
+}
+
 /** Prepares the parser and returns what makes a session's interceptor. */
 export async function makeInterceptor(
   settings: RouterSettings,
-  services: Services,
+  shared: Shared,
 ): Promise<(session: Session, login: Login) => Interceptor> {
   await loadParser();
   const { perSession, total } = settings.remoteLogins;
   const logins = new Turns({ perOwner: perSession, total, firstIsFree: true });
-  return (session, login) => new DblinkInterceptor(session, login, settings, services, logins);
+  return (session, login) => new DblinkInterceptor(session, login, settings, shared, logins);
 }
 
 /** Who logged in, and how the functions of the session's primary know the proxy. */
@@ -59,7 +68,8 @@ class DblinkInterceptor implements Interceptor {
   /** The client makes a dump. */
   readonly #dumps: boolean;
 
-  constructor(session: Session, login: Login, settings: RouterSettings, services: Services, logins: Turns) {
+  constructor(session: Session, login: Login, settings: RouterSettings, shared: Shared, logins: Turns) {
+    const { services, admission, memory } = shared;
     const { startup } = login;
     const user = startup.get('user') ?? '';
     const database = startup.get('database') || user;
@@ -72,6 +82,7 @@ class DblinkInterceptor implements Interceptor {
       hostRules: settings.hostRules,
       logins,
       maxScramIterations: settings.maxScramIterations,
+      admission,
     });
     const databaseServices = (): DatabaseServices => {
       const { service } = settings;
@@ -80,7 +91,7 @@ class DblinkInterceptor implements Interceptor {
       return services.of(database, { user: service.user, password });
     };
     const foreignServers = new ForeignServers(session.primary, settings.servers, databaseServices);
-    this.#engine = new Engine(session, settings, dblink, foreignServers, (engine) => {
+    this.#engine = new Engine(session, settings, dblink, foreignServers, memory.session(), (engine) => {
       if (login.bridge === undefined) return undefined;
       return new Bridge(engine, login.bridge, databaseServices, user, () => session.cancelPrimary());
     });

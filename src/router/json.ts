@@ -1,3 +1,5 @@
+import type { Memory } from '../dblink/memory.js';
+import { discard } from '../wire/discard.js';
 import { PgError } from '../wire/errors.js';
 
 const QUOTE = 0x22;
@@ -44,6 +46,8 @@ export const jsonKeys = (names: readonly string[]): JsonKeys =>
 export class JsonRows {
   #buffer = Buffer.allocUnsafe(1024);
   #length = 0;
+  /** How much of the buffer `memory` knows of. */
+  #counted = 0;
   #rows = 0;
   #ended = false;
   readonly #keys: JsonKeys;
@@ -53,11 +57,14 @@ export class JsonRows {
    * @param keys of the columns
    * @param arrays columns whose values are wanted as the text of an array with the value as its one element
    * @param maxBytes limit of the JSON, over it 54000
+   * @param memory refuses what is too much for all sessions together, with 53200
    */
   constructor(
     keys: JsonKeys,
     arrays: readonly boolean[],
     private readonly maxBytes: number,
+    /** Where what it holds is counted. */
+    private readonly memory?: Memory,
   ) {
     this.#arrays = arrays;
     this.#keys = keys;
@@ -72,9 +79,15 @@ export class JsonRows {
     const needed = this.#length + bytes;
     if (needed <= this.#buffer.length) return;
     if (needed > this.maxBytes) throw TOO_LARGE(this.maxBytes);
-    const grown = Buffer.allocUnsafe(Math.min(Math.max(needed, this.#buffer.length * 2), this.maxBytes));
+    const size = Math.min(Math.max(needed, this.#buffer.length * 2), this.maxBytes);
+    this.memory?.take(size);
+    const grown = Buffer.allocUnsafe(size);
     this.#buffer.copy(grown, 0, 0, this.#length);
+    const before = this.#buffer;
     this.#buffer = grown;
+    discard(before);
+    this.memory?.give(this.#counted);
+    this.#counted = size;
   }
 
   #append(bytes: Buffer): void {
@@ -170,6 +183,13 @@ export class JsonRows {
     if (!this.#ended) this.#byte(0x5d);
     this.#ended = true;
     return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** Gives its memory back: what `end` returned is empty afterwards. @param unread nobody reads that any more */
+  release(unread: boolean): void {
+    if (unread) discard(this.#buffer);
+    this.memory?.give(this.#counted);
+    this.#counted = 0;
   }
 }
 

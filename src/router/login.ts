@@ -1,10 +1,12 @@
 import type { Authenticator } from '../wire/auth.js';
-import { PgError } from '../wire/errors.js';
+import { PLAIN_PASSWORD_REFUSED } from '../wire/auth.js';
+import { PgError, parseFields } from '../wire/errors.js';
 import { authentication, backendKeyData, parameterStatus } from '../wire/messages.js';
 import { Authentication, Backend } from '../wire/protocol.js';
 import { MessageReader } from '../wire/reader.js';
 import type { ResponseSink } from './responses.js';
 import type { Session } from './session.js';
+import { CLEARTEXT_HINT } from './settings.js';
 
 const CHANNEL_BINDING_SUFFIX = '-PLUS';
 
@@ -13,9 +15,15 @@ export interface LoginOptions {
   readonly done: () => void;
   /** Certificate binding would bind to the proxy's certificate, not to the primary's: not offered to the client. */
   readonly hideChannelBinding: boolean;
+  /** The primary must not be sent a password in clear text. */
+  readonly refusesCleartext: boolean;
   /** The primary asks for SCRAM. */
   readonly scram?: () => void;
 }
+
+const noteFailure = (session: Session, message: Buffer): void => {
+  session.loginFailure ??= PgError.from(parseFields(message));
+};
 
 /** What both ways to log in do with the messages that are not about authentication. */
 function common(
@@ -45,9 +53,13 @@ export function relayLogin(session: Session, options: LoginOptions): ResponseSin
   return {
     passRows: false,
     message(type, message, last) {
-      if (type === Backend.authentication && new MessageReader(message).int32() === Authentication.sasl) {
-        options.scram?.();
+      const asked = type === Backend.authentication ? new MessageReader(message).int32() : undefined;
+      if (asked === Authentication.sasl) options.scram?.();
+      if (asked === Authentication.cleartextPassword && options.refusesCleartext) {
+        session.fail(cleartextRefused());
+        return false;
       }
+      if (type === Backend.errorResponse) noteFailure(session, message);
       if (type !== Backend.authentication || !options.hideChannelBinding) {
         return common(session, options, type, message, last);
       }
@@ -100,7 +112,11 @@ export function passwordLogin(
   session.onPassword = (message) => {
     if (waiting === undefined)
       throw new PgError('08P01', 'password was not asked for', { severity: 'FATAL' });
-    const password = Buffer.from(new MessageReader(message).cbytes());
+    const reader = new MessageReader(message);
+    const password = Buffer.from(reader.cbytes());
+    // As PostgreSQL: what stands behind the end of the text may be what another reader takes for the password.
+    if (reader.remaining > 0)
+      throw new PgError('08P01', 'invalid password packet size', { severity: 'FATAL' });
     if (password.length === 0) {
       throw new PgError('28P01', 'empty password returned by client', { severity: 'FATAL' });
     }
@@ -125,6 +141,8 @@ export function passwordLogin(
       session.expectsPassword = false;
       session.toClient(message);
     } else if (authenticator === undefined) {
+      // Nobody is asked for what would not be used.
+      if (code === Authentication.cleartextPassword && options.refusesCleartext) throw cleartextRefused();
       waiting = message;
       session.expectsPassword = true;
       session.toClient(authentication(Authentication.cleartextPassword));
@@ -136,6 +154,7 @@ export function passwordLogin(
     message(type, message, last) {
       const copy = Buffer.from(message);
       if (type === Backend.errorResponse) {
+        noteFailure(session, copy);
         // The primary's last words; an answer that is being computed has become pointless.
         session.toClient(copy);
         session.end();
@@ -155,11 +174,18 @@ export function passwordLogin(
   };
 }
 
+const cleartextRefused = (): PgError =>
+  new PgError('28000', `the proxy could not authenticate to the primary: ${PLAIN_PASSWORD_REFUSED}`, {
+    severity: 'FATAL',
+    hint: CLEARTEXT_HINT,
+  });
+
 const asLoginError = (error: unknown): PgError =>
   error instanceof PgError
     ? error
     : new PgError('28000', `the proxy could not authenticate to the primary: ${(error as Error).message}`, {
         severity: 'FATAL',
+        ...((error as Error).message === PLAIN_PASSWORD_REFUSED ? { hint: CLEARTEXT_HINT } : {}),
       });
 
 /** `auth: password` needs an encrypted client: refuses the others before a password is sent. */

@@ -12,7 +12,7 @@ import {
   isLocal,
 } from './arguments.js';
 import { callScalar, callSource } from './calls.js';
-import { CollectSink } from './collect.js';
+import type { CollectSink } from './collect.js';
 import { convertRows } from './convertRows.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
@@ -179,7 +179,7 @@ export class Performer {
     args: EvaluatedCall & { kind: 'call' },
     shape: SourceShape,
   ): Promise<CallResult> {
-    const sink = new CollectSink(shape, this.engine.settings.maxSpliceBytes);
+    const sink = this.engine.collector(shape);
     return this.engine.remotely(this.facts, (context) =>
       this.collect(call, args, shape, sink, sink, context),
     );

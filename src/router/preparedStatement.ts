@@ -23,9 +23,6 @@ export interface PreparedDblink {
   readonly parameterTypes: readonly number[];
 }
 
-/** Name under which a statement is prepared that reads its rows in another style. */
-export const STYLED = Buffer.from('dblink_proxy_styled');
-
 /**
  * Prepares a statement with dblink calls on the primary, rewritten, under the client's name.
  * @throws PrimaryRaised with positions in the client's text; NoSuchSignature, NeedsBridge
@@ -65,7 +62,7 @@ export async function parseAndDescribe(
   statement: Statement,
 ): Promise<readonly number[]> {
   const { primary } = engine;
-  const muted = name === STYLED;
+  const muted = name === primary.names.styled;
   const parsed = new MessageSink({ muted });
   const described = new MessageSink({ muted });
   const types = parameterTypes(clientTypes, spliced.parameters, statement.calls.length);

@@ -2,9 +2,20 @@ import type { Socket } from 'node:net';
 import { batchWrites } from '../wire/batch.js';
 import { PgError, parseFields } from '../wire/errors.js';
 import { type Delivery, type FrameHandler, Framer } from '../wire/framer.js';
-import { type BindFields, bind, close, describe, execute, FLUSH, parse, SYNC } from '../wire/messages.js';
+import {
+  type BindFields,
+  bindParts,
+  close,
+  describe,
+  execute,
+  FLUSH,
+  LARGE_VALUE_BYTES,
+  parse,
+  SYNC,
+} from '../wire/messages.js';
 import { Backend, EMPTY, MAX_MESSAGE_BYTES, TransactionStatus } from '../wire/protocol.js';
 import { MessageReader } from '../wire/reader.js';
+import { OwnNames } from './ownNames.js';
 import { type Expected, ResponseQueue, type ResponseSink } from './responses.js';
 import { MessageSink } from './sinks.js';
 
@@ -71,15 +82,10 @@ const LENGTH_LIMITS = new Map<number, number>([
   [Backend.readyForQuery, 6],
 ]);
 
-/**
- * Name of the statement and portal that the proxy uses for SQL of its own: never the unnamed ones, which may hold what
- * the client prepared.
- */
-const OWN_NAME = Buffer.from('dblink_proxy');
-
 /** The session's connection to the primary: sends requests, and tells whom each answer belongs to. */
 export class PrimaryLink {
   readonly queue = new ResponseQueue();
+  readonly names = new OwnNames();
   readonly parameters = new Map<string, string>();
   /** Transaction status byte of the last ReadyForQuery. */
   status: number = TransactionStatus.idle;
@@ -268,14 +274,24 @@ export class PrimaryLink {
   }
 
   /** Sends a request of the proxy's making, or a changed one of the client's, whose answer goes to `expected.sink`. */
-  send(message: Buffer, expected: Expected): void {
+  send(message: Buffer | readonly Buffer[], expected: Expected): void {
     if (this.#closed) {
       expected.sink?.skipped();
       return;
     }
     this.#push(expected);
     batchWrites(this.#socket);
-    this.#socket.write(message);
+    for (const part of [message].flat()) this.#socket.write(part as Buffer);
+  }
+
+  /**
+   * Calls when everything that has been written by now has left for the primary, or never will.
+   * @param then whether nobody reads the bytes any more
+   */
+  whenWritten(then: (unread: boolean) => void): void {
+    if (this.#socket.writableLength === 0) then(true);
+    else if (this.#closed || !this.#socket.writable) then(false);
+    else this.#socket.write(EMPTY, (error) => then(error === undefined || error === null));
   }
 
   flush(): void {
@@ -306,23 +322,30 @@ export class PrimaryLink {
   run(own: OwnQuery, end: 'flush' | 'sync', until: 'parse' | 'bind' | 'end' = 'end'): Promise<OwnResult> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(connectionLost());
-      const requests: [Expected['kind'], Buffer][] = [['parse', parse(OWN_NAME, own.sql, own.types ?? [])]];
-      if (until !== 'parse') requests.push(['bind', bind(ownBind(own))]);
-      if (until === 'end')
-        requests.push(['describe', describe('P', OWN_NAME)], ['execute', execute(OWN_NAME)]);
-      if (until !== 'parse') requests.push(['close', close('P', OWN_NAME)]);
-      requests.push(['close', close('S', OWN_NAME)]);
+      const name = this.names.running;
+      const requests: [Expected['kind'], Buffer | readonly Buffer[]][] = [
+        ['parse', parse(name, own.sql, own.types ?? [])],
+      ];
+      if (until !== 'parse') requests.push(['bind', bindParts(ownBind(own, name))]);
+      if (until === 'end') requests.push(['describe', describe('P', name)], ['execute', execute(name)]);
+      if (until !== 'parse') requests.push(['close', close('P', name)]);
+      requests.push(['close', close('S', name)]);
       if (end === 'sync') requests.push(['sync', SYNC]);
       // An error keeps the primary from closing what it has prepared; that is done before it is prepared again.
-      if (this.#ownLeft) requests.unshift(['close', close('P', OWN_NAME)], ['close', close('S', OWN_NAME)]);
+      if (this.#ownLeft) requests.unshift(['close', close('P', name)], ['close', close('S', name)]);
       const sink = new OwnSink(requests.length, own, (result) => {
         this.#ownLeft = result.error !== undefined || result.skipped;
         if (this.#closed) reject(connectionLost());
         else resolve(result);
       });
       for (const [kind] of requests) this.#push({ kind, sink });
-      const messages = requests.map(([, message]) => message);
-      this.#socket.write(Buffer.concat(end === 'sync' ? messages : [...messages, FLUSH]));
+      const parts = requests.flatMap(([, message]) => message);
+      if (end !== 'sync') parts.push(FLUSH);
+      if (parts.every((part) => part.length < LARGE_VALUE_BYTES)) this.#socket.write(Buffer.concat(parts));
+      else {
+        batchWrites(this.#socket);
+        for (const part of parts) this.#socket.write(part);
+      }
     });
   }
 
@@ -369,9 +392,9 @@ export const connectionLost = (): PgError =>
     hint: 'The primary may have been restarted or be out of reach of the proxy. Connect again.',
   });
 
-const ownBind = (own: OwnQuery): BindFields => ({
-  portal: OWN_NAME,
-  statement: OWN_NAME,
+const ownBind = (own: OwnQuery, name: Buffer): BindFields => ({
+  portal: name,
+  statement: name,
   formats: own.formats ?? [],
   values: own.values ?? [],
   resultFormats: own.resultFormats ?? [],

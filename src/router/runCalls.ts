@@ -1,7 +1,7 @@
 import type { RemoteStyle } from '../dblink/results.js';
 import type { DblinkCall, Statement } from './analysis/index.js';
 import type { BoundParameters, EvaluatedCall } from './arguments.js';
-import { CollectSink, sameStyle } from './collect.js';
+import { sameStyle } from './collect.js';
 import { convertRows } from './convertRows.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
@@ -81,7 +81,7 @@ async function stream(
   if (!args.failOnError || !returnsOneResult(call, args) || !engine.sameEncoding) {
     return performer.source(call, args, shape);
   }
-  const collector = new CollectSink(shape, engine.settings.maxSpliceBytes);
+  const collector = engine.collector(shape);
   const sink = new StreamSink(
     shape.types!,
     {

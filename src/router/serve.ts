@@ -11,6 +11,7 @@ import { peerCertificate } from '../wire/tls.js';
 import { acceptClient } from './accept.js';
 import { SESSION_SETTING } from './bridge/identifiers.js';
 import { makeSessionKeys, sessionSetting } from './bridge/sessionLocks.js';
+import type { ClientAdmission } from './clientAdmission.js';
 import type { Login } from './interceptor.js';
 import { passwordLogin, passwordNeedsTls, relayLogin } from './login.js';
 import { openPrimary } from './openPrimary.js';
@@ -22,6 +23,7 @@ export interface ServeOptions {
   readonly secureContext: SecureContext | undefined;
   readonly keys: CancelKeys;
   readonly log: RouterLog;
+  readonly clients: ClientAdmission;
   readonly interceptor: (session: Session, login: Login) => Interceptor;
   /** Called with the session when it begins; for drain and shutdown. */
   readonly opened: (session: Session) => void;
@@ -37,12 +39,17 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   const accepted = await acceptClient(raw, { ...options, loginTimeoutMs: settings.loginTimeoutMs });
   if (accepted === undefined) return;
   const { socket: client, startup, tls, clock } = accepted;
+  const who = { user: startup.parameters.get('user'), database: startup.parameters.get('database') };
   const refuse = (error: PgError): void => {
+    log.info({ ...who, sqlstate: error.sqlstate, reason: error.message }, 'client refused');
     clock.stop();
     client.end(errorResponse(error));
     setTimeout(() => client.destroy(), 1000).unref();
   };
   try {
+    const leave = options.clients.admit();
+    if (client.closed) leave();
+    else client.once('close', leave);
     if (settings.auth === 'password' && !tls) {
       return refuse(passwordNeedsTls());
     }
@@ -86,7 +93,11 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       keys: options.keys,
       log,
       startup: (session) => {
-        const login = { done: () => clock.stop(), hideChannelBinding: !tls && isEncrypted(primary) };
+        const login = {
+          done: () => clock.stop(),
+          hideChannelBinding: !tls && isEncrypted(primary),
+          refusesCleartext: !isEncrypted(primary) && refusesCleartext(settings, tls),
+        };
         const relayed = () => {
           scram = () => 'relayed';
         };
@@ -97,6 +108,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
               const made = authenticator(primary, startup.parameters, given, {
                 maxScramIterations: settings.maxScramIterations,
                 keyOwner: { owner: session, signal: left.signal },
+                plainPassword: settings.primary.plainPassword,
               });
               scram = () => made.scramKeys;
               return made;
@@ -119,16 +131,17 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     });
     clock.onExpiry = () => session.fail(session.primary.answered ? loginTimedOut() : primarySilent());
     options.opened(session);
-    log.debug(
-      { user: startup.parameters.get('user'), database: startup.parameters.get('database') },
-      'session begins',
-    );
+    log.debug(who, 'session begins');
     await session.run();
     clock.stop();
+    if (session.loginFailure !== undefined) {
+      const { sqlstate, message } = session.loginFailure;
+      log.info({ ...who, sqlstate, reason: message }, 'login failed');
+    }
     options.ended(session);
     log.debug({}, 'session ends');
   } catch (error) {
-    log.error({ err: error }, 'connection of a client failed');
+    if (!(error instanceof PgError)) log.error({ err: error }, 'connection of a client failed');
     refuse(
       error instanceof PgError
         ? error
@@ -137,11 +150,20 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   }
 }
 
+/**
+ * Whether a primary without TLS is not to be sent a password in clear text: none that the proxy itself has asked for, and,
+ * where TLS was hoped for and may have been talked away, none that a client has given by TLS.
+ */
+function refusesCleartext({ auth, primary }: RouterSettings, clientTls: boolean): boolean {
+  if (primary.plainPassword) return false;
+  return auth === 'password' || (clientTls && primary.tls.mode !== 'disable' && !('path' in primary.address));
+}
+
 function authenticator(
   primary: Socket,
   parameters: ReadonlyMap<string, string>,
   password: Buffer,
-  options: Pick<AuthenticatorOptions, 'maxScramIterations' | 'keyOwner'>,
+  options: Pick<AuthenticatorOptions, 'maxScramIterations' | 'keyOwner' | 'plainPassword'>,
 ): Authenticator {
   return new Authenticator({
     user: Buffer.from(parameters.get('user') ?? '', 'latin1'),

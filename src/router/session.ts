@@ -78,6 +78,8 @@ export class Session implements Cancellable {
   #onPassword: PasswordHandler = () => true;
   /** The proxy has asked the client for its password and takes nothing else from it until it is authenticated. */
   expectsPassword = false;
+  /** Why the client could not log in, as it was told; for the log. */
+  loginFailure: PgError | undefined;
   /** The key that the client was given. */
   key: CancelKey | undefined;
   /** The key that the primary gave. */
@@ -335,6 +337,7 @@ export class Session implements Cancellable {
     if (this.#phase === 'ended') return;
     const known = error instanceof PgError;
     if (!known) this.log.error({ err: error }, 'internal error in a session');
+    if (this.#phase === 'startup' && known) this.loginFailure ??= error;
     const told = known ? error : new PgError('XX000', 'internal error of the proxy; see its log', FATAL);
     // In the middle of a message the client would take an error for a part of it, a row's value, say.
     this.#finish(this.primary.midMessage ? undefined : errorResponse(told.with({ severity: 'FATAL' })));

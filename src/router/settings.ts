@@ -10,12 +10,16 @@ export interface PrimarySettings {
   readonly name: string;
   readonly port: number;
   readonly tls: TlsOptions;
+  /** Whether a password may be sent to it in clear text without TLS. */
+  readonly plainPassword: boolean;
 }
 
 /** The proxy's own account on the primary, never the client's. */
 export interface ServiceAccount {
   readonly address: SocketAddress;
   readonly tls: TlsOptions;
+  /** Whether its password may be sent in clear text without TLS. Default: no. */
+  readonly plainPassword?: boolean;
   readonly user: string;
   readonly password: string | undefined;
   /** Where it connects when no session's database is meant. */
@@ -56,6 +60,11 @@ export interface RouterSettings {
   /** Leave to the bridge whatever it can serve, for comparisons. */
   readonly bridgeOnly: boolean;
 }
+
+/** What to do where a primary without TLS asks for a password in clear text. */
+export const CLEARTEXT_HINT =
+  'Use TLS to the primary (sslmode=verify-full), or another method than "password" in its pg_hba.conf. To send passwords in ' +
+  'clear text all the same, put sslmode=disable&allow_cleartext=true into the URL of the setting "primary".';
 
 /** The part of a logger that the router needs. */
 export interface RouterLog {

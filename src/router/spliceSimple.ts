@@ -2,6 +2,7 @@ import type { PgError } from '../wire/errors.js';
 import {
   type BindFields,
   bind,
+  bindParts,
   commandComplete,
   dataRow,
   describe,
@@ -119,7 +120,7 @@ export async function spliceSimple(
   const bound = new MessageSink();
   // Plain columns of a source change nothing about the session.
   if (!streams) primary.forwarded++;
-  primary.send(bind(bindWith(UNNAMED, values)), { kind: 'bind', sink: bound });
+  primary.send(bindParts(bindWith(UNNAMED, values)), { kind: 'bind', sink: bound });
   primary.send(execute(EMPTY), { kind: 'execute', sink });
   // An error is told by the answers below; the end of the batch then has nothing to add.
   const ended = endBatch?.().then(

@@ -1,4 +1,5 @@
 import { MalformedResult } from '../dblink/errors.js';
+import type { Memory } from '../dblink/memory.js';
 import type { RemoteStyle, RowSink } from '../dblink/results.js';
 import type { WireClient } from '../wire/client.js';
 import { parseRowDescription } from '../wire/rows.js';
@@ -42,6 +43,10 @@ export class StreamSink implements RowSink {
   /** Whose rows they are; waits while the client is slow. */
   #remote: WireClient | undefined;
   #waiting = false;
+
+  get memory(): Memory {
+    return this.collector.memory;
+  }
 
   get maxRowBytes(): number {
     return this.collector.maxRowBytes;

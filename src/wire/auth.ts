@@ -16,6 +16,7 @@ export {
   AuthenticationError,
   type AuthenticationMethod,
   type AuthenticatorOptions,
+  PLAIN_PASSWORD_REFUSED,
 } from './authMethods.js';
 
 /** The meaning of require_auth: which methods may be used, and whether there must be one at all. */

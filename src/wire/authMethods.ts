@@ -24,6 +24,8 @@ export interface AuthenticatorOptions {
   readonly requireAuth?: string | undefined;
   /** The connection is encrypted. */
   readonly encrypted?: boolean | undefined;
+  /** Whether the password itself may be sent where the connection is not encrypted. Default: yes, as in libpq. */
+  readonly plainPassword?: boolean | undefined;
   /** The server's certificate in DER, for channel binding. */
   readonly tlsPeerCertificate?: Buffer | undefined;
   readonly maxScramIterations?: number | undefined;
@@ -59,6 +61,10 @@ export interface AuthenticationMethod {
   respond(body: Buffer, context: AuthenticationContext): Buffer | undefined | Promise<Buffer | undefined>;
 }
 
+/** Whoever answers at an address can ask for a password; only TLS tells who that is. */
+export const PLAIN_PASSWORD_REFUSED =
+  'server requested a cleartext password on a connection without TLS, and it was not sent';
+
 const passwordMessage = (password: Buffer): Buffer =>
   new MessageWriter(Frontend.password).cstring(password).end();
 
@@ -72,6 +78,8 @@ const cleartext: AuthenticationMethod = {
   name: 'password',
   description: 'server requested a cleartext password',
   respond(_body, context) {
+    const { encrypted = false, plainPassword = true } = context.options;
+    if (!encrypted && !plainPassword) throw new AuthenticationError(PLAIN_PASSWORD_REFUSED);
     const password = context.password();
     context.usedPassword();
     context.finished();

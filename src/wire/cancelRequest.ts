@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { describeServer, type SocketAddress } from './address.js';
 import { Deadline } from './clientDeadline.js';
 import { connectError } from './clientErrors.js';
@@ -28,11 +29,32 @@ export const cancelRequest = (processId: number, secretKey: Buffer): Buffer =>
  * tells whether there was anything to cancel.
  * @throws ConnectError when the server cannot be reached, or does not close within the time
  */
-export async function sendCancelRequest(
+export function sendCancelRequest(
   target: CancelTarget,
   timeoutMs = DEFAULT_CANCEL_TIMEOUT_MS,
   signal?: AbortSignal,
 ): Promise<void> {
+  const sent = send(target, timeoutMs, signal);
+  underway.add(sent);
+  const over = (): void => void underway.delete(sent);
+  sent.then(over, over);
+  return sent;
+}
+
+const underway = new Set<Promise<void>>();
+
+/** Waits until no cancel request of this process is on its way any more, so long at most. */
+export async function cancelsDelivered(limitMs: number): Promise<void> {
+  const limit = delay(limitMs, undefined, { ref: false });
+  const deadline = Date.now() + limitMs;
+  // What is given up now asks for its cancel in a later turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  while (underway.size > 0 && Date.now() < deadline) {
+    await Promise.race([limit, Promise.allSettled(underway)]);
+  }
+}
+
+async function send(target: CancelTarget, timeoutMs: number, signal?: AbortSignal): Promise<void> {
   const describe = target.describe ?? describeServer(target.address, target.tls.serverName);
   const timeUp = (): Error => connectError(describe, 'cancel request timed out', { stage: 'network' });
   const deadline = new Deadline(timeoutMs, signal, timeUp);

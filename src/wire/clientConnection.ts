@@ -92,6 +92,7 @@ export class WireClient {
       channelBinding: options.channelBinding,
       requireAuth: options.requireAuth,
       scramKeys: options.scramKeys,
+      plainPassword: options.plainPassword,
       encrypted,
       tlsPeerCertificate: encrypted ? peerCertificate(socket) : undefined,
       maxScramIterations: options.limits?.maxScramIterations,
@@ -180,6 +181,12 @@ export class WireClient {
   /** Of the server's process; 0 when it has not said. */
   get processId(): number {
     return this.#startup.processId;
+  }
+
+  /** Calls when the connection's descriptor has been given back to the system, which is some time after its end. */
+  whenReleased(released: () => void): void {
+    if (this.#socket.closed) released();
+    else this.#socket.once('close', released);
   }
 
   get encrypted(): boolean {

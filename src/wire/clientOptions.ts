@@ -20,6 +20,8 @@ export interface ConnectOptions {
   readonly password?: Buffer | undefined;
   readonly channelBinding?: 'disable' | 'prefer' | 'require' | undefined;
   readonly requireAuth?: string | undefined;
+  /** Whether a server without TLS may be sent the password itself. Default: yes, as in libpq. */
+  readonly plainPassword?: boolean | undefined;
   /** For SCRAM, in the place of the password. */
   readonly scramKeys?: ScramKeys | undefined;
   /** For the whole of `connect`, second attempts included; none when 0 or left out. */

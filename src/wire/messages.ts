@@ -1,4 +1,5 @@
-import { Backend, Frontend } from './protocol.js';
+import { PgError } from './errors.js';
+import { Backend, EMPTY, Frontend, MAX_MESSAGE_BYTES } from './protocol.js';
 import { MessageReader } from './reader.js';
 import { MessageWriter } from './writer.js';
 
@@ -51,6 +52,46 @@ export const bind = (fields: BindFields): Buffer => {
   for (const format of fields.resultFormats) writer.int16(format);
   return writer.end();
 };
+
+/** A value from this length on is not copied into a message of its own. */
+export const LARGE_VALUE_BYTES = 1 << 20;
+
+/**
+ * A Bind message in the parts in which it is to be sent: large values are parts themselves, not copies.
+ * @throws PgError 54000 when it is longer than a server takes
+ */
+export const bindParts = (fields: BindFields): readonly Buffer[] => {
+  const isLarge = (value: Buffer | null): boolean => (value?.length ?? 0) >= LARGE_VALUE_BYTES;
+  const large = fields.values.filter(isLarge);
+  if (large.length === 0) return [bind(fields)];
+  // The same message with nothing in the place of the large values, which are put where they belong.
+  const frame = bind({ ...fields, values: fields.values.map((value) => (isLarge(value) ? EMPTY : value)) });
+  const length = large.reduce((sum, value) => sum + value!.length, frame.length);
+  if (length > MAX_MESSAGE_BYTES) throw tooLongForServer();
+  frame.writeInt32BE(length - 1, 1);
+  const parts: Buffer[] = [];
+  let offset = 5 + fields.portal.length + 1 + fields.statement.length + 1 + 2 + fields.formats.length * 2 + 2;
+  let from = 0;
+  for (const value of fields.values) {
+    offset += 4;
+    if (value !== null && isLarge(value)) {
+      frame.writeInt32BE(value.length, offset - 4);
+      parts.push(frame.subarray(from, offset), value);
+      from = offset;
+    } else offset += value?.length ?? 0;
+  }
+  parts.push(frame.subarray(from));
+  return parts;
+};
+
+const tooLongForServer = (): PgError =>
+  new PgError(
+    '54000',
+    'the results of the statement are together larger than a server takes in one message',
+    {
+      hint: 'Let the remote queries return less.',
+    },
+  );
 
 /** Reads a Bind message; the values are copies, so they outlive the message. @throws PgError 08P01 */
 export const readBind = (message: Buffer): BindFields => {

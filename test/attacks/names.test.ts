@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
 import { systemNames } from '../../src/wire/names/resolver.js';
 import { errorOf, type FaultClient } from '../faults/client.js';
-import { eventually } from '../faults/eventually.js';
+import { eventually } from '../support/eventually.js';
 import { backend, type FakePrimary, failure, fakePrimary } from '../support/fakePrimary.js';
 import { type NameServer, nameServer } from '../support/nameServer.js';
 import { startTestProxy, type TestProxy } from '../support/proxy.js';

@@ -142,7 +142,7 @@ describe('auth: password', () => {
 
   for (const [name, server, mode] of [
     ['TLS to the primary', () => servers.secure, 'require'],
-    ['plaintext to the primary', () => servers.plain, 'disable'],
+    ['plaintext to the primary', () => servers.plain, 'disable&allow_cleartext=true'],
   ] as const) {
     describe(name, () => {
       let proxy: RelayProxy;

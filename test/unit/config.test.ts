@@ -44,6 +44,7 @@ describe('configuration', () => {
     const config = load(PRIMARY);
     assert.deepEqual(config, {
       listen: [{ kind: 'tcp', host: '127.0.0.1', port: 6432 }],
+      unixSocketMode: undefined,
       databases: new Map([['*', { primary: { host: 'db', port: 5432, sslmode: 'prefer' } }]]),
       embedded: false,
       auth: 'relay',
@@ -55,6 +56,11 @@ describe('configuration', () => {
         spliceBytes: 256 * 1024 ** 2,
         remoteLoginsPerSession: 8,
         remoteLogins: 64,
+        memoryBytes: 1024 ** 3,
+        clients: 5000,
+        remoteConnections: 5000,
+        remoteConnectionsPerSession: 100,
+        reservedDescriptors: 64,
       },
       dblink: {
         schemas: ['public', 'extensions', 'dblink'],
@@ -172,7 +178,7 @@ describe('configuration', () => {
     ],
     [
       'just text',
-      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, databases, embedded, auth, tls, log, timeouts, limits, dblink, tcp',
+      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, databases, embedded, auth, tls, log, timeouts, limits, dblink, tcp',
     ],
     [
       '',

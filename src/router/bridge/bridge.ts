@@ -1,6 +1,7 @@
 import { CATALOGUE, type Overload } from '../../dblink/catalogue.js';
 import type { CallContext } from '../../dblink/context.js';
 import type { ForeignServer } from '../../dblink/foreignServer.js';
+import { HeldMemory } from '../../dblink/memory.js';
 import { errorResponse, noticeResponse, PgError, parseFields } from '../../wire/errors.js';
 import { assemble, type EvaluatedCall } from '../arguments.js';
 import { callScalar, callSource } from '../calls.js';
@@ -391,6 +392,7 @@ export class Bridge {
     const stop = new AbortController();
     const cancel = (): void => stop.abort(context.signal.reason);
     context.signal.addEventListener('abort', cancel, { once: true });
+    const memory = new HeldMemory(this.engine.memory);
     const sink = new RowsSink(
       this.engine.settings.maxSpliceBytes,
       async (oids, style) => {
@@ -410,6 +412,7 @@ export class Bridge {
         });
       },
       (error) => stop.abort(error),
+      memory,
     );
     /** What dblink() got before an error has been converted when the error comes. */
     const check = async (): Promise<void> => {
@@ -440,6 +443,8 @@ export class Bridge {
     } catch (error) {
       await sink.abort();
       throw error;
+    } finally {
+      memory.release();
     }
   }
 }

@@ -1,4 +1,5 @@
 import { rowTypeMismatch } from '../../dblink/errors.js';
+import type { Memory } from '../../dblink/memory.js';
 import type { RemoteStyle, RowSink } from '../../dblink/results.js';
 import type { WireClient } from '../../wire/client.js';
 import { parseRowDescription } from '../../wire/rows.js';
@@ -131,6 +132,7 @@ export class RowsSink implements RowSink {
     private readonly openBulk: OpenBulk,
     /** Ends the call with an error. */
     private readonly fail: (error: unknown) => void,
+    readonly memory: Memory,
   ) {}
 
   /** The function is asked for one result after the other. */

@@ -8,6 +8,7 @@ import {
 } from '../../wire/client.js';
 import { PgError } from '../../wire/errors.js';
 import { parseDataRow } from '../../wire/rows.js';
+import type { ServiceAccount } from '../settings.js';
 
 export type Rows = readonly (readonly (Buffer | null)[])[];
 
@@ -50,6 +51,20 @@ const lost = (cause: ConnectionLost): PgError =>
   new PgError('08006', 'the connection by which dblink-proxy answers dblink calls was lost', {
     detail: cause.message,
   });
+
+/** How the service account connects to a database. */
+export const accountOptions = (account: ServiceAccount, database: string): ConnectOptions => ({
+  address: account.address,
+  tls: account.tls,
+  plainPassword: account.plainPassword === true,
+  startup: [
+    ['user', Buffer.from(account.user)],
+    ['database', Buffer.from(database)],
+    ['application_name', 'dblink-proxy'],
+  ],
+  password: account.password === undefined ? undefined : Buffer.from(account.password),
+  timeoutMs: CONNECT_TIMEOUT_MS,
+});
 
 /** A connection of the proxy's own to the primary. Statements queue up; bytes in and out. */
 export class ServiceConnection {

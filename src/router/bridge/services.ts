@@ -17,6 +17,7 @@ export interface ServiceServer {
   readonly address: SocketAddress;
   readonly tls: TlsOptions;
   readonly maxScramIterations?: number | undefined;
+  readonly plainPassword: boolean;
 }
 
 /** Connections that hold locks and hand over answers, shared by the sessions of a database. */
@@ -77,6 +78,7 @@ export class DatabaseServices {
         return await ServiceConnection.connect({
           address: this.server.address,
           tls: this.server.tls,
+          plainPassword: this.server.plainPassword,
           startup: [
             ['user', this.identity.user],
             ['database', this.database],

@@ -1,0 +1,63 @@
+import type { Config } from '../src/config/index.js';
+import type { Demo } from '../src/embedded/index.js';
+import type { Logger } from '../src/log.js';
+import { watchFaults } from '../src/processFaults.js';
+import type { RunningProxy } from '../src/server.js';
+import { closeDebugger } from './early.js';
+
+/** How long sessions are given to hear of the end of a process that cannot go on. */
+const LAST_WORDS_MS = 5000;
+
+/**
+ * What ends the process, and what does not: the first SIGTERM or SIGINT lets running transactions finish, a second one
+ * tells all clients 57P01 and ends at once, a third one without a word. Faults end it only where it cannot be trusted.
+ */
+export function watchProcess(config: Config, log: Logger, proxy: RunningProxy, demo: Demo | undefined): void {
+  let signals = 0;
+  const stop = async (signal: NodeJS.Signals): Promise<void> => {
+    signals++;
+    if (signals > 2) {
+      log.warn({ signal }, 'third signal, ending without a word');
+      process.exit(1);
+    }
+    if (signals === 2) {
+      log.warn({ signal }, 'second signal, ending all sessions at once');
+      // The first call waits for this end.
+      void proxy.close(0);
+      return;
+    }
+    log.info({ signal, graceMs: config.timeouts.shutdownMs }, 'shutting down');
+    try {
+      await proxy.close(config.timeouts.shutdownMs);
+      await demo?.stop();
+    } catch (error) {
+      log.error({ err: error }, 'the shutdown did not go in order');
+      process.exit(1);
+    }
+    log.info('stopped');
+    process.exit(0);
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  process.on('SIGHUP', (signal) => {
+    // A person's terminal was closed, and nobody sees the sample servers any more.
+    if (demo !== undefined && process.stdin.isTTY) void stop(signal);
+    else log.info({ signal }, 'signal ignored: a change of the configuration needs a restart');
+  });
+  for (const ignored of ['SIGUSR1', 'SIGUSR2'] as const) {
+    process.on(ignored, (signal) => log.info({ signal }, 'signal ignored'));
+  }
+  closeDebugger();
+
+  let ending = false;
+  watchFaults(log, () => {
+    if (ending) return;
+    ending = true;
+    log.fatal('the state of the process cannot be trusted any more, ending it');
+    setTimeout(() => process.exit(1), LAST_WORDS_MS);
+    void proxy
+      .close(0)
+      .catch(() => undefined)
+      .then(() => process.exit(1));
+  });
+}

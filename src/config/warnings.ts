@@ -1,0 +1,43 @@
+import type { AuthMode, TlsFiles } from './config.js';
+import type { PrimaryAddress } from './primary.js';
+
+/** What the warnings are about: a configuration that can be used. */
+export interface Doubtful {
+  readonly primary: PrimaryAddress | undefined;
+  readonly auth: AuthMode;
+  readonly tls: TlsFiles | undefined;
+  /** The primary's URL was given by a flag. */
+  readonly onCommandLine: boolean;
+}
+
+const MAY_BE_PLAIN: ReadonlySet<string> = new Set(['disable', 'allow', 'prefer']);
+
+/** Combinations that are allowed but deserve a line in the log at the start. */
+export function warningsOf({ primary, auth, tls, onCommandLine }: Doubtful): readonly string[] {
+  if (primary === undefined) return [];
+  const { sslmode, socketPath, password } = primary;
+  const warnings: string[] = [];
+  if (onCommandLine && password !== undefined) {
+    warnings.push(
+      '--primary has a password in it: users of this machine could see it in the list of processes until the program ' +
+        'had hidden it there, and it may stay in the history of a shell; use DBLINK_PROXY_PRIMARY or a file (--config)',
+    );
+  }
+  const sent = [
+    ...(password === undefined ? [] : ["the service account's"]),
+    ...(auth === 'password' ? ["the clients'"] : []),
+  ];
+  if (sent.length > 0 && sslmode !== 'verify-full' && socketPath === undefined) {
+    warnings.push(
+      `sslmode=${sslmode} does not prove who the primary is, and passwords are given to it (${sent.join(', ')}): ` +
+        'use sslmode=verify-full, with sslrootcert',
+    );
+  }
+  if (auth === 'relay' && tls !== undefined && !MAY_BE_PLAIN.has(sslmode)) {
+    warnings.push(
+      'auth: relay with TLS on both hops: SCRAM-SHA-256 cannot be relayed there (channel binding), so clients ' +
+        'whose password is stored that way cannot log in; use auth: password',
+    );
+  }
+  return warnings;
+}

@@ -1,0 +1,76 @@
+import { PgError } from '../wire/errors.js';
+
+/** What takes memory from a budget, for as long as it is needed. */
+export interface Memory {
+  /** @throws PgError 53200 */
+  take(bytes: number): void;
+  give(bytes: number): void;
+}
+
+/** The memory that all sessions together may use for results that they hold. */
+export class MemoryBudget {
+  #used = 0;
+
+  /** @param limit in bytes; 0 for none */
+  constructor(private readonly limit: number) {}
+
+  get used(): number {
+    return this.#used;
+  }
+
+  /** One session's part of it. The last tenth is for sessions that hold no more than that themselves. */
+  session(): Memory {
+    let held = 0;
+    return {
+      take: (bytes) => {
+        const free = this.limit - this.#used - bytes;
+        const spare = Math.floor(this.limit / 10);
+        if (this.limit > 0 && (free < 0 || (free < spare && held + bytes > spare))) throw this.#exceeded();
+        this.#used += bytes;
+        held += bytes;
+      },
+      give: (bytes) => {
+        this.#used -= bytes;
+        held -= bytes;
+      },
+    };
+  }
+
+  #exceeded(): PgError {
+    return new PgError(
+      '53200',
+      `out of memory for results: the setting "limits.memory" of the proxy is ${this.limit} bytes`,
+      {
+        detail:
+          'The statement needs the primary to go on with the rows, and until then the proxy holds them.',
+        hint: 'Let remote queries return less, try again when other sessions hold less, or raise "limits.memory".',
+      },
+    );
+  }
+}
+
+/** A part of a session's memory whose end is known: whatever has not been given back by then is given back together. */
+export class HeldMemory implements Memory {
+  #held = 0;
+  #over = false;
+
+  constructor(private readonly memory: Memory) {}
+
+  /** @throws PgError 53200; 57014 when its end has come, for whoever has not noticed */
+  take(bytes: number): void {
+    if (this.#over) throw new PgError('57014', 'the statement that rows were collected for is over');
+    this.memory.take(bytes);
+    this.#held += bytes;
+  }
+
+  give(bytes: number): void {
+    const given = Math.min(bytes, this.#held);
+    this.#held -= given;
+    this.memory.give(given);
+  }
+
+  release(): void {
+    this.#over = true;
+    this.give(this.#held);
+  }
+}

@@ -1,0 +1,45 @@
+import type { Logger } from './log.js';
+
+/** What went wrong in the process and belongs to no session. */
+export interface FaultCounts {
+  unhandledRejections: number;
+  uncaughtExceptions: number;
+}
+
+/** Errors of these codes are thrown where Node, or V8, has found its own state broken. */
+const BROKEN: ReadonlySet<string> = new Set(['ERR_INTERNAL_ASSERTION']);
+
+/**
+ * Logs and counts what nobody has handled, and decides whether the process can go on.
+ *
+ * A rejected promise that nobody waited for has left its own work undone, and nothing else. An exception that came out of
+ * an event may have left anything half done, unless it is the operating system's answer for one socket or file. A parser
+ * whose memory has been damaged answers wrongly from then on.
+ *
+ * @param untrusted called when the process is to end
+ * @returns the counts, which go on
+ */
+export function watchFaults(log: Logger, untrusted: () => void): Readonly<FaultCounts> {
+  const counts: FaultCounts = { unhandledRejections: 0, uncaughtExceptions: 0 };
+  process.on('unhandledRejection', (reason) => {
+    const count = ++counts.unhandledRejections;
+    log.error({ err: asError(reason), count }, 'unhandled rejection');
+    if (isBroken(reason)) untrusted();
+  });
+  process.on('uncaughtException', (error) => {
+    const count = ++counts.uncaughtExceptions;
+    const goesOn = isOfSystem(error) && !isBroken(error);
+    log[goesOn ? 'error' : 'fatal']({ err: error, count }, 'uncaught exception');
+    if (!goesOn) untrusted();
+  });
+  return counts;
+}
+
+const asError = (reason: unknown): Error => (reason instanceof Error ? reason : new Error(String(reason)));
+
+const isOfSystem = (error: Error): boolean => typeof (error as NodeJS.ErrnoException).syscall === 'string';
+
+/** A WebAssembly.RuntimeError is known by its name: the declarations of Node do not have its class. */
+const isBroken = (reason: unknown): boolean =>
+  (reason as Error | null)?.name === 'RuntimeError' ||
+  BROKEN.has((reason as { code?: string } | null)?.code ?? '');
