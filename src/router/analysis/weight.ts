@@ -1,7 +1,7 @@
 /** How much work a text is for the parser and for what reads its syntax tree: length alone does not tell. */
 
 /** So many tokens are parsed and read in a few milliseconds. */
-const MAX_TOKENS = 2000;
+const MAX_TOKENS = 1000;
 /** Each of these takes the parser's scanner time that grows with the text. */
 const MAX_COMMENTS = 16;
 /** Each call is read with all of its arguments, and compared with the others. */
