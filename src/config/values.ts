@@ -23,7 +23,7 @@ export function parseSize(value: unknown): number {
 const MAX_QUANTITY = 2 ** 31 - 1;
 
 function parseQuantity(value: unknown, factors: Readonly<Record<string, number>>, what: string): number {
-  const [, digits, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(scalarText(value)) ?? [];
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(scalarText(value).trim()) ?? [];
   const factor = factors[unit.toLowerCase()];
   if (digits === undefined || factor === undefined) throw new ValueError(`${show(value)} is not ${what}`);
   const quantity = Number(digits) * factor;
