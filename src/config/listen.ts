@@ -38,7 +38,9 @@ function socketAddress(text: string): ListenAddress {
  * @throws ValueError if the kernel would refuse it for its length
  */
 export function socketPath(directory: string, port: number): string {
-  const path = `${directory.replace(/\/+$/, '')}/.s.PGSQL.${port}`;
+  let end = directory.length;
+  while (directory[end - 1] === '/') end--;
+  const path = `${directory.slice(0, end)}/.s.PGSQL.${port}`;
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
     throw new ValueError(`the socket's path ${show(path)} is longer than ${MAX_SOCKET_PATH_BYTES} bytes`);
   }

@@ -31,7 +31,7 @@ function parseQuantity(
   what: string,
   max = MAX_QUANTITY,
 ): number {
-  const [, digits, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(scalarText(value)) ?? [];
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(scalarText(value).trim()) ?? [];
   const factor = factors[unit.toLowerCase()];
   if (digits === undefined || factor === undefined) throw new ValueError(`${show(value)} is not ${what}`);
   const quantity = Number(digits) * factor;

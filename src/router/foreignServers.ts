@@ -106,11 +106,16 @@ export class ForeignServers {
     if (found.readable) return { ...found, declared: false };
     // The rights of the role are looked at again: nobody vouches for what was found.
     const role = await reader.role();
-    const asked = this.services().bulk(async (connection) => {
-      const [me] = await connection.query('SELECT current_user');
-      const [row] = await connection.query(FIND_FOR, [found.name, role]);
-      return [me?.[0]?.toString('latin1') ?? '', readServer(row?.[0]?.toString('latin1') ?? '')] as const;
-    });
+    const { signal } = reader;
+    const asked = this.services().bulk(
+      async (connection) => {
+        const [me] = await connection.query('SELECT current_user');
+        const [row] = await connection.query(FIND_FOR, [found.name, role]);
+        return [me?.[0]?.toString('latin1') ?? '', readServer(row?.[0]?.toString('latin1') ?? '')] as const;
+      },
+      undefined,
+      signal,
+    );
     const [account, read] = await abortable(asked, reader.signal);
     if (read === undefined) throw notCommitted(found.name);
     this.#check(read);

@@ -95,6 +95,7 @@ class DblinkInterceptor implements Interceptor {
       if (login.bridge === undefined) return undefined;
       return new Bridge(engine, login.bridge, databaseServices, user, () => session.cancelPrimary());
     });
+    this.#engine.asker = [user, session];
     this.#extended = new ExtendedQuery(this.#engine);
     this.#commands = new ExtendedCommands(this.#engine);
     this.#dumps = isDumpSession(startup);
@@ -174,7 +175,8 @@ class DblinkInterceptor implements Interceptor {
     if (!isAsciiSafe(this.#engine.clientEncoding) && !isAscii(text)) return undefined;
     const readable = this.#readable(text);
     if (readable === undefined) return undefined;
-    const analysis = analyzeAsync(readable.text, { schemas: this.#engine.settings.dblinkSchemas });
+    const { settings, asker } = this.#engine;
+    const analysis = analyzeAsync(readable.text, { schemas: settings.dblinkSchemas }, asker);
     if (!(analysis instanceof Promise)) {
       const statements = withCalls(analysis);
       return statements && act(whole, readable, statements);

@@ -163,7 +163,7 @@ export class Performer {
     if (disturbed === 'results' || (disturbed === 'message' && bridged)) {
       throw new NeedsBridge('a query that PostgreSQL may skip, on a connection where it would be noticed');
     }
-    if (!(await isPlainlyReadOnlyAsync(args.sql!))) {
+    if (!(await isPlainlyReadOnlyAsync(args.sql!, this.engine.asker))) {
       throw new NeedsBridge(
         'a remote statement other than a plain SELECT whose execution PostgreSQL may skip or repeat',
       );

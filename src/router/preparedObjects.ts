@@ -39,6 +39,8 @@ export class PreparedObjects<PreparedStatement, Portal> {
     if (portal === undefined) this.#portals.delete(keyOf(name));
     else {
       const { readies, queue } = this.primary;
+      // In the order in which they were bound last: see ready().
+      this.#portals.delete(keyOf(name));
       this.#portals.set(keyOf(name), { portal, after: readies + queue.boundaries });
     }
   }
@@ -60,7 +62,8 @@ export class PreparedObjects<PreparedStatement, Portal> {
     if (this.#portals.size === 0 || this.primary.status !== TransactionStatus.idle) return;
     // Those that were bound behind this ReadyForQuery's request, further on in the pipeline, live.
     for (const [name, { after }] of this.#portals) {
-      if (after < this.primary.readies) this.#portals.delete(name);
+      if (after >= this.primary.readies) break;
+      this.#portals.delete(name);
     }
   }
 }

@@ -28,6 +28,8 @@ const PASSING: ReadonlySet<string> = new Set([
 ]);
 
 const NAME = String.raw`(?:"(?:[^"]|"")*"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*)`;
+/** Schema, name and the blanks between them: they are read for each of many calls. */
+const MAX_NAME_BYTES = 1024;
 /** The name of a function in front of its arguments, with or without a schema. */
 const CALLED = new RegExp(`^(?:${NAME}\\s*\\.\\s*)?(${NAME})\\s*\\(`);
 
@@ -52,15 +54,20 @@ export function qualifyCalls(
   /** Where text was replaced: in the client's statement, and by how many characters it grew. */
   const changes: { readonly at: number; readonly by: number }[] = [];
   let from = start;
+  let characters = 0;
+  let counted = start;
   for (const call of [...calls].sort((a, b) => a.span.start - b.span.start)) {
-    const match = CALLED.exec(text.toString('latin1', call.span.start, call.span.end));
+    const nameBytes = Math.min(call.span.end, call.span.start + MAX_NAME_BYTES);
+    const match = CALLED.exec(text.toString('latin1', call.span.start, nameBytes));
     if (match === null) return undefined;
     const [whole, name] = match;
     const nameEnd = call.span.start + whole.trimEnd().length - 1;
     const replaced = Buffer.from(`${qualifier}${name}`, 'latin1');
     pieces.push(text.subarray(from, call.span.start), replaced);
+    characters += countCharacters(text.subarray(counted, call.span.start));
+    counted = call.span.start;
     changes.push({
-      at: countCharacters(text.subarray(start, call.span.start)),
+      at: characters,
       by: replaced.length - countCharacters(text.subarray(call.span.start, nameEnd)),
     });
     from = nameEnd;

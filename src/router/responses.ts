@@ -58,6 +58,7 @@ export const FORWARD: { readonly [K in RequestKind]: Expected } = {
 export class ResponseQueue {
   #entries: Expected[] = [];
   #head = 0;
+  #boundaries = 0;
   /** An extended-protocol request failed and the server ignores what comes until a Sync. */
   #skipping = false;
   /** The server reads COPY data and ignores Sync and Flush until CopyDone or CopyFail. */
@@ -78,12 +79,7 @@ export class ResponseQueue {
 
   /** Number of outstanding requests that end with a ReadyForQuery. */
   get boundaries(): number {
-    let count = 0;
-    for (let i = this.#head; i < this.#entries.length; i++) {
-      const { kind } = this.#entries[i]!;
-      if (kind === 'sync' || kind === 'query' || kind === 'functionCall') count++;
-    }
-    return count;
+    return this.#boundaries;
   }
 
   /** The request whose answer comes next. */
@@ -122,15 +118,17 @@ export class ResponseQueue {
     }
     if (kind === 'copyEnd' && this.length === 0) return;
     this.#entries.push(expected);
+    if (isBoundary(expected)) this.#boundaries++;
   }
 
   #shift(): void {
+    if (isBoundary(this.#entries[this.#head]!)) this.#boundaries--;
     this.#entries[this.#head++] = FORWARD.sync;
     while (this.next?.kind === 'copyEnd') this.#head++;
     if (this.#head === this.#entries.length) {
       this.#entries.length = 0;
       this.#head = 0;
-    } else if (this.#head > 1024) {
+    } else if (this.#head > 1024 && 2 * this.#head > this.#entries.length) {
       this.#entries.splice(0, this.#head);
       this.#head = 0;
     }
@@ -202,9 +200,9 @@ export class ResponseQueue {
       else if (entry.kind === 'sync') entry.sink?.skipped();
       else kept.push(entry);
     }
-    kept.push(...this.#entries.slice(index));
-    this.#entries = kept;
+    this.#entries = kept.concat(this.#entries.slice(index));
     this.#head = 0;
+    this.#boundaries = this.#entries.filter(isBoundary).length;
     this.#copyIn = !ended;
   }
 
@@ -213,9 +211,13 @@ export class ResponseQueue {
     const rest = this.#entries.slice(this.#head);
     this.#entries = [];
     this.#head = 0;
+    this.#boundaries = 0;
     for (const expected of rest) expected.sink?.skipped();
   }
 }
+
+const isBoundary = ({ kind }: Expected): boolean =>
+  kind === 'sync' || kind === 'query' || kind === 'functionCall';
 
 const UNEXPECTED = { expected: undefined, last: true } as const;
 const FORWARDED = { expected: undefined, last: false } as const;

@@ -73,6 +73,9 @@ export class Session implements Cancellable {
   #draining = false;
   /** The client has said goodbye. */
   #leaving = false;
+  /** A cancel request to the primary is under way, and another one is wanted behind it. */
+  #cancelling = false;
+  #cancelAgain = false;
   #primaryFull = false;
   #clientFull = false;
   #onPassword: PasswordHandler = () => true;
@@ -298,11 +301,22 @@ export class Session implements Cancellable {
   cancelPrimary(): void {
     if (this.primary.queue.length === 0 || this.primaryKey === undefined) return;
     // Until the primary has dealt with it, no further request of the client's starts, so it cannot hit one.
+    if (this.#cancelling) {
+      this.#cancelAgain = true;
+      return;
+    }
+    this.#cancelling = true;
     this.client.hold();
     this.#options
       .cancelPrimary(this)
       .catch((error: unknown) => this.log.warn({ err: error }, 'cancel request to the primary failed'))
-      .finally(() => this.client.release());
+      .finally(() => {
+        this.#cancelling = false;
+        // However many there were: one that comes behind all of them does what they would.
+        if (this.#cancelAgain) this.cancelPrimary();
+        this.#cancelAgain = false;
+        this.client.release();
+      });
   }
 
   /** Ends the session as soon as it is in no transaction, telling the client why (57P01). */

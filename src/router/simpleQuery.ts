@@ -330,7 +330,8 @@ export class SimpleQuery {
   ): Promise<Plan> {
     const { primary, session } = this.engine;
     const before = implicitBlock ? NOTHING : EMPTY;
-    const offset = this.engine.countCharacters(this.text.subarray(0, statement.span.start)) - before.length;
+    const offset = (): number =>
+      this.engine.countCharacters(this.text.subarray(0, statement.span.start)) - before.length;
     let unanswered = before.length > 0;
     let told = false;
     let copying = false;
@@ -346,7 +347,7 @@ export class SimpleQuery {
         if (type === Backend.errorResponse) {
           told = true;
           const error = PgError.from(parseFields(message));
-          session.toClient(errorResponse(this.#placed(renamed?.mapError(error) ?? error, offset)));
+          session.toClient(errorResponse(this.#placed(renamed?.mapError(error) ?? error, offset())));
           return false;
         }
         if (type === Backend.commandComplete && unanswered) {

@@ -184,7 +184,7 @@ function nameMatches(pattern: string, host: string): boolean {
 function addressBytes(host: string): Buffer {
   if (isIP(host) === 4) return Buffer.from(host.split('.').map(Number));
   // The URL parser knows every way of writing an IPv6 address and has one way of writing them back.
-  const [head = '', tail] = new URL(`http://[${host.replace(/%.*$/, '')}]`).hostname.slice(1, -1).split('::');
+  const [head = '', tail] = new URL(`http://[${host.split('%', 1)[0]}]`).hostname.slice(1, -1).split('::');
   const groups = (text: string): number[] =>
     text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16));
   const before = groups(head);

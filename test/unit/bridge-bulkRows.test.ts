@@ -31,7 +31,7 @@ async function opened(): Promise<{ bulk: BulkRows; remote: WireClient; stopped: 
       }),
   };
   const services = { bulk: (act: (it: unknown) => unknown) => act(connection) };
-  const call = { signal: new AbortController().signal, made: () => undefined };
+  const call = { user: undefined, signal: new AbortController().signal, made: () => undefined };
   const bulk = await BulkRows.open(services as unknown as DatabaseServices, 'rows_1', 1, FORMAT, call);
   return { bulk, remote, stopped: () => stopped };
 }

@@ -8,6 +8,9 @@ const DEFAULT_PORT = '5432';
 /** Longest path of a Unix socket: sun_path has 108 bytes on Linux, the final NUL included. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
+/** Nobody has as many; everything is found out of each of them before the first one is tried. */
+const MAX_HOSTS = 1000;
+
 /**
  * Why a host cannot even be tried. libpq finds these only when it comes to the host, so an earlier host
  * that answers hides them.
@@ -65,6 +68,7 @@ export function resolveHosts(
   if (ports !== undefined && ports.length !== 1 && ports.length !== count) {
     throw conninfoError`could not match ${ports.length} port numbers to ${count} hosts`;
   }
+  if (count > MAX_HOSTS) throw conninfoError`more than ${MAX_HOSTS} hosts in connection info string`;
   return Array.from({ length: count }, (_, i) =>
     resolveHost(
       names?.[i] ?? '',
@@ -129,7 +133,8 @@ function checkPort(text: ByteString): CheckedPort {
 /** hostaddr is never looked up: it must be an address in one of the forms that inet_aton or IPv6 know. */
 function addressProblem(address: ByteString): HostProblem | undefined {
   if (address === '') return undefined;
-  const withoutZone = address.replace(/%.+$/, '');
+  const zone = address.indexOf('%');
+  const withoutZone = zone >= 0 && zone < address.length - 1 ? address.slice(0, zone) : address;
   if (isIP(withoutZone) === 6 || isIP(address) === 4 || isClassicIpv4(address)) return undefined;
   return hostProblem(conninfoError`could not parse network address "${address}": Name or service not known`);
 }

@@ -39,9 +39,11 @@ function readUnquoted(text: ByteString, start: number): ReadValue {
   while (at < text.length && !isBlank(text[at])) {
     // A backslash at the very end stands for nothing, as in libpq.
     if (text[at] === '\\') at++;
-    value += text[at++] ?? '';
+    const from = at++;
+    while (at < text.length && text[at] !== '\\' && !isBlank(text[at])) at++;
+    value += text.slice(from, at);
   }
-  return { value, end: at };
+  return { value, end: Math.min(at, text.length) };
 }
 
 function readQuoted(text: ByteString, start: number): ReadValue {
@@ -50,7 +52,9 @@ function readQuoted(text: ByteString, start: number): ReadValue {
   while (text[at] !== "'") {
     if (text[at] === '\\') at++;
     if (at >= text.length) throw conninfoError`unterminated quoted string in connection info string`;
-    value += text[at++];
+    const from = at++;
+    while (at < text.length && text[at] !== '\\' && text[at] !== "'") at++;
+    value += text.slice(from, at);
   }
   return { value, end: at + 1 };
 }

@@ -55,7 +55,9 @@ export function findPassword(content: ByteString, key: PassfileKey): ByteString 
   const wanted = [key.host, key.port, key.database, key.user];
   for (const raw of content.split('\n')) {
     if (raw.startsWith('#')) continue;
-    const line = raw.replace(/[\r\n]+$/, '');
+    let end = raw.length;
+    while (raw[end - 1] === '\r') end--;
+    const line = raw.slice(0, end);
     let at: number | undefined = 0;
     for (const value of wanted) if (at !== undefined) at = endOfMatchingField(line, at, value);
     if (at !== undefined) return readPassword(line, at);

@@ -114,9 +114,17 @@ function hasCodeEscapes(raw: string): boolean {
   return /\be'/i.test(raw) && /\\[0-7xu]/i.test(raw.replaceAll('\\\\', ''));
 }
 
+const BLANKS = ' \t\n\v\f\r';
+const LONGEST_BOOLEAN = 'false'.length;
+
 /** Boolean input of PostgreSQL (parse_bool_with_len): unique beginnings of the words, blanks around them ignored. */
 export function readBoolean(text: string): boolean | undefined {
-  const word = text.replace(/^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$/g, '').toLowerCase();
+  let start = 0;
+  let end = text.length;
+  while (start < end && BLANKS.includes(text[start]!)) start++;
+  while (end > start && BLANKS.includes(text[end - 1]!)) end--;
+  if (end - start > LONGEST_BOOLEAN) return undefined;
+  const word = text.slice(start, end).toLowerCase();
   if (word === '') return undefined;
   if ('true'.startsWith(word) || 'yes'.startsWith(word) || word === 'on' || word === '1') return true;
   if ('false'.startsWith(word) || 'no'.startsWith(word) || word === 'of' || word === 'off' || word === '0')

@@ -8,13 +8,24 @@ export interface EscapeStrings {
 }
 
 const QUOTE = 0x27;
+const DOUBLE_QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const DOLLAR = 0x24;
+const DASH = 0x2d;
+const SLASH = 0x2f;
+const STAR = 0x2a;
+const LINE_FEED = 0x0a;
+const RETURN = 0x0d;
 
-/** What a literal cannot begin inside of: comments, quoted names, dollar-quoted strings. */
-const PASSED = /--[^\n\r]*|"(?:[^"]|"")*"|(?<![\w$\x80-\xff])\$((?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?)\$/y;
+/** Bytes of a name: letters, digits, underscore, and all beyond ASCII. */
+const WORD = new Uint8Array(256);
+for (let i = 0; i < 256; i++) if (i >= 0x80 || /\w/.test(String.fromCharCode(i))) WORD[i] = 1;
 
-/** Between two parts of one literal: white space with a line end in it. */
-const CONTINUED = /[ \t\f\v]*[\n\r][ \t\f\v\n\r]*'/y;
+const isWord = (byte: number | undefined): boolean => byte !== undefined && WORD[byte] === 1;
+const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39;
+
+/** What stands before a literal and belongs to it. */
+const PREFIX = /(?:^|[^\w$\x80-\xff])([A-Za-z]|[Uu]&)$/;
 
 /**
  * Puts an E in front of every plain literal with a backslash in it: with standard_conforming_strings = off the two mean
@@ -26,26 +37,28 @@ export function asEscapeStrings(
   text: Buffer,
   countCharacters: (bytes: Buffer) => number,
 ): EscapeStrings | undefined {
-  const latin1 = text.toString('latin1');
-  const marks: { readonly at: number; readonly mark: string }[] = [];
-  for (let i = 0; i < latin1.length; ) {
-    const passed = passOver(latin1, i);
+  const marks: Mark[] = [];
+  for (let i = 0; i < text.length; ) {
+    const passed = passOver(text, i);
     if (passed === undefined) return undefined;
     if (passed > i) {
       i = passed;
       continue;
     }
-    if (latin1.charCodeAt(i) !== QUOTE) {
+    if (text[i] !== QUOTE) {
       i++;
       continue;
     }
-    const literal = readLiteral(text, latin1, i);
+    const literal = readLiteral(text, i);
     if (literal === undefined) return undefined;
-    const prefix = /(?:^|[^\w$\x80-\xff])([A-Za-z]|[Uu]&)$/.exec(latin1.slice(Math.max(0, i - 3), i))?.[1];
-    if (literal.escapes && prefix?.toLowerCase() !== 'e') {
+    if (literal.escapes) {
+      const prefix = PREFIX.exec(text.toString('latin1', Math.max(0, i - 3), i))?.[1];
       // N'…' and U&'…' cannot be written otherwise.
-      if (prefix !== undefined) return undefined;
-      marks.push({ at: i, mark: /[\w$\x80-\xff]/.test(latin1[i - 1] ?? ' ') ? ' E' : 'E' });
+      if (prefix !== undefined && prefix.toLowerCase() !== 'e') return undefined;
+      if (prefix === undefined) {
+        const before = text[i - 1];
+        marks.push({ at: i, mark: isWord(before) || before === DOLLAR ? ' E' : 'E' });
+      }
     }
     i = literal.end;
   }
@@ -55,13 +68,11 @@ export function asEscapeStrings(
     parts.push(text.subarray(from, at), Buffer.from(mark, 'latin1'));
     from = at;
   }
-  const places = marks.map(({ at, mark }) => ({
-    at: countCharacters(text.subarray(0, at)),
-    by: mark.length,
-  }));
+  let places: readonly Place[] | undefined;
   return {
     text: Buffer.concat([...parts, text.subarray(from)]),
     mapPosition(position) {
+      places ??= placesOf(text, marks, countCharacters);
       let rest = position - 1;
       for (const { at, by } of places) if (rest > at) rest = Math.max(at, rest - by);
       return rest + 1;
@@ -69,26 +80,74 @@ export function asEscapeStrings(
   };
 }
 
-/** @returns where what begins here ends, the same place if nothing begins, undefined when it has no end */
-function passOver(latin1: string, at: number): number | undefined {
-  if (latin1.startsWith('/*', at)) return endOfComment(latin1, at);
-  PASSED.lastIndex = at;
-  const match = PASSED.exec(latin1);
-  if (match === null) return latin1[at] === '"' ? undefined : at;
-  const end = PASSED.lastIndex;
-  if (!match[0].startsWith('$')) return end;
-  const close = latin1.indexOf(match[0], end);
-  return close < 0 ? undefined : close + match[0].length;
+interface Mark {
+  readonly at: number;
+  readonly mark: string;
+}
+
+/** A mark's place in characters. */
+interface Place {
+  readonly at: number;
+  readonly by: number;
+}
+
+function placesOf(text: Buffer, marks: readonly Mark[], count: (bytes: Buffer) => number): readonly Place[] {
+  let characters = 0;
+  let from = 0;
+  return marks.map(({ at, mark }) => {
+    characters += count(text.subarray(from, at));
+    from = at;
+    return { at: characters, by: mark.length };
+  });
+}
+
+/**
+ * Passes over what a literal cannot begin inside of: comments, quoted names, dollar-quoted strings.
+ * @returns where what begins here ends, the same place if nothing begins, undefined when it has no end
+ */
+function passOver(text: Buffer, at: number): number | undefined {
+  switch (text[at]) {
+    case SLASH:
+      return text[at + 1] === STAR ? endOfComment(text, at) : at;
+    case DASH:
+      return text[at + 1] === DASH ? endOfLine(text, at) : at;
+    case DOUBLE_QUOTE: {
+      // A doubled one is the end of one name and the beginning of another, as far as this goes.
+      const end = text.indexOf(DOUBLE_QUOTE, at + 1);
+      return end < 0 ? undefined : end + 1;
+    }
+    case DOLLAR:
+      return endOfDollarQuoted(text, at);
+    default:
+      return at;
+  }
+}
+
+function endOfLine(text: Buffer, at: number): number {
+  let end = at;
+  while (end < text.length && text[end] !== LINE_FEED && text[end] !== RETURN) end++;
+  return end;
+}
+
+function endOfDollarQuoted(text: Buffer, at: number): number | undefined {
+  if (isWord(text[at - 1]) || text[at - 1] === DOLLAR) return at;
+  let end = at + 1;
+  if (end < text.length && isDigit(text[end]!)) return at;
+  while (isWord(text[end])) end++;
+  if (text[end] !== DOLLAR) return at;
+  const tag = text.subarray(at, end + 1);
+  const close = text.indexOf(tag, end + 1);
+  return close < 0 ? undefined : close + tag.length;
 }
 
 /** Comments nest. */
-function endOfComment(latin1: string, at: number): number | undefined {
+function endOfComment(text: Buffer, at: number): number | undefined {
   let depth = 0;
-  for (let i = at; i < latin1.length; i++) {
-    if (latin1.startsWith('/*', i)) {
+  for (let i = at; i < text.length; i++) {
+    if (text[i] === SLASH && text[i + 1] === STAR) {
       depth++;
       i++;
-    } else if (latin1.startsWith('*/', i)) {
+    } else if (text[i] === STAR && text[i + 1] === SLASH) {
       i++;
       if (--depth === 0) return i + 1;
     }
@@ -99,7 +158,6 @@ function endOfComment(latin1: string, at: number): number | undefined {
 /** A literal from its opening quote on, with the parts that continue it on further lines. */
 function readLiteral(
   text: Buffer,
-  latin1: string,
   start: number,
 ): { readonly end: number; readonly escapes: boolean } | undefined {
   let escapes = false;
@@ -112,10 +170,24 @@ function readLiteral(
         i++;
         continue;
       }
-      CONTINUED.lastIndex = i + 1;
-      if (!CONTINUED.test(latin1)) return { end: i + 1, escapes };
-      i = CONTINUED.lastIndex - 1;
+      const next = continued(text, i + 1);
+      if (next < 0) return { end: i + 1, escapes };
+      i = next;
     }
   }
   return undefined;
 }
+
+/** Where another part of the literal that has ended begins: behind white space with a line end in it. -1 for none. */
+function continued(text: Buffer, from: number): number {
+  let lines = false;
+  for (let i = from; i < text.length; i++) {
+    const byte = text[i]!;
+    if (byte === LINE_FEED || byte === RETURN) lines = true;
+    else if (byte === QUOTE) return lines ? i : -1;
+    else if (!BLANKS.includes(byte)) return -1;
+  }
+  return -1;
+}
+
+const BLANKS: readonly number[] = [...' \t\f\v'].map((blank) => blank.charCodeAt(0));

@@ -16,6 +16,7 @@ export class Evaluation {
   readonly certain = new Set<FuncCall>();
   readonly assumptions: Assumption[] = [];
   readonly #isDblink: (call: FuncCall) => boolean;
+  readonly #containing = new Map<object, boolean>();
   #nothingRisky = true;
   #first = true;
   /** Something decides about the whole row: no call is certain. */
@@ -83,9 +84,10 @@ export class Evaluation {
   }
 
   #operands(operands: readonly Node[], runs: boolean): void {
+    const nulls = operands.filter((operand) => !isNeverNull(operand) && !this.#contains(operand));
     for (const operand of operands) {
-      const others = operands.filter((other) => other !== operand);
-      this.#evaluate(operand, runs && others.every((other) => isNeverNull(other) || this.#contains(other)));
+      const alone = nulls.length === 0 || (nulls.length === 1 && nulls[0] === operand);
+      this.#evaluate(operand, runs && alone);
     }
   }
 
@@ -106,12 +108,15 @@ export class Evaluation {
     this.assumptions.push({ ...(schema === undefined ? {} : { schema }), name, surrounds });
   }
 
+  /** Of every part it is found out once. */
   #contains(part: unknown): boolean {
-    let found = false;
-    walk(part, (value) => {
-      if ('FuncCall' in value && this.#isDblink(value['FuncCall'] as FuncCall)) found = true;
-      return !found;
-    });
+    if (part === null || typeof part !== 'object') return false;
+    const known = this.#containing.get(part);
+    if (known !== undefined) return known;
+    const found =
+      ('FuncCall' in part && this.#isDblink(part.FuncCall as FuncCall)) ||
+      Object.values(part).some((inner) => this.#contains(inner));
+    this.#containing.set(part, found);
     return found;
   }
 }

@@ -98,8 +98,25 @@ export function isKnownFunction(call: FuncCall): boolean {
   return SAFE_FUNCTIONS.has(name) || name === 'format' || name === 'to_char' || name === 'current_setting';
 }
 
+/** What was found out of parts of syntax trees: who asks of a part again and again asks in linear time. */
+const harmless = new WeakMap<Node, boolean>();
+const harmlessWithColumns = new WeakMap<Node, boolean>();
+const neverNull = new WeakMap<Node, boolean>();
+
+function remembered(known: WeakMap<Node, boolean>, node: Node, ask: () => boolean): boolean {
+  let value = known.get(node);
+  if (value === undefined) {
+    value = ask();
+    known.set(node, value);
+  }
+  return value;
+}
+
 /** Whether an expression is harmless. */
-export function isHarmless(node: Node, where: Harmlessness = {}): boolean {
+export const isHarmless = (node: Node, where: Harmlessness = {}): boolean =>
+  remembered(where.columns === true ? harmlessWithColumns : harmless, node, () => findHarmless(node, where));
+
+function findHarmless(node: Node, where: Harmlessness): boolean {
   const all = (nodes: readonly Node[] | undefined): boolean =>
     (nodes ?? []).every((item) => isHarmless(item, where));
   if ('A_Const' in node || 'ParamRef' in node || 'SQLValueFunction' in node) return true;
@@ -214,7 +231,9 @@ function isSafeFormat(args: readonly Node[]): boolean {
 }
 
 /** Whether an expression is certain not to be NULL, at planning time or later. */
-export function isNeverNull(node: Node): boolean {
+export const isNeverNull = (node: Node): boolean => remembered(neverNull, node, () => findNeverNull(node));
+
+function findNeverNull(node: Node): boolean {
   if ('A_Const' in node) return !isNullLiteral(node);
   if ('SQLValueFunction' in node) return node.SQLValueFunction.op !== 'SVFOP_CURRENT_SCHEMA';
   if ('TypeCast' in node) return node.TypeCast.arg !== undefined && isNeverNull(node.TypeCast.arg);
@@ -223,7 +242,8 @@ export function isNeverNull(node: Node): boolean {
     const args = node.FuncCall.args ?? [];
     if (name === 'format') return literalText(args[0]) !== undefined;
     return (
-      NEVER_NULL.has(name) && (name === 'concat' || name === 'quote_nullable' || args.every(isNeverNull))
+      NEVER_NULL.has(name) &&
+      (name === 'concat' || name === 'quote_nullable' || args.every((arg) => isNeverNull(arg)))
     );
   }
   if ('A_Expr' in node) {

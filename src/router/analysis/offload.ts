@@ -1,25 +1,32 @@
-import { Worker } from 'node:worker_threads';
+import { Turns } from '../turns.js';
 import { analyze } from './analyze.js';
 import { ByteBoundedCache } from './cache.js';
 import { parserIsBroken } from './parser.js';
 import { readsOnly } from './readOnly.js';
+import { AnalysisThread, type Job } from './thread.js';
 import type { Analysis, AnalyzeOptions, Statement } from './types.js';
-import type { READY, WorkAnswer, WorkRequest } from './worker.js';
+import { isLight } from './weight.js';
+import type { WorkAnswer } from './worker.js';
 
 /** Limits of the analysis. */
 export interface OffloadLimits {
-  /** Texts up to this many bytes are analysed at once, on the caller's thread (8 KiB take at most some 10 ms). */
+  /** Texts up to this many bytes that are light are analysed at once, on the caller's thread (they take a few milliseconds). */
   readonly inlineBytes: number;
   /** Longer texts than this are not analysed at all. */
   readonly maxTextBytes: number;
-  /** Texts that may wait for the worker, and their bytes. */
+  /** Texts that may wait for a thread, their bytes, and those of one session. */
   readonly maxWaiting: number;
   readonly maxWaitingBytes: number;
-  /** How long one text may take in a worker that has started, and how long it may wait and take together. */
+  readonly maxWaitingOfOne: number;
+  readonly maxThreads: number;
+  /** After so long there is another thread for those who wait, or the text that takes longest and this long is given up. */
+  readonly impatientMs: number;
+  readonly patientMs: number;
+  /** How long one text may take in a thread that has started, and how long it may wait and take together. */
   readonly workMs: number;
   readonly totalMs: number;
   readonly cacheBytes: number;
-  /** The worker is replaced after this many bytes of text: its parser's memory never shrinks. */
+  /** A thread is replaced after this many bytes of text: its parser's memory never shrinks. */
   readonly renewAfterBytes: number;
 }
 
@@ -28,33 +35,29 @@ export const DEFAULT_LIMITS: OffloadLimits = {
   maxTextBytes: 16 * 1024 * 1024,
   maxWaiting: 256,
   maxWaitingBytes: 64 * 1024 * 1024,
+  maxWaitingOfOne: 16,
+  maxThreads: 3,
+  impatientMs: 100,
+  patientMs: 1000,
   workMs: 10_000,
   totalMs: 30_000,
   cacheBytes: 2 * 1024 * 1024,
   renewAfterBytes: 64 * 1024 * 1024,
 };
 
-interface Job {
-  readonly request: WorkRequest;
-  readonly deadline: number;
-  /** Without a result, the text was given up. */
-  readonly settle: (answer: WorkAnswer | undefined) => void;
-}
+/** Whose a text is, from the widest to the narrowest (Turns): those who wait for a thread take turns. */
+export type Who = readonly unknown[];
 
-/** Analyses texts: small ones at once, large ones in a thread of its own, each distinct one once. */
+/** Analyses texts: small ones at once, others in threads of their own, each distinct one once. */
 export class Analyzer {
   readonly #limits: OffloadLimits;
   readonly #report: (error: unknown) => void;
   readonly #cache: ByteBoundedCache<Analysis>;
   readonly #readOnly: ByteBoundedCache<boolean>;
-  readonly #waiting: Job[] = [];
+  readonly #waiting = new Turns<Job>();
   #waitingBytes = 0;
-  #worker: Worker | undefined;
-  /** The worker has loaded its parser: until then the time is not the text's. */
-  #ready = false;
-  #current: Job | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #workerBytes = 0;
+  readonly #threads = new Set<AnalysisThread>();
+  #patience: NodeJS.Timeout | undefined;
 
   /** @param report is told why texts were given up, for a log */
   constructor(limits: Partial<OffloadLimits> = {}, report: (error: unknown) => void = () => undefined) {
@@ -66,21 +69,21 @@ export class Analyzer {
 
   /**
    * Like `analyze`. A text for which there is no time or room is undefined: it goes to the primary untouched.
-   * @returns a promise only for texts that go to the worker
+   * @returns a promise only for texts that go to a thread
    */
-  analyze(text: Buffer, options: AnalyzeOptions): Analysis | Promise<Analysis> {
+  analyze(text: Buffer, options: AnalyzeOptions, who: Who = []): Analysis | Promise<Analysis> {
     if (text.length > this.#limits.maxTextBytes) return undefined;
     const key = `${options.schemas.join('\0')}\0\0${text.toString('latin1')}`;
     const known = this.#cache.get(key);
     if (known !== undefined) return known.value;
     const remember = (analysis: Analysis): void =>
       this.#cache.set(key, analysis, key.length + sizeOf(analysis));
-    if (text.length <= this.#limits.inlineBytes && !parserIsBroken()) {
+    if (text.length <= this.#limits.inlineBytes && isLight(text) && !parserIsBroken()) {
       const analysis = analyze(text, options);
       if (!parserIsBroken()) remember(analysis);
       return analysis;
     }
-    return this.#offload({ text, options }).then((answer) => {
+    return this.#offload(text, options, who).then((answer) => {
       const analysis = answer?.result as Analysis;
       if (answer !== undefined) remember(analysis);
       return analysis;
@@ -89,145 +92,127 @@ export class Analyzer {
 
   /**
    * Like `isPlainlyReadOnly`, for texts of any length up to maxTextBytes; false when there is no time or room.
-   * @returns a promise only for texts that go to the worker
+   * @returns a promise only for texts that go to a thread
    */
-  isPlainlyReadOnly(sql: Buffer): boolean | Promise<boolean> {
+  isPlainlyReadOnly(sql: Buffer, who: Who = []): boolean | Promise<boolean> {
     if (sql.length > this.#limits.maxTextBytes) return false;
     const key = sql.toString('latin1');
     const known = this.#readOnly.get(key);
     if (known !== undefined) return known.value;
     const remember = (result: boolean): void => this.#readOnly.set(key, result, key.length + 100);
-    if (sql.length <= this.#limits.inlineBytes && !parserIsBroken()) {
+    if (sql.length <= this.#limits.inlineBytes && isLight(sql) && !parserIsBroken()) {
       const result = readsOnly(sql);
       if (!parserIsBroken()) remember(result);
       return result;
     }
-    return this.#offload({ text: sql }).then((answer) => {
+    return this.#offload(sql, undefined, who).then((answer) => {
       if (answer !== undefined) remember(answer.result === true);
       return answer?.result === true;
     });
   }
 
-  #offload(request: WorkRequest): Promise<WorkAnswer | undefined> {
+  #offload(text: Buffer, options: AnalyzeOptions | undefined, who: Who): Promise<WorkAnswer | undefined> {
     return new Promise((settle) => {
-      const { maxWaiting, maxWaitingBytes, totalMs } = this.#limits;
-      const bytes = request.text.length;
-      if (this.#waiting.length >= maxWaiting || this.#waitingBytes + bytes > maxWaitingBytes) {
+      const { maxWaiting, maxWaitingBytes, maxWaitingOfOne, totalMs } = this.#limits;
+      const full =
+        this.#waiting.size >= maxWaiting ||
+        this.#waitingBytes + text.length > maxWaitingBytes ||
+        (who.length > 0 && this.#waiting.sizeOf(who) >= maxWaitingOfOne);
+      if (full) {
         settle(undefined);
         return;
       }
       // The bytes may be a view of a buffer that is used again.
-      const copy = { ...request, text: Uint8Array.from(request.text) };
-      this.#waiting.push({ request: copy, deadline: Date.now() + totalMs, settle });
-      this.#waitingBytes += bytes;
+      const copy = new Uint8Array(text);
+      const request = options === undefined ? { text: copy } : { text: copy, options };
+      this.#waiting.add(who, { request, deadline: Date.now() + totalMs, settle });
+      this.#waitingBytes += text.length;
       this.#next();
     });
   }
 
-  /** Ends the worker; texts that wait for it become undefined. For tests and an orderly end. */
+  /** Ends the threads; texts that wait for them become undefined. For tests and an orderly end. */
   async close(): Promise<void> {
-    const worker = this.#worker;
-    for (const job of this.#waiting.splice(0)) job.settle(undefined);
+    clearTimeout(this.#patience);
+    for (const job of this.#waiting.drain()) job.settle(undefined);
     this.#waitingBytes = 0;
-    this.#drop();
-    await worker?.terminate();
+    const threads = [...this.#threads];
+    this.#threads.clear();
+    await Promise.all(threads.map((thread) => thread.end()));
   }
 
-  #next(): void {
-    if (this.#current !== undefined) return;
-    const job = this.#waiting.shift();
-    if (job === undefined) {
-      this.#rest();
-      return;
-    }
-    this.#waitingBytes -= job.request.text.length;
-    if (job.deadline <= Date.now()) {
+  #take(): Job | undefined {
+    for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
+      this.#waitingBytes -= job.request.text.length;
+      if (job.deadline > Date.now()) return job;
       job.settle(undefined);
-      this.#next();
-      return;
     }
-    this.#current = job;
-    this.#worker ??= this.#start();
-    this.#workerBytes += job.request.text.length;
-    this.#worker.ref();
-    this.#worker.postMessage(job.request);
-    this.#watch(job);
+    return undefined;
   }
 
-  /** Limits the present text's time. */
-  #watch(job: Job): void {
-    const left = job.deadline - Date.now();
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(
-      () => this.#fail(new Error('an SQL text took too long to analyse')),
-      this.#ready ? Math.min(this.#limits.workMs, left) : left,
-    );
+  /** Gives texts that wait to threads that do not work. */
+  #next(): void {
+    const idle = [...this.#threads].filter(({ busy }) => !busy);
+    if (this.#threads.size === 0 && this.#waiting.size > 0) idle.push(this.#start());
+    for (const thread of idle) {
+      const job = this.#take();
+      if (job === undefined) this.#rest(thread);
+      else thread.run(job);
+    }
+    clearTimeout(this.#patience);
+    if (this.#waiting.size === 0) return;
+    this.#patience = setTimeout(() => this.#hurry(), this.#limits.impatientMs);
   }
 
-  #start(): Worker {
-    // Not the process's own flags: some of them (--eval, --input-type) make no sense in a worker.
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { execArgv: [] });
-    this.#workerBytes = 0;
-    this.#ready = false;
-    worker.on('message', (answer: WorkAnswer | typeof READY) => {
-      if (worker !== this.#worker) return;
-      if (typeof answer === 'string') {
-        this.#ready = true;
-        if (this.#current !== undefined) this.#watch(this.#current);
+  /** Texts wait for others that take long: there may be more threads, and if there are enough the longest one is given up. */
+  #hurry(): void {
+    const { maxThreads, patientMs } = this.#limits;
+    const threads = [...this.#threads];
+    if (threads.length < maxThreads) this.#start();
+    else {
+      const slowest = threads.reduce((slow, one) => (one.busyMs > slow.busyMs ? one : slow));
+      if (slowest.busyMs >= patientMs) {
+        slowest.fail(new Error('an SQL text took too long to analyse while others waited'));
         return;
       }
-      const job = this.#current;
-      this.#current = undefined;
-      clearTimeout(this.#timer);
-      if (answer.broken) {
-        this.#report(new Error('an SQL text is nested too deeply for the parser'));
-        this.#drop();
-      }
-      job?.settle(answer);
-      this.#next();
-    });
-    worker.on('error', (error: unknown) => {
-      if (worker === this.#worker) this.#fail(error);
-    });
-    worker.on('exit', (code) => {
-      if (worker === this.#worker) this.#fail(new Error(`the analysis worker ended with code ${code}`));
-    });
-    return worker;
-  }
-
-  /** The worker died, or took too long: the text is given up, and the next one gets a new worker. */
-  #fail(error: unknown): void {
-    this.#report(error);
-    this.#drop();
+    }
     this.#next();
   }
 
-  #drop(): void {
-    clearTimeout(this.#timer);
-    const job = this.#current;
-    const worker = this.#worker;
-    this.#current = undefined;
-    this.#worker = undefined;
-    void worker?.terminate();
-    job?.settle(undefined);
+  #start(): AnalysisThread {
+    const thread = new AnalysisThread(this.#limits.workMs, {
+      free: () => this.#next(),
+      lost: (error) => {
+        this.#threads.delete(thread);
+        this.#report(error);
+        this.#next();
+      },
+    });
+    this.#threads.add(thread);
+    return thread;
   }
 
-  /** Nothing to do: the process may end, and a worker that has grown large is given up. */
-  #rest(): void {
-    if (this.#workerBytes >= this.#limits.renewAfterBytes) this.#drop();
-    this.#worker?.unref();
+  /** Nothing to do: the process may end. A thread that has grown large, and more than one, are given up. */
+  #rest(thread: AnalysisThread): void {
+    if (thread.bytes >= this.#limits.renewAfterBytes || this.#threads.size > 1) {
+      this.#threads.delete(thread);
+      void thread.end();
+    } else thread.rest();
   }
 }
 
 const shared = new Analyzer();
 
 /** `Analyzer.analyze` of the process's one analyzer. */
-export const analyzeAsync = (text: Buffer, options: AnalyzeOptions): Analysis | Promise<Analysis> =>
-  shared.analyze(text, options);
+export const analyzeAsync = (
+  text: Buffer,
+  options: AnalyzeOptions,
+  who?: Who,
+): Analysis | Promise<Analysis> => shared.analyze(text, options, who);
 
 /** `Analyzer.isPlainlyReadOnly` of the process's one analyzer. */
-export const isPlainlyReadOnlyAsync = (sql: Buffer): boolean | Promise<boolean> =>
-  shared.isPlainlyReadOnly(sql);
+export const isPlainlyReadOnlyAsync = (sql: Buffer, who?: Who): boolean | Promise<boolean> =>
+  shared.isPlainlyReadOnly(sql, who);
 
 /** About how many bytes an analysis takes in memory. */
 function sizeOf(analysis: Analysis): number {

@@ -6,23 +6,19 @@ export class Tokens {
   readonly #text: string;
   readonly #tokens: readonly Token[];
   readonly #comments: readonly Token[];
+  /** Of each opening parenthesis or bracket the index of the token that closes it, -1 where none does. */
+  readonly #closing: Int32Array;
 
   constructor(parsed: ParsedText) {
     this.#text = parsed.latin1;
     this.#tokens = parsed.tokens;
     this.#comments = parsed.comments;
+    this.#closing = closings(parsed);
   }
 
   /** Index of the first token that starts at or after a byte offset. */
   indexAt(offset: number): number {
-    let low = 0;
-    let high = this.#tokens.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#tokens[middle]!.start < offset) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstFrom(this.#tokens, offset);
   }
 
   token(index: number): Token | undefined {
@@ -50,15 +46,7 @@ export class Tokens {
 
   /** Index of the parenthesis that closes the one at `open`, or -1. */
   closing(open: number): number {
-    let depth = 0;
-    for (let i = open; i < this.#tokens.length; i++) {
-      const token = this.#tokens[i]!;
-      if (token.end - token.start !== 1) continue;
-      const c = this.#text[token.start];
-      if (c === '(' || c === '[') depth++;
-      else if ((c === ')' || c === ']') && --depth === 0) return i;
-    }
-    return -1;
+    return this.#closing[open] ?? -1;
   }
 
   /** The items between two parentheses, split at the commas of their own level, as ranges of token indexes. */
@@ -95,11 +83,12 @@ export class Tokens {
     if (last < first) return undefined;
     const span = this.span(first, last);
     const before = this.#tokens[first - 1]?.end ?? 0;
-    const hint = this.#comments.find(
-      (comment) =>
-        comment.start >= before && comment.end <= span.start && this.#text.startsWith('/*+', comment.start),
-    );
-    return hint === undefined ? span : { start: hint.start, end: span.end };
+    for (let i = firstFrom(this.#comments, before); i < this.#comments.length; i++) {
+      const comment = this.#comments[i]!;
+      if (comment.end > span.start) break;
+      if (this.#text.startsWith('/*+', comment.start)) return { start: comment.start, end: span.end };
+    }
+    return span;
   }
 
   /** A column definition list; the index of its opening parenthesis, the names as the syntax tree has them. */
@@ -130,6 +119,30 @@ export class Tokens {
       };
     });
   }
+}
+
+/** Index of the first that starts at or after a byte offset. */
+function firstFrom(places: readonly Token[], offset: number): number {
+  let low = 0;
+  let high = places.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (places[middle]!.start < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function closings({ latin1, tokens }: ParsedText): Int32Array {
+  const closing = new Int32Array(tokens.length).fill(-1);
+  const open: number[] = [];
+  for (const [i, { start, end }] of tokens.entries()) {
+    if (end - start !== 1) continue;
+    const c = latin1[start];
+    if (c === '(' || c === '[') open.push(i);
+    else if ((c === ')' || c === ']') && open.length > 0) closing[open.pop()!] = i;
+  }
+  return closing;
 }
 
 /**

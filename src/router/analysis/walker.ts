@@ -1,6 +1,6 @@
 import type { FuncCall, Node, RangeFunction, SelectStmt, WithClause } from 'libpg-query';
 import type { Surroundings } from './arguments.js';
-import type { CallReader, FoundCall } from './calls.js';
+import { type CallReader, type FoundCall, LeaveAlone } from './calls.js';
 import { nameParts, unwrap, walk } from './parser.js';
 
 /** Where in a statement a part of it stands. */
@@ -11,7 +11,12 @@ export interface Place extends Surroundings {
   readonly recursive: boolean;
   /** Where an expression is matched with another by its form: GROUP BY, ORDER BY, DISTINCT ON, WINDOW. */
   readonly matched: boolean;
+  /** In the arguments of how many dblink calls. */
+  readonly nested: number;
 }
+
+/** In the arguments of so many others a call is not looked for: each of these is read with all that is in it. */
+const MAX_NESTED = 8;
 
 /** A call with its place. */
 export interface PlacedCall extends FoundCall {
@@ -48,6 +53,7 @@ export class StatementWalker {
       top: true,
       recursive: false,
       matched: false,
+      nested: 0,
       outerColumns: false,
       ctes: new Set<string>(),
     };
@@ -151,7 +157,7 @@ export class StatementWalker {
         const own = columns !== undefined && 'List' in columns ? (columns.List.items ?? []) : [];
         const found = this.#reader.fromItem(call.FuncCall, item, own, place);
         this.calls.push({ ...found, place, alone: alone && item.is_rowsfrom !== true });
-        this.#expression(call.FuncCall.args, { ...place, top: false });
+        this.#expression(call.FuncCall.args, within(place));
       } else this.#expression(call, { ...place, top: false });
     }
   }
@@ -178,12 +184,18 @@ export class StatementWalker {
       } else if (key === 'FuncCall' && this.#reader.functionOf(value as FuncCall) !== undefined) {
         const call = value as FuncCall;
         this.calls.push({ ...this.#reader.scalar(call, place, call === naming), place, alone: false });
-        this.#expression(call.args, { ...place, top: false });
+        this.#expression(call.args, within(place));
       } else if (DATA_MODIFYING.has(key)) {
         this.#modification(value as Record<string, unknown>, place);
       } else this.#expression(value, place, naming);
     }
   }
+}
+
+/** The place of a call's arguments. @throws LeaveAlone where nobody would put one */
+function within(place: Place): Place {
+  if (place.nested >= MAX_NESTED) throw new LeaveAlone();
+  return { ...place, top: false, nested: place.nested + 1 };
 }
 
 /** How many row sources a FROM item joins. */

@@ -25,6 +25,7 @@ import { withoutFrames } from './contextFrames.js';
 import { SERVICE_SCHEMA } from './identifiers.js';
 import { signatureOf } from './publicFunctions.js';
 import { type BridgeRequest, readRequest } from './request.js';
+import { RequestActs } from './requestActs.js';
 import { HOLDS_QUERY, MAKE_PROOF_QUERY } from './roleProof.js';
 import { type ClaimedRole, Roles } from './roles.js';
 import { RowsSink } from './rowsSink.js';
@@ -74,6 +75,9 @@ export class Bridge {
   #answered = false;
   #tableCount = 0;
   #closed = false;
+  #damagedCount = 0;
+  readonly #acts = new RequestActs();
+  #vouching = false;
 
   constructor(
     private readonly engine: Engine,
@@ -83,7 +87,7 @@ export class Bridge {
     /** Sends a cancel request to the primary. */
     private readonly cancelPrimary: () => void,
   ) {
-    this.#locks = new SessionLocks(keys, () => services().join());
+    this.#locks = new SessionLocks(keys, () => services().join(engine.asker));
     this.#roles = new Roles(user, async () => ({ connection: this.#locks }));
   }
 
@@ -102,9 +106,16 @@ export class Bridge {
       this.engine.session.toClient(noticeResponse(changed));
       return false;
     }
-    if (request === 'damaged') this.engine.session.log.warn({}, 'a request of the bridge that is none');
+    if (request === 'damaged') this.#damaged();
     else this.#requested(request);
     return false;
+  }
+
+  /** Told of the first one, the tenth, the hundredth: anybody can send them by the thousand. */
+  #damaged(): void {
+    const count = ++this.#damagedCount;
+    if (Number.isInteger(Math.log10(count)))
+      this.engine.session.log.warn({ count }, 'a request of the bridge that is none');
   }
 
   /** Every ErrorResponse of the primary: what was running is over. @returns the message as the client gets it */
@@ -151,6 +162,7 @@ export class Bridge {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#acts.close();
     // One that has seen no lock yet would go on looking for one.
     if (this.#waiting?.request.held === 'none') this.cancelPrimary();
     const { services } = this.#locks;
@@ -179,16 +191,14 @@ export class Bridge {
     this.#latest = request;
     this.#substitute = undefined;
     if (request.function === 'vouch') {
-      void this.#locks.vouch(request.pid).catch((error: unknown) => {
-        if (this.#latest === request) this.#stop(error);
-      });
+      this.#vouch(request.pid);
       return;
     }
     this.#locks.expect(request);
     if (FURTHER.has(request.function)) {
       if (waiting?.next === undefined) {
         this.#abandon();
-        void this.#give(request, raisingAnswer('error', outOfOrder()));
+        this.#acts.begin(() => this.#give(request, raisingAnswer('error', outOfOrder())));
         return;
       }
       const { next } = waiting;
@@ -206,7 +216,20 @@ export class Bridge {
       next: undefined,
     };
     this.#waiting = begun;
-    void this.#serve(begun);
+    this.#acts.begin(() => this.#serve(begun));
+  }
+
+  #vouch(pid: number): void {
+    if (this.#vouching) return;
+    this.#vouching = true;
+    void this.#locks
+      .vouch(pid)
+      .catch((error: unknown) => {
+        if (this.#latest?.function === 'vouch') this.#stop(error);
+      })
+      .finally(() => {
+        this.#vouching = false;
+      });
   }
 
   async #serve(waiting: Waiting): Promise<void> {
@@ -218,13 +241,15 @@ export class Bridge {
         this.engine.session.log.error({ err: error }, 'internal error in a bridged call');
       answer = raisingAnswer('error', error instanceof PgError ? error : internal());
     }
+    const give = async (): Promise<void> => {
+      if (this.#waiting !== waiting) return;
+      this.#waiting = undefined;
+      await this.#give(waiting.request, answer);
+    };
     if (waiting.abort.signal.aborted && this.#waiting === waiting) {
       // The primary is cancelled as well, and says so itself; unless the request was lost on the way.
-      await new Promise((resolve) => setTimeout(resolve, CANCEL_GRACE_MS).unref());
-    }
-    if (this.#waiting !== waiting) return;
-    this.#waiting = undefined;
-    await this.#give(waiting.request, answer);
+      setTimeout(() => this.#acts.begin(give), CANCEL_GRACE_MS).unref();
+    } else await give();
   }
 
   async #give(request: BridgeRequest, answer: Answer): Promise<void> {
@@ -407,6 +432,7 @@ export class Bridge {
           intervalStyle: style.intervalStyle ?? intervalStyle ?? 'postgres',
         };
         return BulkRows.open(this.#locks.services!, table, pid, format, {
+          user: this.engine.asker[0],
           signal: context.signal,
           made: () => this.#made(table),
         });

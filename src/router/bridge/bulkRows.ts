@@ -17,6 +17,8 @@ export interface BulkFormat {
 
 /** What the rows are for. */
 export interface BulkCall {
+  /** Whose: connections for such rows are shared out by that. */
+  readonly user: unknown;
   /** Aborted when the table is not wanted any more before it is there. */
   readonly signal: AbortSignal;
   /** Called when the table is there, or may be. */
@@ -41,26 +43,30 @@ export class BulkRows {
     services: DatabaseServices,
     private readonly pid: number,
     format: BulkFormat,
-    { signal, made }: BulkCall,
+    { user, signal, made }: BulkCall,
     started: { resolve: () => void; reject: (error: unknown) => void },
   ) {
     this.#text = new CopyText(format.types.length);
-    this.#finished = services.bulk(async (connection) => {
-      signal.throwIfAborted();
-      try {
-        await connection.script(this.#sql(format), (control) => {
-          this.#control = control;
-          control.onDrain = () => this.#resume();
-          if (signal.aborted) this.abort();
-          started.resolve();
-        });
-        made();
-      } catch (error) {
-        // Its last words may have been lost with the connection.
-        if (connection.closed) made();
-        throw error;
-      }
-    });
+    this.#finished = services.bulk(
+      async (connection) => {
+        signal.throwIfAborted();
+        try {
+          await connection.script(this.#sql(format), (control) => {
+            this.#control = control;
+            control.onDrain = () => this.#resume();
+            if (signal.aborted) this.abort();
+            started.resolve();
+          });
+          made();
+        } catch (error) {
+          // Its last words may have been lost with the connection.
+          if (connection.closed) made();
+          throw error;
+        }
+      },
+      user,
+      signal,
+    );
     this.#finished.catch(started.reject);
   }
 

@@ -1,3 +1,4 @@
+import { isLight } from '../analysis/weight.js';
 import { EXTENSION_VERSION, FUNCTIONS_QUERY, TYPE_QUERY, WRAPPER_QUERY } from './extensionSql.js';
 import { FIRST_OBJECT, SERVICE_SCHEMA } from './identifiers.js';
 import { type ShownTables, showTables } from './shownTables.js';
@@ -72,6 +73,8 @@ const NAMES = Object.keys(SHOWN).map((name) => Buffer.from(name, 'latin1'));
  */
 export function asWithExtension(text: Buffer): Buffer | undefined {
   if (text.length > MAX_QUERY_BYTES || !NAMES.some((name) => text.includes(name))) return undefined;
+  // Nobody else's are parsed for so long.
+  if (!isLight(text)) return undefined;
   const ofExtensions = text.includes(PG_EXTENSION);
   const shown = (name: string): string | undefined => {
     if (name === 'pg_depend' && !ofExtensions) return undefined;
@@ -88,4 +91,10 @@ export const asExtensionLookup = (
   text: Buffer,
   countCharacters: (bytes: Buffer) => number,
 ): ShownTables | undefined =>
-  showTables(text, (name) => (name === 'pg_extension' ? SHOWN['pg_extension'] : undefined), countCharacters);
+  text.length > MAX_QUERY_BYTES || !isLight(text)
+    ? undefined
+    : showTables(
+        text,
+        (name) => (name === 'pg_extension' ? SHOWN['pg_extension'] : undefined),
+        countCharacters,
+      );

@@ -18,7 +18,7 @@ const WRAPPER = 'dblink_fdw';
 
 /** Condition that a row of pg_description (alias d) marks an object of the bridge's. */
 const MARKED = `d.objsubid OPERATOR(pg_catalog.=) 0
-   AND d.description OPERATOR(pg_catalog.~) '^${bridgeComment().replace(/\d+$/, '')}[0-9]+$'`;
+   AND d.description OPERATOR(pg_catalog.~) '^${bridgeComment('%').slice(0, -1)}[0-9]+$'`;
 
 /** Query for OID, owner, schema's OID and name, name and version of the functions; temporary ones do not count. */
 export const FUNCTIONS_QUERY = `SELECT p.oid, p.proowner AS owner, n.oid AS namespace, n.nspname AS schema, p.proname AS name,

@@ -24,6 +24,9 @@ export interface BridgeRequest {
 const FORM =
   /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(a|b|none):(row|object|table):(\d{1,10}):([a-z_0-9]+(?:\([a-z0-9,[\]]*\))?):((?:[0-9a-f]{2})*)(?::([0-9a-f,-]*))?$/;
 
+/** The types of a row's columns, of which there are up to 1664, and some settings; no function has so many arguments. */
+const MAX_ARGS = 1700;
+
 /** Cheap test for what may be a request: nearly all notices are not. */
 const PREFIX = Buffer.from(`${REQUEST_PREFIX}:`, 'latin1');
 
@@ -48,6 +51,8 @@ export function readRequest(
   const [, id, held, mode, process, name, role, args] = match;
   // Another process's would be answered, and believed, for what this one asks.
   if (Number(process) !== pid) return 'damaged';
+  const parts = args?.split(',', MAX_ARGS + 1) ?? [];
+  if (parts.length > MAX_ARGS) return 'damaged';
   return {
     id: id!,
     held: held as BridgeRequest['held'],
@@ -55,8 +60,7 @@ export function readRequest(
     pid,
     function: name!,
     role: Buffer.from(role!, 'hex').toString('latin1'),
-    args:
-      args === undefined ? [] : args.split(',').map((arg) => (arg === '-' ? null : Buffer.from(arg, 'hex'))),
+    args: parts.map((arg) => (arg === '-' ? null : Buffer.from(arg, 'hex'))),
   };
 }
 

@@ -9,6 +9,7 @@ import {
 import { PgError } from '../../wire/errors.js';
 import { parseDataRow } from '../../wire/rows.js';
 import type { ServiceAccount } from '../settings.js';
+import { Turns } from '../turns.js';
 
 export type Rows = readonly (readonly (Buffer | null)[])[];
 
@@ -66,26 +67,69 @@ export const accountOptions = (account: ServiceAccount, database: string): Conne
   timeoutMs: CONNECT_TIMEOUT_MS,
 });
 
-/** A connection of the proxy's own to the primary. Statements queue up; bytes in and out. */
-export class ServiceConnection {
-  #turn: Promise<unknown> = Promise.resolve();
-  #closed = false;
+const tooMany = (): PgError =>
+  new PgError('54000', 'the session sends requests to dblink-proxy faster than they are answered');
+
+/** More statements of one session never wait, but for one that sends requests faster than they are answered. */
+const MAX_WAITING_OF_ONE = 64;
+
+/** What those who use the same connection have in common. */
+class Shared {
+  readonly turns = new Turns<() => Promise<unknown>>();
+  #running = false;
+  closed = false;
   /** Names of prepared statements. */
-  readonly #named = new Set<string>();
-  /** Called once when the connection is lost; must not throw. */
+  readonly named = new Set<string>();
   onLost: (() => void) | undefined;
 
-  private constructor(private readonly client: WireClient) {
+  constructor(readonly client: WireClient) {
     client.onClose = () => {
-      this.#closed = true;
+      this.closed = true;
       this.onLost?.();
     };
+  }
+
+  next(): void {
+    if (this.#running) return;
+    const act = this.turns.next();
+    if (act === undefined) return;
+    this.#running = true;
+    void act().finally(() => {
+      this.#running = false;
+      this.next();
+    });
+  }
+}
+
+/**
+ * A connection of the proxy's own to the primary. Statements queue up, and where several sessions use it they take turns;
+ * bytes in and out.
+ */
+export class ServiceConnection {
+  /** @param who whose statements these are (Turns) */
+  private constructor(
+    private readonly shared: Shared,
+    private readonly who: readonly unknown[],
+  ) {}
+
+  /** The same connection for statements of somebody, who takes turns with others. */
+  of(who: readonly unknown[]): ServiceConnection {
+    return new ServiceConnection(this.shared, who);
+  }
+
+  private get client(): WireClient {
+    return this.shared.client;
+  }
+
+  /** Called once when the connection is lost; must not throw. */
+  set onLost(act: () => void) {
+    this.shared.onLost = act;
   }
 
   /** @throws ConnectError, PgError */
   static async connect(options: ConnectOptions): Promise<ServiceConnection> {
     const client = await WireClient.connect({ ...options, timeoutMs: CONNECT_TIMEOUT_MS });
-    const connection = new ServiceConnection(client);
+    const connection = new ServiceConnection(new Shared(client), []);
     try {
       await connection.script(UNLOGGED_PARAMETERS);
       await connection.query(SETTINGS);
@@ -97,7 +141,7 @@ export class ServiceConnection {
   }
 
   get closed(): boolean {
-    return this.#closed;
+    return this.shared.closed;
   }
 
   /**
@@ -117,18 +161,19 @@ export class ServiceConnection {
    */
   pipeline(steps: readonly Step[]): Promise<Rows> {
     return this.#inTurn(async (handler, _, failed) => {
-      const fresh = steps.some(({ name }) => name !== undefined && !this.#named.has(name));
+      const { named } = this.shared;
+      const fresh = steps.some(({ name }) => name !== undefined && !named.has(name));
       await this.client.pipeline(
         steps.map((step) => this.#encode(step)),
         handler,
       );
-      if (!failed()) for (const { name } of steps) if (name !== undefined) this.#named.add(name);
+      if (!failed()) for (const { name } of steps) if (name !== undefined) named.add(name);
       if (!failed()) return;
       if (this.client.transactionStatus !== 'I') await this.client.query(ROLLBACK, {});
       if (!fresh) return;
       // Which of them have been prepared is not known.
       await this.client.query(DEALLOCATE, {});
-      this.#named.clear();
+      named.clear();
     });
   }
 
@@ -141,7 +186,7 @@ export class ServiceConnection {
       options: {
         resultFormat: returnsRows ? 0 : undefined,
         paramFormats: params.map((param) => (param !== null && typeof param === 'object' ? 1 : 0)),
-        statement: name === undefined ? undefined : { name, known: this.#named.has(name) },
+        statement: name === undefined ? undefined : { name, known: this.shared.named.has(name) },
       },
     };
   }
@@ -162,7 +207,7 @@ export class ServiceConnection {
   }
 
   #inTurn(act: (handler: QueryHandler, rows: Rows, failed: () => boolean) => Promise<void>): Promise<Rows> {
-    const result = this.#turn.then(async () => {
+    const run = async (): Promise<Rows> => {
       const rows: (Buffer | null)[][] = [];
       let failure: PgError | undefined;
       const done = act(
@@ -181,13 +226,17 @@ export class ServiceConnection {
       });
       if (failure !== undefined) throw failure;
       return rows;
+    };
+    const { turns } = this.shared;
+    return new Promise((resolve, reject) => {
+      if (this.who.length > 0 && turns.sizeOf(this.who) >= MAX_WAITING_OF_ONE) throw tooMany();
+      turns.add(this.who, () => run().then(resolve, reject));
+      this.shared.next();
     });
-    this.#turn = result.catch(() => undefined);
-    return result;
   }
 
   close(): void {
-    this.#closed = true;
+    this.shared.closed = true;
     this.client.close();
   }
 }

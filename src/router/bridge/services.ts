@@ -2,6 +2,7 @@ import type { SocketAddress } from '../../wire/address.js';
 import { PgError } from '../../wire/errors.js';
 import type { TlsOptions } from '../../wire/tls.js';
 import type { RouterLog } from '../settings.js';
+import { BulkConnections } from './bulkConnections.js';
 import { removeObjects } from './handOver.js';
 import { BRIDGE_VERSION, bridgeComment } from './identifiers.js';
 import { ServiceConnection } from './serviceConnection.js';
@@ -24,8 +25,6 @@ export interface ServiceServer {
 const MAX_SHARED = 3;
 /** A further shared connection is opened when each has this many sessions. */
 const SESSIONS_PER_CONNECTION = 16;
-/** Connections that large results pass through, one at a time. */
-const MAX_BULK = 3;
 /** How often a connection is made that somebody ends before it is of use. */
 const CONNECTS = 5;
 const IDLE_MS = 30_000;
@@ -53,11 +52,9 @@ interface Shared {
 export class DatabaseServices {
   readonly #shared: Shared[] = [];
   #opening: Promise<unknown> | undefined;
-  readonly #bulk: ServiceConnection[] = [];
+  readonly #bulk = new BulkConnections(() => this.#connect());
   /** Drops side tables. */
   #keeper: ServiceConnection | undefined;
-  #bulkCount = 0;
-  readonly #bulkWaiters: (() => void)[] = [];
   #idle: NodeJS.Timeout | undefined;
   #reaper: NodeJS.Timeout | undefined;
   #sweeper: NodeJS.Timeout | undefined;
@@ -96,8 +93,11 @@ export class DatabaseServices {
     }
   }
 
-  /** Joins the shared connection with the fewest sessions. @throws PgError what stands in the way of a bridge */
-  async join(): Promise<Membership> {
+  /**
+   * Joins the shared connection with the fewest sessions, and takes turns with them.
+   * @param who the session (Turns) @throws PgError what stands in the way of a bridge
+   */
+  async join(who: readonly unknown[]): Promise<Membership> {
     clearTimeout(this.#idle);
     while (this.#opening !== undefined) await this.#opening.catch(() => undefined);
     let member = this.#least();
@@ -115,7 +115,7 @@ export class DatabaseServices {
     }
     const { connection, sessions } = member;
     const membership: Membership = {
-      connection,
+      connection: connection.of(who),
       services: this,
       onLost: undefined,
       leave: () => {
@@ -200,20 +200,19 @@ export class DatabaseServices {
     this.discard(left.map(([name]) => name!.toString('latin1')));
   }
 
-  /** Runs something on a connection of its own. @throws what it throws; PgError */
-  async bulk<T>(act: (connection: ServiceConnection) => Promise<T>): Promise<T> {
-    if (this.#bulkCount >= MAX_BULK) await new Promise<void>((resolve) => this.#bulkWaiters.push(resolve));
-    else this.#bulkCount++;
-    let connection: ServiceConnection | undefined;
+  /**
+   * Runs something on a connection of its own.
+   * @param user whose turn it is @param signal gives up while it waits for one
+   * @throws what it throws; PgError; the signal's reason
+   */
+  async bulk<T>(
+    act: (connection: ServiceConnection) => Promise<T>,
+    user?: unknown,
+    signal?: AbortSignal,
+  ): Promise<T> {
     try {
-      connection = this.#bulk.pop();
-      if (connection === undefined || connection.closed) connection = await this.#connect();
-      return await act(connection);
+      return await this.#bulk.run(act, user, signal);
     } finally {
-      if (connection !== undefined && !connection.closed) this.#bulk.push(connection);
-      const next = this.#bulkWaiters.shift();
-      if (next === undefined) this.#bulkCount--;
-      else next();
       this.#closeWhenIdle();
     }
   }
@@ -259,7 +258,7 @@ export class DatabaseServices {
     this.#idle = setTimeout(() => {
       if (this.#shared.some(({ sessions }) => sessions.size > 0) || this.#garbage.size > 0) return;
       for (const { connection } of this.#shared.splice(0)) connection.close();
-      for (const connection of this.#bulk.splice(0)) connection.close();
+      this.#bulk.close();
       this.#keeper?.close();
     }, IDLE_MS).unref();
   }
@@ -272,7 +271,7 @@ export class DatabaseServices {
     clearTimeout(this.#idle);
     clearTimeout(this.#sweeper);
     for (const { connection } of this.#shared.splice(0)) connection.close();
-    for (const connection of this.#bulk.splice(0)) connection.close();
+    this.#bulk.close();
     this.#keeper?.close();
   }
 }

@@ -1,0 +1,128 @@
+import type { ServiceConnection } from './serviceConnection.js';
+
+/** As many as large results usually pass through at once. */
+const USUAL = 3;
+/** Where these take long, others get more: so many in all, and so many for sessions of one user. */
+const MOST = 12;
+const MOST_OF_ONE = 6;
+const IMPATIENT_MS = 250;
+/** The server may have no more to give. */
+const PAUSE_MS = 10_000;
+
+interface Waiter {
+  readonly user: unknown;
+  readonly since: number;
+  readonly start: (isMore: boolean) => void;
+}
+
+/**
+ * Service connections that are used by one at a time, for large results above all: how long that takes is up to whoever
+ * sends or reads them. Those who wait are served by how many their users have already.
+ */
+export class BulkConnections {
+  readonly #idle: ServiceConnection[] = [];
+  #busy = 0;
+  readonly #busyOf = new Map<unknown, number>();
+  #waiting: Waiter[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #noMoreUntil = 0;
+
+  constructor(private readonly connect: () => Promise<ServiceConnection>) {}
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /**
+   * Runs something on a connection of its own.
+   * @param user whose turn it is @param signal gives up while it waits for one
+   * @throws what it throws; PgError 08001; the signal's reason
+   */
+  async run<T>(
+    act: (connection: ServiceConnection) => Promise<T>,
+    user?: unknown,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    for (;;) {
+      const isMore = await this.#turn(user, signal);
+      let connection: ServiceConnection | undefined;
+      try {
+        connection = this.#idle.pop();
+        if (connection === undefined || connection.closed) {
+          connection = undefined;
+          try {
+            connection = await this.connect();
+          } catch (error) {
+            if (!isMore) throw error;
+            this.#noMoreUntil = Date.now() + PAUSE_MS;
+            continue;
+          }
+        }
+        return await act(connection);
+      } finally {
+        if (connection !== undefined && !connection.closed) this.#giveBack(connection);
+        this.#count(user, -1);
+        this.#next();
+      }
+    }
+  }
+
+  #giveBack(connection: ServiceConnection): void {
+    if (this.#idle.length < USUAL) this.#idle.push(connection);
+    else connection.close();
+  }
+
+  #count(user: unknown, by: number): void {
+    this.#busy += by;
+    const count = (this.#busyOf.get(user) ?? 0) + by;
+    if (count === 0) this.#busyOf.delete(user);
+    else this.#busyOf.set(user, count);
+  }
+
+  /** @returns whether it is more than there usually is */
+  #turn(user: unknown, signal: AbortSignal | undefined): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const giveUp = (): void => {
+        this.#waiting = this.#waiting.filter((one) => one !== waiter);
+        reject(signal?.reason);
+      };
+      const start = (isMore: boolean): void => {
+        signal?.removeEventListener('abort', giveUp);
+        resolve(isMore);
+      };
+      const waiter: Waiter = { user, since: Date.now(), start };
+      signal?.addEventListener('abort', giveUp, { once: true });
+      this.#waiting.push(waiter);
+      this.#next();
+    });
+  }
+
+  #next(): void {
+    clearTimeout(this.#timer);
+    while (this.#waiting.length > 0) {
+      const busy = ({ user }: Waiter): number => this.#busyOf.get(user) ?? 0;
+      const next = this.#waiting.reduce((least, one) => (busy(one) < busy(least) ? one : least));
+      const isMore = this.#busy >= USUAL;
+      if (isMore && !this.#mayHaveMore(next)) break;
+      this.#waiting.splice(this.#waiting.indexOf(next), 1);
+      this.#count(next.user, 1);
+      next.start(isMore);
+    }
+    if (this.#waiting.length > 0) this.#timer = setTimeout(() => this.#next(), IMPATIENT_MS).unref();
+  }
+
+  #mayHaveMore({ user, since }: Waiter): boolean {
+    const now = Date.now();
+    return (
+      this.#busy < MOST &&
+      (this.#busyOf.get(user) ?? 0) < MOST_OF_ONE &&
+      now - since >= IMPATIENT_MS &&
+      now >= this.#noMoreUntil
+    );
+  }
+
+  close(): void {
+    for (const connection of this.#idle.splice(0)) connection.close();
+  }
+}
