@@ -1,6 +1,7 @@
 import type { DblinkHome } from '../dblink/context.js';
 import { DblinkSession } from '../dblink/session.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding.js';
+import { PgError } from '../wire/errors.js';
 import { query, readParse } from '../wire/messages.js';
 import { Frontend } from '../wire/protocol.js';
 import {
@@ -88,7 +89,7 @@ class DblinkInterceptor implements Interceptor {
   }
 
   intercept(type: number, message: Buffer): Promise<void> | undefined {
-    const action = this.#intercept(type, message);
+    const action = readable(() => this.#intercept(type, message));
     if (action !== undefined) this.#engine.taken();
     return action;
   }
@@ -191,13 +192,14 @@ class DblinkInterceptor implements Interceptor {
 
   async #parse(message: Buffer, { text }: ReadableText, statements: readonly Statement[]): Promise<void> {
     const [statement, ...more] = statements;
-    if (statement === undefined || more.length > 0) {
+    const fields = readable(() => readParse(message));
+    if (statement === undefined || more.length > 0 || fields === undefined) {
       this.#engine.primary.expect(FORWARD.parse);
       this.#engine.primary.write(message);
       return;
     }
     if (statement.shape.kind === 'extension') await this.#commands.parse(message, statement.shape.command);
-    else await this.#extended.parse(message, { ...readParse(message), sql: text }, statement);
+    else await this.#extended.parse(message, { ...fields, sql: text }, statement);
   }
 
   ready(): void {
@@ -224,6 +226,16 @@ class DblinkInterceptor implements Interceptor {
 
   close(): void {
     this.#engine.close();
+  }
+}
+
+/** @returns undefined for a message that cannot be read: the primary refuses it, in its own words and only for its batch */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof PgError && error.sqlstate === '08P01') return undefined;
+    throw error;
   }
 }
 

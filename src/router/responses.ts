@@ -62,6 +62,7 @@ export class ResponseQueue {
   #skipping = false;
   /** The server reads COPY data and ignores Sync and Flush until CopyDone or CopyFail. */
   #copyIn = false;
+  #boundaries = 0;
 
   /** Number of requests whose answer is outstanding. */
   get length(): number {
@@ -78,12 +79,7 @@ export class ResponseQueue {
 
   /** Number of outstanding requests that end with a ReadyForQuery. */
   get boundaries(): number {
-    let count = 0;
-    for (let i = this.#head; i < this.#entries.length; i++) {
-      const { kind } = this.#entries[i]!;
-      if (kind === 'sync' || kind === 'query' || kind === 'functionCall') count++;
-    }
-    return count;
+    return this.#boundaries;
   }
 
   /** The request whose answer comes next. */
@@ -93,10 +89,7 @@ export class ResponseQueue {
 
   /** Whether something other than the end of a batch is outstanding behind which a Flush is needed. */
   get unsynced(): boolean {
-    const last = this.#entries[this.#entries.length - 1];
-    return (
-      this.length > 0 && last!.kind !== 'sync' && last!.kind !== 'query' && last!.kind !== 'functionCall'
-    );
+    return this.length > 0 && !isBoundary(this.#entries[this.#entries.length - 1]!);
   }
 
   /** Notes a request that is being sent to the server. */
@@ -121,16 +114,19 @@ export class ResponseQueue {
       this.#skipping = false;
     }
     if (kind === 'copyEnd' && this.length === 0) return;
+    if (isBoundary(expected)) this.#boundaries++;
     this.#entries.push(expected);
   }
 
   #shift(): void {
+    if (isBoundary(this.#entries[this.#head]!)) this.#boundaries--;
     this.#entries[this.#head++] = FORWARD.sync;
     while (this.next?.kind === 'copyEnd') this.#head++;
     if (this.#head === this.#entries.length) {
       this.#entries.length = 0;
       this.#head = 0;
-    } else if (this.#head > 1024) {
+    } else if (this.#head > 1024 && this.#head * 2 > this.#entries.length) {
+      // Not before half of it is over, so that moving the rest costs no more than each entry once.
       this.#entries.splice(0, this.#head);
       this.#head = 0;
     }
@@ -191,21 +187,23 @@ export class ResponseQueue {
     if (expected === undefined) this.#skipping = true;
   }
 
-  /** The server reads COPY data now: it ignores each Sync that was sent between the request and the end of the data. */
+  /**
+   * The server reads COPY data now: it ignores each Sync that was sent between the request and the end of the data. Anything
+   * else in between makes the COPY fail, so there is no need to look further, however much was sent behind it.
+   */
   #enterCopyIn(): void {
-    const kept = [this.#entries[this.#head]!];
-    let index = this.#head + 1;
-    let ended = false;
-    for (; index < this.#entries.length && !ended; index++) {
-      const entry = this.#entries[index]!;
-      if (entry.kind === 'copyEnd') ended = true;
-      else if (entry.kind === 'sync') entry.sink?.skipped();
-      else kept.push(entry);
-    }
-    kept.push(...this.#entries.slice(index));
-    this.#entries = kept;
-    this.#head = 0;
-    this.#copyIn = !ended;
+    if (this.#copyIn) return;
+    const entries = this.#entries;
+    const begin = this.#head + 1;
+    let end = begin;
+    while (entries[end]?.kind === 'sync') end++;
+    this.#copyIn = end === entries.length;
+    const ignored = entries.slice(begin, end);
+    if (entries[end]?.kind === 'copyEnd') end++;
+    entries[end - 1] = entries[this.#head]!;
+    this.#head = end - 1;
+    this.#boundaries -= ignored.length;
+    for (const { sink } of ignored) sink?.skipped();
   }
 
   /** The connection is gone: nobody will answer. */
@@ -213,9 +211,14 @@ export class ResponseQueue {
     const rest = this.#entries.slice(this.#head);
     this.#entries = [];
     this.#head = 0;
+    this.#boundaries = 0;
     for (const expected of rest) expected.sink?.skipped();
   }
 }
+
+/** Whether the answer ends with a ReadyForQuery. */
+const isBoundary = ({ kind }: Expected): boolean =>
+  kind === 'sync' || kind === 'query' || kind === 'functionCall';
 
 const UNEXPECTED = { expected: undefined, last: true } as const;
 const FORWARDED = { expected: undefined, last: false } as const;
