@@ -188,6 +188,20 @@ describe('a client that breaks the protocol', () => {
       ),
     ),
     [
+      'a Close that is skipped, because something before it failed, closes nothing',
+      (text) =>
+        Buffer.concat([
+          frontend.parse('s', text(CALL)),
+          frontend.sync(),
+          frontend.parse('', 'SELECT 1/'),
+          frontend.close('S', 's'),
+          frontend.sync(),
+          bound('s'),
+          frontend.execute('', 0),
+          frontend.sync(),
+        ]),
+    ],
+    [
       'a Close that is carried out does',
       (text) =>
         Buffer.concat([
