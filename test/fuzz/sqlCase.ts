@@ -24,18 +24,18 @@ function derive(rule: string, choices: Choices, depth = 0): string {
 }
 
 const PUMPED: readonly ((sql: string, count: number) => string)[] = [
-  (sql, count) => `SELECT ${'('.repeat(count)}dblink_get_connections()${')'.repeat(count)}`,
+  (_sql, count) => `SELECT ${'('.repeat(count)}dblink_get_connections()${')'.repeat(count)}`,
   (sql, count) => `${sql} /* ${'dblink('.repeat(count)} */`,
-  (sql, count) => `SELECT 1 WHERE 1 IN (${'1,'.repeat(count)}1) AND dblink_get_connections() IS NULL`,
-  (sql, count) => `SELECT 1 WHERE ${'true AND '.repeat(count)}dblink_get_connections() IS NULL`,
-  (sql, count) => `SELECT dblink_exec('c', 'SELECT 1${' '.repeat(count)}')`,
-  (sql, count) => `SELECT dblink_exec('c', 'SELECT 1', '${' '.repeat(count)}f')`,
-  (sql, count) => `SELECT dblink_connect('c', '${' '.repeat(count)}dbname=app user=postgres')`,
-  (sql, count) => `SELECT dblink_connect('c', '${'dbname=app '.repeat(count)} user=postgres')`,
-  (sql, count) => `SELECT ${'dblink_get_connections(), '.repeat(Math.min(count, 1600))}1`,
+  (_sql, count) => `SELECT 1 WHERE 1 IN (${'1,'.repeat(count)}1) AND dblink_get_connections() IS NULL`,
+  (_sql, count) => `SELECT 1 WHERE ${'true AND '.repeat(count)}dblink_get_connections() IS NULL`,
+  (_sql, count) => `SELECT dblink_exec('c', 'SELECT 1${' '.repeat(count)}')`,
+  (_sql, count) => `SELECT dblink_exec('c', 'SELECT 1', '${' '.repeat(count)}f')`,
+  (_sql, count) => `SELECT dblink_connect('c', '${' '.repeat(count)}dbname=app user=postgres')`,
+  (_sql, count) => `SELECT dblink_connect('c', '${'dbname=app '.repeat(count)} user=postgres')`,
+  (_sql, count) => `SELECT ${'dblink_get_connections(), '.repeat(Math.min(count, 1600))}1`,
   (sql, count) => `${'/*'.repeat(count)} dblink ${'*/'.repeat(count)} ${sql}`,
   (sql, count) => `${sql}; ${"SELECT E'\\\\dblink(';".repeat(Math.min(count, 300))}`,
-  (sql, count) => `do $$ begin execute '/* dblink ${'PL/pgSQL '.repeat(count)}*/ select 1/0'; end $$`,
+  (_sql, count) => `do $$ begin execute '/* dblink ${'PL/pgSQL '.repeat(count)}*/ select 1/0'; end $$`,
 ];
 
 /** One statement: from the grammar, now and then with its words mixed up, or much longer. */
