@@ -40,6 +40,13 @@ const LENGTH_LIMITS = new Map<number, number>([
   [Frontend.terminate, SMALL_MESSAGE_BYTES],
 ]);
 
+/** @throws PgError 08P01 for a type that no client sends */
+function limitOf(type: number): number {
+  const limit = LENGTH_LIMITS.get(type);
+  if (limit === undefined) throw protocolViolation(`invalid frontend message type ${type}`);
+  return limit;
+}
+
 /** The session's connection to the client: frames what comes, and stops reading when told to. */
 export class ClientLink {
   readonly #socket: Socket;
@@ -54,10 +61,9 @@ export class ClientLink {
     this.#socket = socket;
     this.#events = events;
     this.#framer = new Framer({
+      begins: limitOf,
       head: (type, length) => {
-        const limit = LENGTH_LIMITS.get(type);
-        if (limit === undefined) throw protocolViolation(`invalid frontend message type ${type}`);
-        if (length - 1 > limit) throw protocolViolation('invalid message length');
+        if (length - 1 > limitOf(type)) throw protocolViolation('invalid message length');
         return events.head(type, length);
       },
       whole: (type, message) => events.whole(type, message),
@@ -91,6 +97,11 @@ export class ClientLink {
   /** Whether the client has sent a part of a message, which has been handed on. */
   get midMessage(): boolean {
     return this.#framer.midMessage;
+  }
+
+  /** Type of a message of which a part has come and is being kept until the rest comes. */
+  get collecting(): number | undefined {
+    return this.#framer.collecting;
   }
 
   /** Begins to read; `first` is what was read before the session began. */

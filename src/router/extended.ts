@@ -229,8 +229,7 @@ export class ExtendedQuery {
         return this.#execute(Buffer.from(message), name, portal, maxRows);
       }
       case Frontend.close:
-        this.#objects.close(message);
-        return undefined;
+        return this.#objects.close(message);
       default:
         return undefined;
     }

@@ -66,8 +66,7 @@ export class ExtendedCommands {
         return command && this.#execute(Buffer.from(message), command);
       }
       case Frontend.close:
-        this.#objects.close(message);
-        return undefined;
+        return this.#objects.close(message);
       default:
         return undefined;
     }

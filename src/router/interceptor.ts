@@ -3,6 +3,7 @@ import type { DblinkHome } from '../dblink/context.js';
 import type { MemoryBudget } from '../dblink/memory.js';
 import { DblinkSession } from '../dblink/session.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding.js';
+import { PgError } from '../wire/errors.js';
 import { query, readParse } from '../wire/messages.js';
 import { Frontend } from '../wire/protocol.js';
 import { Turns } from '../wire/turns.js';
@@ -106,7 +107,7 @@ class DblinkInterceptor implements Interceptor {
   }
 
   intercept(type: number, message: Buffer): Promise<void> | undefined {
-    const action = this.#intercept(type, message);
+    const action = readable(() => this.#intercept(type, message));
     if (action !== undefined) this.#engine.taken();
     return action;
   }
@@ -216,12 +217,13 @@ class DblinkInterceptor implements Interceptor {
 
   async #parse(message: Buffer, { text }: ReadableText, statements: readonly Statement[]): Promise<void> {
     const [statement, ...more] = statements;
-    if (statement === undefined || more.length > 0) {
+    const fields = readable(() => readParse(message));
+    if (statement === undefined || more.length > 0 || fields === undefined) {
       this.#forward('parse', message);
       return;
     }
     if (statement.shape.kind === 'extension') await this.#commands.parse(message, statement.shape.command);
-    else await this.#extended.parse(message, { ...readParse(message), sql: text }, statement);
+    else await this.#extended.parse(message, { ...fields, sql: text }, statement);
   }
 
   ready(): void {
@@ -248,6 +250,16 @@ class DblinkInterceptor implements Interceptor {
 
   close(): void {
     this.#engine.close();
+  }
+}
+
+/** @returns undefined for a message that cannot be read: the primary refuses it, in its own words and only for its batch */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof PgError && error.sqlstate === '08P01') return undefined;
+    throw error;
   }
 }
 

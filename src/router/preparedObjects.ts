@@ -1,6 +1,7 @@
 import { readTarget } from '../wire/messages.js';
 import { TransactionStatus } from '../wire/protocol.js';
 import type { PrimaryLink } from './primary.js';
+import { MessageSink } from './sinks.js';
 
 const keyOf = (name: Buffer): string => name.toString('latin1');
 
@@ -51,10 +52,24 @@ export class PreparedObjects<PreparedStatement, Portal> {
     this.#portals.delete('');
   }
 
-  /** A Close message. */
-  close(message: Buffer): void {
+  /**
+   * A Close message. One that is about one of these is sent and waited for: behind an error the primary skips it, and has
+   * the object still.
+   * @returns undefined when it is about none: it is to be forwarded
+   */
+  close(message: Buffer): Promise<void> | undefined {
     const { target, name } = readTarget(message);
-    (target === 'S' ? this.#statements : this.#portals).delete(keyOf(name));
+    const objects: Map<string, unknown> = target === 'S' ? this.#statements : this.#portals;
+    const key = keyOf(name);
+    return objects.has(key) ? this.#close(Buffer.from(message), objects, key) : undefined;
+  }
+
+  async #close(message: Buffer, objects: Map<string, unknown>, key: string): Promise<void> {
+    const sink = new MessageSink({ message: () => true });
+    this.primary.send(message, { kind: 'close', sink });
+    this.primary.flush();
+    const { skipped } = await sink.answered;
+    if (!skipped) objects.delete(key);
   }
 
   /** A ReadyForQuery passed: outside of a transaction block no portal is left. */

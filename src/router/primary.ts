@@ -35,6 +35,8 @@ export interface PrimaryEvents {
   error(message: Buffer): Buffer;
   /** Every ReadyForQuery, whatever runs, after `status` has been set. */
   settled(): void;
+  /** The primary reads COPY data, while the request that is being acted on waits for it to settle. */
+  copying(): void;
   /** A NotificationResponse. @returns whether the client gets it now */
   notification(message: Buffer): boolean;
   /** A setting changed. @returns whether the client is told */
@@ -81,6 +83,9 @@ const LENGTH_LIMITS = new Map<number, number>([
   [Backend.parameterStatus, 1 << 20],
   [Backend.readyForQuery, 6],
 ]);
+
+/** How many settings a primary may report; PostgreSQL has some fifteen. */
+const MAX_PARAMETERS = 1000;
 
 /** The session's connection to the primary: sends requests, and tells whom each answer belongs to. */
 export class PrimaryLink {
@@ -193,6 +198,7 @@ export class PrimaryLink {
         if (sink !== undefined) return 'whole';
         this.queue.take(type);
         if (this.queue.length === 0) this.#wakeIdle();
+        else if (type === Backend.copyInResponse) this.#checkCopy();
         return 'pass';
     }
   }
@@ -208,6 +214,8 @@ export class PrimaryLink {
       const name = reader.cstring('latin1');
       const value = reader.cstring('latin1');
       const before = this.parameters.get(name);
+      if (before === undefined && this.parameters.size === MAX_PARAMETERS)
+        throw new PgError('08P01', 'the primary reports too many parameters');
       this.parameters.set(name, value);
       return this.#events.parameter(name, value, before);
     }
@@ -302,9 +310,16 @@ export class PrimaryLink {
   async settled(): Promise<void> {
     if (this.queue.length > 0 && !this.#closed) {
       if (this.queue.unsynced) this.flush();
-      await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+      const idle = new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+      this.#checkCopy();
+      await idle;
     }
     this.assertOpen();
+  }
+
+  /** The data of a COPY would come behind the request that waits for its end: neither can go on. */
+  #checkCopy(): void {
+    if (this.queue.copyIn && this.#idleWaiters.length > 0) this.#events.copying();
   }
 
   assertOpen(): void {

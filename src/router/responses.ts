@@ -58,11 +58,11 @@ export const FORWARD: { readonly [K in RequestKind]: Expected } = {
 export class ResponseQueue {
   #entries: Expected[] = [];
   #head = 0;
-  #boundaries = 0;
   /** An extended-protocol request failed and the server ignores what comes until a Sync. */
   #skipping = false;
   /** The server reads COPY data and ignores Sync and Flush until CopyDone or CopyFail. */
   #copyIn = false;
+  #boundaries = 0;
 
   /** Number of requests whose answer is outstanding. */
   get length(): number {
@@ -89,10 +89,7 @@ export class ResponseQueue {
 
   /** Whether something other than the end of a batch is outstanding behind which a Flush is needed. */
   get unsynced(): boolean {
-    const last = this.#entries[this.#entries.length - 1];
-    return (
-      this.length > 0 && last!.kind !== 'sync' && last!.kind !== 'query' && last!.kind !== 'functionCall'
-    );
+    return this.length > 0 && !isBoundary(this.#entries[this.#entries.length - 1]!);
   }
 
   /** Notes a request that is being sent to the server. */
@@ -117,8 +114,8 @@ export class ResponseQueue {
       this.#skipping = false;
     }
     if (kind === 'copyEnd' && this.length === 0) return;
-    this.#entries.push(expected);
     if (isBoundary(expected)) this.#boundaries++;
+    this.#entries.push(expected);
   }
 
   #shift(): void {
@@ -128,7 +125,8 @@ export class ResponseQueue {
     if (this.#head === this.#entries.length) {
       this.#entries.length = 0;
       this.#head = 0;
-    } else if (this.#head > 1024 && 2 * this.#head > this.#entries.length) {
+    } else if (this.#head > 1024 && this.#head * 2 > this.#entries.length) {
+      // Not before half of it is over, so that moving the rest costs no more than each entry once.
       this.#entries.splice(0, this.#head);
       this.#head = 0;
     }
@@ -189,21 +187,23 @@ export class ResponseQueue {
     if (expected === undefined) this.#skipping = true;
   }
 
-  /** The server reads COPY data now: it ignores each Sync that was sent between the request and the end of the data. */
+  /**
+   * The server reads COPY data now: it ignores each Sync that was sent between the request and the end of the data. Anything
+   * else in between makes the COPY fail, so there is no need to look further, however much was sent behind it.
+   */
   #enterCopyIn(): void {
-    const kept = [this.#entries[this.#head]!];
-    let index = this.#head + 1;
-    let ended = false;
-    for (; index < this.#entries.length && !ended; index++) {
-      const entry = this.#entries[index]!;
-      if (entry.kind === 'copyEnd') ended = true;
-      else if (entry.kind === 'sync') entry.sink?.skipped();
-      else kept.push(entry);
-    }
-    this.#entries = kept.concat(this.#entries.slice(index));
-    this.#head = 0;
-    this.#boundaries = this.#entries.filter(isBoundary).length;
-    this.#copyIn = !ended;
+    if (this.#copyIn) return;
+    const entries = this.#entries;
+    const begin = this.#head + 1;
+    let end = begin;
+    while (entries[end]?.kind === 'sync') end++;
+    this.#copyIn = end === entries.length;
+    const ignored = entries.slice(begin, end);
+    if (entries[end]?.kind === 'copyEnd') end++;
+    entries[end - 1] = entries[this.#head]!;
+    this.#head = end - 1;
+    this.#boundaries -= ignored.length;
+    for (const { sink } of ignored) sink?.skipped();
   }
 
   /** The connection is gone: nobody will answer. */
@@ -216,6 +216,7 @@ export class ResponseQueue {
   }
 }
 
+/** Whether the answer ends with a ReadyForQuery. */
 const isBoundary = ({ kind }: Expected): boolean =>
   kind === 'sync' || kind === 'query' || kind === 'functionCall';
 

@@ -77,6 +77,8 @@ export class Session implements Cancellable {
   #cancelling = false;
   #cancelAgain = false;
   #primaryFull = false;
+  /** Type of the message that the interceptor has taken over. */
+  #actingOn = 0;
   #clientFull = false;
   #onPassword: PasswordHandler = () => true;
   /** The proxy has asked the client for its password and takes nothing else from it until it is authenticated. */
@@ -108,6 +110,7 @@ export class Session implements Cancellable {
       notice: (message, muted) => this.#interceptor.notice(message, muted),
       error: (message) => this.#interceptor.error(message),
       settled: () => this.#interceptor.settled(),
+      copying: () => this.#breakCopy(),
       notification: (message) => this.#report(message),
       parameter: (name, value, before) => this.#reportParameter(name, value, before),
       ready: () => this.#ready(),
@@ -133,6 +136,8 @@ export class Session implements Cancellable {
   /** Makes the cancel key that stands for the primary's. */
   issueKey(primaryKey: CancelKey): CancelKey {
     this.primaryKey = primaryKey;
+    // A primary that gives another one takes the first one back.
+    if (this.key !== undefined) this.#options.keys.remove(this.key);
     this.key = this.#options.keys.add(this, primaryKey.secret.length);
     return this.key;
   }
@@ -140,6 +145,8 @@ export class Session implements Cancellable {
   /** The client is authenticated and the primary ready. */
   opened(): void {
     this.#phase = 'ready';
+    // It would have been refused at its header, had that come a moment later.
+    if (this.client.collecting === Frontend.password) this.fail(passwordNobodyAskedFor());
   }
 
   get authenticated(): boolean {
@@ -148,8 +155,7 @@ export class Session implements Cancellable {
 
   #clientHead(type: number, length: number): Delivery {
     if (type === Frontend.password) {
-      if (this.#phase !== 'startup')
-        throw new PgError('08P01', `invalid frontend message type ${type}`, FATAL);
+      if (this.#phase !== 'startup') throw passwordNobodyAskedFor();
       return 'whole';
     }
     if (this.expectsPassword) {
@@ -186,6 +192,10 @@ export class Session implements Cancellable {
       case Frontend.sync:
         this.primary.expect(FORWARD.sync);
         break;
+      case Frontend.flush:
+        // With something in it, it is answered: by an error, as any other malformed request of the extended protocol.
+        if (length > EMPTY_MESSAGE_BYTES) this.primary.expect(FORWARD.close);
+        break;
       case Frontend.terminate:
         this.#leaving = true;
         break;
@@ -208,6 +218,7 @@ export class Session implements Cancellable {
       return true;
     }
     this.client.hold();
+    this.#actingOn = type;
     void action.then(
       () => {
         this.client.release();
@@ -217,6 +228,14 @@ export class Session implements Cancellable {
       (error: unknown) => this.fail(error),
     );
     return false;
+  }
+
+  /**
+   * A request in place of COPY data, which the interceptor has taken: the primary gets its header, upon which it raises its
+   * own error and ends the session, since nothing tells where the data would go on.
+   */
+  #breakCopy(): void {
+    this.primary.write(Buffer.from([this.#actingOn, 0, 0, 0, 4]));
   }
 
   #toPrimary(bytes: Buffer): void {
@@ -377,9 +396,15 @@ export class Session implements Cancellable {
 /** A longer Bind is not looked at: arguments of dblink calls are not that long, and it would have to be kept whole. */
 const INSPECTED_BIND_BYTES = 64 * 1024 * 1024;
 
+/** A message that is nothing but its header. */
+const EMPTY_MESSAGE_BYTES = 5;
+
 const compareNames = (a: string, b: string): number => (a.toLowerCase() < b.toLowerCase() ? -1 : 1);
 
 const FATAL = { severity: 'FATAL' } as const;
+
+const passwordNobodyAskedFor = (): PgError =>
+  new PgError('08P01', `invalid frontend message type ${Frontend.password}`, FATAL);
 
 /** Largest statement that is inspected when it is sent together with the startup packet. */
 const EARLY_STATEMENT_BYTES = 10_000;

@@ -7,6 +7,11 @@ export type Delivery = 'pass' | 'whole';
 /** Takes the messages of one direction of one connection. */
 export interface FrameHandler {
   /**
+   * The first byte of a message whose header has not come completely. Throws for a type that is not acceptable, so that its
+   * sender need not send more to be told.
+   */
+  begins?(type: number): void;
+  /**
    * Called once per message at its header. Throws for a type or length that is not acceptable.
    * @param length of the whole message in bytes, its type byte and length field included (5 or more)
    */
@@ -58,6 +63,11 @@ export class Framer {
   /** Whether a part of a message has passed whose rest is still to come. */
   get midMessage(): boolean {
     return this.#passing > 0;
+  }
+
+  /** Type of the message of which a part is kept until the rest has come. */
+  get collecting(): number | undefined {
+    return this.#partialLength > 0 ? this.#partial[0] : undefined;
   }
 
   /** Bytes that wait for `resume`. */
@@ -155,6 +165,7 @@ export class Framer {
   }
 
   #collect(bytes: Buffer, wanted: number): void {
+    if (wanted === 0) this.#handler.begins?.(bytes[0]!);
     // Grows with what arrives, never to what a header merely claims.
     this.#partial = Buffer.allocUnsafe(
       Math.min(Math.max(wanted, HEADER_BYTES), Math.max(65536, bytes.length)),

@@ -1,4 +1,4 @@
-import { PgError } from './errors.js';
+import { PgError, protocolViolation } from './errors.js';
 import { Backend, EMPTY, Frontend, MAX_MESSAGE_BYTES } from './protocol.js';
 import { MessageReader } from './reader.js';
 import { MessageWriter } from './writer.js';
@@ -137,15 +137,20 @@ export const execute = (portal: Uint8Array | string, maxRows = 0): Buffer =>
 /** Reads a Describe or Close message. @throws PgError 08P01 */
 export const readTarget = (message: Buffer): { readonly target: Target; readonly name: Buffer } => {
   const reader = new MessageReader(message);
-  const target = reader.byte() === 'S'.charCodeAt(0) ? 'S' : 'P';
-  return { target, name: Buffer.from(reader.cbytes()) };
+  const target = String.fromCharCode(reader.byte());
+  if (target !== 'S' && target !== 'P') throw protocolViolation(`invalid subtype "${target}" of a message`);
+  const name = Buffer.from(reader.cbytes());
+  reader.end();
+  return { target, name };
 };
 
 /** Reads an Execute message. @throws PgError 08P01 */
 export const readExecute = (message: Buffer): { readonly portal: Buffer; readonly maxRows: number } => {
   const reader = new MessageReader(message);
   const portal = Buffer.from(reader.cbytes());
-  return { portal, maxRows: reader.int32() };
+  const maxRows = reader.int32();
+  reader.end();
+  return { portal, maxRows };
 };
 
 export const commandComplete = (tag: string): Buffer =>

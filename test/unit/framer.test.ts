@@ -287,4 +287,28 @@ describe('framer', () => {
       { numRuns: 2000, seed: 2024 },
     );
   });
+
+  it('tells the type of a message at its first byte, before the header is complete', () => {
+    const begun: number[] = [];
+    const recorder = new Recorder();
+    const framer = new Framer({
+      begins: (type) => {
+        if (type === 0) throw new BadLength('type 0');
+        begun.push(type);
+      },
+      head: (type, length) => recorder.head(type, length),
+      whole: (type, bytes) => recorder.whole(type, bytes),
+      pass: (bytes) => recorder.pass(bytes),
+      badLength: (type, length) => recorder.badLength(type, length),
+    });
+    framer.push(message('a', 3));
+    assert.equal(framer.collecting, undefined);
+    framer.push(Buffer.concat([message('A', 2), Buffer.from('B')]));
+    assert.equal(framer.collecting, 'B'.charCodeAt(0));
+    framer.push(message('B', 9).subarray(1, 7));
+    assert.equal(framer.collecting, 'B'.charCodeAt(0));
+    framer.push(message('B', 9).subarray(7));
+    assert.deepEqual([framer.collecting, begun], [undefined, ['B'.charCodeAt(0)]]);
+    assert.throws(() => framer.push(Buffer.from([0])), BadLength);
+  });
 });

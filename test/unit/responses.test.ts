@@ -299,4 +299,32 @@ describe('queue of expected responses', () => {
       assert.equal(queue.length, 2);
     }
   });
+
+  it('is linear in what is outstanding, whatever comes', () => {
+    // Ten times as many requests take ten times as long; what looks at all of them each time takes a hundred times.
+    const cost = (count: number): number => {
+      const begun = performance.now();
+      const queue = new ResponseQueue();
+      const syncs = Array.from({ length: count }, () => request('sync'));
+      for (const entry of [request('query', 'copy'), ...syncs]) queue.push(entry);
+      queue.push(request('copyEnd'));
+      for (let i = 0; i < count; i++) {
+        queue.push(request('execute'));
+        assert.ok(queue.boundaries > 0);
+        // A server that says so again and again.
+        queue.take(B.copyInResponse);
+      }
+      queue.push(request('sync', 'end'));
+      queue.take(B.commandComplete);
+      queue.take(B.readyForQuery);
+      queue.take(B.errorResponse);
+      assert.equal(queue.next?.kind, 'sync');
+      return performance.now() - begun;
+    };
+    // The best of three: a machine that is busy makes one of them slow.
+    const best = (count: number): number => Math.min(...[1, 2, 3].map(() => cost(count)));
+    cost(4000);
+    const small = Math.max(1, best(4000));
+    assert.ok(best(40_000) < 40 * small);
+  });
 });

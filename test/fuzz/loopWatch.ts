@@ -1,0 +1,53 @@
+import { readFileSync } from 'node:fs';
+import { memoryUsage } from 'node:process';
+import { collectGarbage } from '../support/collector.js';
+import type { FromTarget, ToTarget } from './target.js';
+
+/**
+ * Preloaded into the process that is watched: tells whenever its event loop was held up, and answers questions about its
+ * memory. Held up means that the main thread computed: where the system tells its processor time, waiting for a processor
+ * does not count.
+ */
+const INTERVAL_MS = 10;
+const REPORTED_MS = 25;
+
+/** Processor time of the main thread in ms; infinite where it is not known, so that elapsed time alone counts. */
+function computed(): number {
+  try {
+    return Number(readFileSync('/proc/self/schedstat', 'latin1').split(' ')[0]) / 1e6;
+  } catch {
+    return Number.NaN;
+  }
+}
+
+const tell = (message: FromTarget): void => void process.send?.(message);
+
+let last = performance.now();
+let lastComputed = computed();
+setInterval(() => {
+  const now = performance.now();
+  const used = computed();
+  const late = now - last - INTERVAL_MS;
+  const busy = Number.isNaN(used) ? late : used - lastComputed;
+  if (Math.min(late, busy) > REPORTED_MS) {
+    tell({ kind: 'pause', from: Date.now() - (now - last), to: Date.now(), ms: Math.min(late, busy) });
+  }
+  last = now;
+  lastComputed = used;
+}, INTERVAL_MS).unref();
+
+process.on('message', (question: ToTarget) => {
+  if (question.collect) {
+    // Buffers are freed by another thread; a second collection begins with waiting for it.
+    collectGarbage();
+    collectGarbage();
+    last = performance.now();
+    lastComputed = computed();
+  }
+  const { rss, heapUsed, external } = memoryUsage();
+  const resources: Record<string, number> = {};
+  for (const kind of process.getActiveResourcesInfo()) resources[kind] = (resources[kind] ?? 0) + 1;
+  tell({ kind: 'answer', id: question.id, state: { rss, held: heapUsed + external, resources } });
+});
+process.on('disconnect', () => process.exit(0));
+process.channel?.unref();
