@@ -75,15 +75,6 @@ for (const major of [18, 15]) {
       await next.end();
     });
 
-    it("a notice of the client's own passes, however long it is", async () => {
-      const low = await open();
-      const frames = await low.query("DO $$ BEGIN RAISE NOTICE '%', repeat('n', 70000000); END $$");
-      assert.match(brief(frames), /^N:00000 C:DO Z:I$/);
-      assert.ok((frames.find(({ type }) => type === 'N')?.body.length ?? 0) > 70_000_000);
-      assert.deepEqual(await low.rows('SELECT 1'), [['1']]);
-      await low.end();
-    });
-
     it("rows of others' functions are in nothing that a session can switch on", async () => {
       const low = await open();
       await low.rows('SELECT public.connects()');

@@ -52,7 +52,7 @@ BEGIN
   PERFORM dblink_proxy.seal_function(format('%I(text)', relation));
   EXECUTE format('GRANT EXECUTE ON FUNCTION dblink_proxy.%I(text) TO %I', relation, role);
 END $bridge$;
-REVOKE ALL ON FUNCTION dblink_proxy.make_proof(text, text) FROM PUBLIC;`;
+SELECT dblink_proxy.seal_function('make_proof(text, text)');`;
 
 /** $1: the function, $2: the role that is to be able to execute it. */
 export const MAKE_PROOF_QUERY = 'SELECT dblink_proxy.make_proof($1, $2)';
