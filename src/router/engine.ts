@@ -56,7 +56,7 @@ export class Engine {
     makeBridge: (engine: Engine) => Bridge | undefined,
   ) {
     this.primary = session.primary;
-    this.probe = new FactsProbe(session.primary);
+    this.probe = new FactsProbe(session.primary, settings.service?.user);
     this.preparedStreams = new PreparedCache(session.primary);
     this.bridge = makeBridge(this);
   }

@@ -29,8 +29,8 @@ import {
 } from './bridge/temporaryFunctions.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
-import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
-import { bridgeOf, isNative, isShadowed } from './names.js';
+import { NeedsBridge, NoSuchSignature, PrimaryRaised, Untrusted } from './failures.js';
+import { bridgeOf, isNative, isShadowed, untrustedOf } from './names.js';
 import { asksForOwnText } from './ownText.js';
 import type { Plan } from './plan.js';
 import { PreparedCache } from './preparedCache.js';
@@ -123,6 +123,8 @@ export class ExtendedQuery {
       if (isShadowed(statement, facts.shadowing) || this.#isExtensions(statement, facts))
         return this.#relay('parse', message);
       const names = bridgeOf(statement, facts);
+      const untrusted = untrustedOf(statement, facts);
+      if (untrusted !== undefined && names !== 'none') throw new Untrusted(untrusted);
       const bridged = names === 'bridged' && engine.bridge !== undefined;
       if (names === 'elsewhere') return this.#relay('parse', message);
       if (

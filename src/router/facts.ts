@@ -1,4 +1,6 @@
-import { bridgeComment } from './bridge/identifiers.js';
+import { CATALOGUE } from '../dblink/catalogue.js';
+import { bridgeComment, SERVICE_SCHEMA } from './bridge/identifiers.js';
+import { PUBLIC_BODIES } from './bridge/publicFunctions.js';
 import type { PrimaryLink } from './primary.js';
 
 /** A function on the primary that has the name of one of dblink's. */
@@ -29,6 +31,8 @@ export interface SessionFacts {
   readonly bridged: readonly NamedFunction[];
   /** The extension's own. */
   readonly native: readonly NamedFunction[];
+  /** What stands in the place of the bridge's, or says that it is, and was made by somebody whose code is not everybody's to run. */
+  readonly untrusted: readonly NamedFunction[];
 }
 
 /** Asked before every dblink statement that follows anything else, so it has to be quick to plan. */
@@ -42,22 +46,65 @@ const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.cur
      FROM pg_catalog.pg_proc WHERE proname OPERATOR(pg_catalog.>=) 'dblink' AND proname OPERATOR(pg_catalog.<) 'dblinl'
     HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0)`;
 
+/** OIDs of the types of dblink's arguments. */
+const TYPE_OIDS: Readonly<Record<string, number>> = {
+  text: 25,
+  boolean: 16,
+  integer: 23,
+  oid: 26,
+  int2vector: 22,
+  'text[]': 1009,
+};
+
+/** As elements of an array: name and OIDs of the arguments. */
+const SIGNATURES = CATALOGUE.map(
+  ({ name, args }) => `"${name}:${args.map(({ type }) => TYPE_OIDS[type]).join(' ')}"`,
+).join();
+
 /** How long what NAMED told is good for while the probe tells no change: memberships of roles decide about privileges, too. */
 const NAMED_GOOD_MS = 5000;
 
 /**
  * A function counts as a user's own unless it is implemented by the dblink library or marked as the bridge's. Temporary
  * ones of other sessions do not count. obj_description() would look up its operators in the search_path before 14.
+ *
+ * What is marked as the bridge's is that when its owner has the rights of the database's owner, is the proxy's account or the
+ * session's own role, and its body is the one of this version; of other versions the bodies are not known, and a superuser, the
+ * account or that role has to own it. Where everybody may create functions, one of somebody else with the very signature of one
+ * of dblink's stands where the extension's would be.
  */
-const NAMED = `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_catalog.pg_function_is_visible(p.oid),
+const named = (
+  account: string | undefined,
+): string => `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_catalog.pg_function_is_visible(p.oid),
        pg_catalog.has_function_privilege(p.oid, 'EXECUTE'),
        CASE WHEN p.probin OPERATOR(pg_catalog.~~) '%dblink' THEN 'native'
-            WHEN d.description OPERATOR(pg_catalog.~~) '${bridgeComment('%')}' THEN 'bridged' ELSE 'shadowing' END
+            WHEN d.description OPERATOR(pg_catalog.~~) '${bridgeComment('%')}' THEN
+              CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() OR o.own OR (o.trusted AND b.trusted AND
+                CASE WHEN d.description OPERATOR(pg_catalog.=) '${bridgeComment()}'
+                  THEN pg_catalog.md5(p.prosrc) OPERATOR(pg_catalog.=) ANY ('{${PUBLIC_BODIES.join()}}')
+                  ELSE o.superuser OR o.account END)
+                THEN 'bridged' ELSE 'untrusted' END
+            WHEN NOT o.trusted AND NOT o.own AND pg_catalog.concat(p.proname, ':', p.proargtypes) OPERATOR(pg_catalog.=) ANY ('{${SIGNATURES}}')
+              AND pg_catalog.has_schema_privilege('public', n.oid, 'CREATE') THEN 'untrusted'
+            ELSE 'shadowing' END
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
   LEFT JOIN pg_catalog.pg_description d ON d.objoid OPERATOR(pg_catalog.=) p.oid
        AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objsubid OPERATOR(pg_catalog.=) 0
+  JOIN pg_catalog.pg_database g ON g.datname OPERATOR(pg_catalog.=) pg_catalog.current_database(),
+  LATERAL (SELECT r.rolsuper AS superuser, r.rolname OPERATOR(pg_catalog.=) current_user AS own, ${isAccount('r', account)} AS account,
+      pg_catalog.pg_has_role(r.oid, g.datdba, 'USAGE') OR ${isAccount('r', account)} AS trusted
+    FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) p.proowner) AS o,
+  LATERAL (SELECT coalesce((SELECT pg_catalog.pg_has_role(r.oid, g.datdba, 'USAGE') OR ${isAccount('r', account)}
+      FROM pg_catalog.pg_namespace s JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) s.nspowner
+     WHERE s.nspname OPERATOR(pg_catalog.=) '${SERVICE_SCHEMA}'), true) AS trusted) AS b
  WHERE p.proname OPERATOR(pg_catalog.>=) 'dblink' AND p.proname OPERATOR(pg_catalog.<) 'dblinl'
    AND (n.nspname OPERATOR(pg_catalog.!~) '^pg_temp_' OR n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())`;
+
+/** SQL: whether the row of pg_roles is the proxy's account, whose name is in UTF-8. */
+const isAccount = (row: string, account: string | undefined): string =>
+  account === undefined
+    ? 'false'
+    : `${row}.rolname OPERATOR(pg_catalog.=) pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(account).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.name`;
 
 /** The setting is only as new as the session's last SET ROLE; the catalog knows of an ALTER ROLE elsewhere. */
 const SUPERUSER =
@@ -89,7 +136,15 @@ export class FactsProbe {
     | { readonly fingerprint: string; readonly functions: readonly FoundFunction[]; readonly until: number }
     | undefined;
 
-  constructor(private readonly primary: PrimaryLink) {}
+  readonly #namedSql: string;
+
+  /** @param account the proxy's own, if it has one */
+  constructor(
+    private readonly primary: PrimaryLink,
+    account?: string,
+  ) {
+    this.#namedSql = named(account);
+  }
 
   /** The facts if they are known to be true now. */
   get current(): SessionFacts | undefined {
@@ -121,6 +176,7 @@ export class FactsProbe {
       shadowing: functions.filter(({ kind }) => kind === 'shadowing'),
       bridged: functions.filter(({ kind }) => kind === 'bridged'),
       native: functions.filter(({ kind }) => kind === 'native'),
+      untrusted: functions.filter(({ kind }) => kind === 'untrusted'),
     };
     this.#asOf = asOf;
     return this.#facts;
@@ -130,7 +186,7 @@ export class FactsProbe {
   async #named(fingerprint: string, end: 'flush' | 'sync'): Promise<readonly FoundFunction[]> {
     const last = this.#lastNamed;
     if (last?.fingerprint === fingerprint && last.until > Date.now()) return last.functions;
-    const functions = (await this.#ask(NAMED, end)).map(namedFunction);
+    const functions = (await this.#ask(this.#namedSql, end)).map(namedFunction);
     this.#lastNamed = { fingerprint, functions, until: Date.now() + NAMED_GOOD_MS };
     return functions;
   }

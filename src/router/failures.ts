@@ -11,6 +11,17 @@ export class NeedsBridge extends PgError {
   }
 }
 
+/** The functions of the bridge that the statement would run are not known to be that (0A000). */
+export class Untrusted extends PgError {
+  constructor({ schema, name }: { readonly schema: string; readonly name: string }) {
+    super('0A000', `the function ${schema}.${name} is not used by dblink-proxy`, {
+      detail:
+        "It is not the bridge's of this version, or belongs neither to a superuser, the database's owner or the proxy's account, nor to the role that calls.",
+      hint: 'Run "dblink-proxy install", or have a superuser drop it and run CREATE EXTENSION dblink, or ALTER EXTENSION dblink UPDATE, through the proxy (docs/bridge.md).',
+    });
+  }
+}
+
 /** The primary has raised an error itself: it is on its way to the client, and the primary skips to the next Sync. */
 export class PrimaryRaised extends Error {
   constructor(readonly error: PgError) {

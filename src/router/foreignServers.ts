@@ -48,8 +48,8 @@ const FIND_FOR = serverQuery(
 
 /** For whom a mapping is read that the session itself cannot read. */
 export interface MappingReader {
-  /** A role that the session is known to have; a byte string. */
-  readonly role: () => Promise<string>;
+  /** The role whose rights count, a byte string; undefined for nobody in particular, who reads no mapping. */
+  readonly role: () => Promise<string | undefined>;
   readonly signal: AbortSignal;
 }
 
@@ -98,7 +98,8 @@ export class ForeignServers {
   /**
    * A server of the primary, if the role may use it.
    * @param found on the session's connection, or what a function of the bridge says that it has found
-   * @throws PgError 42704 no user mapping, 42501 no USAGE or a mapping that the proxy's account cannot read either, 55000,
+   * @throws PgError 42704 no user mapping, 42501 no USAGE, a mapping that the proxy's account cannot read either, or a role
+   * that is not proven, 55000,
    * 08001; the signal's reason
    */
   async usable(found: FoundServer, reader: MappingReader): Promise<ForeignServer> {
@@ -106,6 +107,7 @@ export class ForeignServers {
     if (found.readable) return { ...found, declared: false };
     // The rights of the role are looked at again: nobody vouches for what was found.
     const role = await reader.role();
+    if (role === undefined) throw unproven(found);
     const { signal } = reader;
     const asked = this.services().bulk(
       async (connection) => {
@@ -170,6 +172,17 @@ const notAssumable = ({ name, role }: FoundServer, user: string): PgError =>
     {
       detail: `The session's user "${user}" cannot take that role, and has a user mapping of its own.`,
       hint: `Create a user mapping for "${role}", or grant that role to "${user}".`,
+    },
+  );
+
+const unproven = ({ name, role }: FoundServer): PgError =>
+  new PgError(
+    '42501',
+    `permission denied to read the user mapping of "${role}" for foreign server "${name}"`,
+    {
+      detail:
+        "It has to be read by the proxy's own account, which the call did not show to run as that role.",
+      hint: 'Give the proxy an account that none of the roles which call is a member of (docs/bridge.md).',
     },
   );
 

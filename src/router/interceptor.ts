@@ -87,9 +87,10 @@ class DblinkInterceptor implements Interceptor {
     });
     const databaseServices = (): DatabaseServices => {
       const { service } = settings;
-      if (service === undefined) return services.of(database, { user, password: login.password() });
+      if (service === undefined)
+        return services.of(database, { user, password: login.password(), own: true });
       const password = service.password === undefined ? undefined : Buffer.from(service.password);
-      return services.of(database, { user: service.user, password });
+      return services.of(database, { user: service.user, password, own: false });
     };
     const foreignServers = new ForeignServers(session.primary, settings.servers, databaseServices);
     this.#engine = new Engine(session, settings, dblink, foreignServers, memory.session(), (engine) => {
@@ -232,8 +233,8 @@ class DblinkInterceptor implements Interceptor {
     this.#commands.ready();
   }
 
-  notice(message: Buffer, muted: boolean): boolean {
-    return this.#engine.bridge?.notice(message, muted) ?? !muted;
+  notice(message: Buffer, muted: boolean, cut: boolean): boolean {
+    return this.#engine.bridge?.notice(message, muted, cut) ?? !muted;
   }
 
   error(message: Buffer): Buffer {

@@ -53,5 +53,12 @@ export function bridgeOf(statement: Statement, facts: SessionFacts): 'bridged' |
   return found ? 'bridged' : 'elsewhere';
 }
 
+/**
+ * A function that PostgreSQL would find for one of the statement's calls and that must not be run for everybody.
+ * @returns undefined when there is none
+ */
+export const untrustedOf = (statement: Statement, { untrusted }: SessionFacts): NamedFunction | undefined =>
+  untrusted.find((own) => statement.calls.some((call) => isFound(own, call)));
+
 /** A function that the session made for itself: it is called by a rewritten name only. */
 export const isTemporary = ({ schema }: NamedFunction): boolean => schema.startsWith('pg_temp_');

@@ -28,9 +28,10 @@ export interface PrimaryEvents {
   /**
    * The hook for every NoticeResponse, whatever runs.
    * @param muted the client would not get it
+   * @param cut the rest of it is too long to be looked at, and goes where this goes
    * @returns whether the client gets it
    */
-  notice(message: Buffer, muted: boolean): boolean;
+  notice(message: Buffer, muted: boolean, cut: boolean): boolean;
   /** Every ErrorResponse, whatever runs. @returns it, or what takes its place */
   error(message: Buffer): Buffer;
   /** Every ReadyForQuery, whatever runs, after `status` has been set. */
@@ -69,7 +70,7 @@ export interface OwnQuery {
   readonly notice?: (message: Buffer) => boolean;
 }
 
-/** A notice longer than this is passed on without being looked at; no request of the bridge is (serviceSchema.ts). */
+/** Of a notice longer than this only the head is looked at; no request of the bridge is that long but by its CONTEXT. */
 const HOOKED_BYTES = 64 << 20;
 
 /**
@@ -187,6 +188,7 @@ export class PrimaryLink {
       case Backend.copyData:
         return sink === undefined || sink.passRows ? 'pass' : 'whole';
       case Backend.noticeResponse:
+        return length <= HOOKED_BYTES ? 'whole' : 'head';
       case Backend.notificationResponse:
         return length <= HOOKED_BYTES ? 'whole' : 'pass';
       case Backend.parameterStatus:
@@ -206,7 +208,9 @@ export class PrimaryLink {
   #whole(type: number, message: Buffer): boolean {
     if (type === Backend.noticeResponse) {
       const sink = this.queue.next?.sink;
-      return sink?.notice?.(message) === true ? false : this.#events.notice(message, sink?.muted === true);
+      const cut = message.readUInt32BE(1) + 1 > message.length;
+      if (!cut && sink?.notice?.(message) === true) return false;
+      return this.#events.notice(message, sink?.muted === true, cut);
     }
     if (type === Backend.notificationResponse) return this.#events.notification(message);
     if (type === Backend.parameterStatus) {

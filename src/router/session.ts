@@ -21,8 +21,8 @@ export interface Interceptor {
   intercept(type: number, message: Buffer): Promise<void> | undefined;
   /** A forwarded ReadyForQuery passed. */
   ready(): void;
-  /** A NoticeResponse of the primary. @param muted it is not for the client @returns whether the client gets it as it is */
-  notice(message: Buffer, muted: boolean): boolean;
+  /** A NoticeResponse of the primary. @param muted it is not for the client @param cut only its head @returns whether the client gets it as it is */
+  notice(message: Buffer, muted: boolean, cut: boolean): boolean;
   /** An ErrorResponse of the primary. @returns it, or what takes its place */
   error(message: Buffer): Buffer;
   /** A ReadyForQuery came from the primary, whoever it is for. */
@@ -107,7 +107,7 @@ export class Session implements Cancellable {
     this.primary = new PrimaryLink(options.primary, {
       forward: (bytes) => this.toClient(bytes),
       chunk: (begin) => (begin ? options.client.cork() : options.client.uncork()),
-      notice: (message, muted) => this.#interceptor.notice(message, muted),
+      notice: (message, muted, cut) => this.#interceptor.notice(message, muted, cut),
       error: (message) => this.#interceptor.error(message),
       settled: () => this.#interceptor.settled(),
       copying: () => this.#breakCopy(),

@@ -21,9 +21,9 @@ import {
 } from './bridge/temporaryFunctions.js';
 import type { Engine } from './engine.js';
 import type { SessionFacts } from './facts.js';
-import { NeedsBridge, NoSuchSignature, PrimaryRaised } from './failures.js';
+import { NeedsBridge, NoSuchSignature, PrimaryRaised, Untrusted } from './failures.js';
 import { HiddenBlock } from './hiddenBlock.js';
-import { bridgeOf, isNative, isShadowed } from './names.js';
+import { bridgeOf, isNative, isShadowed, untrustedOf } from './names.js';
 import { refuseNewerSyntax } from './newerSyntax.js';
 import { asksForOwnText } from './ownText.js';
 import { Performer } from './performer.js';
@@ -122,6 +122,8 @@ export class SimpleQuery {
     if (isShadowed(statement, facts.shadowing) || this.#isExtensions(statement, facts))
       return this.#plain(statement, last);
     const names = bridgeOf(statement, facts);
+    const untrusted = untrustedOf(statement, facts);
+    if (untrusted !== undefined && names !== 'none') throw new Untrusted(untrusted);
     const bridged = names === 'bridged' && this.engine.bridge !== undefined;
     const listed = bridged ? renameListedCalls(this.text, statement, this.engine) : undefined;
     if (

@@ -1,8 +1,14 @@
 import { appendChunk } from './chunks.js';
 import { EMPTY } from './protocol.js';
 
-/** How a message is to be delivered, decided at its header, before anything is allocated for it. */
-export type Delivery = 'pass' | 'whole';
+/**
+ * How a message is to be delivered, decided at its header, before anything is allocated for it. `head`: its first HEAD_BYTES come
+ * like a whole message, and the rest has the same fate.
+ */
+export type Delivery = 'pass' | 'whole' | 'head';
+
+/** What is shown of a message of which only the head is wanted. */
+export const HEAD_BYTES = 16_384;
 
 /** Takes the messages of one direction of one connection. */
 export interface FrameHandler {
@@ -43,6 +49,10 @@ export class Framer {
   #wanted = 0;
   /** Bytes of a passing message that are still to come. */
   #passing = 0;
+  /** They are for nobody. */
+  #dropped = false;
+  /** What will be passing, or dropped, when the head that is being collected is complete. */
+  #rest = 0;
   #stopped = false;
   #held: Buffer[] = [];
   #heldBytes = 0;
@@ -62,7 +72,7 @@ export class Framer {
 
   /** Whether a part of a message has passed whose rest is still to come. */
   get midMessage(): boolean {
-    return this.#passing > 0;
+    return this.#passing > 0 && !this.#dropped;
   }
 
   /** Type of the message of which a part is kept until the rest has come. */
@@ -112,6 +122,7 @@ export class Framer {
     if (this.#passing > 0) {
       offset = Math.min(this.#passing, chunk.length);
       this.#passing -= offset;
+      if (this.#dropped) passFrom = offset;
     } else if (this.#partialLength > 0) {
       offset = this.#complete(chunk);
       passFrom = offset;
@@ -123,6 +134,7 @@ export class Framer {
         const part = Math.min(this.#passing, chunk.length - offset);
         this.#passing -= part;
         offset += part;
+        if (this.#dropped) passFrom = offset;
       }
     }
 
@@ -131,23 +143,34 @@ export class Framer {
       if (left < HEADER_BYTES) break;
       const type = chunk[offset]!;
       const length = this.#length(type, chunk, offset);
-      if (handler.head(type, length) === 'pass') {
+      const delivery = handler.head(type, length);
+      if (delivery === 'pass') {
         const part = Math.min(length, left);
         this.#passing = length - part;
+        this.#dropped = false;
         offset += part;
         continue;
       }
-      if (left < length) {
+      const wanted = delivery === 'head' ? Math.min(length, HEAD_BYTES) : length;
+      if (left < wanted) {
         if (offset > passFrom) handler.pass(chunk.subarray(passFrom, offset));
-        this.#collect(chunk.subarray(offset), length);
+        this.#collect(chunk.subarray(offset), wanted);
+        this.#rest = length - wanted;
         return;
       }
-      const next = offset + length;
+      const next = offset + wanted;
       const message = chunk.subarray(offset, next);
       // What passes before this message must be out before the handler sees it.
       if (offset > passFrom) handler.pass(chunk.subarray(passFrom, offset));
       passFrom = handler.whole(type, message) ? offset : next;
       offset = next;
+      if (wanted < length) {
+        const part = Math.min(length - wanted, chunk.length - offset);
+        this.#passing = length - wanted - part;
+        this.#dropped = passFrom === next;
+        offset += part;
+        if (this.#dropped) passFrom = offset;
+      }
       if (this.#stopped) {
         if (offset > passFrom) handler.pass(chunk.subarray(passFrom, offset));
         this.#putBack(chunk.subarray(offset));
@@ -196,7 +219,9 @@ export class Framer {
       if (this.#partialLength < HEADER_BYTES) return offset;
       const type = this.#partial[0]!;
       const length = this.#length(type, this.#partial, 0);
-      if (handler.head(type, length) === 'pass') {
+      const delivery = handler.head(type, length);
+      if (delivery === 'pass') {
+        this.#dropped = false;
         const header = this.#partial.subarray(0, HEADER_BYTES);
         this.#partial = EMPTY;
         this.#partialLength = 0;
@@ -204,7 +229,8 @@ export class Framer {
         handler.pass(header);
         return offset;
       }
-      this.#wanted = length;
+      this.#wanted = delivery === 'head' ? Math.min(length, HEAD_BYTES) : length;
+      this.#rest = length - this.#wanted;
     }
     const part = Math.min(this.#wanted - this.#partialLength, chunk.length - offset);
     this.#append(chunk.subarray(offset, offset + part));
@@ -214,7 +240,10 @@ export class Framer {
     this.#partial = EMPTY;
     this.#partialLength = 0;
     this.#wanted = 0;
-    if (handler.whole(message[0]!, message)) handler.pass(message);
+    this.#passing = this.#rest;
+    this.#rest = 0;
+    this.#dropped = !handler.whole(message[0]!, message);
+    if (!this.#dropped) handler.pass(message);
     return offset;
   }
 }

@@ -5,7 +5,7 @@ import { assertNothingLeft, type BridgeWorld, makeBridgeWorld } from '../faults/
 import { brief, errorOf, FaultClient, fieldsOf } from '../faults/client.js';
 import { startProxyProcess } from '../faults/proxyProcess.js';
 import { eventually } from '../support/eventually.js';
-import { CLOSED, dataRowText, type Frame, TIMEOUT } from '../support/wire.js';
+import { CLOSED, type Frame, TIMEOUT } from '../support/wire.js';
 
 /**
  * What the caller of a SECURITY DEFINER function can do to the dblink calls in it: everything that the caller's session has is
@@ -63,6 +63,12 @@ for (const major of [18, 15]) {
         ${definer('performs(q pg_catalog.text)', 'void', "PERFORM public.dblink('d', q);")}
         ${definer('asks_server()', 'SETOF pg_catalog.text', "RETURN QUERY SELECT t.a FROM public.dblink('srv', 'SELECT 1') AS t(a pg_catalog.text);")}
         ${definer('asks_secret()', 'SETOF pg_catalog.text', "RETURN QUERY SELECT t.a FROM public.dblink((SELECT s.conninfo FROM public.secrets AS s), 'SELECT 1') AS t(a pg_catalog.text);")}
+        CREATE ROLE middle; GRANT CREATE ON SCHEMA public TO middle;
+        CREATE SERVER pub FOREIGN DATA WRAPPER dblink_fdw OPTIONS (host '127.0.0.1', port '1');
+        GRANT USAGE ON FOREIGN SERVER pub TO middle;
+        CREATE USER MAPPING FOR PUBLIC SERVER pub OPTIONS (user 'nobody', password 'MappingSecret');
+        ${definer('asks_mapping()', 'pg_catalog.text', "RETURN public.dblink_connect('m', 'pub');")}
+        ALTER FUNCTION public.asks_mapping() OWNER TO middle;
         ${definer('harmless()', 'pg_catalog.text', "RETURN public.dblink_connect('harmless', 'host=127.0.0.1 port=1 user=nobody');")}`);
       const low = await open();
       for (const sql of HOSTILE) await low.rows(sql);
@@ -233,30 +239,28 @@ for (const major of [18, 15]) {
       const low = await open();
       const held = await open('postgres', world.primary.port);
       await held.rows("SET application_name = 'observer'");
-      await held.rows('BEGIN; LOCK TABLE pg_class IN SHARE MODE');
-      low.start('SELECT public.connects()', 'simple');
+      await held.rows('BEGIN; LOCK TABLE pg_proc IN SHARE MODE');
+      low.start('SELECT public.asks_mapping()', 'simple');
       await eventually('the proof is being made', async () => {
         const waiting = await held.rows(
-          "SELECT FROM pg_locks WHERE relation = 'pg_class'::regclass AND NOT granted",
+          "SELECT FROM pg_locks WHERE relation = 'pg_proc'::regclass AND NOT granted",
         );
         assert.ok(waiting.length > 0);
       });
       await low.cancel();
       const cancelled = await low.answer();
       assert.equal(errorOf(cancelled)['C'], '57014');
-      assert.equal(errorOf(cancelled)['W'], 'PL/pgSQL function connects() line 1 at RETURN');
-      await held.rows('COMMIT; BEGIN; LOCK TABLE pg_class IN SHARE MODE');
+      assert.equal(errorOf(cancelled)['W'], 'PL/pgSQL function asks_mapping() line 1 at RETURN');
+      await held.rows('COMMIT; BEGIN; LOCK TABLE pg_proc IN SHARE MODE');
       // Longer than a service connection waits for a lock.
-      const late = errorOf(await low.query('SELECT public.connects()'));
-      assert.deepEqual([late['C'], late['W']], ['55P03', 'PL/pgSQL function connects() line 1 at RETURN']);
-      await held.rows('COMMIT');
+      const late = errorOf(await low.query('SELECT public.asks_mapping()'));
       assert.deepEqual(
-        (await low.query('SELECT public.connects()'))
-          .filter(({ type }) => type === 'D')
-          .map(({ body }) => dataRowText(body)),
-        [['OK']],
+        [late['C'], late['W']],
+        ['55P03', 'PL/pgSQL function asks_mapping() line 1 at RETURN'],
       );
-      await low.rows('SELECT public.disconnects()');
+      await held.rows('COMMIT');
+      // Nobody listens there.
+      assert.equal(errorOf(await low.query('SELECT public.asks_mapping()'))['C'], '08001');
       await Promise.all([low.end(), held.end()]);
     });
   });

@@ -128,7 +128,8 @@ describe('foreign servers', () => {
       ['app_account', 'account', 'postgres'],
       ['app_none', undefined, 'low'],
     ] as const) {
-      await execute(primary.url(), `CREATE DATABASE ${database}`);
+      // Without an account only its owner makes the functions.
+      await execute(primary.url(), `CREATE DATABASE ${database} OWNER ${user}`);
       await execute(
         primary.url(database),
         `GRANT CREATE ON DATABASE ${database} TO account, low; GRANT CREATE ON SCHEMA public TO app_owner, low`,

@@ -56,15 +56,16 @@ function forge(request: Forged): string {
   return `RAISE INFO '%', concat_ws(':', ${parts.join(', ')});`;
 }
 
-/** Statements of PL/pgSQL that try to lock whatever is to be locked by others, and fail when that succeeds. */
-const TRY_LOCKS = `FOR relation IN SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relkind = 'r' LOOP
-  FOREACH statement IN ARRAY ARRAY['LOCK TABLE dblink_proxy.%I IN EXCLUSIVE MODE', 'SELECT dblink_proxy.prove(%L)'] LOOP
-    BEGIN
-      EXECUTE format(statement, relation);
-      RAISE NOTICE 'not refused: % of %', statement, relation;
-    EXCEPTION WHEN insufficient_privilege OR undefined_table THEN NULL;
-    END;
-  END LOOP;
+/** Statements of PL/pgSQL that try to get what proves a role, and say when that succeeds. */
+const TRY_PROOFS = `FOR statement IN
+  SELECT format('SELECT dblink_proxy.%I(%s)', p.proname, array_to_string((ARRAY['''0123456789abcdef''', '''postgres'''])[:p.pronargs], ', '))
+    FROM pg_proc p WHERE p.pronamespace = 'dblink_proxy'::regnamespace AND p.proname ~ '^(proof_|evidence$|make_proof$)'
+  UNION ALL SELECT 'SELECT key FROM dblink_proxy.secret' LOOP
+  BEGIN
+    EXECUTE statement;
+    RAISE NOTICE 'not refused: %', statement;
+  EXCEPTION WHEN insufficient_privilege OR undefined_table OR undefined_function THEN NULL;
+  END;
 END LOOP;`;
 
 /** A request to connect, and what the proxy asks the function in between: which foreign server has the name. */
@@ -75,7 +76,7 @@ const forgeConnect = (request: Forged): readonly string[] => [
 ];
 
 /** And then, what proves the role. */
-const FORGED_PROOF = ['PERFORM pg_sleep(0.1);', TRY_LOCKS, forge({ function: 'proved' })];
+const FORGED_PROOF = ['PERFORM pg_sleep(0.1);', TRY_PROOFS, forge({ function: 'proved' })];
 
 /** Raises requests, and gives the proxy time to act on them. @returns the messages of notices that the client got */
 async function raise(client: FaultClient, ...statements: string[]): Promise<string[]> {
@@ -223,16 +224,15 @@ describe('security of the bridge', () => {
         ['error 42501'],
       ]);
       assert.equal(await evaded(low), '{c}');
-      // The same request of a superuser's is carried out: they were what they were meant to be.
+      // The same request of a superuser's, who can prove it, is carried out: they were what they were meant to be.
       const root = await open('postgres', 'root');
-      await raise(
-        root.client,
-        ...forgeConnect({
-          function: 'dblink_connect(text,text)',
-          role: 'postgres',
-          args: ['evaded', conninfo],
-        }),
-      );
+      await root.client.rows(`DO $$
+        DECLARE answer text[] := dblink_proxy.ask('dblink_connect(text,text)', 'postgres', ARRAY['evaded', '${conninfo}']);
+        BEGIN
+          WHILE answer[1] IN ('server', 'prove') LOOP
+            answer := CASE answer[1] WHEN 'server' THEN dblink_proxy.ask('server', 'postgres', '{}') ELSE dblink_proxy.prove(answer[3]) END;
+          END LOOP;
+        END $$`);
       assert.equal(await evaded(root), '{c,evaded}');
       await root.client.end();
       await settled();
@@ -480,10 +480,13 @@ describe('security of the bridge', () => {
           `ALTER DEFAULT PRIVILEGES GRANT ALL ON ${kind} TO low; ALTER DEFAULT PRIVILEGES GRANT ALL ON ${kind} TO PUBLIC`,
         );
       }
-      const { host, port } = world.primary;
+      const { host } = world.primary;
       await root.rows(`CREATE EXTENSION dblink; CREATE TABLE given (a int);
+        CREATE ROLE middle; CREATE SERVER pub FOREIGN DATA WRAPPER dblink_fdw OPTIONS (host '${host}', port '1');
+        GRANT USAGE ON FOREIGN SERVER pub TO middle; CREATE USER MAPPING FOR PUBLIC SERVER pub OPTIONS (password 'x');
         CREATE FUNCTION lent() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-          PERFORM dblink_connect('x', 'host=${host} port=${port} user=postgres dbname=postgres'); END $$`);
+          PERFORM dblink_connect('x', 'pub'); EXCEPTION WHEN sqlclient_unable_to_establish_sqlconnection THEN NULL; END $$;
+        ALTER FUNCTION lent() OWNER TO middle`);
       await spy.rows('SELECT * FROM given');
       for (const session of [root, other]) {
         await session.rows(
@@ -505,7 +508,9 @@ describe('security of the bridge', () => {
           const relations =
             await spy.rows(`SELECT c.oid::regclass::text, has_table_privilege(c.oid, 'SELECT'),
               has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
-            FROM pg_class AS c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relkind IN ('r', 'v')`);
+            FROM pg_class AS c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relkind IN ('r', 'v')
+            UNION ALL SELECT 'dblink_proxy.' || p.proname, has_function_privilege(p.oid, 'EXECUTE'), false FROM pg_proc AS p
+             WHERE p.pronamespace = 'dblink_proxy'::regnamespace AND p.proname ~ '^(proof_|evidence$|make_)'`);
           for (const [name, read, write] of relations) {
             assert.equal(read, name?.endsWith('_v') ? 't' : 'f', name!);
             assert.equal(write, 'f', name!);

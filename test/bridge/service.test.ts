@@ -37,13 +37,10 @@ describe('the service connections of the bridge', () => {
     await primary?.stop('immediate');
   });
 
-  /** A database of its own, in which the named role may make the schema dblink_proxy, and the functions of the bridge. */
+  /** A database of its own, of the named role, which may make the schema dblink_proxy and the functions of the bridge there. */
   async function database(name: string, owner: string): Promise<void> {
-    await execute(primary.url(), `CREATE DATABASE ${name}`);
-    await execute(
-      primary.url(name),
-      `GRANT CREATE ON DATABASE ${name} TO ${owner}; GRANT CREATE ON SCHEMA public TO app, trusted`,
-    );
+    await execute(primary.url(), `CREATE DATABASE ${name} OWNER ${owner}`);
+    await execute(primary.url(name), 'GRANT CREATE ON SCHEMA public TO app, trusted');
   }
 
   async function proxyWith(account: string, flags: Record<string, unknown> = {}): Promise<RelayProxy> {
@@ -91,9 +88,10 @@ describe('the service connections of the bridge', () => {
   it('use the account of the setting, which needs no more than to make a schema', async () => {
     await database('account', 'service');
     const proxy = await proxyWith(`service:${encodeURIComponent(PASSWORD)}@`);
-    assert.equal(await call(proxy, { user: 'app', password: PASSWORD, database: 'account' }), REFUSED);
-    assert.deepEqual(await serviceUsers('account'), ['service']);
     assert.equal(await call(proxy, { user: 'postgres', database: 'account' }), 'postgres1');
+    assert.deepEqual(await serviceUsers('account'), ['service']);
+    await execute(primary.url('account'), 'DROP FUNCTION remote_user()');
+    assert.equal(await call(proxy, { user: 'app', password: PASSWORD, database: 'account' }), REFUSED);
     assert.deepEqual(await serviceUsers('account'), ['service']);
   });
 
@@ -156,7 +154,8 @@ describe('the service connections of the bridge', () => {
   });
 
   it('refuse a schema that somebody else has made in the place of theirs', async () => {
-    await database('planted', 'app');
+    await database('planted', 'service');
+    await execute(primary.url(), 'GRANT CREATE ON DATABASE planted TO app');
     const app = `postgres://app:${encodeURIComponent(PASSWORD)}@127.0.0.1:${primary.port}/planted`;
     await execute(
       app,
@@ -164,14 +163,11 @@ describe('the service connections of the bridge', () => {
        CREATE FUNCTION dblink_proxy.hold(key bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'`,
     );
     const proxy = await proxyWith(`service:${encodeURIComponent(PASSWORD)}@`);
-    await assert.rejects(
-      call(proxy, { user: 'app', password: PASSWORD, database: 'planted' }),
-      (error: DatabaseError) => {
-        assert.equal(error.code, '42501');
-        assert.match(error.message, /schema dblink_proxy of database "planted" belongs to "app"/);
-        return true;
-      },
-    );
+    await assert.rejects(call(proxy, { user: 'postgres', database: 'planted' }), (error: DatabaseError) => {
+      assert.equal(error.code, '0A000');
+      assert.match(error.message, /schema dblink_proxy of database "planted" belongs to "app"/);
+      return true;
+    });
   });
 
   it('find their schema again when it was uninstalled meanwhile', async () => {

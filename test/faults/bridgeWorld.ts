@@ -151,9 +151,10 @@ async function resettable(port: number): Promise<{ port: number; reset(): void }
   };
 }
 
-/** SQL for the names of the side tables that there are at the primary. */
+/** SQL for the names of the side tables, and of functions made for a proof, that there are at the primary. */
 export const SIDE_TABLES = `SELECT relname FROM pg_class WHERE relnamespace = 'dblink_proxy'::regnamespace
-  AND relname ~ '^(answer|rows|proof)_\\d' AND relkind IN ('r', 'v')`;
+  AND relname ~ '^(answer|rows)_\\d' AND relkind IN ('r', 'v')
+  UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'dblink_proxy'::regnamespace AND proname ~ '^proof_\\d'`;
 
 /**
  * Waits until the primary and the remote have no more of the bridge's than living sessions that do nothing need, which has

@@ -15,7 +15,7 @@ const MAJORS = [18, 15];
 /**
  * Makes once what every test file needs: PostgreSQL's programs, with and without dblink, and a cluster of each major to copy.
  * A server on a copy is there in a tenth of a second, which is less than it takes to reset one that was used
- * (docs/decisions/009-a-new-server-for-each-file.md).
+ * (docs/decisions/009-new-servers-for-each-file.md).
  *
  * @param scratch a directory that outlives the tests
  * @returns variables that tell the test files' processes of it; it is removed when this process ends

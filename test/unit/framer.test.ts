@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type FrameHandler, Framer } from '../../src/wire/framer.js';
+import { type FrameHandler, Framer, HEAD_BYTES } from '../../src/wire/framer.js';
 
 /** A message as the protocol writes it: type, length of what follows the type, body. */
 function message(type: string, body: Uint8Array | number): Buffer {
@@ -310,5 +310,51 @@ describe('framer', () => {
     framer.push(message('B', 9).subarray(7));
     assert.deepEqual([framer.collecting, begun], [undefined, ['B'.charCodeAt(0)]]);
     assert.throws(() => framer.push(Buffer.from([0])), BadLength);
+  });
+});
+
+describe('a message of which only the head is wanted', () => {
+  /** Sees the heads of messages of the types H (which go on) and D (which do not), everything else passes. */
+  function deliver(bytes: Buffer, cuts: readonly number[]): { passed: Buffer; heads: Buffer[] } {
+    const heads: Buffer[] = [];
+    const passed: Buffer[] = [];
+    const framer = new Framer({
+      head: (type) => ('HD'.includes(String.fromCharCode(type)) ? 'head' : 'pass'),
+      whole: (type, head) => {
+        heads.push(Buffer.from(head));
+        return type === 72;
+      },
+      pass: (piece) => void passed.push(Buffer.from(piece)),
+      badLength: () => assert.fail('a bad length'),
+    });
+    let from = 0;
+    for (const cut of [...cuts, bytes.length]) {
+      if (cut > from) framer.push(Buffer.from(bytes.subarray(from, cut)));
+      from = Math.max(from, cut);
+    }
+    assert.equal(framer.pending, false);
+    return { passed: Buffer.concat(passed), heads };
+  }
+
+  it('has its rest go where the head goes, however it is cut', () => {
+    const lengths = fc.constantFrom(0, 1, HEAD_BYTES - 5, HEAD_BYTES - 4, HEAD_BYTES + 1, 3 * HEAD_BYTES);
+    const messages = fc.array(fc.tuple(fc.constantFrom('H', 'D', 'p'), lengths), { maxLength: 6 });
+    fc.assert(
+      fc.property(
+        messages,
+        fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 8 }),
+        (parts, places) => {
+          const all = parts.map(([type, length]) => message(type, length));
+          const bytes = Buffer.concat(all);
+          const cuts = places.map((place) => Math.trunc(place * bytes.length)).sort((a, b) => a - b);
+          const { passed, heads } = deliver(bytes, cuts);
+          const seen = all.filter((one) => one[0] !== 112);
+          assert.ok(
+            Buffer.concat(heads).equals(Buffer.concat(seen.map((one) => one.subarray(0, HEAD_BYTES)))),
+          );
+          assert.ok(passed.equals(Buffer.concat(all.filter((one) => one[0] !== 68))));
+        },
+      ),
+    );
   });
 });

@@ -1,5 +1,6 @@
 import { PgError } from '../../wire/errors.js';
-import { readingSql } from './commonTypes.js';
+import { sealOf } from './answerSeal.js';
+import type { BridgeRequest } from './request.js';
 
 /** What the proxy answers to a request: the parts that publicFunctions.ts reads. null is SQL's NULL. */
 export type Answer = readonly (Buffer | null)[];
@@ -58,10 +59,10 @@ export const statusAnswer = (tag: string, reading: Reading | undefined): Answer 
   ...(reading === undefined ? [] : [array(reading.oids), ...further(reading)]),
 ];
 
-/** All rows of the last result, and SQL that reads them where the remote's types alone tell how. */
+/** All rows of the last result. */
 export const rowsAnswer = (json: Buffer, reading: Reading): Answer => [
   bytes('rows'),
-  bytes(readingSql(reading.oids)),
+  EMPTY,
   array(reading.oids),
   json,
   ...further(reading),
@@ -99,8 +100,8 @@ export const tableAnswer = (relation: string, reading: Reading): Answer => [
 /** Which foreign server does the function find under the name? */
 export const serverAnswer: Answer = [bytes('server'), EMPTY];
 
-/** Can the function lock this table (roleProof.ts)? */
-export const proofAnswer = (table: string): Answer => [bytes('prove'), EMPTY, bytes(table)];
+/** Can the function show what only its role can get (roleProof.ts)? */
+export const proofAnswer = (question: string): Answer => [bytes('prove'), EMPTY, bytes(question)];
 
 /** No result at all: the remote refused, and that was to be no error. */
 export const nothingAnswer: Answer = [bytes('nothing'), EMPTY];
@@ -136,10 +137,10 @@ export const packAnswer = (parts: Answer): Buffer =>
   Buffer.from(JSON.stringify(parts.map((part) => part?.toString('latin1') ?? null)), 'latin1');
 
 /**
- * An answer as COPY BINARY data of numbered parts (packAnswer).
+ * An answer as COPY BINARY data of numbered parts (packAnswer), from 1 on; 0 is its seal.
  * @param mustRelease a row of number −1 says that the session holds a lock that it is to give back
  */
-export function copyAnswer(parts: Answer, mustRelease: boolean): Buffer {
+export function copyAnswer(request: BridgeRequest, parts: Answer, mustRelease: boolean): Buffer {
   const json = packAnswer(parts);
   const rows: Buffer[] = [COPY_HEADER];
   const add = (n: number, part: Buffer): void => {
@@ -151,8 +152,9 @@ export function copyAnswer(parts: Answer, mustRelease: boolean): Buffer {
     rows.push(head, part);
   };
   if (mustRelease) add(-1, Buffer.alloc(0));
+  add(0, sealOf(request, json));
   for (let n = 0; n * PART_BYTES < json.length; n++) {
-    add(n, json.subarray(n * PART_BYTES, (n + 1) * PART_BYTES));
+    add(n + 1, json.subarray(n * PART_BYTES, (n + 1) * PART_BYTES));
   }
   return Buffer.concat([...rows, COPY_TRAILER]);
 }

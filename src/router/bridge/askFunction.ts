@@ -1,6 +1,13 @@
-import { MARK, REQUEST_PREFIX, ROLL_BACK, SESSION_SETTING } from './identifiers.js';
+import {
+  MARK,
+  QUIET,
+  REQUEST_PREFIX,
+  ROLL_BACK,
+  SESSION_SETTING,
+  SESSION_SETTING_LENGTH,
+} from './identifiers.js';
 
-/** Answers of a session lie in one of so many slots, by the first digit of the request's UUID. */
+/** Answers of a session lie in one of so many slots, by the first digit of the handle. */
 export const SLOTS = 16;
 
 /**
@@ -13,8 +20,11 @@ const LOOKS_WITHOUT_LOCK = 80;
 /** What a slot of a session's large object has room for. */
 export const SLOT_BYTES = 1024 * 1024;
 
-/** In front of an answer in a large object: the request, the process, whether a lock is to be given back, the answer's length. */
-export const OBJECT_HEAD_BYTES = 16 + 4 + 1 + 4;
+/**
+ * In front of an answer in a large object: the request's handle, the process, whether a lock is to be given back, the answer's
+ * length and its seal.
+ */
+export const OBJECT_HEAD_BYTES = 16 + 4 + 1 + 4 + 32;
 
 /** Most answers are read at once. */
 const FIRST_BYTES = 2000;
@@ -37,14 +47,15 @@ const LOOK_IN_OBJECT = `
           object := lo_open(session[4]::oid, ${OPEN_MODE});
           PERFORM lo_lseek(object, this_slot * ${SLOT_BYTES}, 0);
           bytes := loread(object, ${FIRST_BYTES});
-          IF substring(bytes FROM 1 FOR 20) = uuid_send(this_call) || int4send(pg_backend_pid()) THEN
+          IF substring(bytes FROM 1 FOR 20) = uuid_send(handle) || int4send(pg_backend_pid()) THEN
             must_release := get_byte(bytes, 20) = 1;
             size := ('x' || encode(substring(bytes FROM 22 FOR 4), 'hex'))::bit(32)::integer;
             IF size > ${FIRST_BYTES - OBJECT_HEAD_BYTES} THEN
               bytes := bytes || loread(object, size - ${FIRST_BYTES - OBJECT_HEAD_BYTES});
             END IF;
+            seal := substring(bytes FROM 26 FOR 32);
             packed := convert_from(substring(bytes FROM ${OBJECT_HEAD_BYTES + 1} FOR size), getdatabaseencoding());
-            given := ARRAY(/*${MARK}*/ SELECT json_array_elements_text(packed) /*${MARK}*/);
+            given := ARRAY(/*${MARK}*/ SELECT json_array_elements_text(packed::json) /*${MARK}*/);
           END IF;
           PERFORM lo_close(object);
         EXCEPTION WHEN undefined_object OR insufficient_privilege THEN NULL;
@@ -52,11 +63,12 @@ const LOOK_IN_OBJECT = `
 
 /** Looks for a side table. In a subtransaction that is rolled back: no lock on it stays, so that it can be dropped at once. */
 const LOOK_FOR_TABLE = `
-        relation := 'answer_' || pg_backend_pid() || '_' || replace(this_call::text, '-', '');
+        relation := 'answer_' || pg_backend_pid() || '_' || replace(handle::text, '-', '');
         BEGIN
-          EXECUTE format('/*${MARK}*/ SELECT bool_or(n < 0), convert_from(string_agg(part, ''''::bytea ORDER BY n) FILTER (WHERE n >= 0),
-            getdatabaseencoding()) FROM dblink_proxy.%I /*${MARK}*/', relation) INTO must_release, packed;
-          given := ARRAY(/*${MARK}*/ SELECT json_array_elements_text(packed) /*${MARK}*/);
+          EXECUTE format('/*${MARK}*/ SELECT bool_or(n < 0), convert_from(string_agg(part, ''''::bytea ORDER BY n) FILTER (WHERE n > 0),
+            getdatabaseencoding()), string_agg(part, ''''::bytea) FILTER (WHERE n = 0) FROM dblink_proxy.%I /*${MARK}*/', relation)
+            INTO must_release, packed, seal;
+          given := ARRAY(/*${MARK}*/ SELECT json_array_elements_text(packed::json) /*${MARK}*/);
           RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
         EXCEPTION
           WHEN SQLSTATE '${ROLL_BACK}' THEN NULL;
@@ -92,7 +104,7 @@ const BE_VOUCHED_FOR = `
           'The session does not come through dblink-proxy, or its setting dblink_proxy.session was changed.', NULL];
       END IF;
       IF attempt % 25 = 0 THEN
-        RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:vouch:', session[1], this_call, pg_backend_pid();
+        RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:vouch:', session[1], gen_random_uuid(), pg_backend_pid();
       END IF;
       PERFORM pg_sleep(least(0.001 * (1 + attempt / 5), 0.05));
     END LOOP;
@@ -111,6 +123,9 @@ const BE_VOUCHED_FOR = `
  * older than the answer, it looks into a large object, which is read as it is now, and where that cannot be opened for
  * writing, in read-only transactions from 16 on, or the answer is not there, for a table that every snapshot sees.
  *
+ * What it takes for an answer: who could write where it looks must not be able to make one. The request's UUID is known to the
+ * function and the proxy alone; what is written is found by a digest of it, and sealed with another one of it and the answer.
+ *
  * It must leave nothing behind wherever an error (a cancel, a timeout) ends it: lock and unlock are one expression, in
  * which nothing is interrupted but the waiting itself. Just there a lock can be left, if it is granted at the moment of
  * the cancel; the next call that is hindered by it gives it back.
@@ -118,12 +133,13 @@ const BE_VOUCHED_FOR = `
 export const ASK = `
 CREATE OR REPLACE FUNCTION dblink_proxy.ask(function text, role text, args text[]) RETURNS text[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = 0
+SET search_path = pg_catalog, pg_temp SET lock_timeout = 0 ${QUIET}
 AS $bridge$
 DECLARE
   session CONSTANT text[] := string_to_array(current_setting('${SESSION_SETTING}', true), ':');
   this_call CONSTANT uuid := gen_random_uuid();
-  this_slot CONSTANT integer := ('x' || left(this_call::text, 1))::bit(4)::integer;
+  handle CONSTANT uuid := encode(substring(sha256(uuid_send(this_call)) FROM 1 FOR 16), 'hex');
+  this_slot CONSTANT integer := ('x' || left(handle::text, 1))::bit(4)::integer;
   mode CONSTANT text := CASE WHEN current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN 'row'
     WHEN current_setting('transaction_read_only')::boolean AND current_setting('server_version_num')::integer >= ${NO_WRITING_OPEN} THEN 'table'
     ELSE 'object' END;
@@ -136,14 +152,15 @@ DECLARE
   unheld integer := 0;
   done boolean;
   given text[];
-  packed json;
+  packed text;
+  seal bytea;
   must_release boolean;
   object integer;
   bytes bytea;
   size integer;
   relation text;
 BEGIN
-  IF session IS NULL OR cardinality(session) <> 4 THEN
+  IF session IS NULL OR cardinality(session) <> 4 OR length(current_setting('${SESSION_SETTING}', true)) > ${SESSION_SETTING_LENGTH} THEN
     RETURN ARRAY['error', '', '55000', 'dblink calls are carried out by dblink-proxy, which this session does not come through',
       NULL, 'Connect to the port of dblink-proxy instead of the server''s own.'];
   END IF;
@@ -171,8 +188,8 @@ BEGIN
     -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
     IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 5 = 4) THEN
       IF mode = 'row' THEN
-        SELECT /*${MARK}*/ x.parts, x.must_release INTO given, must_release FROM dblink_proxy.answer x
-          WHERE x.session = key_a AND x.slot = this_slot AND x.request = this_call AND x.pid = pg_backend_pid() /*${MARK}*/;
+        SELECT /*${MARK}*/ x.parts, x.must_release, x.seal INTO given, must_release, seal FROM dblink_proxy.answer x
+          WHERE x.session = key_a AND x.slot = this_slot AND x.request = handle AND x.pid = pg_backend_pid() /*${MARK}*/;
       END IF;
       IF mode = 'object' THEN${LOOK_IN_OBJECT}
       END IF;
@@ -203,5 +220,10 @@ BEGIN
       'The connection by which it answers was lost, or the session is being ended.', NULL];
   END IF;
   IF must_release THEN ${GIVE_BACK} END IF;
+  IF seal IS DISTINCT FROM sha256(uuid_send(this_call) || sha256(uuid_send(this_call)
+      || convert_to(coalesce(packed, array_to_json(given)::text), getdatabaseencoding()))) THEN
+    RETURN ARRAY['error', '', '08P01', 'the answer to a dblink call is not one of dblink-proxy',
+      'Somebody has changed it on its way.', NULL];
+  END IF;
   RETURN given;
 END $bridge$;`;

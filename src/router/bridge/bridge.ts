@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { CATALOGUE, type Overload } from '../../dblink/catalogue.js';
 import type { CallContext } from '../../dblink/context.js';
 import type { ForeignServer } from '../../dblink/foreignServer.js';
@@ -22,12 +23,13 @@ import {
 } from './answer.js';
 import { BulkRows } from './bulkRows.js';
 import { withoutFrames } from './contextFrames.js';
+import { mayBeRequest, showsBridge } from './hiddenNotices.js';
 import { SERVICE_SCHEMA } from './identifiers.js';
 import { signatureOf } from './publicFunctions.js';
 import { type BridgeRequest, readRequest } from './request.js';
 import { RequestActs } from './requestActs.js';
-import { HOLDS_QUERY, MAKE_PROOF_QUERY } from './roleProof.js';
-import { type ClaimedRole, Roles } from './roles.js';
+import { IS_EVIDENCE_QUERY, MAKE_PROOF_QUERY, questionOf } from './roleProof.js';
+import { type ClaimedRole, type Proving, Roles } from './roles.js';
 import { RowsSink } from './rowsSink.js';
 import { VERSION_HINT, VERSION_MESSAGE } from './serviceSchema.js';
 import type { DatabaseServices } from './services.js';
@@ -96,8 +98,19 @@ export class Bridge {
     await this.#locks.prepare();
   }
 
-  /** Every NoticeResponse of the primary. @param muted not for the client @returns whether the client gets it as it is */
-  notice(message: Buffer, muted: boolean): boolean {
+  /**
+   * Every NoticeResponse of the primary.
+   * @param muted not for the client @param cut only its head: the rest is too long to be looked at
+   * @returns whether the client gets it as it is
+   */
+  notice(message: Buffer, muted: boolean, cut: boolean): boolean {
+    if (cut && mayBeRequest(message)) {
+      this.engine.session.log.warn({}, 'a request of the bridge that is too long');
+      this.#stop(tooLong());
+      return false;
+    }
+    if (showsBridge(message, cut)) return false;
+    if (cut) return !muted;
     const request = readRequest(message, this.keys.token, this.engine.session.primaryKey?.processId ?? 0);
     if (request === undefined) {
       if (muted) return false;
@@ -329,7 +342,10 @@ export class Bridge {
     });
     const unchecked = overload.name === 'dblink_connect_u';
     let proof: Promise<boolean> | undefined;
-    const role: ClaimedRole = { name: request.role, prove: () => (proof ??= this.#prove(waiting, request)) };
+    const role: ClaimedRole = {
+      name: request.role,
+      prove: (by) => (proof ??= this.#prove(waiting, request, by)),
+    };
     if (unchecked && !(await this.#roles.mayConnectUnchecked(role))) {
       throw new PgError('42501', `permission denied for function ${overload.name}`);
     }
@@ -340,10 +356,16 @@ export class Bridge {
         superuser: await this.#roles.mayBeSuperuser(role.name),
         confirmSuperuser: async () => (await this.#roles.counting(role)).superuser,
         findServer: (name, _asOwner, signal) =>
-          this.#findServer(waiting, name, {
-            role: async () => (unchecked ? role.name : (await this.#roles.counting(role)).name),
-            signal,
-          }),
+          this.#findServer(
+            waiting,
+            name,
+            {
+              // It has been proven.
+              role: async () => (unchecked ? role.name : (await this.#roles.counting(role)).name),
+              signal,
+            },
+            role.name,
+          ),
         primaryMajor: engine.majorVersion,
         databaseEncoding: engine.databaseEncoding,
       },
@@ -366,22 +388,26 @@ export class Bridge {
     return answer;
   }
 
-  /** Whether the function runs as the role of its request: only then can it lock a table that is made for that role. */
-  async #prove(waiting: Waiting, { role, pid }: BridgeRequest): Promise<boolean> {
+  /** Whether the function runs as the role of its request: only then can it get the evidence. */
+  async #prove(waiting: Waiting, { role, pid }: BridgeRequest, by: Proving): Promise<boolean> {
     const { connection } = await this.#locks.attach();
     waiting.abort.signal.throwIfAborted();
-    const table = this.#nameTable('proof', pid);
-    try {
-      await connection.query(MAKE_PROOF_QUERY, [table, role]);
-    } catch (error) {
-      // Where in the bridge it was is nobody's business.
-      throw error instanceof PgError ? withoutPlace(error) : error;
-    } finally {
-      this.#made(table);
+    const nonce = randomBytes(16).toString('hex');
+    const maker = by === 'made' ? this.#nameTable('proof', pid) : undefined;
+    if (maker !== undefined) {
+      try {
+        await connection.query(MAKE_PROOF_QUERY, [maker, role]);
+      } catch (error) {
+        // Where in the bridge it was is nobody's business.
+        throw error instanceof PgError ? withoutPlace(error) : error;
+      } finally {
+        this.#made(maker);
+      }
     }
-    await this.#converse(waiting, proofAnswer(table));
-    // Until it gets another answer it keeps the lock.
-    const [row] = await connection.query(HOLDS_QUERY, [table, String(pid)]);
+    const { function: name, args } = await this.#converse(waiting, proofAnswer(questionOf(nonce, maker)));
+    const evidence = name === 'proved' ? args[0]?.toString('latin1') : undefined;
+    if (evidence === undefined || !/^[0-9a-f]{64}$/.test(evidence)) return false;
+    const [row] = await connection.query(IS_EVIDENCE_QUERY, [nonce, role, evidence]);
     return row?.[0]?.toString() === 't';
   }
 
@@ -393,19 +419,23 @@ export class Bridge {
    * What the function finds under the name, else a server of the configuration. It is worth no more than a connection string
    * of the session's.
    * @param reader whose rights count beyond that: dblink_connect_u has its owner's
+   * @param claimed the role that the function runs as, by its own account
    */
   async #findServer(
     waiting: Waiting,
     name: string,
     reader: MappingReader,
+    claimed: string,
   ): Promise<ForeignServer | undefined> {
     const { foreignServers, databaseEncoding } = this.engine;
     const [found] = (await this.#converse(waiting, serverAnswer)).args;
     const server = found ? readServer(found.toString('latin1')) : undefined;
     if (server !== undefined) return foreignServers.usable(server, reader);
-    return foreignServers.declared(name, async (declared) =>
-      this.#roles.isMember(await reader.role(), rolesJson(declared, databaseEncoding)),
-    );
+    return foreignServers.declared(name, async (declared) => {
+      // Who could not use it anyway has nothing to prove.
+      if (!(await this.#roles.isMember(claimed, rolesJson(declared, databaseEncoding)))) return false;
+      return (await reader.role()) === claimed;
+    });
   }
 
   async #rows(
@@ -474,6 +504,11 @@ export class Bridge {
     }
   }
 }
+
+const tooLong = (): PgError =>
+  new PgError('54000', 'a dblink call could not be handed to dblink-proxy', {
+    detail: 'The statement that it is in, and those around it, are too long together.',
+  });
 
 const outOfOrder = (): PgError =>
   new PgError('08P01', 'a function of the bridge asked for more of a call that is over');

@@ -31,14 +31,30 @@ export const COMMON_TYPES: ReadonlyMap<number, string> = new Map([
   [2950, 'uuid'],
 ]);
 
+const OIDS = `'{${[...COMMON_TYPES.keys()].join()}}'::pg_catalog.oid[]`;
+const NAMES = `ARRAY[${[...COMMON_TYPES.values()].map((name) => `'${name}'`).join()}]::pg_catalog.text[]`;
+
 /**
- * SQL that reads JSON rows ($1) as the types that a remote's columns have, like dblink_proxy.reading() does for any.
- * @returns the empty string when it takes more than the OIDs to tell which types these are
+ * SQL of the function that makes SQL to read JSON rows ($1) as the types that a remote's columns have, like
+ * dblink_proxy.reading() does for any: NULL when it takes more than the OIDs to tell which types these are.
  */
-export function readingSql(oids: readonly number[]): string {
-  const types = oids.map((oid) => COMMON_TYPES.get(oid));
-  if (types.length === 0 || types.includes(undefined)) return '';
-  const columns = types.map((_, i) => `c${i + 1}`).join(', ');
-  const definitions = types.map((type, i) => `c${i + 1} pg_catalog.${type}`).join(', ');
-  return `/*${MARK}*/ SELECT ${columns} FROM pg_catalog.json_to_recordset($1) AS t(${definitions}) /*${MARK}*/`;
-}
+export const COMMON = `
+CREATE OR REPLACE FUNCTION dblink_proxy.common(oids text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $bridge$
+DECLARE
+  known CONSTANT pg_catalog.oid[] := ${OIDS};
+  names CONSTANT pg_catalog.text[] := ${NAMES};
+  wanted pg_catalog.oid;
+  place pg_catalog.int4;
+  i pg_catalog.int4 := 0;
+  columns pg_catalog.text;
+  definitions pg_catalog.text;
+BEGIN
+  FOREACH wanted IN ARRAY oids::pg_catalog.oid[] LOOP
+    place := pg_catalog.array_position(known, wanted);
+    IF place IS NULL THEN RETURN NULL; END IF;
+    i := i OPERATOR(pg_catalog.+) 1;
+    columns := pg_catalog.concat_ws(', ', columns, pg_catalog.concat('c', i));
+    definitions := pg_catalog.concat_ws(', ', definitions, pg_catalog.concat('c', i, ' pg_catalog.', names[place]));
+  END LOOP;
+  RETURN '/*${MARK}*/ SELECT ' OPERATOR(pg_catalog.||) columns OPERATOR(pg_catalog.||) ' FROM pg_catalog.json_to_recordset($1) AS t(' OPERATOR(pg_catalog.||) definitions OPERATOR(pg_catalog.||) ') /*${MARK}*/';
+END $bridge$;`;

@@ -28,6 +28,8 @@ interface State {
   readonly readOnly: boolean;
   /** The first schema of the search path. */
   readonly currentSchema: string | undefined;
+  /** The role may make what everybody's calls run. */
+  readonly trusted: boolean;
   /** The schema that the command names exists. */
   readonly schemaExists: boolean;
   /** The bridge's functions, if there are any. */
@@ -39,7 +41,9 @@ const STATE = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extnam
   pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_schema(),
   EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name),
   (SELECT pg_catalog.min(schema::pg_catalog.text COLLATE "C") FROM m), (SELECT pg_catalog.min(version) FROM m),
-  (SELECT pg_catalog.bool_and(pg_catalog.pg_has_role(owner, 'USAGE')) FROM m)
+  (SELECT pg_catalog.bool_and(pg_catalog.pg_has_role(owner, 'USAGE')) FROM m),
+  (SELECT pg_catalog.pg_has_role(d.datdba, 'USAGE') FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()),
+  current_user
   FROM (SELECT 1) AS one`;
 
 const NAMES: Readonly<Record<ExtensionCommand['kind'], string>> = {
@@ -124,9 +128,15 @@ async function create(
   if (command.schema !== undefined && !state.schemaExists) await raiseNoSchema(engine, command.schema);
   const schema = command.schema ?? state.currentSchema;
   if (schema === undefined) throw new PgError('3F000', 'no schema has been selected to create in');
+  if (!state.trusted) throw notPermitted();
   await prepareBridge(engine);
   await change(engine, installSql(schema));
 }
+
+const notPermitted = (): PgError =>
+  new PgError('42501', 'permission denied to create extension "dblink"', {
+    hint: 'Must be superuser or the owner of the database to create this extension.',
+  });
 
 /** Makes what the functions need, under the statement's cancel and clock. @throws PgError */
 async function prepareBridge(engine: Engine): Promise<void> {
@@ -163,16 +173,21 @@ async function readState(engine: Engine, command: ExtensionCommand): Promise<Sta
   );
   if (error !== undefined) throw new PrimaryRaised(error);
   const row = (rows[0] ?? []).map((value) => value?.toString('latin1'));
-  const [installed, available, readOnly, currentSchema, schemaExists, schema, version, owned] = row;
+  const [installed, available, readOnly, currentSchema, schemaExists, schema, version, owned, owner, role] =
+    row;
   return {
     installed: installed === 't',
     available: available === 't',
     readOnly: readOnly === 'on',
     currentSchema,
+    trusted: owner === 't' || isAccount(engine, role),
     schemaExists: schemaExists === 't',
     bridge: schema === undefined ? undefined : { schema, version: Number(version), owned: owned === 't' },
   };
 }
+
+const isAccount = ({ settings: { service } }: Engine, role: string | undefined): boolean =>
+  service !== undefined && role === Buffer.from(service.user).toString('latin1');
 
 const TEXT_OID = 25;
 

@@ -1,4 +1,5 @@
 import { type Answer, copyAnswer, encodeAnswer, packAnswer } from './answer.js';
+import { handleOf, sealOf } from './answerSeal.js';
 import { OBJECT_HEAD_BYTES, SLOT_BYTES, SLOTS, VOUCHING } from './askFunction.js';
 import type { BridgeRequest } from './request.js';
 import type { Rows, ServiceConnection, Step } from './serviceConnection.js';
@@ -40,25 +41,25 @@ export const UNLOCK_IF_HELD = `SELECT pg_advisory_unlock($1) FROM pg_locks l WHE
 export const WAITS_FOR = `SELECT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = $1 AND NOT l.granted
   AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $2)`;
 
-const slotOf = ({ id }: BridgeRequest): number => Number.parseInt(id[0]!, SLOTS);
-
-const bytesOf = (id: string): Buffer => Buffer.from(id.replaceAll('-', ''), 'hex');
+const slotOf = (request: BridgeRequest): number => Math.trunc((handleOf(request)[0]! * SLOTS) / 256);
 
 /** In a row of a table. @param session its first lock's key */
 export const rowSteps = ({ request, answer, held, next }: HandOver, session: bigint): readonly Step[] =>
   committed(
     {
-      sql: `INSERT INTO dblink_proxy.answer SELECT $2::bigint, $3::integer, $4::integer, $5::uuid, $6::text[], NOT t.taken FROM ${TAKEN}
+      sql: `INSERT INTO dblink_proxy.answer SELECT $2::bigint, $3::integer, $4::integer, $5::uuid, $6::text[], NOT t.taken, $7::bytea FROM ${TAKEN}
         ON CONFLICT ON CONSTRAINT answer_pkey
-        DO UPDATE SET pid = excluded.pid, request = excluded.request, parts = excluded.parts, must_release = excluded.must_release
+        DO UPDATE SET pid = excluded.pid, request = excluded.request, parts = excluded.parts, must_release = excluded.must_release,
+          seal = excluded.seal
         RETURNING NOT must_release`,
       params: [
         next.toString(),
         session.toString(),
         String(slotOf(request)),
         String(request.pid),
-        request.id,
+        handleOf(request).toString('hex'),
         { binary: encodeAnswer(answer) },
+        { binary: sealOf(request, packAnswer(answer)) },
       ],
       name: 'give_row',
       returnsRows: true,
@@ -74,9 +75,10 @@ export function objectSteps(
   const packed = packAnswer(answer);
   if (packed.length > SLOT_BYTES - OBJECT_HEAD_BYTES) return undefined;
   const head = Buffer.alloc(OBJECT_HEAD_BYTES);
-  bytesOf(request.id).copy(head);
+  handleOf(request).copy(head);
   head.writeInt32BE(request.pid, 16);
   head.writeInt32BE(packed.length, 21);
+  sealOf(request, packed).copy(head, 25);
   const binary = Buffer.concat([head, packed]);
   return committed(
     {
@@ -90,7 +92,8 @@ export function objectSteps(
 }
 
 /** The table in which a request is answered where neither of these will do. */
-export const answerTable = ({ pid, id }: BridgeRequest): string => `answer_${pid}_${id.replaceAll('-', '')}`;
+export const answerTable = (request: BridgeRequest): string =>
+  `answer_${request.pid}_${handleOf(request).toString('hex')}`;
 
 /** In a table of its own, which every snapshot sees. @returns whether `next` was taken @throws PgError */
 export async function giveInTable(
@@ -105,7 +108,7 @@ export async function giveInTable(
      COMMIT; SELECT pg_advisory_unlock('${held}')`,
     (copy, rows) => {
       taken = saysTaken(rows);
-      copy.write(copyAnswer(answer, !taken));
+      copy.write(copyAnswer(request, answer, !taken));
       copy.done();
     },
   );

@@ -12,6 +12,9 @@ export const bridgeComment = (version: number | '%' = BRIDGE_VERSION): string =>
 /** The setting by which a session's functions know the proxy: token, two advisory lock keys, OID of a large object. Set at login. */
 export const SESSION_SETTING = 'dblink_proxy.session';
 
+/** What the setting holds is not longer than this; a caller could make it so, and every message of the functions with it. */
+export const SESSION_SETTING_LENGTH = 100;
+
 /** Begins the message of every request; nothing that begins with it and the session's token reaches the client. */
 export const REQUEST_PREFIX = 'dblink-proxy';
 
@@ -20,6 +23,12 @@ export const MARK = 'dblink-proxy';
 
 /** SQLSTATE by which a subtransaction of the bridge's functions rolls itself back; never seen outside of them. */
 export const ROLL_BACK = 'DBPRX';
+
+/**
+ * Settings of the bridge's functions: what a session can switch on for the values of statements must not show those of a remote's
+ * rows, which the extension has in no statement.
+ */
+export const QUIET = 'SET debug_print_parse = off SET debug_print_rewritten = off SET debug_print_plan = off';
 
 /** The bridge's large objects have OIDs from here on, by which a dump knows them, and the schema's owner. */
 export const FIRST_OBJECT = 0xf0000000;

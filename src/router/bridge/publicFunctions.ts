@@ -1,5 +1,6 @@
 import { CATALOGUE, COST, type Overload, PKEY_RESULTS, SET_ROWS } from '../../dblink/catalogue.js';
-import { bridgeComment, ROLL_BACK } from './identifiers.js';
+import { fingerprintsOf } from './fingerprints.js';
+import { bridgeComment, QUIET, ROLL_BACK } from './identifiers.js';
 import { LOCAL_FUNCTIONS } from './localFunctions.js';
 import { TELL_ANSWER } from './serviceSchema.js';
 
@@ -69,9 +70,7 @@ END`;
 }
 
 /**
- * A function of rows. Parts of an answer that has any: its kind; for `rows` SQL that reads them, if the OIDs alone tell
- * how; for `rows` and `more` the OIDs of the remote's
- * types, for `status` the command tag, for `table` the relation that the rows are in; for `rows` their JSON, for `status`
+ * A function of rows. Parts of an answer that has any: its kind; nothing; for `rows` and `more` the OIDs of the remote's types, for `status` the command tag, for `table` the relation that the rows are in; for `rows` their JSON, for `status`
  * OIDs; DateStyle and IntervalStyle to read them in; the rows of the string's earlier statements, JSON or the name of a
  * relation, which are converted though not returned (behaviour reference, section 4.4). `checked` has such rows only, and
  * the types of `rows`: what comes behind them is asked for when they have been converted.
@@ -101,9 +100,10 @@ BEGIN
     END IF;
     IF ${is('nothing')} THEN RETURN; END IF;
     prepared := NULL;
-    IF ${is('rows')} AND answer[2] OPERATOR(pg_catalog.<>) '' AND ${CARDINALITY} OPERATOR(pg_catalog.=) 6 THEN
-      prepared := answer[2];
-    ELSIF answer[1] OPERATOR(pg_catalog.<>) 'table' THEN
+    IF ${is('rows')} AND ${CARDINALITY} OPERATOR(pg_catalog.=) 6 THEN
+      prepared := dblink_proxy.common(answer[3]);
+    END IF;
+    IF prepared IS NULL AND answer[1] OPERATOR(pg_catalog.<>) 'table' THEN
       types := dblink_proxy.guessed(CASE WHEN ${is('status')} THEN coalesce(answer[4], '{25}') ELSE answer[3] END);
     END IF;
     LOOP
@@ -214,11 +214,16 @@ export function createFunctionSql(overload: Overload, schema: string): string {
   const local = LOCAL_FUNCTIONS[signatureOf(overload)];
   const body = local?.body ?? (sets ? rowsBody(overload) : scalarBody(overload));
   const parallel = local === undefined ? 'unsafe' : overload.parallel;
-  const set = local?.set === undefined ? '' : ` SET ${local.set}`;
+  const set = local === undefined ? ` ${QUIET}` : local.set === undefined ? '' : ` SET ${local.set}`;
   const attributes = `VOLATILE ${overload.strict ? 'STRICT ' : ''}${overload.securityDefiner ? 'SECURITY DEFINER ' : ''}PARALLEL ${parallel} COST ${COST}${rows}${set}`;
   return `CREATE OR REPLACE FUNCTION ${qualified}(${argumentList(overload)}) RETURNS ${returns}
 LANGUAGE plpgsql ${attributes} AS $bridge$${body} $bridge$`;
 }
+
+/** The functions' bodies, as `md5(prosrc)` shows them. */
+export const PUBLIC_BODIES: readonly string[] = CATALOGUE.flatMap((overload) =>
+  fingerprintsOf(createFunctionSql(overload, 'public')).map((fingerprint) => fingerprint.split(' ')[1]!),
+);
 
 /** SQL statements, to be run in this order, that make the functions in a schema. */
 export function publicFunctionsSql(

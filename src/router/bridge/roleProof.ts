@@ -1,53 +1,72 @@
-import { MARK, ROLL_BACK } from './identifiers.js';
+import { MARK, QUIET } from './identifiers.js';
 
 /**
- * How a function of the bridge proves the role that it runs as, where that is none that the session's user could take by SET
- * ROLE: inside a SECURITY DEFINER function (docs/decisions/008-role-proofs.md). It locks a table that only this role,
- * superusers and members of LOCKERS may lock, while it waits for the proxy's next answer, and pg_locks shows that.
+ * How a function of the bridge proves the role that it runs as (docs/decisions/010-evidence.md). PostgreSQL lets nobody execute
+ * a function but those to whom that is granted, by the role that is current: so what such a function returns shows who has
+ * asked for it, in whatever context. It returns evidence: a digest of the proxy's question, the role and a secret that only the
+ * account and superusers can read.
  *
- * No command but LOCK takes a lock of this mode on a table, so that a function which does something else with a table that
- * its caller names cannot be made to prove anything.
+ * Superusers and the account get it from dblink_proxy.evidence(), which is granted to nobody. For any other role a function
+ * is made that it alone may execute, for the one question.
  */
 
-/** The mode, as pg_locks has it. */
-const HELD_MODE = 'ExclusiveLock';
-
-/** SQL of the function that does so. Its subtransaction is rolled back: no lock outlives the call. */
-export const PROVE = `
-CREATE OR REPLACE FUNCTION dblink_proxy.prove(relation pg_catalog.text) RETURNS pg_catalog.text[] LANGUAGE plpgsql AS $bridge$
+/** The digest. A superuser may name any role, and could be any. */
+export const EVIDENCE = `
+CREATE OR REPLACE FUNCTION dblink_proxy.evidence(nonce text, role text) RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp ${QUIET} AS $bridge$
 DECLARE
-  answer pg_catalog.text[];
+  secret bytea;
 BEGIN
-  EXECUTE pg_catalog.format('/*${MARK}*/ LOCK TABLE dblink_proxy.%I IN EXCLUSIVE MODE /*${MARK}*/', relation);
-  answer := dblink_proxy.ask('proved', current_user::pg_catalog.text, '{}');
-  RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
-EXCEPTION WHEN SQLSTATE '${ROLL_BACK}' THEN
-  RETURN answer;
+  SELECT /*${MARK}*/ s.key INTO secret FROM dblink_proxy.secret AS s /*${MARK}*/;
+  RETURN encode(sha256(secret || sha256(secret || convert_to(concat_ws(':', nonce, role), getdatabaseencoding()))), 'hex');
+END $bridge$;
+SELECT dblink_proxy.seal_function('evidence(text, text)');`;
+
+/** SQL of the function that gets the evidence and asks on with it, or without any. @param question see `questionOf` */
+export const PROVE = `
+DROP FUNCTION IF EXISTS dblink_proxy.prove(text);
+CREATE FUNCTION dblink_proxy.prove(question pg_catalog.text) RETURNS pg_catalog.text[] LANGUAGE plpgsql ${QUIET} AS $bridge$
+DECLARE
+  nonce CONSTANT pg_catalog.text := pg_catalog.split_part(question, ':', 1);
+  maker CONSTANT pg_catalog.text := pg_catalog.split_part(question, ':', 2);
+  evidence pg_catalog.text;
+BEGIN
+  BEGIN
+    IF maker OPERATOR(pg_catalog.=) '' THEN
+      evidence := dblink_proxy.evidence(nonce, current_user::pg_catalog.text);
+    ELSE
+      EXECUTE pg_catalog.format('/*${MARK}*/ SELECT dblink_proxy.%I($1) /*${MARK}*/', maker) INTO evidence USING nonce;
+    END IF;
+  EXCEPTION WHEN insufficient_privilege OR undefined_function THEN NULL;
+  END;
+  RETURN dblink_proxy.ask('proved', current_user::pg_catalog.text, ARRAY[evidence]);
 END $bridge$;`;
 
-/**
- * SQL of the function that makes such a table, for the service account. A superuser needs no privilege, and none is granted
- * to one: members of a role inherit its privileges, but not that attribute.
- */
+/** SQL of the function, for the service account, that makes one for a role. */
 export const MAKE_PROOF = `
 CREATE OR REPLACE FUNCTION dblink_proxy.make_proof(relation text, role text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $bridge$
 BEGIN
-  EXECUTE format('CREATE TABLE dblink_proxy.%I ()', relation);
-  PERFORM dblink_proxy.seal(relation);
-  IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = role) THEN
-    EXECUTE format('GRANT UPDATE ON dblink_proxy.%I TO %I', relation, role);
-  END IF;
+  EXECUTE format('CREATE FUNCTION dblink_proxy.%I(nonce text) RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS %L', relation, format('BEGIN RETURN dblink_proxy.evidence(nonce, %L); END', role));
+  PERFORM dblink_proxy.seal_function(format('%I(text)', relation));
+  EXECUTE format('GRANT EXECUTE ON FUNCTION dblink_proxy.%I(text) TO %I', relation, role);
 END $bridge$;
-REVOKE ALL ON FUNCTION dblink_proxy.make_proof(text, text) FROM PUBLIC;`;
+SELECT dblink_proxy.seal_function('make_proof(text, text)');`;
 
-/** Roles whose members may lock any table: where the session's user is one, nothing is proved. */
-export const LOCKERS = ['pg_write_all_data', 'pg_maintain'] as const;
-
-/** $1: the table, $2: the role that is to be able to lock it. */
+/** $1: the function, $2: the role that is to be able to execute it. */
 export const MAKE_PROOF_QUERY = 'SELECT dblink_proxy.make_proof($1, $2)';
 
-/** Whether the process $2 holds the lock on the table $1. */
-export const HOLDS_QUERY = `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-  WHERE l.locktype = 'relation' AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-    AND c.relnamespace = 'dblink_proxy'::regnamespace AND c.relname = $1 AND l.pid = $2 AND l.granted AND l.mode = '${HELD_MODE}')`;
+/** What the function is asked. @param maker of the evidence, for a role that is neither superuser nor the account */
+export const questionOf = (nonce: string, maker: string | undefined): string =>
+  maker === undefined ? nonce : `${nonce}:${maker}`;
+
+/** Whether $3 is the evidence for the question $1 and the role $2. */
+export const IS_EVIDENCE_QUERY = 'SELECT dblink_proxy.evidence($1, $2) = $3';
+
+/** Names of functions that MAKE_PROOF has made. */
+export const isProof = (name: string): boolean => name.startsWith('proof_');
+
+/** SQL that drops one. */
+export const dropProof = (name: string): string =>
+  `DROP FUNCTION IF EXISTS dblink_proxy.${name}(text) CASCADE`;

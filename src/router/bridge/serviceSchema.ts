@@ -8,13 +8,17 @@
  */
 
 import { ASK } from './askFunction.js';
-import { bridgeComment, MARK, SERVICE_SCHEMA } from './identifiers.js';
+import { COMMON } from './commonTypes.js';
+import { bridgeComment, MARK, QUIET, SERVICE_SCHEMA } from './identifiers.js';
 import { PORTABLE_NAMES } from './portableTypes.js';
-import { MAKE_PROOF, PROVE } from './roleProof.js';
+import { EVIDENCE, MAKE_PROOF, PROVE } from './roleProof.js';
 import { SERVER_FUNCTION } from './serverFunction.js';
 
-/** In PL/pgSQL: raises an answer's error or notice; the comment holds the context lines that stand for the bridge's. */
-export const TELL_ANSWER = `EXECUTE 'SELECT dblink_proxy.tell($1) /*${MARK} ' OPERATOR(pg_catalog.||) answer[2] OPERATOR(pg_catalog.||) '*/' USING answer;`;
+/**
+ * In PL/pgSQL: raises an answer's error or notice; the comment holds the context lines that stand for the bridge's, as hexadecimal
+ * digits and nothing else.
+ */
+export const TELL_ANSWER = `EXECUTE 'SELECT dblink_proxy.tell($1) /*${MARK} ' OPERATOR(pg_catalog.||) pg_catalog.encode(pg_catalog.decode(answer[2], 'hex'), 'hex') OPERATOR(pg_catalog.||) '*/' USING answer;`;
 
 const listedSql = (name: string, types: string): string => {
   const args = types.split(',').map((type, i) => `$${i + 1}${type === 'text' ? '' : '::pg_catalog.text'}`);
@@ -61,7 +65,8 @@ END $bridge$;`;
 
 /**
  * Takes back whatever the default privileges of the account give others on a new relation: what only the account may read or
- * write would be theirs as well.
+ * write would be theirs as well. Row security without a policy keeps members of pg_read_all_data and pg_write_all_data from a
+ * table; its owner is not subject to it.
  */
 const SEAL = `
 CREATE OR REPLACE FUNCTION dblink_proxy.seal(relation text) RETURNS void LANGUAGE plpgsql
@@ -69,10 +74,27 @@ SET search_path = pg_catalog, pg_temp AS $bridge$
 DECLARE
   others text;
 BEGIN
+  IF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relname = relation AND c.relkind = 'r') THEN
+    EXECUTE format('ALTER TABLE dblink_proxy.%I ENABLE ROW LEVEL SECURITY', relation);
+  END IF;
   SELECT string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, ', ') INTO others
     FROM pg_class c, aclexplode(c.relacl) a
    WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relname = relation AND a.grantee <> c.relowner;
   IF others IS NOT NULL THEN EXECUTE format('REVOKE ALL ON dblink_proxy.%I FROM %s', relation, others); END IF;
+END $bridge$;`;
+
+/** The same for a function, which everybody may execute unless that is taken back. */
+const SEAL_FUNCTION = `
+CREATE OR REPLACE FUNCTION dblink_proxy.seal_function(signature text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $bridge$
+DECLARE
+  others text;
+BEGIN
+  EXECUTE format('REVOKE ALL ON FUNCTION dblink_proxy.%s FROM PUBLIC', signature);
+  SELECT string_agg(DISTINCT quote_ident(pg_get_userbyid(a.grantee)), ', ') INTO others
+    FROM pg_proc p, aclexplode(p.proacl) a
+   WHERE p.oid = to_regprocedure('dblink_proxy.' || signature) AND a.grantee NOT IN (0, p.proowner);
+  IF others IS NOT NULL THEN EXECUTE format('REVOKE ALL ON FUNCTION dblink_proxy.%s FROM %s', signature, others); END IF;
 END $bridge$;`;
 
 /** SQL that seals a new relation of the service schema. */
@@ -87,6 +109,7 @@ const TABLES = `
 DROP TABLE IF EXISTS dblink_proxy.answer;
 CREATE UNLOGGED TABLE dblink_proxy.answer (
   session bigint, slot integer, pid integer NOT NULL, request uuid NOT NULL, parts text[] NOT NULL, must_release boolean NOT NULL,
+  seal bytea NOT NULL,
   PRIMARY KEY (session, slot)
 ) WITH (fillfactor = 50);
 ${sealed('answer')};
@@ -193,7 +216,7 @@ END $bridge$;`;
  * in SQL can; the proxy puts these in the place of the calls that it sees.
  */
 const LISTED = `
-CREATE OR REPLACE FUNCTION dblink_proxy.listed(function text, args text[]) RETURNS SETOF text LANGUAGE plpgsql AS $bridge$
+CREATE OR REPLACE FUNCTION dblink_proxy.listed(function text, args text[]) RETURNS SETOF text LANGUAGE plpgsql ${QUIET} AS $bridge$
 DECLARE
   answer pg_catalog.text[];
 BEGIN
@@ -320,6 +343,15 @@ BEGIN
     OPERATOR(pg_catalog.||) ' /*${MARK}*/';
 END $bridge$;`;
 
+/**
+ * SQL, run in front of COPY data, that makes the table of the secret by which roles are proven (roleProof.ts): frozen, so that it is
+ * there for transactions that are older.
+ */
+export const SECRET_SQL = `DROP TABLE IF EXISTS dblink_proxy.secret;
+CREATE TABLE dblink_proxy.secret (key bytea NOT NULL);
+${sealed('secret')};
+COPY dblink_proxy.secret FROM STDIN WITH (FREEZE)`;
+
 /** SQL that makes the schema or brings it up to this version; to be run by the service account, in one transaction. */
 export const SERVICE_SCHEMA_SQL: string = [
   // Two proxies may find it missing at once.
@@ -327,6 +359,7 @@ export const SERVICE_SCHEMA_SQL: string = [
   `CREATE SCHEMA IF NOT EXISTS ${SERVICE_SCHEMA}`,
   `GRANT USAGE ON SCHEMA ${SERVICE_SCHEMA} TO PUBLIC`,
   SEAL,
+  SEAL_FUNCTION,
   TABLES,
   HOLD,
   MAKE_ANSWER,
@@ -336,10 +369,12 @@ export const SERVICE_SCHEMA_SQL: string = [
   STATUS,
   COUNTING,
   SERVER_FUNCTION,
+  EVIDENCE,
   PROVE,
   MAKE_PROOF,
   LISTED,
   CORRECTED,
+  COMMON,
   GUESSED,
   READING,
   PORTABLE,

@@ -1,17 +1,24 @@
+import { randomBytes } from 'node:crypto';
 import type { SocketAddress } from '../../wire/address.js';
 import { PgError } from '../../wire/errors.js';
 import type { TlsOptions } from '../../wire/tls.js';
 import type { RouterLog } from '../settings.js';
 import { BulkConnections } from './bulkConnections.js';
+import { fingerprintsOf } from './fingerprints.js';
 import { removeObjects } from './handOver.js';
 import { BRIDGE_VERSION, bridgeComment } from './identifiers.js';
+import { dropProof, isProof } from './roleProof.js';
 import { ServiceConnection } from './serviceConnection.js';
-import { SERVICE_SCHEMA_SQL } from './serviceSchema.js';
+import { SECRET_SQL, SERVICE_SCHEMA_SQL } from './serviceSchema.js';
+
+const SERVICE_FUNCTIONS = fingerprintsOf(SERVICE_SCHEMA_SQL);
 
 /** Who the proxy is on service connections. */
 export interface ServiceIdentity {
   readonly user: string;
   readonly password: Buffer | undefined;
+  /** The session's own user, for want of an account. */
+  readonly own: boolean;
 }
 
 export interface ServiceServer {
@@ -156,17 +163,28 @@ export class DatabaseServices {
   /** Makes the schema if it is missing or old. @throws PgError what stands in the way */
   async prepare(connection: ServiceConnection): Promise<void> {
     const [row] = await connection.query(
-      `SELECT pg_catalog.obj_description(n.oid, 'pg_namespace'), pg_is_in_recovery(), r.rolname, r.rolsuper OR r.rolname = current_user
-         FROM (VALUES (1)) AS one LEFT JOIN pg_namespace n ON n.nspname = 'dblink_proxy' LEFT JOIN pg_roles r ON r.oid = n.nspowner`,
+      `SELECT pg_catalog.obj_description(n.oid, 'pg_namespace'), pg_is_in_recovery(), r.rolname,
+           pg_has_role(r.oid, d.datdba, 'USAGE') OR r.rolname = current_user,
+           EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'secret'), pg_has_role(d.datdba, 'USAGE')
+         FROM pg_database d LEFT JOIN pg_namespace n ON n.nspname = 'dblink_proxy' LEFT JOIN pg_roles r ON r.oid = n.nspowner
+        WHERE d.datname = current_database()`,
     );
     // Whoever owns the schema decides what its functions do, with the rights of the account that calls them.
     if (row?.[3]?.toString() === 'f') throw foreignSchema(row[2]!.toString('latin1'), this.database);
     const version = Number(/^dblink-proxy bridge (\d+)$/.exec(row?.[0]?.toString('latin1') ?? '')?.[1] ?? 0);
     this.#standby = row?.[1]?.toString() === 't';
     if (this.#standby) return;
-    if (version < BRIDGE_VERSION) {
+    // Everybody's calls would run it.
+    if (row?.[2] === null && this.identity.own && row[5]?.toString() !== 't') {
+      throw notForEverybody(this.identity.user, this.database);
+    }
+    const current = version > BRIDGE_VERSION || (version === BRIDGE_VERSION && (await isGenuine(connection)));
+    if (!current || row?.[4]?.toString() === 'f') {
       try {
-        await connection.script(SERVICE_SCHEMA_SQL);
+        await connection.script(current ? SECRET_SQL : `${SERVICE_SCHEMA_SQL};\n${SECRET_SQL}`, (copy) => {
+          copy.write(Buffer.from(`\\\\x${randomBytes(32).toString('hex')}\n`, 'latin1'));
+          copy.done();
+        });
       } catch (error) {
         throw cannotPrepare(this.identity.user, this.database, error);
       }
@@ -193,9 +211,10 @@ export class DatabaseServices {
     );
     await connection.query(removeObjects('NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = o.pid)'));
     const left = await connection.query(
-      `SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relkind = 'r'
-          AND c.relname ~ '^(answer|rows|proof)_[0-9]+_' AND NOT EXISTS (SELECT FROM pg_stat_activity a
-            WHERE a.pid::text = split_part(c.relname, '_', 2))`,
+      `SELECT c.name FROM (SELECT relname AS name FROM pg_class WHERE relnamespace = 'dblink_proxy'::regnamespace AND relkind = 'r'
+          UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'dblink_proxy'::regnamespace) c
+        WHERE c.name ~ '^(answer|rows|proof)_[0-9]+_' AND NOT EXISTS (SELECT FROM pg_stat_activity a
+            WHERE a.pid::text = split_part(c.name, '_', 2))`,
     );
     this.discard(left.map(([name]) => name!.toString('latin1')));
   }
@@ -217,7 +236,7 @@ export class DatabaseServices {
     }
   }
 
-  /** Side tables that nobody reads any more: dropped soon, together; those that are still locked are tried again. */
+  /** Side tables, and functions of proofs, that nobody reads any more: dropped soon, together; those that are still locked are tried again. */
   discard(tables: readonly string[]): void {
     if (tables.length === 0) return;
     for (const table of tables) this.#garbage.add(table);
@@ -226,8 +245,6 @@ export class DatabaseServices {
 
   async #reap(): Promise<void> {
     const tables = [...this.#garbage];
-    const drop = (names: readonly string[]): string =>
-      `DROP TABLE IF EXISTS ${names.map((name) => `dblink_proxy.${name}`).join(', ')} CASCADE`;
     try {
       // A connection of its own: large results on their way must not keep the others' tables.
       if (this.#keeper === undefined || this.#keeper.closed) this.#keeper = await this.#connect();
@@ -276,6 +293,24 @@ export class DatabaseServices {
   }
 }
 
+/** Whether the functions of the service schema are those of this version. */
+async function isGenuine(connection: ServiceConnection): Promise<boolean> {
+  const rows = await connection.query(
+    "SELECT p.proname, md5(p.prosrc) FROM pg_proc p WHERE p.pronamespace = 'dblink_proxy'::regnamespace",
+  );
+  const found = new Set(rows.map(([name, md5]) => `${name?.toString('latin1')} ${md5?.toString('latin1')}`));
+  return SERVICE_FUNCTIONS.every((known) => found.has(known));
+}
+
+/** SQL that drops side tables and functions of proofs. */
+function drop(names: readonly string[]): string {
+  const tables = names.filter((name) => !isProof(name)).map((name) => `dblink_proxy.${name}`);
+  return [
+    ...(tables.length === 0 ? [] : [`DROP TABLE IF EXISTS ${tables.join(', ')} CASCADE`]),
+    ...names.filter(isProof).map(dropProof),
+  ].join('; ');
+}
+
 /** All service connections of the bridge, by database and account. */
 export class Services {
   readonly #databases = new Map<string, DatabaseServices>();
@@ -318,9 +353,17 @@ const noServiceConnection = (user: string, database: string, cause: unknown): Pg
   );
 
 const foreignSchema = (owner: string, database: string): PgError =>
-  new PgError('42501', `the schema dblink_proxy of database "${database}" belongs to "${owner}"`, {
-    detail: 'It has to belong to the account by which the proxy answers dblink calls, or to a superuser.',
+  new PgError('0A000', `the schema dblink_proxy of database "${database}" belongs to "${owner}"`, {
+    detail:
+      "It has to belong to the account by which the proxy answers dblink calls, a superuser or the database's owner.",
     hint: 'Drop it, or give it to that account with ALTER SCHEMA dblink_proxy OWNER TO and run "dblink-proxy install".',
+  });
+
+const notForEverybody = (user: string, database: string): PgError =>
+  new PgError('0A000', `the schema dblink_proxy of database "${database}" cannot be made by "${user}"`, {
+    detail:
+      "What every session's dblink calls run has to belong to the proxy's account, a superuser or the database's owner.",
+    hint: HINT,
   });
 
 const cannotPrepare = (user: string, database: string, cause: unknown): PgError =>
