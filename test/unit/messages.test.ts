@@ -9,6 +9,45 @@ import { frontend } from '../support/wire.js';
 
 /** Messages of the proxy's own are compared with the encoder of the tests, which shares no code with them. */
 describe('messages', () => {
+  it('a Bind in parts is the Bind in one piece, its large values not copied', () => {
+    const large = (fill: string, more = 0): Buffer => Buffer.alloc(messages.LARGE_VALUE_BYTES + more, fill);
+    const small = Buffer.from('small');
+    for (const values of [
+      [],
+      [small, null],
+      [large('a')],
+      [small, large('a', 3), null, large('b'), large('c', 1), small],
+      [null, large('a'), null],
+    ]) {
+      for (const formats of [[], [1], values.map((_, i) => i % 2)]) {
+        const fields = {
+          portal: Buffer.from('portal'),
+          statement: Buffer.from('s'),
+          formats,
+          values,
+          resultFormats: [0, 1],
+        };
+        const parts = messages.bindParts(fields);
+        assert.ok(Buffer.concat(parts).equals(messages.bind(fields)));
+        for (const value of values.filter((v) => (v?.length ?? 0) >= messages.LARGE_VALUE_BYTES)) {
+          assert.ok(parts.includes(value as Buffer));
+        }
+      }
+    }
+    const huge = Buffer.alloc(400 << 20);
+    const tooLong = {
+      portal: small,
+      statement: small,
+      formats: [],
+      values: [huge, huge, huge],
+      resultFormats: [],
+    };
+    assert.throws(
+      () => messages.bindParts(tooLong),
+      (error) => error instanceof PgError && error.sqlstate === '54000',
+    );
+  });
+
   it('are encoded as the protocol says', () => {
     assert.deepEqual(messages.SYNC, frontend.sync());
     assert.deepEqual(messages.FLUSH, frontend.flush());
