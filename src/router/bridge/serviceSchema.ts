@@ -133,7 +133,7 @@ BEGIN
   END LOOP;
   RETURN false;
 END $bridge$;
-REVOKE ALL ON FUNCTION dblink_proxy.hold(bigint) FROM PUBLIC;`;
+SELECT dblink_proxy.seal_function('hold(bigint)');`;
 
 /**
  * Makes the table of an answer that every snapshot is to see, and takes the lock; true when it was taken. Files are what such
@@ -149,7 +149,7 @@ BEGIN
   PERFORM dblink_proxy.seal(relation);
   RETURN pg_try_advisory_lock(key) OR dblink_proxy.hold(key);
 END $bridge$;
-REVOKE ALL ON FUNCTION dblink_proxy.make_answer(text, bigint) FROM PUBLIC;`;
+SELECT dblink_proxy.seal_function('make_answer(text, bigint)');`;
 
 /** The complaint about a row type, in the server's language, split at what is known of it (rowTypes.ts). */
 const SAMPLE = `
