@@ -182,9 +182,10 @@ export class ExtendedQuery {
     const { engine } = this;
     const renamed =
       engine.inBlock || engine.primary.batchOpen ? undefined : renameCalls(fields.sql, statement, engine);
-    if (renamed === undefined || !(await makeTemporaryFunctions(engine, statement)))
-      throw new NeedsBridge(reason);
+    const made = renamed !== undefined && (await makeTemporaryFunctions(engine, statement));
+    // A cancel may have met what makes them.
     engine.throwIfCancelled();
+    if (renamed === undefined || !made) throw new NeedsBridge(reason);
     this.#parseRenamed(fields, renamed);
   }
 

@@ -204,7 +204,10 @@ export class SimpleQuery {
       engine.inBlock || this.statements.length > 1 ? undefined : renameCalls(this.text, statement, engine);
     if (renamed === undefined) throw new NeedsBridge(reason);
     await this.#finishBatch();
-    if (!(await makeTemporaryFunctions(engine, statement))) throw new NeedsBridge(reason);
+    const made = await makeTemporaryFunctions(engine, statement);
+    // A cancel may have met what makes them.
+    engine.throwIfStopped();
+    if (!made) throw new NeedsBridge(reason);
     return this.#bridge(statement, last, undefined, renamed);
   }
 

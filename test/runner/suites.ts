@@ -8,6 +8,7 @@ export type Suite = 'test' | 'full' | 'container';
  * it is in files that `npm test` runs.
  */
 export const FULL_ONLY: Readonly<Record<string, string>> = {
+  'attacks/': 'what a role, a client, a remote or a fake primary can try',
   'bridge/definers': 'functions that have the rights of others',
   'bridge/dump': 'what pg_dump and pg_restore make of it',
   'bridge/extension.': 'CREATE EXTENSION and its like in every form',
@@ -31,6 +32,7 @@ export const FULL_ONLY: Readonly<Record<string, string>> = {
   'faults/memory': 'memory with slow readers of every plan',
   'faults/serviceLoss': 'service connections that are lost again and again',
   'faults/sessionEnd': 'sessions that end in every way and state',
+  'fuzz/': 'the fuzzer for a short time',
   'relay/memory': 'memory with slow readers of forwarded results',
   'relay/tools': 'PostgreSQL’s own programs',
 };

@@ -17,7 +17,7 @@ const PERMITTED: Readonly<Record<string, string>> = {
   'wire/hostFiles.ts opendir': 'reads without blocking, in two threads at most where sessions name the file',
   'wire/hostFiles.ts open': 'as above',
   'wire/hostFiles.ts stat': 'as above',
-  'server.ts unlink': 'removes its own socket at the start',
+  'listener.ts unlink': 'removes its own socket at the start',
   'wire/names/resolver.ts Resolver': 'c-ares, which has no threads',
 };
 
@@ -73,7 +73,7 @@ describe("the runtime's threads", () => {
       const text = readFileSync(join(SOURCES, path), 'utf8');
       if (path.startsWith('embedded/') || !/import \{[^}]*\bconnect\b[^}]*\} from 'node:net'/.test(text))
         continue;
-      if (path === 'server.ts') assert.match(text, /const probe = connect\(path\)/, 'a socket, no name');
+      if (path === 'listener.ts') assert.match(text, /const probe = connect\(path\)/, 'a socket, no name');
       else assert.match(text, /lookup: lookupConfigured/, path);
     }
   });
