@@ -11,8 +11,11 @@ import { PendingResults } from './pendingResults.js';
 
 const BUSY = 'another command is already in progress';
 
-/** How long the query of a connection that is being closed may take to be cancelled. Then it is closed nonetheless. */
-const LEAVE_MS = 10_000;
+/**
+ * How long the query of a connection that is being closed may take to be cancelled. Then it is closed nonetheless; a cancel request
+ * that is on its way still arrives.
+ */
+const LEAVE_MS = 1_000;
 
 /** What goes on between a connection and its remote. */
 type Activity =

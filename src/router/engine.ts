@@ -27,7 +27,7 @@ const userCancelled = (): PgError => new PgError('57014', 'canceling statement d
 export class Engine {
   readonly primary: PrimaryLink;
   readonly probe: FactsProbe;
-  /** Whose work it is, where sessions take turns (Turns): the user, and of the user's the session. */
+  /** Whose work it is, where sessions take turns (FairQueue): the user, and of the user's the session. */
   asker: readonly unknown[] = [];
   /** The client has an unnamed prepared statement, as far as is known. */
   unnamedStatement = false;

@@ -357,7 +357,7 @@ function prefixesOf(whole: string, text: string): ReadonlySet<string> {
 
 function growthOf(part: Part, flags: string, prefix: string, pump: string, end: string): number {
   // As many characters, whatever is repeated; the more units the clearer.
-  const count = Math.max(30, Math.ceil(200 / pump.length));
+  const count = Math.max(10, Math.ceil(200 / pump.length));
   const steps = (times: number): number =>
     stepsOf(part, flags, `${prefix}${pump.repeat(count * times)}${end}`);
   const first = steps(1);

@@ -152,8 +152,8 @@ describe('names and logins', () => {
     await client.end();
   });
 
-  it('a string with thousands of names is looked up between the calls of others, and its cancel ends it', async () => {
-    const hosts = Array.from({ length: 20_000 }, (_, number) => `h${number}.missing.example`).join(',');
+  it('a string with a thousand names is looked up between the calls of others, and its cancel ends it', async () => {
+    const hosts = Array.from({ length: 1000 }, (_, number) => `h${number}.missing.example`).join(',');
     const attackers = await attack(proxy, 2, () => call(`host=${hosts} user=u password=p`));
     await eventually('they are at it', () =>
       assert.ok(names.questions.some((question) => question.startsWith('h1.missing'))),

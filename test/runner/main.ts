@@ -6,7 +6,7 @@ import { type Job, jobsOf, knownTimes, TIMES_FILE } from './jobs.js';
 import { clock, Progress } from './progress.js';
 import { type JobResult, runJob } from './runJob.js';
 import { prepareShared } from './shared.js';
-import type { Suite } from './suites.js';
+import { runsAlone, type Suite } from './suites.js';
 import { printSummary } from './summary.js';
 
 /** The tests from the command line; see docs/testing.md. */
@@ -77,8 +77,7 @@ async function runAll(
 ): Promise<readonly JobResult[]> {
   const progress = new Progress(jobs, lanes);
   const results: JobResult[] = [];
-  const waiting = [...jobs];
-  const lane = async (): Promise<void> => {
+  const lane = async (waiting: Job[]): Promise<void> => {
     for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
       progress.begin(job);
       const result = await runJob(job, options);
@@ -86,7 +85,9 @@ async function runAll(
       progress.end(result);
     }
   };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  const together = jobs.filter(({ file }) => !runsAlone(file));
+  await Promise.all(Array.from({ length: lanes }, () => lane(together)));
+  await lane(jobs.filter(({ file }) => runsAlone(file)));
   progress.close();
   return results;
 }

@@ -37,6 +37,11 @@ export const FULL_ONLY: Readonly<Record<string, string>> = {
   'relay/tools': 'PostgreSQL’s own programs',
 };
 
+/** Files that measure how much one session is delayed by others, and so run when no other file does. */
+const ALONE: readonly string[] = ['attacks/flood', 'attacks/loop.', 'fuzz/'];
+
+export const runsAlone = (file: string): boolean => ALONE.some((prefix) => file.startsWith(prefix));
+
 /** The suite that a file belongs to. */
 export function suiteOf(file: string): Suite {
   if (file.startsWith('container/')) return 'container';

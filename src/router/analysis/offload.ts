@@ -1,4 +1,4 @@
-import { Turns } from '../turns.js';
+import { FairQueue } from '../fairQueue.js';
 import { analyze } from './analyze.js';
 import { ByteBoundedCache } from './cache.js';
 import { parserIsBroken } from './parser.js';
@@ -45,7 +45,7 @@ export const DEFAULT_LIMITS: OffloadLimits = {
   renewAfterBytes: 64 * 1024 * 1024,
 };
 
-/** Whose a text is, from the widest to the narrowest (Turns): those who wait for a thread take turns. */
+/** Whose a text is, from the widest to the narrowest (FairQueue): those who wait for a thread take turns. */
 export type Who = readonly unknown[];
 
 /** Analyses texts: small ones at once, others in threads of their own, each distinct one once. */
@@ -54,7 +54,7 @@ export class Analyzer {
   readonly #report: (error: unknown) => void;
   readonly #cache: ByteBoundedCache<Analysis>;
   readonly #readOnly: ByteBoundedCache<boolean>;
-  readonly #waiting = new Turns<Job>();
+  readonly #waiting = new FairQueue<Job>();
   #waitingBytes = 0;
   readonly #threads = new Set<AnalysisThread>();
   #patience: NodeJS.Timeout | undefined;

@@ -8,8 +8,8 @@ import {
 } from '../../wire/client.js';
 import { PgError } from '../../wire/errors.js';
 import { parseDataRow } from '../../wire/rows.js';
+import { FairQueue } from '../fairQueue.js';
 import type { ServiceAccount } from '../settings.js';
-import { Turns } from '../turns.js';
 
 export type Rows = readonly (readonly (Buffer | null)[])[];
 
@@ -75,7 +75,7 @@ const MAX_WAITING_OF_ONE = 64;
 
 /** What those who use the same connection have in common. */
 class Shared {
-  readonly turns = new Turns<() => Promise<unknown>>();
+  readonly turns = new FairQueue<() => Promise<unknown>>();
   #running = false;
   closed = false;
   /** Names of prepared statements. */
@@ -106,7 +106,7 @@ class Shared {
  * bytes in and out.
  */
 export class ServiceConnection {
-  /** @param who whose statements these are (Turns) */
+  /** @param who whose statements these are (FairQueue) */
   private constructor(
     private readonly shared: Shared,
     private readonly who: readonly unknown[],

@@ -102,7 +102,7 @@ export class DatabaseServices {
 
   /**
    * Joins the shared connection with the fewest sessions, and takes turns with them.
-   * @param who the session (Turns) @throws PgError what stands in the way of a bridge
+   * @param who the session (FairQueue) @throws PgError what stands in the way of a bridge
    */
   async join(who: readonly unknown[]): Promise<Membership> {
     clearTimeout(this.#idle);

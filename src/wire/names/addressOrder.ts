@@ -5,6 +5,15 @@ import { networkInterfaces } from 'node:os';
 /** Any port: nothing is sent there. */
 const DISCARD_PORT = 9;
 
+/** An IPv4 address at the end of one of IPv6 as two groups. */
+function withDottedEnd(address: string): string {
+  const start = address.lastIndexOf(':') + 1;
+  const end = address.slice(start);
+  if (!end.includes('.')) return address;
+  const [a = 0, b = 0, c = 0, d = 0] = end.split('.').map(Number);
+  return `${address.slice(0, start)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+}
+
 /** 16 bytes: IPv4 addresses as those of IPv6 that stand for them. */
 export function bytesOf(address: string): Uint8Array {
   const bytes = new Uint8Array(16);
@@ -12,12 +21,8 @@ export function bytesOf(address: string): Uint8Array {
     bytes.set([0xff, 0xff, ...address.split('.').map(Number)], 10);
     return bytes;
   }
-  const text = address.replace(/%.*$/, '').replace(/[0-9.]+$/, (tail) => {
-    if (!tail.includes('.')) return tail;
-    const [a = 0, b = 0, c = 0, d = 0] = tail.split('.').map(Number);
-    return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
-  });
-  const [head = '', tail] = text.split('::');
+  const [withoutZone = ''] = address.split('%', 1);
+  const [head = '', tail] = withDottedEnd(withoutZone).split('::');
   const groups = (part: string): number[] =>
     part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16));
   const before = groups(head);

@@ -2,10 +2,10 @@
  * A queue in which those who wait take turns: however many things one has put in, the next one out is another's. Who it is
  * can have several levels, as user and session: users take turns, and among a user's turns the sessions.
  */
-export class Turns<T> {
+export class FairQueue<T> {
   readonly #items: T[] = [];
   /** In the order of their turns. */
-  readonly #groups = new Map<unknown, Turns<T>>();
+  readonly #groups = new Map<unknown, FairQueue<T>>();
   #size = 0;
 
   /** How many things wait. */
@@ -27,7 +27,7 @@ export class Turns<T> {
     }
     let group = this.#groups.get(first);
     if (group === undefined) {
-      group = new Turns<T>();
+      group = new FairQueue<T>();
       this.#groups.set(first, group);
     }
     group.add(rest, item);
