@@ -37,7 +37,10 @@ export const FULL_ONLY: Readonly<Record<string, string>> = {
   'relay/tools': 'PostgreSQL’s own programs',
 };
 
-/** Files that measure how much one session is delayed by others, and so run when no other file does. */
+/**
+ * Files that measure how much one session is delayed by others, and so run when no other file does, and a second time where they
+ * fail: whatever else the machine does can only make a delay longer.
+ */
 const ALONE: readonly string[] = ['attacks/flood', 'attacks/loop.', 'fuzz/'];
 
 export const runsAlone = (file: string): boolean => ALONE.some((prefix) => file.startsWith(prefix));
