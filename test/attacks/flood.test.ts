@@ -68,7 +68,6 @@ describe('a flood of requests', { timeout: 900_000 }, () => {
     'to connect': flood('dblink_connect_u(text,text)', ['x', 'host=127.0.0.1 port=1']),
     'for rows': flood('dblink(text,text)', ['none', 'SELECT 1']),
     'that see no lock': flood('dblink(text,text)', ['none', 'SELECT 1'], { held: 'none' }),
-    'for answers in tables': flood('dblink_exec(text,text)', ['none', 'x'], { mode: 'table' }),
     'that go on with no call': flood('next', []),
     'to be vouched for': flood('vouch', []),
     'that are damaged': flood('nonsense', [], { mode: 'nowhere' }),
