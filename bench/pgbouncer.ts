@@ -1,7 +1,6 @@
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import type { PostgresServer } from '../src/embedded/index.js';
+import { freePort, type PostgresServer } from '../src/embedded/index.js';
 import { run } from '../src/embedded/run.js';
 import { workspace } from '../src/embedded/workspace.js';
 import type { Contender } from './benchmark.js';
@@ -68,15 +67,4 @@ async function findProgram(): Promise<{ program: string; version: string } | und
     }
   }
   return undefined;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

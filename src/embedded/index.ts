@@ -1,6 +1,7 @@
 export { clusterKey, clusterTemplate } from './cluster.js';
 export { type Demo, startDemo } from './demo.js';
 export { EmbeddedError } from './errors.js';
+export { freePort } from './freePort.js';
 export { installationKey, type PostgresInstallation, prepareBinaries } from './installation.js';
 export { PREPARED_VARIABLE, type Prepared } from './prepared.js';
 export { PRIMARY_DATABASE, type SampleStatement, sampleStatements } from './sample.js';

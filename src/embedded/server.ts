@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { appendFileSync, closeSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createCluster, uniqueName, writePrivateFile } from './cluster.js';
 import { EmbeddedError } from './errors.js';
+import { freePort } from './freePort.js';
 import type { PostgresInstallation } from './installation.js';
 import { programEnvironment } from './run.js';
 import { kill, workspace } from './workspace.js';
@@ -239,15 +239,4 @@ function readOptional(path: string): string {
 /** As postgresql.conf wants it: both quotes and backslashes are special in there. */
 function quoteSetting(value: string): string {
   return `'${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

@@ -55,6 +55,8 @@ test('ports are equal by what listens there', () => {
   assert.equal(difference(failed('11111'), failed('22222')), undefined);
   assert.ok(difference(failed('11111'), failed('11111')), 'the port of the other side');
   assert.ok(difference(failed('11111'), failed('222220')), 'another number');
+  const code = [error({ ...BARE, C: '11111', P: '11111' }), ready];
+  assert.equal(difference(code, code), undefined, 'an SQLSTATE and a position');
   const hash = [row('a11111c')];
   assert.equal(difference(hash, hash), undefined, 'digits of a number in hexadecimal');
 });

@@ -1,6 +1,5 @@
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { freePort, type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import type { TestProxy } from '../support/proxy.js';
 import { WireConnection } from '../support/wire.js';
 import { BRIDGE, FINGERPRINT, LOCAL_FIXTURE, REMOTE_FIXTURE, REMOTE_HBA, ROLES } from './fixtures.js';
@@ -216,16 +215,4 @@ async function fingerprint(direct: Side['direct']): Promise<string> {
   const contents = 'SELECT md5(string_agg(t::text, $$,$$ ORDER BY 1)) FROM';
   parts.push(await direct.app.rows(`${contents} items t`), await direct.remote.rows(`${contents} people t`));
   return JSON.stringify(parts);
-}
-
-/** Five digits, as the system gives them out for port 0. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

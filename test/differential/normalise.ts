@@ -20,6 +20,9 @@ interface Rule {
   readonly replace: (value: string, facts: SideFacts) => string;
 }
 
+/** Fields of errors and notices that may name a port. An SQLSTATE, a line or a position is a number that only looks like one. */
+const PROSE: ReadonlySet<string> = new Set(['message', 'detail', 'hint', 'context', 'internal query']);
+
 const RULES: readonly Rule[] = [
   {
     what: 'process id of the session and of a notifying session',
@@ -35,8 +38,8 @@ const RULES: readonly Rule[] = [
   {
     what: 'ports of the servers, wherever text may name them',
     applies: (message, field) =>
-      (message.name === 'ErrorResponse' || message.name === 'NoticeResponse' || message.name === 'DataRow') &&
-      field !== 'line',
+      message.name === 'DataRow' ||
+      ((message.name === 'ErrorResponse' || message.name === 'NoticeResponse') && PROSE.has(field)),
     replace: (value, facts) => {
       let text = value;
       for (const [label, port] of facts.ports) {

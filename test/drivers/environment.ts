@@ -1,5 +1,4 @@
-import { createServer } from 'node:net';
-import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { freePort, type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { startTestProxy } from '../support/proxy.js';
 import { WireConnection } from '../support/wire.js';
 import { bridgedFixture, LOCAL_FIXTURE, REMOTE_HBA, ROLES, remoteFixture, TEMPLATE } from './fixtures.js';
@@ -167,16 +166,4 @@ async function execute(
 async function createDatabase(server: PostgresServer, name: string, template: string): Promise<void> {
   const options = template === 'template0' ? " ENCODING 'UTF8' LOCALE 'C'" : '';
   await execute(server, 'postgres', `CREATE DATABASE ${name} TEMPLATE ${template}${options}`);
-}
-
-/** A port of five digits, as the system gives them out for port 0. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

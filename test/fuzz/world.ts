@@ -1,6 +1,5 @@
-import { createServer } from 'node:net';
 import { Client } from 'pg';
-import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { freePort, type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { frontend } from '../support/wire.js';
 import { type Meddler, startMeddler } from './meddler.js';
 import { startTarget, type Target } from './target.js';
@@ -127,15 +126,4 @@ async function execute(connectionString: string, sql: string): Promise<void> {
   const client = new Client({ connectionString });
   await client.connect();
   await client.query(sql).finally(() => client.end());
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

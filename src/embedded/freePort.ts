@@ -1,0 +1,27 @@
+import { randomInt } from 'node:crypto';
+import { createServer } from 'node:net';
+
+/**
+ * Ports that no kernel gives out by itself (those begin at 32768 or above), so that a connection of somebody else's
+ * cannot take one between two starts of a server; and numbers that are no SQLSTATE, so that a text with one is not mistaken.
+ */
+const FIRST = 11_000;
+const LAST = 19_999;
+const ATTEMPTS = 100;
+
+/** A TCP port on 127.0.0.1 on which nobody listens at the moment. @throws Error when there is none */
+export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const port = randomInt(FIRST, LAST + 1);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`no free TCP port from ${FIRST} to ${LAST} on 127.0.0.1`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
