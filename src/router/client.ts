@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { batchWrites } from '../wire/batch.js';
 import { protocolViolation } from '../wire/errors.js';
 import { type Delivery, Framer } from '../wire/framer.js';
+import { Cost, LoopShare } from '../wire/loopShare.js';
 import { Frontend, MAX_MESSAGE_BYTES } from '../wire/protocol.js';
 
 /** What a session does with what its client sends. */
@@ -56,6 +57,10 @@ export class ClientLink {
   #paused = false;
   #drained: (() => void)[] = [];
   #closed = false;
+  readonly #share = new LoopShare(() => {
+    this.hold();
+    this.release();
+  });
 
   constructor(socket: Socket, events: ClientEvents) {
     this.#socket = socket;
@@ -64,6 +69,7 @@ export class ClientLink {
       begins: limitOf,
       head: (type, length) => {
         if (length - 1 > limitOf(type)) throw protocolViolation('invalid message length');
+        this.#share.spend(Cost.read);
         return events.head(type, length);
       },
       whole: (type, message) => events.whole(type, message),

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { batchWrites } from '../wire/batch.js';
 import { PgError, parseFields } from '../wire/errors.js';
 import { type Delivery, type FrameHandler, Framer } from '../wire/framer.js';
+import { Cost, LoopShare } from '../wire/loopShare.js';
 import {
   type BindFields,
   bindParts,
@@ -113,6 +114,9 @@ export class PrimaryLink {
   #fatal = false;
   #answered = false;
   #closed = false;
+  /** The client is slow. */
+  #paused = false;
+  readonly #share = new LoopShare(() => this.#giveWay());
 
   constructor(socket: Socket, events: PrimaryEvents) {
     this.#socket = socket;
@@ -148,9 +152,14 @@ export class PrimaryLink {
 
   #receive(chunk: Buffer): void {
     this.#answered = true;
+    this.#handle(() => this.#framer.push(chunk));
+    if (this.#framer.stopped) this.#updateReading();
+  }
+
+  #handle(act: () => void): void {
     this.#events.chunk(true);
     try {
-      this.#framer.push(chunk);
+      act();
     } catch (error) {
       // A primary that breaks the protocol ends this session, nothing else.
       this.#socket.destroy(error as Error);
@@ -159,8 +168,25 @@ export class PrimaryLink {
     }
   }
 
+  /** What follows the present message is looked at when other sessions have had their turn. */
+  #giveWay(): void {
+    this.#framer.stop();
+    setImmediate(() => {
+      if (this.#closed) return;
+      this.#handle(() => this.#framer.resume());
+      this.#updateReading();
+    });
+  }
+
+  #updateReading(): void {
+    if (this.#paused || this.#framer.stopped) this.#socket.pause();
+    else this.#socket.resume();
+  }
+
   #ended(): void {
     if (this.#closed) return;
+    // Its last words may be among what is held.
+    while (this.#framer.stopped) this.#handle(() => this.#framer.resume());
     this.#closed = true;
     this.queue.abandon();
     this.#wakeIdle();
@@ -169,8 +195,14 @@ export class PrimaryLink {
 
   #handler(): FrameHandler {
     return {
-      head: (type, length) => this.#head(type, length),
-      whole: (type, message) => this.#whole(type, message),
+      head: (type, length) => {
+        this.#share.spend(Cost.passed);
+        return this.#head(type, length);
+      },
+      whole: (type, message) => {
+        this.#share.spend(Cost.read);
+        return this.#whole(type, message);
+      },
       pass: (bytes) => this.#events.forward(bytes),
       badLength: (type, length) => {
         throw new PgError('08P01', `invalid length ${length} of message type ${type} from the primary`);
@@ -209,6 +241,7 @@ export class PrimaryLink {
     if (type === Backend.noticeResponse) {
       const sink = this.queue.next?.sink;
       const cut = message.readUInt32BE(1) + 1 > message.length;
+      this.#share.spend(Cost.notice);
       if (!cut && sink?.notice?.(message) === true) return false;
       return this.#events.notice(message, sink?.muted === true, cut);
     }
@@ -381,11 +414,13 @@ export class PrimaryLink {
   }
 
   pause(): void {
-    this.#socket.pause();
+    this.#paused = true;
+    this.#updateReading();
   }
 
   resume(): void {
-    this.#socket.resume();
+    this.#paused = false;
+    this.#updateReading();
   }
 
   end(lastWords: Buffer = EMPTY): void {

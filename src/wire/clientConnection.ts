@@ -74,6 +74,8 @@ export class WireClient {
   #paused = false;
   /** Between `hold` and `proceed`. */
   #holding = false;
+  /** The answer to a message of the startup is being computed. */
+  #replying = false;
   /** The socket is not read: enough is held back. */
   #full = false;
   /** The end of the socket, when it came while earlier bytes were still held back. */
@@ -100,6 +102,7 @@ export class WireClient {
     });
     this.#startup = new StartupExchange(this.#authenticator);
     const listener: InboundListener = {
+      giveWay: () => this.#resumeLater(),
       startupStep: (step) => this.#startupStep(step),
       answered: (exchange) => this.#answered(exchange),
       notice: (fields) => this.onNotice?.(fields),
@@ -361,6 +364,13 @@ export class WireClient {
     this.#socket.pause();
   }
 
+  /** In a later turn of the event loop, unless there is something else to wait for. */
+  #resumeLater(): void {
+    setImmediate(() => {
+      if (!this.#holding && !this.#replying) this.#goOn();
+    });
+  }
+
   /** Runs what handles bytes of the server: whatever it throws ends this connection, and nothing else. */
   #guard(handle: () => void): void {
     if (this.#lost !== undefined) return;
@@ -420,8 +430,10 @@ export class WireClient {
         throw connectError(this.#describe, renderError(step.fields), failure);
       }
       case 'answer':
+        this.#replying = true;
         step.reply.then(
           (reply) => {
+            this.#replying = false;
             if (reply !== undefined) this.#send(reply);
             this.#goOn();
           },
@@ -430,9 +442,7 @@ export class WireClient {
         return;
       case 'ready':
         this.#settle();
-        setImmediate(() => {
-          if (!this.#holding) this.#goOn();
-        });
+        this.#resumeLater();
     }
   }
 

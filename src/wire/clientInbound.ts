@@ -4,6 +4,7 @@ import type { QueryExchange } from './clientQuery.js';
 import type { StartupExchange, StartupStep } from './clientStartup.js';
 import { type ErrorFields, parseFields } from './errors.js';
 import { type Delivery, Framer } from './framer.js';
+import { Cost, LoopShare } from './loopShare.js';
 import { Backend, MAX_MESSAGE_BYTES } from './protocol.js';
 import { MessageReader } from './reader.js';
 
@@ -12,6 +13,8 @@ export type TransactionState = 'I' | 'T' | 'E';
 
 /** Takes what is not the business of the present query. */
 export interface InboundListener {
+  /** What follows is held back, for others to have their turn: to be resumed in a later turn of the event loop. */
+  giveWay(): void;
   /** A message of the startup that is to be acted on. */
   startupStep(step: Exclude<StartupStep, { kind: 'continue' }>): void;
   /** The query's answer is complete. */
@@ -63,9 +66,17 @@ export class Inbound {
     this.#startup = startup;
     this.#listener = listener;
     this.#maxControlBytes = maxControlBytes;
+    const share = new LoopShare(() => {
+      this.hold();
+      listener.giveWay();
+    });
     this.#framer = new Framer({
-      head: (type, length) => this.#head(type, length - 1),
+      head: (type, length) => {
+        share.spend(Cost.passed);
+        return this.#head(type, length - 1);
+      },
       whole: (type, message) => {
+        share.spend(type === Backend.noticeResponse ? Cost.notice : Cost.read);
         if (!this.#closed) this.#whole(type, message);
         return false;
       },

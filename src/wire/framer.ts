@@ -149,7 +149,10 @@ export class Framer {
         this.#passing = length - part;
         this.#dropped = false;
         offset += part;
-        continue;
+        if (!this.#stopped) continue;
+        handler.pass(chunk.subarray(passFrom, offset));
+        this.#putBack(chunk.subarray(offset));
+        return;
       }
       const wanted = delivery === 'head' ? Math.min(length, HEAD_BYTES) : length;
       if (left < wanted) {

@@ -67,6 +67,8 @@ describe('a flood of requests', { timeout: 900_000 }, () => {
   const floods: Readonly<Record<string, string>> = {
     'to connect': flood('dblink_connect_u(text,text)', ['x', 'host=127.0.0.1 port=1']),
     'for rows': flood('dblink(text,text)', ['none', 'SELECT 1']),
+    'for answers in tables': flood('dblink(text,text)', ['none', 'SELECT 1'], { mode: 'table' }),
+    'for answers in an object': flood('dblink(text,text)', ['none', 'SELECT 1'], { mode: 'object' }),
     'that see no lock': flood('dblink(text,text)', ['none', 'SELECT 1'], { held: 'none' }),
     'that go on with no call': flood('next', []),
     'to be vouched for': flood('vouch', []),

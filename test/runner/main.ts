@@ -27,7 +27,6 @@ const command = {
   test: 'npm test',
   full: 'npm run test:full',
   container: 'npm run test:container',
-  apart: 'npm test',
 }[suite];
 
 /** Files wait for servers as much as they compute: two at a time even where there are only two processors. */

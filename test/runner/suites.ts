@@ -1,7 +1,7 @@
 /** Which test files run when, and what a run needs beyond Node. */
 
 /** `npm test`, what it leaves to `npm run test:full`, and the container image's tests. */
-export type Suite = 'test' | 'full' | 'container' | 'apart';
+export type Suite = 'test' | 'full' | 'container';
 
 /**
  * What takes too long for `npm test`: files, or folders, by their path below test/, with what they are for. A sample of most of
@@ -48,7 +48,5 @@ export const runsAlone = (file: string): boolean => ALONE.some((prefix) => file.
 /** The suite that a file belongs to. */
 export function suiteOf(file: string): Suite {
   if (file.startsWith('container/')) return 'container';
-  // Runs when it is named: what it measures is not yet the same on every machine.
-  if (file.startsWith('attacks/flood')) return 'apart';
   return Object.keys(FULL_ONLY).some((prefix) => file.startsWith(prefix)) ? 'full' : 'test';
 }

@@ -10,6 +10,7 @@ import { message, WELCOME } from './client-support.js';
 async function conversation(): Promise<{ inbound: Inbound; events: string[]; sent: Buffer[] }> {
   const events: string[] = [];
   const inbound = new Inbound(new StartupExchange(new Authenticator({ user: 'u' })), {
+    giveWay: () => void events.push('gives way'),
     startupStep: (step) => void events.push(step.kind),
     answered: () => void events.push('answered'),
     notice: (fields) => void events.push(`notice ${fields.message}`),

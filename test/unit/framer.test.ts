@@ -24,10 +24,12 @@ class Recorder implements FrameHandler {
   /** Passed bytes at the time of each whole message: what came before a message must have passed before it. */
   readonly passedBefore: number[] = [];
   forwarded = '';
+  onHead: () => void = () => {};
   onWhole: (type: string) => void = () => {};
 
   head(type: number, length: number): 'pass' | 'whole' {
     const letter = String.fromCharCode(type);
+    this.onHead();
     this.heads.push([letter, length]);
     return letter === letter.toUpperCase() ? 'whole' : 'pass';
   }
@@ -236,6 +238,15 @@ describe('framer', () => {
     check(recorder, [message('A', 3), message('b', 3)]);
   });
 
+  it('holds what follows a message that passes when it is stopped at its header', () => {
+    const recorder = new Recorder();
+    recorder.onHead = () => recorder.framer.stop();
+    recorder.framer.push(Buffer.concat([message('a', 3), message('b', 3)]));
+    assert.deepEqual(recorder.passed, message('a', 3));
+    recorder.framer.resume();
+    check(recorder, [message('a', 3), message('b', 3)]);
+  });
+
   it('can be stopped from outside in the middle of a message', () => {
     for (const type of ['a', 'A']) {
       const bytes = message(type, 50);
@@ -258,15 +269,23 @@ describe('framer', () => {
       fc.property(
         fc.array(anyMessage, { maxLength: 12 }),
         fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 40 }),
-        fc.array(fc.constantFrom('go on', 'stop in a message', 'stop before a chunk', 'resume'), {
-          maxLength: 40,
-        }),
+        fc.array(
+          fc.constantFrom('go on', 'stop at a header', 'stop in a message', 'stop before a chunk', 'resume'),
+          {
+            maxLength: 40,
+          },
+        ),
         fc.constantFrom('', 'A', 'BC', 'ABC'),
         (messages, lengths, actions, forwarded) => {
           const recorder = new Recorder();
           recorder.forwarded = forwarded;
           const { framer } = recorder;
+          let stopAtHeader = false;
           let stopInMessage = false;
+          recorder.onHead = () => {
+            if (stopAtHeader) framer.stop();
+            stopAtHeader = false;
+          };
           recorder.onWhole = () => {
             if (stopInMessage) framer.stop();
             stopInMessage = false;
@@ -274,11 +293,13 @@ describe('framer', () => {
           const bytes = Buffer.concat(messages);
           cut(bytes, lengths).forEach((piece, index) => {
             const action = actions[index % Math.max(1, actions.length)];
+            if (action === 'stop at a header') stopAtHeader = true;
             if (action === 'stop in a message') stopInMessage = true;
             if (action === 'stop before a chunk') framer.stop();
             if (action === 'resume') framer.resume();
             framer.push(piece);
           });
+          stopAtHeader = false;
           stopInMessage = false;
           framer.resume();
           check(recorder, messages);

@@ -169,7 +169,7 @@ export class Bridge {
 
   /** The client's cancel request, which the primary gets as well. */
   cancel(): void {
-    this.#waiting?.abort.abort(new PgError('57014', 'canceling statement due to user request'));
+    this.#waiting?.abort.abort(cancelled);
   }
 
   close(): void {
@@ -191,7 +191,7 @@ export class Bridge {
     const waiting = this.#waiting;
     if (waiting === undefined) return;
     this.#waiting = undefined;
-    waiting.abort.abort(new PgError('57014', 'canceling statement due to user request'));
+    waiting.abort.abort(cancelled);
   }
 
   #requested(request: BridgeRequest): void {
@@ -504,6 +504,9 @@ export class Bridge {
     }
   }
 }
+
+/** One for all: a flood of requests abandons as many calls. */
+const cancelled = new PgError('57014', 'canceling statement due to user request');
 
 const tooLong = (): PgError =>
   new PgError('54000', 'a dblink call could not be handed to dblink-proxy', {
