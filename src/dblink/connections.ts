@@ -10,6 +10,7 @@ import {
   duplicateName,
   identifierTruncated,
 } from './errors.js';
+import { UNLIMITED } from './memory.js';
 import { clipName } from './names.js';
 import { openRemote } from './open.js';
 import { ConnectionRegistry } from './registry.js';
@@ -111,7 +112,7 @@ export class SessionConnections {
       throw error;
     }
     client.whenReleased(leave);
-    const connection = new RemoteConnection(client, call.facts.primaryMajor);
+    const connection = new RemoteConnection(client, call.facts.primaryMajor, this.home.memory ?? UNLIMITED);
     const encoding = call.facts.databaseEncoding;
     try {
       if (client.parameters.get('client_encoding') !== encoding) {

@@ -4,6 +4,7 @@ import type { Turns } from '../wire/turns.js';
 import type { RemoteAdmission } from './admission.js';
 import type { ForeignServer } from './foreignServer.js';
 import type { HostRules } from './hostAccess.js';
+import type { SessionMemory } from './memory.js';
 
 /** What a session's dblink functions know of the place where they run; fixed for the session. */
 export interface DblinkHome {
@@ -25,6 +26,8 @@ export interface DblinkHome {
   readonly maxScramIterations?: number | undefined;
   /** Gives places for connections; without it there is no limit. */
   readonly admission?: RemoteAdmission;
+  /** The session's part of the memory for results; without it there is no limit. */
+  readonly memory?: SessionMemory;
 }
 
 /** Facts about the session that may change from statement to statement. */

@@ -7,6 +7,15 @@ export interface Memory {
   give(bytes: number): void;
 }
 
+/** One session's part of a budget. */
+export interface SessionMemory extends Memory {
+  /** As `take`. @returns whether there was enough */
+  tryTake(bytes: number): boolean;
+}
+
+/** Without a limit. */
+export const UNLIMITED: SessionMemory = { take: () => undefined, tryTake: () => true, give: () => undefined };
+
 /** The memory that all sessions together may use for results that they hold. */
 export class MemoryBudget {
   #used = 0;
@@ -19,15 +28,20 @@ export class MemoryBudget {
   }
 
   /** One session's part of it. The last tenth is for sessions that hold no more than that themselves. */
-  session(): Memory {
+  session(): SessionMemory {
     let held = 0;
+    const tryTake = (bytes: number): boolean => {
+      const free = this.limit - this.#used - bytes;
+      const spare = Math.floor(this.limit / 10);
+      if (this.limit > 0 && (free < 0 || (free < spare && held + bytes > spare))) return false;
+      this.#used += bytes;
+      held += bytes;
+      return true;
+    };
     return {
+      tryTake,
       take: (bytes) => {
-        const free = this.limit - this.#used - bytes;
-        const spare = Math.floor(this.limit / 10);
-        if (this.limit > 0 && (free < 0 || (free < spare && held + bytes > spare))) throw this.#exceeded();
-        this.#used += bytes;
-        held += bytes;
+        if (!tryTake(bytes)) throw this.#exceeded();
       },
       give: (bytes) => {
         this.#used -= bytes;

@@ -6,6 +6,7 @@ import type { ErrorFields } from '../wire/errors.js';
 import type { ConnectionLoss } from './connectionLoss.js';
 import type { CursorTransaction } from './cursorTransaction.js';
 import type { ErrorBuffer } from './errorBuffer.js';
+import type { SessionMemory } from './memory.js';
 import { type Outcome, type ResultHandler, resultHandler } from './outcome.js';
 
 /** How many bytes of rows dblink_is_busy takes in for a later dblink_get_result. */
@@ -17,7 +18,8 @@ const MAX_STORED_BYTES = 1024 * 1024;
  * As with libpq, what the remote sends is looked at only when a function asks, and never further than to the end of the
  * next result, which waits until it is taken: hence `error_message` changes and notifications come when they do with the
  * extension. Unlike libpq this keeps no whole results: rows go to who takes them as they come. Before that, some two
- * megabytes wait here and in the client; then the remote has to wait, and the result counts as ready.
+ * megabytes wait here and in the client, or less where sessions hold much; then the remote has to wait, and the result counts
+ * as ready.
  */
 export class PendingResults {
   /** A result that is complete and has not been taken. */
@@ -27,6 +29,10 @@ export class PendingResults {
   #description: Buffer | undefined;
   #stored: Buffer[] = [];
   #storedBytes = 0;
+  /** Of them, what the session's memory has been asked for. */
+  #takenBytes = 0;
+  /** No more memory was to be had. */
+  #crowded = false;
   #reader: ResultHandler | undefined;
   /** The reader wants no more rows of this result. */
   #discarding = false;
@@ -45,6 +51,7 @@ export class PendingResults {
     private readonly errors: ErrorBuffer,
     private readonly loss: ConnectionLoss,
     transaction: CursorTransaction,
+    private readonly memory: SessionMemory,
   ) {
     const handler = resultHandler({
       begin: (description) => this.#begin(description),
@@ -81,12 +88,16 @@ export class PendingResults {
   }
 
   get #full(): boolean {
-    return this.#storedBytes > MAX_STORED_BYTES || this.client.full;
+    return this.#storesNoMore || this.client.full;
+  }
+
+  get #storesNoMore(): boolean {
+    return this.#storedBytes > MAX_STORED_BYTES || this.#crowded;
   }
 
   /** Looks at what has come, up to the end of the next result. */
   look(): void {
-    if (this.#ready !== undefined || this.#storedBytes > MAX_STORED_BYTES) return;
+    if (this.#ready !== undefined || this.#storesNoMore) return;
     this.client.proceed();
     this.#rest();
     if (!this.#ended) this.#noteFatal();
@@ -151,6 +162,9 @@ export class PendingResults {
     this.#description = undefined;
     this.#stored = [];
     this.#storedBytes = 0;
+    this.memory.give(this.#takenBytes);
+    this.#takenBytes = 0;
+    this.#crowded = false;
   }
 
   #begin(description: Buffer): RowDelivery {
@@ -172,7 +186,9 @@ export class PendingResults {
     }
     appendChunk(this.#stored, bytes);
     this.#storedBytes += bytes.length;
-    if (this.#storedBytes > MAX_STORED_BYTES) this.client.hold();
+    if (this.memory.tryTake(bytes.length)) this.#takenBytes += bytes.length;
+    else this.#crowded = true;
+    if (this.#storesNoMore) this.client.hold();
   }
 
   #complete(outcome: Outcome): void {

@@ -5,6 +5,7 @@ import { ConnectionLoss, NO_CONNECTION } from './connectionLoss.js';
 import { CursorTransaction } from './cursorTransaction.js';
 import { ErrorBuffer } from './errorBuffer.js';
 import { alreadyInUse, type ConnectionLabel } from './errors.js';
+import type { SessionMemory } from './memory.js';
 import { type Notification, NotificationQueue } from './notifications.js';
 import { type Outcome, type ResultHandler, resultHandler } from './outcome.js';
 import { PendingResults } from './pendingResults.js';
@@ -41,8 +42,15 @@ export class RemoteConnection {
   /** The call that uses the connection. */
   #user: symbol | undefined;
 
-  /** @param major of the primary, whose libpq the extension would use */
-  constructor(client: WireClient, major: number) {
+  /**
+   * @param major of the primary, whose libpq the extension would use
+   * @param memory for results that wait to be taken
+   */
+  constructor(
+    client: WireClient,
+    major: number,
+    private readonly memory: SessionMemory,
+  ) {
     this.client = client;
     this.#major = major;
     this.#errors = new ErrorBuffer(major);
@@ -200,7 +208,8 @@ export class RemoteConnection {
     const refused = this.#refusal();
     if (refused !== undefined) return refused;
     this.transaction.sent(sql, this.client.transactionStatus);
-    const results = new PendingResults(this.client, sql, this.#errors, this.#loss, this.transaction);
+    const { client, transaction, memory } = this;
+    const results = new PendingResults(client, sql, this.#errors, this.#loss, transaction, memory);
     this.#activity = { kind: 'asynchronous', results };
     return undefined;
   }
@@ -283,6 +292,7 @@ export class RemoteConnection {
   close(): void {
     const { client } = this;
     if (client.state !== 'busy') {
+      if (this.#activity.kind === 'asynchronous') this.#activity.results.giveUp();
       client.close();
       return;
     }

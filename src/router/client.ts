@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { batchWrites } from '../wire/batch.js';
 import { protocolViolation } from '../wire/errors.js';
 import { type Delivery, Framer } from '../wire/framer.js';
-import { Cost, LoopShare } from '../wire/loopShare.js';
+import { LoopShare } from '../wire/loopShare.js';
 import { Frontend, MAX_MESSAGE_BYTES } from '../wire/protocol.js';
 
 /** What a session does with what its client sends. */
@@ -69,10 +69,13 @@ export class ClientLink {
       begins: limitOf,
       head: (type, length) => {
         if (length - 1 > limitOf(type)) throw protocolViolation('invalid message length');
-        this.#share.spend(Cost.read);
+        this.#share.read();
         return events.head(type, length);
       },
-      whole: (type, message) => events.whole(type, message),
+      whole: (type, message) => {
+        this.#share.read(message.length);
+        return events.whole(type, message);
+      },
       pass: (bytes) => events.pass(bytes),
       badLength: () => {
         throw protocolViolation('invalid message length');

@@ -70,7 +70,8 @@ class DblinkInterceptor implements Interceptor {
   readonly #dumps: boolean;
 
   constructor(session: Session, login: Login, settings: RouterSettings, shared: Shared, logins: Turns) {
-    const { services, admission, memory } = shared;
+    const { services, admission } = shared;
+    const memory = shared.memory.session();
     const { startup } = login;
     const user = startup.get('user') ?? '';
     const database = startup.get('database') || user;
@@ -84,6 +85,7 @@ class DblinkInterceptor implements Interceptor {
       logins,
       maxScramIterations: settings.maxScramIterations,
       admission,
+      memory,
     });
     const databaseServices = (): DatabaseServices => {
       const { service } = settings;
@@ -93,7 +95,7 @@ class DblinkInterceptor implements Interceptor {
       return services.of(database, { user: service.user, password, own: false });
     };
     const foreignServers = new ForeignServers(session.primary, settings.servers, databaseServices);
-    this.#engine = new Engine(session, settings, dblink, foreignServers, memory.session(), (engine) => {
+    this.#engine = new Engine(session, settings, dblink, foreignServers, memory, (engine) => {
       if (login.bridge === undefined) return undefined;
       return new Bridge(engine, login.bridge, databaseServices, user, () => session.cancelPrimary());
     });

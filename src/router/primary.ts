@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { batchWrites } from '../wire/batch.js';
 import { PgError, parseFields } from '../wire/errors.js';
 import { type Delivery, type FrameHandler, Framer } from '../wire/framer.js';
-import { Cost, LoopShare } from '../wire/loopShare.js';
+import { LoopShare } from '../wire/loopShare.js';
 import {
   type BindFields,
   bindParts,
@@ -196,11 +196,12 @@ export class PrimaryLink {
   #handler(): FrameHandler {
     return {
       head: (type, length) => {
-        this.#share.spend(Cost.passed);
+        this.#share.passed();
         return this.#head(type, length);
       },
       whole: (type, message) => {
-        this.#share.spend(Cost.read);
+        if (type === Backend.noticeResponse) this.#share.notice(message.length);
+        else this.#share.read(message.length);
         return this.#whole(type, message);
       },
       pass: (bytes) => this.#events.forward(bytes),
@@ -241,7 +242,6 @@ export class PrimaryLink {
     if (type === Backend.noticeResponse) {
       const sink = this.queue.next?.sink;
       const cut = message.readUInt32BE(1) + 1 > message.length;
-      this.#share.spend(Cost.notice);
       if (!cut && sink?.notice?.(message) === true) return false;
       return this.#events.notice(message, sink?.muted === true, cut);
     }

@@ -4,7 +4,7 @@ import type { QueryExchange } from './clientQuery.js';
 import type { StartupExchange, StartupStep } from './clientStartup.js';
 import { type ErrorFields, parseFields } from './errors.js';
 import { type Delivery, Framer } from './framer.js';
-import { Cost, LoopShare } from './loopShare.js';
+import { LoopShare } from './loopShare.js';
 import { Backend, MAX_MESSAGE_BYTES } from './protocol.js';
 import { MessageReader } from './reader.js';
 
@@ -72,11 +72,12 @@ export class Inbound {
     });
     this.#framer = new Framer({
       head: (type, length) => {
-        share.spend(Cost.passed);
+        share.passed();
         return this.#head(type, length - 1);
       },
       whole: (type, message) => {
-        share.spend(type === Backend.noticeResponse ? Cost.notice : Cost.read);
+        if (type === Backend.noticeResponse) share.notice(message.length);
+        else share.read(message.length);
         if (!this.#closed) this.#whole(type, message);
         return false;
       },

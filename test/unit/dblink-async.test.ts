@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { MemoryBudget } from '../../src/dblink/memory.js';
 import type { QueryOutcome } from '../../src/dblink/session.js';
 import { createDatabase, execute, extensionServer } from '../support/postgres.js';
 import { CollectingSink, callContext, newSession, sql } from './dblink-support.js';
@@ -73,6 +74,33 @@ describe('asynchronous use of a dblink connection', () => {
     await assert.rejects(session.sendQuery('x', sql(''), call), { sqlstate: '08003' });
     await assert.rejects(session.isBusy('x', call), { sqlstate: '08003' });
     await assert.rejects(session.cancelQuery('x', call), { sqlstate: '08003' });
+  });
+
+  it('what waits to be taken is counted; where there is no more room the remote has to wait', async () => {
+    const MEBIBYTE = 1 << 20;
+    const budget = new MemoryBudget(2 * MEBIBYTE);
+    const crowded = newSession({ memory: budget.session() });
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const large = "SELECT repeat('x', 100000) FROM generate_series(1, 30)";
+    for (const name of names) {
+      await crowded.connect(name, url, false, call);
+      await crowded.sendQuery(name, sql(large), call);
+      // What it stores before it says so is some hundred kilobytes for those behind the first ones.
+      while ((await crowded.isBusy(name, call)) === 1) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assert.ok(budget.used > MEBIBYTE && budget.used <= 2 * MEBIBYTE, `${budget.used} bytes`);
+    for (const name of names.slice(0, 5)) {
+      const sink = new CollectingSink();
+      assert.deepEqual(await crowded.getResult(name, false, sink, call), { kind: 'rows' });
+      assert.equal(sink.rows.length, 30);
+    }
+    assert.ok(budget.used < 2 * MEBIBYTE);
+    // A complete one, which nobody takes.
+    await crowded.connect('g', url, false, call);
+    await crowded.sendQuery('g', sql('SELECT 1'), call);
+    while ((await crowded.isBusy('g', call)) === 1) await new Promise((resolve) => setTimeout(resolve, 1));
+    crowded.close();
+    assert.equal(budget.used, 0);
   });
 
   it('takes a result that does not fit, too', async () => {

@@ -1,12 +1,18 @@
-import type { CallContext } from '../../src/dblink/context.js';
+import type { CallContext, DblinkHome } from '../../src/dblink/context.js';
 import type { RowSink } from '../../src/dblink/results.js';
 import { DblinkSession } from '../../src/dblink/session.js';
 import { parseDataRow, type WireClient } from '../../src/wire/client.js';
 import type { PgError } from '../../src/wire/errors.js';
 
 /** A session of the dblink functions, whose primary nobody asks. */
-export const newSession = (): DblinkSession =>
-  new DblinkSession({ primaryHost: '127.0.0.1', primaryPort: 1, user: 'postgres', database: 'postgres' });
+export const newSession = (home: Partial<DblinkHome> = {}): DblinkSession =>
+  new DblinkSession({
+    primaryHost: '127.0.0.1',
+    primaryPort: 1,
+    user: 'postgres',
+    database: 'postgres',
+    ...home,
+  });
 
 /** The circumstances of calls, and the notices that they gave, as `sqlstate message`. */
 export function callContext(options: { major?: number; signal?: AbortSignal } = {}): {

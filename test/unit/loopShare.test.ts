@@ -6,7 +6,7 @@ import { ClientLink } from '../../src/router/client.js';
 import { PrimaryLink } from '../../src/router/primary.js';
 import { WireClient } from '../../src/wire/client.js';
 import { errorResponse, noticeResponse, PgError } from '../../src/wire/errors.js';
-import { Cost, LoopShare } from '../../src/wire/loopShare.js';
+import { LoopShare } from '../../src/wire/loopShare.js';
 import { message } from './client-support.js';
 
 /** Rule: however many messages a peer sends at once, the event loop turns between them. */
@@ -64,9 +64,9 @@ const flood = (one: Buffer): Buffer => Buffer.concat(Array<Buffer>(MANY).fill(on
 test('a share is as many messages as their costs allow', () => {
   let ways = 0;
   const share = new LoopShare(() => ways++);
-  for (let i = 0; i < 10_000; i++) share.spend(Cost.notice);
+  for (let i = 0; i < 10_000; i++) share.notice(100);
   const notices = ways;
-  for (let i = 0; i < 10_000; i++) share.spend(Cost.passed);
+  for (let i = 0; i < 10_000; i++) share.passed();
   assert.ok(notices > 200 && ways - notices <= 1, `${notices}, ${ways}`);
 });
 
