@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { batchWrites } from '../wire/batch.js';
 import { protocolViolation } from '../wire/errors.js';
+import { FairReader } from '../wire/fairReader.js';
 import { type Delivery, Framer } from '../wire/framer.js';
 import { Frontend, MAX_MESSAGE_BYTES } from '../wire/protocol.js';
 
@@ -50,6 +51,7 @@ function limitOf(type: number): number {
 /** The session's connection to the client: frames what comes, and stops reading when told to. */
 export class ClientLink {
   readonly #socket: Socket;
+  readonly #reader: FairReader;
   readonly #events: ClientEvents;
   readonly #framer: Framer;
   #holds = 0;
@@ -59,6 +61,7 @@ export class ClientLink {
 
   constructor(socket: Socket, events: ClientEvents) {
     this.#socket = socket;
+    this.#reader = new FairReader(socket);
     this.#events = events;
     this.#framer = new Framer({
       begins: limitOf,
@@ -108,11 +111,11 @@ export class ClientLink {
   start(first: Buffer): void {
     this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     if (first.length > 0) this.#receive(first);
-    this.#socket.resume();
+    this.#reader.resume();
   }
 
   #receive(chunk: Buffer): void {
-    this.#guard(() => this.#framer.push(chunk));
+    this.#reader.take(() => this.#guard(() => this.#framer.push(chunk)));
     if (this.#framer.heldBytes > 0) this.#updateReading();
   }
 
@@ -129,8 +132,8 @@ export class ClientLink {
 
   #updateReading(): void {
     if (this.#closed) return;
-    if (this.#paused || this.#framer.heldBytes > HELD_BYTES) this.#socket.pause();
-    else this.#socket.resume();
+    if (this.#paused || this.#framer.heldBytes > HELD_BYTES) this.#reader.pause();
+    else this.#reader.resume();
   }
 
   /** Leaves everything behind the message that is being handled unhandled until as many calls of `release`. */

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { batchWrites } from '../wire/batch.js';
 import { PgError, parseFields } from '../wire/errors.js';
+import { FairReader } from '../wire/fairReader.js';
 import { type Delivery, type FrameHandler, Framer } from '../wire/framer.js';
 import {
   type BindFields,
@@ -98,6 +99,7 @@ export class PrimaryLink {
   /** Counts what was sent that may change facts about the session (anything of the client's that runs). */
   forwarded = 0;
   readonly #socket: Socket;
+  readonly #reader: FairReader;
   readonly #events: PrimaryEvents;
   readonly #framer: Framer;
   /** Number of ReadyForQuery messages that have come. */
@@ -116,6 +118,7 @@ export class PrimaryLink {
 
   constructor(socket: Socket, events: PrimaryEvents) {
     this.#socket = socket;
+    this.#reader = new FairReader(socket);
     this.#events = events;
     this.#framer = new Framer(this.#handler());
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
@@ -150,7 +153,7 @@ export class PrimaryLink {
     this.#answered = true;
     this.#events.chunk(true);
     try {
-      this.#framer.push(chunk);
+      this.#reader.take(() => this.#framer.push(chunk));
     } catch (error) {
       // A primary that breaks the protocol ends this session, nothing else.
       this.#socket.destroy(error as Error);
@@ -381,11 +384,11 @@ export class PrimaryLink {
   }
 
   pause(): void {
-    this.#socket.pause();
+    this.#reader.pause();
   }
 
   resume(): void {
-    this.#socket.resume();
+    this.#reader.resume();
   }
 
   end(lastWords: Buffer = EMPTY): void {

@@ -26,6 +26,7 @@ import {
 } from './clientSocket.js';
 import { StartupExchange, type StartupStep, serverVersionNumber, startupMessage } from './clientStartup.js';
 import { type ErrorFields, PgError } from './errors.js';
+import { FairReader } from './fairReader.js';
 import { Frontend } from './protocol.js';
 import { ScramError } from './scram.js';
 import { peerCertificate, type TlsOptions } from './tls.js';
@@ -62,6 +63,7 @@ export class WireClient {
   readonly #options: ConnectOptions;
   readonly #describe: string;
   readonly #socket: ServerSocket;
+  readonly #reader: FairReader;
   readonly #authenticator: Authenticator;
   readonly #startup: StartupExchange;
   readonly #inbound: Inbound;
@@ -82,6 +84,7 @@ export class WireClient {
 
   private constructor(socket: ServerSocket, options: ConnectOptions, describe: string) {
     this.#socket = socket;
+    this.#reader = new FairReader(socket);
     this.#options = options;
     this.#describe = describe;
     this.onNotice = options.onNotice;
@@ -243,12 +246,12 @@ export class WireClient {
   /** Stops reading. What has been read already (one chunk, and what `hold` has kept) is still delivered. */
   pause(): void {
     this.#paused = true;
-    this.#socket.pause();
+    this.#reader.pause();
   }
 
   resume(): void {
     this.#paused = false;
-    if (!this.#full) this.#socket.resume();
+    if (!this.#full) this.#reader.resume();
   }
 
   /**
@@ -355,10 +358,10 @@ export class WireClient {
   }
 
   #take(chunk: Buffer): void {
-    this.#inbound.push(chunk);
+    this.#reader.take(() => this.#inbound.push(chunk));
     if (this.#inbound.heldBytes <= MAX_HELD_BYTES) return;
     this.#full = true;
-    this.#socket.pause();
+    this.#reader.pause();
   }
 
   /** Runs what handles bytes of the server: whatever it throws ends this connection, and nothing else. */
@@ -441,7 +444,7 @@ export class WireClient {
     this.#guard(() => this.#inbound.resume());
     if (this.#full && this.#inbound.heldBytes <= MAX_HELD_BYTES) {
       this.#full = false;
-      if (!this.#paused) this.#socket.resume();
+      if (!this.#paused) this.#reader.resume();
     }
     const end = this.#heldEnd;
     if (end !== undefined && !this.#inbound.held) this.#socketEnded(end.error);
