@@ -105,6 +105,7 @@ export class ScramClient {
   readonly #firstBare: string;
   #keys: ScramKeys | undefined;
   #serverSignature: Buffer | undefined;
+  #answered = false;
   #verified = false;
 
   constructor(options: ScramOptions) {
@@ -132,11 +133,14 @@ export class ScramClient {
 
   /**
    * client-final-message for a server-first-message. The key derivation runs off the event loop.
-   * @throws ScramError for a message that is malformed, has another nonce or asks for too many iterations; the reason of
-   * the owner's signal
+   * @throws ScramError for a message that is malformed, has another nonce or asks for too many iterations, and for a second
+   * one; the reason of the owner's signal
    */
   async final(serverFirst: Buffer): Promise<Buffer> {
     const attributes = new Attributes(serverFirst);
+    // One proof for a login: otherwise a server could ask for any number of them, each by a salt of its own choice.
+    if (this.#answered) throw new ScramError('malformed SCRAM message (attribute "v" expected)');
+    this.#answered = true;
     const nonce = attributes.read('r');
     // Section 5.1, "r": the server must append to the client's nonce, and the client must verify that it did.
     if (nonce.length <= this.#nonce.length || !nonce.startsWith(this.#nonce)) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { BridgeWorld } from '../faults/bridgeWorld.js';
 import { FaultClient } from '../faults/client.js';
+import type { ProxyProcess } from '../faults/proxyProcess.js';
 
 /** What an attack costs others, in ms. */
 export interface Delay {
@@ -14,7 +14,10 @@ export interface Delay {
 const EVERY_MS = 20;
 
 /** Measures while something is done, and a little longer: what it has left behind counts as well. */
-export async function delayDuring(world: BridgeWorld, act: () => Promise<unknown>): Promise<Delay> {
+export async function delayDuring(
+  world: { readonly proxy: ProxyProcess },
+  act: () => Promise<unknown>,
+): Promise<Delay> {
   const other = await FaultClient.open(world.proxy.port, { user: 'other' });
   let slowest = 0;
   let going = true;
@@ -49,7 +52,7 @@ const TRIES = 3;
  * now and then: the best of a few tries counts.
  */
 export async function costsNoMoreThan(
-  world: BridgeWorld,
+  world: { readonly proxy: ProxyProcess },
   control: () => Promise<unknown>,
   attack: () => Promise<unknown>,
 ): Promise<void> {
