@@ -43,8 +43,8 @@ export interface PrimaryEvents {
   notification(message: Buffer): boolean;
   /** A setting changed. @returns whether the client is told */
   parameter(name: string, value: string, before: string | undefined): boolean;
-  /** A ReadyForQuery that the client gets. */
-  ready(): void;
+  /** A ReadyForQuery for the client. */
+  ready(message: Buffer): void;
   /** The connection ended; `fatal` when the primary said why, and that has been forwarded. */
   closed(fatal: boolean): void;
 }
@@ -262,9 +262,7 @@ export class PrimaryLink {
     this.readies++;
     this.#events.settled();
     if (!this.#answer(type, message)) return false;
-    // First the message itself: what happens because of it may have more to say to the client.
-    this.#events.forward(message);
-    this.#events.ready();
+    this.#events.ready(message);
     return false;
   }
 

@@ -108,12 +108,20 @@ export class Session implements Cancellable {
       forward: (bytes) => this.toClient(bytes),
       chunk: (begin) => (begin ? options.client.cork() : options.client.uncork()),
       notice: (message, muted, cut) => this.#interceptor.notice(message, muted, cut),
-      error: (message) => this.#interceptor.error(message),
+      error: (message) => {
+        this.#holdReportsOfAbort();
+        return this.#interceptor.error(message);
+      },
       settled: () => this.#interceptor.settled(),
       copying: () => this.#breakCopy(),
       notification: (message) => this.#report(message),
       parameter: (name, value, before) => this.#reportParameter(name, value, before),
-      ready: () => this.#ready(),
+      ready: (message) => {
+        this.releaseReports();
+        // First the message itself: what happens because of it may have more to say to the client.
+        this.toClient(message);
+        this.#ready();
+      },
       closed: (fatal) => this.#primaryClosed(fatal),
     });
     this.#interceptor = options.interceptor(this);
@@ -269,9 +277,21 @@ export class Session implements Cancellable {
    * gets them where it would get them, in front of the one ReadyForQuery.
    */
   holdReports(): void {
-    // Before 14 a server reports each change at once.
-    if (this.primary.majorVersion < 14) return;
-    this.#heldReports ??= { parameters: new Map(), notifications: [] };
+    if (!this.#reportsAtOnce) this.#heldReports ??= { parameters: new Map(), notifications: [] };
+  }
+
+  /**
+   * What a server that reports at once says of settings behind an error, because the transaction is taken back: the client gets
+   * it in front of ReadyForQuery, since it may hear of the error itself only when the proxy has dealt with it.
+   */
+  #holdReportsOfAbort(): void {
+    if (this.authenticated && this.#reportsAtOnce)
+      this.#heldReports ??= { parameters: new Map(), notifications: [] };
+  }
+
+  /** Before 14 a server reports each change of a setting at once, not in front of ReadyForQuery. */
+  get #reportsAtOnce(): boolean {
+    return this.primary.majorVersion < 14;
   }
 
   releaseReports(): void {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { type BridgeWorld, makeBridgeWorld } from '../faults/bridgeWorld.js';
 import { brief, errorOf, FaultClient } from '../faults/client.js';
+import { testedMajors } from '../support/majors.js';
 import type { Frame } from '../support/wire.js';
 
 /**
@@ -20,7 +21,7 @@ const shows = (frames: readonly Frame[], secret: string): boolean =>
     frames.some(({ body }) => body.includes(form)),
   );
 
-for (const major of [18, 15]) {
+for (const major of testedMajors()) {
   describe(`what the bridge says, PostgreSQL ${major}`, () => {
     let world: BridgeWorld;
     const open = (): Promise<FaultClient> => FaultClient.open(world.proxy.port, { user: 'low' });

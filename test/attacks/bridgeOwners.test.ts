@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { brief, errorOf, FaultClient, fieldsOf } from '../faults/client.js';
+import { testedMajors } from '../support/majors.js';
 import { execute } from '../support/postgres.js';
 import { startTestProxy, type TestProxy } from '../support/proxy.js';
 
@@ -17,7 +18,7 @@ const planted = (name: string, args: string, body = ''): string =>
   `CREATE FUNCTION ${name}(${args}) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
      RAISE NOTICE 'planted, as %', current_user; RETURN 'planted'; END ${body}$$`;
 
-for (const major of [18, 15]) {
+for (const major of testedMajors()) {
   describe(`who owns the code that everybody runs, PostgreSQL ${major}`, () => {
     let primary: PostgresServer;
     let proxy: TestProxy;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { brief, errorOf, FaultClient } from '../faults/client.js';
+import { testedMajors } from '../support/majors.js';
 import { execute } from '../support/postgres.js';
 import { startTestProxy, type TestProxy } from '../support/proxy.js';
 
@@ -25,7 +26,7 @@ const FORGER = `CREATE FUNCTION low.forge(name text, role text, VARIADIC args te
     RETURN 'asked too often';
   END $$`;
 
-for (const major of [18, 15]) {
+for (const major of testedMajors()) {
   describe(`roles that are claimed, PostgreSQL ${major}`, () => {
     let primary: PostgresServer;
     let proxy: TestProxy;
@@ -33,6 +34,17 @@ for (const major of [18, 15]) {
     let trusting: string;
 
     const open = (user: string): Promise<FaultClient> => FaultClient.open(proxy.port, { user });
+    /** May read and write all tables; before 14 there are no roles that may, and it is granted those of the bridge. */
+    const makeReader = (role: string, options = ''): Promise<unknown> =>
+      execute(
+        primary.url(),
+        `CREATE ROLE ${role} LOGIN ${options}; ${
+          major >= 14
+            ? `GRANT pg_read_all_data, pg_write_all_data TO ${role}`
+            : `GRANT USAGE ON SCHEMA dblink_proxy TO ${role};
+               GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA dblink_proxy TO ${role}`
+        }`,
+      );
     const connections = async (client: FaultClient): Promise<unknown> =>
       (await client.rows('SELECT dblink_get_connections()'))[0]?.[0];
 
@@ -174,10 +186,7 @@ for (const major of [18, 15]) {
     });
 
     it('the secret, and what makes evidence of it, are for the account alone', async () => {
-      await execute(
-        primary.url(),
-        'CREATE ROLE reader LOGIN; GRANT pg_read_all_data, pg_write_all_data TO reader',
-      );
+      await makeReader('reader');
       for (const user of ['low', 'reader']) {
         const client = await open(user);
         for (const sql of [
@@ -200,10 +209,7 @@ for (const major of [18, 15]) {
       await root.rows("CREATE VIEW public.one AS SELECT * FROM dblink('c', 'SELECT 1') AS t(a int)");
       await root.rows('SELECT * FROM public.one');
       assert.notDeepEqual(await execute(primary.url(), 'SELECT FROM dblink_proxy.answer'), []);
-      await execute(
-        primary.url(),
-        'CREATE ROLE writer LOGIN; GRANT pg_read_all_data, pg_write_all_data TO writer',
-      );
+      await makeReader('writer');
       const writer = await open('writer');
       assert.match(brief(await writer.query('SELECT * FROM dblink_proxy.answer')), /^T C:SELECT 0/);
       assert.match(
@@ -219,10 +225,7 @@ for (const major of [18, 15]) {
     });
 
     it('an answer that somebody has changed is not taken, whoever that is', async () => {
-      await execute(
-        primary.url(),
-        'CREATE ROLE mighty LOGIN BYPASSRLS; GRANT pg_read_all_data, pg_write_all_data TO mighty',
-      );
+      await makeReader('mighty', 'BYPASSRLS');
       const root = await open('root');
       await root.rows(`DO $$ BEGIN PERFORM dblink_connect('c', '${trusting}'); END $$`);
       const mighty = await FaultClient.open(primary.port, { user: 'mighty' });

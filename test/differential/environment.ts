@@ -1,5 +1,5 @@
-import { fileURLToPath } from 'node:url';
 import { freePort, type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { MATRIX_PACKAGES } from '../support/majors.js';
 import type { TestProxy } from '../support/proxy.js';
 import { WireConnection } from '../support/wire.js';
 import { BRIDGE, FINGERPRINT, LOCAL_FIXTURE, REMOTE_FIXTURE, REMOTE_HBA, ROLES } from './fixtures.js';
@@ -39,9 +39,6 @@ const SETTINGS = {
   autovacuum: 'off',
   log_min_messages: 'fatal',
 };
-
-/** Where scripts/matrix.mjs puts the majors that are not among the project's own packages. */
-const MATRIX_PACKAGES = fileURLToPath(new URL('../../../.matrix', import.meta.url));
 
 /** What stands on the second side; `forced`: a proxy that leaves to the bridge whatever that can serve. */
 export type SecondSide = 'proxy' | 'forced' | 'extension';

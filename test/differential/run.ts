@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { SUPPORTED_MAJORS } from '../support/majors.js';
 import { CASES } from './cases/index.js';
 import { type SecondSide, startEnvironment } from './environment.js';
 import { generatedCases } from './generate.js';
@@ -41,9 +42,7 @@ const cases = CASES.filter(
 const generated = generatedCases(seed, Number(values.generated)).filter(({ name }) =>
   name.includes(values.case),
 );
-/** All that the proxy supports. */
-const MATRIX = [13, 14, 15, 16, 17, 18];
-const majors = values.matrix ? MATRIX : values.major.map(Number);
+const majors = values.matrix ? SUPPORTED_MAJORS : values.major.map(Number);
 
 /**
  * The first major gets all core variants, others a sample of them, unless everything is asked for; in the matrix no

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { availableParallelism, freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { MAJORS_VARIABLE, SUPPORTED_MAJORS } from '../support/majors.js';
 import { type Job, jobsOf, knownTimes, TIMES_FILE } from './jobs.js';
 import { clock, Progress } from './progress.js';
 import { type JobResult, runJob } from './runJob.js';
@@ -17,6 +18,8 @@ const { values, positionals } = parseArgs({
     container: { type: 'boolean', default: false },
     lanes: { type: 'string' },
     name: { type: 'string' },
+    major: { type: 'string', multiple: true },
+    matrix: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     record: { type: 'boolean', default: false },
   },
@@ -28,6 +31,9 @@ const command = {
   full: 'npm run test:full',
   container: 'npm run test:container',
 }[suite];
+
+/** What tests that can run on any major run on, where it is not the usual. */
+const majors = values.major?.map(Number) ?? (values.matrix ? SUPPORTED_MAJORS : undefined);
 
 /** Files wait for servers as much as they compute: two at a time even where there are only two processors. */
 const lanes = values.lanes === undefined ? Math.max(2, availableParallelism() - 1) : Number(values.lanes);
@@ -65,7 +71,8 @@ async function main(): Promise<number> {
   try {
     const expected = jobs.reduce((sum, { expectedSeconds }) => sum + expectedSeconds, 0) / lanes;
     console.log(`${jobs.length} files, ${lanes} at a time, about ${clock(expected)}`);
-    const shared = await prepareShared(scratch);
+    const shared = await prepareShared(scratch, majors ?? []);
+    if (majors !== undefined) env[MAJORS_VARIABLE] = majors.join();
     const results = await runAll(jobs, { scratch, env: { ...env, ...shared }, name: values.name });
     printSummary(results, (performance.now() - started) / 1000, command);
     if (values.record) record(results);

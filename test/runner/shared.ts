@@ -8,9 +8,7 @@ import {
   type Prepared,
   prepareBinaries,
 } from '../../src/embedded/index.js';
-
-/** The majors that are among the project's packages. */
-const MAJORS = [18, 15];
+import { MATRIX_PACKAGES, PACKAGED_MAJORS } from '../support/majors.js';
 
 /**
  * Makes once what every test file needs: PostgreSQL's programs, with and without dblink, and a cluster of each major to copy.
@@ -18,16 +16,21 @@ const MAJORS = [18, 15];
  * (docs/decisions/009-new-servers-for-each-file.md).
  *
  * @param scratch a directory that outlives the tests
+ * @param further majors, beside those that are among the project's packages
  * @returns variables that tell the test files' processes of it; it is removed when this process ends
  */
-export async function prepareShared(scratch: string): Promise<Readonly<Record<string, string>>> {
+export async function prepareShared(
+  scratch: string,
+  further: readonly number[],
+): Promise<Readonly<Record<string, string>>> {
   const installations: Record<string, Prepared['installations'][string]> = {};
   const clusters: Record<string, string> = {};
-  for (const major of MAJORS) {
+  for (const major of new Set([...PACKAGED_MAJORS, ...further])) {
+    const prepare = (dblink: boolean) => prepareBinaries({ major, dblink, packages: MATRIX_PACKAGES });
     for (const dblink of [true, false]) {
-      installations[installationKey({ major, dblink })] = await prepareBinaries({ major, dblink });
+      installations[installationKey({ major, dblink })] = await prepare(dblink);
     }
-    clusters[clusterKey(major)] = await clusterTemplate(await prepareBinaries({ major, dblink: true }));
+    clusters[clusterKey(major)] = await clusterTemplate(await prepare(true));
   }
   const file = join(scratch, 'prepared.json');
   writeFileSync(file, JSON.stringify({ installations, clusters } satisfies Prepared));

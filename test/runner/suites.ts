@@ -16,6 +16,7 @@ export const FULL_ONLY: Readonly<Record<string, string>> = {
   'bridge/install': 'install and uninstall on both majors',
   'bridge/largeObjects': 'answers of every size at every level',
   'bridge/security': 'forged requests, answers, locks, rights',
+  'bridge/upgrade': 'a bridge of another version',
   'differential/forced': 'a larger sample of the cases, with every call through the bridge',
   'differential/older': 'a larger sample of the cases on the older major',
   'differential/whole': 'every case in a core variant, and generated ones',

@@ -32,7 +32,7 @@ import { IS_EVIDENCE_QUERY, MAKE_PROOF_QUERY, questionOf } from './roleProof.js'
 import { type ClaimedRole, type Proving, Roles } from './roles.js';
 import { RowsSink } from './rowsSink.js';
 import { VERSION_HINT, VERSION_MESSAGE } from './serviceSchema.js';
-import type { DatabaseServices } from './services.js';
+import { type DatabaseServices, Replacing } from './services.js';
 import { type SessionKeys, SessionLocks } from './sessionLocks.js';
 
 const BY_SIGNATURE: ReadonlyMap<string, Overload> = new Map(
@@ -55,6 +55,8 @@ const CANCEL_GRACE_MS = 1000;
 interface Waiting {
   /** The function's last request. */
   request: BridgeRequest;
+  /** When it came, by performance.now(). */
+  readonly since: number;
   readonly abort: AbortController;
   /** Resolved with the function's next request while the call goes on. */
   next: ((request: BridgeRequest) => void) | undefined;
@@ -95,7 +97,13 @@ export class Bridge {
 
   /** Makes sure that a bridge can be had. @throws PgError that says what stands in the way */
   async prepare(): Promise<void> {
-    await this.#locks.prepare();
+    try {
+      await this.#locks.prepare();
+    } catch (error) {
+      if (!(error instanceof Replacing)) throw error;
+      await error.done;
+      await this.#locks.prepare();
+    }
   }
 
   /**
@@ -225,6 +233,7 @@ export class Bridge {
     this.#discardTables();
     const begun: Waiting = {
       request,
+      since: performance.now(),
       abort: new AbortController(),
       next: undefined,
     };
@@ -235,14 +244,20 @@ export class Bridge {
   #vouch(pid: number): void {
     if (this.#vouching) return;
     this.#vouching = true;
-    void this.#locks
-      .vouch(pid)
+    void this.#attachFor(performance.now())
+      .then(() => this.#locks.vouch(pid))
       .catch((error: unknown) => {
         if (this.#latest?.function === 'vouch') this.#stop(error);
       })
       .finally(() => {
         this.#vouching = false;
       });
+  }
+
+  /** @param askedAt when the function that is to be answered has asked */
+  async #attachFor(askedAt: number): Promise<void> {
+    const { services } = await this.#locks.attach();
+    services.refuseOlder(askedAt);
   }
 
   async #serve(waiting: Waiting): Promise<void> {
@@ -333,7 +348,7 @@ export class Bridge {
     // The functions are STRICT: only who forges a request gives a NULL.
     if (args.kind === 'null') return valueAnswer(null);
     // Until it can be answered nothing remote is to happen.
-    await this.#locks.attach().catch((error: unknown) => {
+    await this.#attachFor(waiting.since).catch((error: unknown) => {
       if (request.held === 'none' && this.#waiting === waiting) {
         this.#waiting = undefined;
         this.#stop(error);

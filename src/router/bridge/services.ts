@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { SocketAddress } from '../../wire/address.js';
 import { PgError } from '../../wire/errors.js';
 import type { TlsOptions } from '../../wire/tls.js';
@@ -10,6 +11,11 @@ import { BRIDGE_VERSION, bridgeComment } from './identifiers.js';
 import { dropProof, isProof } from './roleProof.js';
 import { ServiceConnection } from './serviceConnection.js';
 import { SECRET_SQL, SERVICE_SCHEMA_SQL } from './serviceSchema.js';
+
+/** How often the schema's replacement waits for the locks that it needs, a second each time (serviceConnection.ts). */
+const REPLACEMENTS = 10;
+/** How long what a function asks is under way at most. */
+const UNDER_WAY_MS = 100;
 
 const SERVICE_FUNCTIONS = fingerprintsOf(SERVICE_SCHEMA_SQL);
 
@@ -66,6 +72,10 @@ export class DatabaseServices {
   #reaper: NodeJS.Timeout | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #standby = false;
+  #replacing: Promise<void> | undefined;
+  #replacedAt = Number.NEGATIVE_INFINITY;
+  /** Why the schema could not be replaced, for the next who needs it. */
+  #obstacle: PgError | undefined;
   readonly #garbage = new Set<string>();
 
   constructor(
@@ -160,7 +170,7 @@ export class DatabaseServices {
     return member;
   }
 
-  /** Makes the schema if it is missing or old. @throws PgError what stands in the way */
+  /** Makes the schema if it is missing. @throws Replacing if it is an older one; PgError what stands in the way */
   async prepare(connection: ServiceConnection): Promise<void> {
     const [row] = await connection.query(
       `SELECT pg_catalog.obj_description(n.oid, 'pg_namespace'), pg_is_in_recovery(), r.rolname,
@@ -179,17 +189,62 @@ export class DatabaseServices {
       throw notForEverybody(this.identity.user, this.database);
     }
     const current = version > BRIDGE_VERSION || (version === BRIDGE_VERSION && (await isGenuine(connection)));
-    if (!current || row?.[4]?.toString() === 'f') {
-      try {
-        await connection.script(current ? SECRET_SQL : `${SERVICE_SCHEMA_SQL};\n${SECRET_SQL}`, (copy) => {
-          copy.write(Buffer.from(`\\\\x${randomBytes(32).toString('hex')}\n`, 'latin1'));
-          copy.done();
-        });
-      } catch (error) {
-        throw cannotPrepare(this.identity.user, this.database, error);
-      }
-      this.log.info({ database: this.database, version: bridgeComment() }, 'bridge installed');
+    if (version > 0 && !current) throw this.#replace();
+    if (!current || row?.[4]?.toString() === 'f')
+      await this.#run(connection, current ? SECRET_SQL : `${SERVICE_SCHEMA_SQL};\n${SECRET_SQL}`);
+  }
+
+  /** Runs SQL that ends with SECRET_SQL. @throws PgError */
+  async #run(connection: ServiceConnection, sql: string): Promise<void> {
+    try {
+      await connection.script(sql, (copy) => {
+        copy.write(Buffer.from(`\\\\x${randomBytes(32).toString('hex')}\n`, 'latin1'));
+        copy.done();
+      });
+    } catch (error) {
+      throw cannotPrepare(this.identity.user, this.database, error);
     }
+    this.log.info({ database: this.database, version: bridgeComment() }, 'bridge installed');
+  }
+
+  /**
+   * Begins to replace a schema that is not of this version, if that has not begun. A function that asks meanwhile is one of the old
+   * ones: it could not read its answer, and its transaction may keep the tables from being replaced, until it is told so.
+   * @returns what it is told
+   */
+  #replace(): PgError {
+    const obstacle = this.#obstacle;
+    this.#obstacle = undefined;
+    this.#replacing ??= this.#replaceSchema().finally(() => {
+      this.#replacing = undefined;
+    });
+    this.#replacing.catch((error: PgError) => {
+      this.#obstacle = error;
+    });
+    return obstacle ?? new Replacing(this.database, this.#replacing);
+  }
+
+  /**
+   * A function that began before the schema was replaced would wait for ever for an answer that it can read.
+   * @param askedAt when its request came, by performance.now() @throws Replacing
+   */
+  refuseOlder(askedAt: number): void {
+    if (askedAt < this.#replacedAt + UNDER_WAY_MS) throw new Replacing(this.database, Promise.resolve());
+  }
+
+  #replaceSchema(): Promise<void> {
+    return this.bulk(async (connection) => {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          await this.#run(connection, `${SERVICE_SCHEMA_SQL};\n${SECRET_SQL}`);
+          this.#replacedAt = performance.now();
+          await delay(UNDER_WAY_MS);
+          return;
+        } catch (error) {
+          if ((error as PgError).sqlstate !== LOCK_TIMEOUT || attempt === REPLACEMENTS) throw error;
+        }
+      }
+    });
   }
 
   /** Sweeps now and again while there is a connection: a session's process can outlive its proxy for a while. */
@@ -335,6 +390,21 @@ export class Services {
   }
 }
 
+/** The schema is of another version, and is being replaced: what is asked for now cannot be answered. */
+export class Replacing extends PgError {
+  constructor(
+    database: string,
+    /** Settled when it has been replaced, or cannot be. */
+    readonly done: Promise<void>,
+  ) {
+    super('55000', `the schema dblink_proxy of database "${database}" is being brought up to date`, {
+      hint: 'Run the statement again. The functions need ALTER EXTENSION dblink UPDATE through the proxy, or "dblink-proxy install", as well.',
+    });
+  }
+}
+
+const LOCK_TIMEOUT = '55P03';
+
 const HINT =
   'Give the proxy an account of its own, as in --primary postgres://user:password@host/; docs/bridge.md lists the privileges that it needs.';
 
@@ -367,9 +437,19 @@ const notForEverybody = (user: string, database: string): PgError =>
   });
 
 const cannotPrepare = (user: string, database: string, cause: unknown): PgError =>
-  cause instanceof PgError && cause.sqlstate !== '08006'
-    ? new PgError(cause.sqlstate, `the schema dblink_proxy cannot be made in database "${database}"`, {
-        detail: `User "${user}": ${cause.message}`,
-        hint: HINT,
-      })
-    : noServiceConnection(user, database, cause);
+  cause instanceof PgError && cause.sqlstate === LOCK_TIMEOUT
+    ? new PgError(
+        LOCK_TIMEOUT,
+        `the schema dblink_proxy of database "${database}" cannot be brought up to date`,
+        {
+          detail:
+            'Transactions that have made dblink calls by way of another version of dblink-proxy still use it.',
+          hint: 'Run the statement again when they have ended, or end them; pg_locks shows which they are.',
+        },
+      )
+    : cause instanceof PgError && cause.sqlstate !== '08006'
+      ? new PgError(cause.sqlstate, `the schema dblink_proxy cannot be made in database "${database}"`, {
+          detail: `User "${user}": ${cause.message}`,
+          hint: HINT,
+        })
+      : noServiceConnection(user, database, cause);
