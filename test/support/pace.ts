@@ -101,3 +101,33 @@ async function connectionAndEnd(): Promise<void> {
   await once(socket, 'close');
   server.close();
 }
+
+/** What the process computes meanwhile, in ms of processor time: waiting for a processor does not count. */
+function computed(act: () => void): number {
+  const before = process.cpuUsage();
+  act();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
+
+/**
+ * Checks that something takes time in proportion to its length. Other work of the machine, and of the runtime's own threads,
+ * only adds to a time, so that the least of some rounds counts.
+ */
+export function isLinear(what: string, act: (length: number) => void, length: number, times: number): void {
+  let [short, long] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+  for (let round = 0; round < 12; round += 1) {
+    // As long for the short one, which is too short to be measured by itself.
+    const repeated = (): void => {
+      for (let i = 0; i < times; i += 1) act(length);
+    };
+    short = Math.min(short, computed(repeated));
+    long = Math.min(
+      long,
+      computed(() => act(length * times)),
+    );
+    // In proportion to its square it would be so many times as long.
+    if (long < (times / 4) * short + 1) return;
+  }
+  assert.fail(`${what}: ${long} ms, and ${short} ms for ${times} of them that are so many times as short`);
+}

@@ -11,6 +11,7 @@ import {
   parseConninfo,
   textOf,
 } from '../../src/dblink/conninfo/index.js';
+import { isLinear } from '../support/pace.js';
 
 interface ParseRecord {
   /** The string and every value below as byte strings. */
@@ -137,25 +138,7 @@ describe('parseConninfo', () => {
       (length) => failure(`postgres://${'[::1]:1,'.repeat(length / 10)}[`),
       (length) => failure(' '.repeat(length).concat('x')),
     ];
-    const [SHORT, TIMES] = [64 * 1024, 16];
-    for (const [number, read] of strings.entries()) {
-      /** The least of some rounds: other work only adds to it. */
-      const least = (length: number): number => {
-        let ms = Number.POSITIVE_INFINITY;
-        for (let round = 0; round < 5; round += 1) {
-          const start = performance.now();
-          read(length);
-          ms = Math.min(ms, performance.now() - start);
-        }
-        return ms;
-      };
-      const [short, long] = [least(SHORT), least(SHORT * TIMES)];
-      // In proportion to its square it would be 16 times this.
-      assert.ok(
-        long < 4 * TIMES * short + 20,
-        `string ${number}: ${long} ms, and ${short} ms for a sixteenth of it`,
-      );
-    }
+    for (const [number, read] of strings.entries()) isLinear(`string ${number}`, read, 64 * 1024, 16);
   });
 });
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Expected, FORWARD, type RequestKind, ResponseQueue } from '../../src/router/responses.js';
 import { Backend } from '../../src/wire/protocol.js';
+import { isLinear } from '../support/pace.js';
 
 /** A request whose fate is recorded. */
 interface Tracked extends Expected {
@@ -301,9 +302,7 @@ describe('queue of expected responses', () => {
   });
 
   it('is linear in what is outstanding, whatever comes', () => {
-    // Ten times as many requests take ten times as long; what looks at all of them each time takes a hundred times.
-    const cost = (count: number): number => {
-      const begun = performance.now();
+    const ask = (count: number): void => {
       const queue = new ResponseQueue();
       const syncs = Array.from({ length: count }, () => request('sync'));
       for (const entry of [request('query', 'copy'), ...syncs]) queue.push(entry);
@@ -319,12 +318,7 @@ describe('queue of expected responses', () => {
       queue.take(B.readyForQuery);
       queue.take(B.errorResponse);
       assert.equal(queue.next?.kind, 'sync');
-      return performance.now() - begun;
     };
-    // The best of three: a machine that is busy makes one of them slow.
-    const best = (count: number): number => Math.min(...[1, 2, 3].map(() => cost(count)));
-    cost(4000);
-    const small = Math.max(1, best(4000));
-    assert.ok(best(40_000) < 40 * small);
+    isLinear('a pipeline', ask, 4000, 10);
   });
 });
