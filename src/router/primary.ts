@@ -121,6 +121,8 @@ export class PrimaryLink {
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('error', () => undefined);
     socket.on('close', () => this.#ended());
+    // A server that has gone while its first word was awaited: that was the last event of the socket.
+    if (socket.closed) setImmediate(() => this.#ended());
   }
 
   get closed(): boolean {

@@ -78,6 +78,25 @@ describe('a primary that goes away', () => {
     }
   });
 
+  it('before its first word: 08006, also where another attempt would follow its refusal', async () => {
+    for (const mode of ['disable', 'allow']) {
+      const messages = await withFake(
+        async (connection) => {
+          await connection.startup();
+          connection.socket.end();
+        },
+        async (port) => {
+          const client = await RawClient.connect(port);
+          client.write(frontend.startup({ user: 'postgres' }));
+          return client.messagesToEnd();
+        },
+        { query: `sslmode=${mode}` },
+      );
+      assert.deepEqual([types(messages), messages[0]?.fields['C']], ['E', '08006'], mode);
+      assert.match(messages[0]?.fields['M'] ?? '', /was lost/, mode);
+    }
+  });
+
   it('in the middle of a row: the client gets what there is and no error inside of it', async () => {
     const row = backend('D', Buffer.concat([Buffer.from([0, 1, 0, 0, 39, 16]), Buffer.alloc(10_000, 'x')]));
     for (const part of [row.length - 1, row.length - 40, 100, 6]) {
