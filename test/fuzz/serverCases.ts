@@ -39,7 +39,9 @@ export async function primaryCase(world: World, choices: Choices): Promise<strin
     client.write(Buffer.concat(pieces.map(encode)));
     await client.until(() => client.readies >= readies || idle(), world.boundMs());
     if (choices.chance(0.2)) client.write(frontend.terminate());
-    meddler.cut(choices.pick(['end', 'reset']));
+    // Where everything is slow the proxy has not even connected to it yet.
+    meddler.away = choices.pick(['end', 'reset']);
+    meddler.cut(meddler.away);
     if (!(await client.until(() => client.closed, world.boundMs()))) {
       return `not closed although its primary is gone: …${client.tail}`;
     }
@@ -47,6 +49,7 @@ export async function primaryCase(world: World, choices: Choices): Promise<strin
   } finally {
     client.destroy();
     meddler.meddling = undefined;
+    meddler.away = undefined;
     meddler.cut('reset');
   }
 }
