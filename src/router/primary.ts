@@ -36,8 +36,8 @@ export interface PrimaryEvents {
   error(message: Buffer): Buffer;
   /** Every ReadyForQuery, whatever runs, after `status` has been set. */
   settled(): void;
-  /** The primary reads COPY data, while the request that is being acted on waits for it to settle. */
-  copying(): void;
+  /** The primary reads COPY data. @param waiting the request that is being acted on waits for it to settle */
+  copying(waiting: boolean): void;
   /** A NotificationResponse. @returns whether the client gets it now */
   notification(message: Buffer): boolean;
   /** A setting changed. @returns whether the client is told */
@@ -325,7 +325,7 @@ export class PrimaryLink {
 
   /** The data of a COPY would come behind the request that waits for its end: neither can go on. */
   #checkCopy(): void {
-    if (this.queue.copyIn && this.#idleWaiters.length > 0) this.#events.copying();
+    if (this.queue.copyIn) this.#events.copying(this.#idleWaiters.length > 0);
   }
 
   assertOpen(): void {
