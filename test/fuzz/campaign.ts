@@ -32,6 +32,8 @@ const RSS_GROWTH_BYTES = 160 * 2 ** 20;
 /** Sockets that are told to go are destroyed after two seconds. */
 const SETTLE_MS = 20_000;
 const MOST_REPLAYS = 60;
+/** Whoever has to mend this many need not wait for more. */
+const ENOUGH = 5;
 
 export interface Finding {
   /** As for --case. */
@@ -226,21 +228,24 @@ class Campaign {
       }
     }
     let replayed = 0;
+    let held = 0;
     for (const { id, direction } of [...suspects.values()].slice(0, MOST_REPLAYS)) {
-      if (this.dead) break;
+      if (this.dead || held >= ENOUGH) break;
       replayed++;
       const times: number[] = [];
-      for (let i = 0; i < REPLAYS; i++) {
+      let again = true;
+      for (let i = 0; i < REPLAYS && again; i++) {
         const target = targetOf(this.world, direction);
         const from = Date.now();
         await RUN[direction](this.world, new Choices(`${this.options.seed}/${id}`)).catch(() => undefined);
         await delay(60);
         const longest = Math.max(0, ...this.#tooLong(target, from, Date.now()).map(({ ms }) => ms));
         times.push(longest);
-        if (longest === 0 || longest <= LOOP_LIMIT_MS * slowness()) break;
+        again = longest > 0 && longest > LOOP_LIMIT_MS * slowness();
       }
-      if (times.length === REPLAYS)
-        this.find(id, `holds up the event loop for ${Math.round(Math.min(...times))} ms`);
+      if (!again) continue;
+      held++;
+      this.find(id, `holds up the event loop for ${Math.round(Math.min(...times))} ms`);
     }
     return { seen, longestMs, replayed };
   }
