@@ -120,6 +120,8 @@ export class PrimaryLink {
     this.#framer = new Framer(this.#handler());
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('error', () => undefined);
+    // What has not been sent will not be: a server that is going need not read it, and the socket would wait for that.
+    socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#ended());
     // A server that has gone while its first word was awaited: that was the last event of the socket.
     if (socket.closed) setImmediate(() => this.#ended());
