@@ -37,8 +37,8 @@ export interface PrimaryEvents {
   error(message: Buffer): Buffer;
   /** Every ReadyForQuery, whatever runs, after `status` has been set. */
   settled(): void;
-  /** The primary reads COPY data, while the request that is being acted on waits for it to settle. */
-  copying(): void;
+  /** The primary reads COPY data. @param waiting the request that is being acted on waits for it to settle */
+  copying(waiting: boolean): void;
   /** A NotificationResponse. @returns whether the client gets it now */
   notification(message: Buffer): boolean;
   /** A setting changed. @returns whether the client is told */
@@ -124,7 +124,11 @@ export class PrimaryLink {
     this.#framer = new Framer(this.#handler());
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('error', () => undefined);
+    // What has not been sent will not be: a server that is going need not read it, and the socket would wait for that.
+    socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#ended());
+    // A server that has gone while its first word was awaited: that was the last event of the socket.
+    if (socket.closed) setImmediate(() => this.#ended());
   }
 
   get closed(): boolean {
@@ -354,7 +358,7 @@ export class PrimaryLink {
 
   /** The data of a COPY would come behind the request that waits for its end: neither can go on. */
   #checkCopy(): void {
-    if (this.queue.copyIn && this.#idleWaiters.length > 0) this.#events.copying();
+    if (this.queue.copyIn) this.#events.copying(this.#idleWaiters.length > 0);
   }
 
   assertOpen(): void {

@@ -2,7 +2,8 @@ import { Backend } from '../wire/protocol.js';
 
 /**
  * What a frontend message makes the server answer. `copyEnd` stands for CopyDone and CopyFail, which are not answered
- * themselves but say which Sync messages a COPY has swallowed.
+ * themselves but say which Sync messages a COPY has swallowed; `flush` for a Flush with something in it, an error of the
+ * extended protocol unless a COPY swallows it.
  */
 export type RequestKind =
   | 'query'
@@ -13,6 +14,7 @@ export type RequestKind =
   | 'execute'
   | 'close'
   | 'sync'
+  | 'flush'
   | 'copyEnd';
 
 /** Takes the answers to a request that the proxy made itself, or that it must change on their way to the client. */
@@ -48,6 +50,7 @@ export const FORWARD: { readonly [K in RequestKind]: Expected } = {
   execute: { kind: 'execute', sink: undefined },
   close: { kind: 'close', sink: undefined },
   sync: { kind: 'sync', sink: undefined },
+  flush: { kind: 'flush', sink: undefined },
   copyEnd: { kind: 'copyEnd', sink: undefined },
 };
 
@@ -97,7 +100,7 @@ export class ResponseQueue {
     const { kind } = expected;
     if (this.#copyIn) {
       // Ignored by the server while it reads COPY data; anything else makes the COPY fail and is answered.
-      if (kind === 'sync') {
+      if (swallowed(expected)) {
         expected.sink?.skipped();
         return;
       }
@@ -188,7 +191,7 @@ export class ResponseQueue {
   }
 
   /**
-   * The server reads COPY data now: it ignores each Sync that was sent between the request and the end of the data. Anything
+   * The server reads COPY data now: it ignores each Sync and Flush that was sent between the request and the end of the data. Anything
    * else in between makes the COPY fail, so there is no need to look further, however much was sent behind it.
    */
   #enterCopyIn(): void {
@@ -196,13 +199,13 @@ export class ResponseQueue {
     const entries = this.#entries;
     const begin = this.#head + 1;
     let end = begin;
-    while (entries[end]?.kind === 'sync') end++;
+    while (end < entries.length && swallowed(entries[end]!)) end++;
     this.#copyIn = end === entries.length;
     const ignored = entries.slice(begin, end);
     if (entries[end]?.kind === 'copyEnd') end++;
     entries[end - 1] = entries[this.#head]!;
     this.#head = end - 1;
-    this.#boundaries -= ignored.length;
+    this.#boundaries -= ignored.filter(isBoundary).length;
     for (const { sink } of ignored) sink?.skipped();
   }
 
@@ -219,6 +222,9 @@ export class ResponseQueue {
 /** Whether the answer ends with a ReadyForQuery. */
 const isBoundary = ({ kind }: Expected): boolean =>
   kind === 'sync' || kind === 'query' || kind === 'functionCall';
+
+/** Whether the server ignores it while it reads COPY data. */
+const swallowed = ({ kind }: Expected): boolean => kind === 'sync' || kind === 'flush';
 
 const UNEXPECTED = { expected: undefined, last: true } as const;
 const FORWARDED = { expected: undefined, last: false } as const;

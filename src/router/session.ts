@@ -100,7 +100,11 @@ export class Session implements Cancellable {
       head: (type, length) => this.#clientHead(type, length),
       whole: (type, message) => this.#clientMessage(type, message),
       pass: (bytes) => this.#toPrimary(bytes),
-      chunk: (begin) => (begin ? options.primary.cork() : options.primary.uncork()),
+      chunk: (begin) => {
+        if (begin) return options.primary.cork();
+        if (this.primary.queue.copyIn) this.#breakCopy(false);
+        options.primary.uncork();
+      },
       failed: (error) => this.fail(error),
       closed: () => this.end(),
     });
@@ -113,7 +117,7 @@ export class Session implements Cancellable {
         return this.#interceptor.error(message);
       },
       settled: () => this.#interceptor.settled(),
-      copying: () => this.#breakCopy(),
+      copying: (waiting) => this.#breakCopy(waiting),
       notification: (message) => this.#report(message),
       parameter: (name, value, before) => this.#reportParameter(name, value, before),
       ready: (message) => {
@@ -202,7 +206,7 @@ export class Session implements Cancellable {
         break;
       case Frontend.flush:
         // With something in it, it is answered: by an error, as any other malformed request of the extended protocol.
-        if (length > EMPTY_MESSAGE_BYTES) this.primary.expect(FORWARD.close);
+        if (length > EMPTY_MESSAGE_BYTES) this.primary.expect(FORWARD.flush);
         break;
       case Frontend.terminate:
         this.#leaving = true;
@@ -239,11 +243,13 @@ export class Session implements Cancellable {
   }
 
   /**
-   * A request in place of COPY data, which the interceptor has taken: the primary gets its header, upon which it raises its
-   * own error and ends the session, since nothing tells where the data would go on.
+   * A request in place of COPY data, which the interceptor has taken or whose end may never come: the primary gets its header,
+   * upon which it raises its own error and ends the session, since nothing tells where the data would go on.
    */
-  #breakCopy(): void {
-    this.primary.write(Buffer.from([this.#actingOn, 0, 0, 0, 4]));
+  #breakCopy(acting: boolean): void {
+    const type = acting ? this.#actingOn : this.client.collecting;
+    if (type === undefined || DURING_COPY.has(type)) return;
+    this.primary.write(Buffer.from([type, 0, 0, 0, EMPTY_MESSAGE_BYTES - 1]));
   }
 
   #toPrimary(bytes: Buffer): void {
@@ -418,6 +424,15 @@ const INSPECTED_BIND_BYTES = 64 * 1024 * 1024;
 
 /** A message that is nothing but its header. */
 const EMPTY_MESSAGE_BYTES = 5;
+
+/** What PostgreSQL takes while it reads COPY data. */
+const DURING_COPY: ReadonlySet<number> = new Set([
+  Frontend.copyData,
+  Frontend.copyDone,
+  Frontend.copyFail,
+  Frontend.flush,
+  Frontend.sync,
+]);
 
 const compareNames = (a: string, b: string): number => (a.toLowerCase() < b.toLowerCase() ? -1 : 1);
 

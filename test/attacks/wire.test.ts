@@ -117,6 +117,22 @@ describe('a client that breaks the protocol', () => {
         ]),
     ],
     [
+      'a Query with a call in the place of COPY data, whose end never comes, does not wait for it',
+      (text) => Buffer.concat([frontend.query('COPY kept FROM STDIN'), raw('Q', text(CALL), 10_000)]),
+    ],
+    [
+      'a Flush with something in it among COPY data is ignored, and a call behind that is answered',
+      (text) =>
+        Buffer.concat([
+          frontend.query('COPY kept FROM STDIN'),
+          raw('H', 'x'),
+          frontend.copyData(Buffer.from('1\n')),
+          raw('H', 'x'),
+          frontend.copyDone(),
+          frontend.query(text(CALL)),
+        ]),
+    ],
+    [
       'a Flush with something in it is an error, and what is behind it is skipped to the Sync',
       (text) => Buffer.concat([raw('H', 'x'), frontend.query(text(CALL)), frontend.query(text(CALL))]),
     ],

@@ -9,7 +9,6 @@ import { startup, type World } from './world.js';
 /** How long PostgreSQL itself may be silent until it counts as having said everything. */
 const SILENT_MS = 80;
 const NOTHING_YET_MS = 300;
-const PATIENCE_MS = 120_000;
 
 const STARTUPS = conversations('startup');
 const SESSIONS = conversations('session');
@@ -67,16 +66,26 @@ async function compare(
   );
   const { readies, closed } = reference;
   const answered = (): boolean => client.closed || (!closed && client.readies >= readies);
-  // Slow is not stuck: 300 connections take a while.
-  const stuck = (): boolean => client.silentMs > world.boundMs();
-  if (!(await client.until(() => answered() || stuck(), PATIENCE_MS)) || !answered()) {
-    return `not answered: ${readies} requests were, ${client.readies} here${closed ? ', and not closed' : ''}; …${client.tail}, PostgreSQL …${reference.tail}`;
-  }
+  const told = (): string => `…${client.tail}, PostgreSQL …${reference.tail}`;
+  await world.wait(
+    client,
+    answered,
+    () =>
+      `not answered: ${readies} requests were, ${client.readies} here${closed ? ', and not closed' : ''}; ${told()}`,
+  );
   if (client.internalError !== undefined) return client.internalError;
-  if (client.closed && !reference.closed && !client.midMessage && !/E$/.test(client.tail)) {
-    return `closed without a word: …${client.tail}, PostgreSQL …${reference.tail}`;
+  if (client.closed && !client.midMessage && !/E$/.test(client.tail)) {
+    await world.wait(
+      reference,
+      () => reference.closed,
+      () => `closed without a word: ${told()}`,
+    );
   }
   client.finish();
-  if (!(await client.until(() => client.closed, world.boundMs()))) return 'not closed behind its client';
+  await world.wait(
+    client,
+    () => client.closed,
+    () => 'not closed behind its client',
+  );
   return client.internalError;
 }

@@ -17,6 +17,8 @@ export interface Meddling {
 export interface Meddler {
   readonly port: number;
   meddling: Meddling | undefined;
+  /** The server is away: how each connection ends that comes meanwhile. */
+  away: 'end' | 'reset' | undefined;
   /** When anything passed last. */
   readonly silentMs: () => number;
   /** Ends all connections that are open now. */
@@ -25,15 +27,26 @@ export interface Meddler {
   stop(): Promise<void>;
 }
 
+function endSocket(socket: Socket, how: 'end' | 'reset'): void {
+  if (how === 'end') socket.end();
+  else socket.resetAndDestroy();
+}
+
 export async function startMeddler(server: {
   readonly host: string;
   readonly port: number;
 }): Promise<Meddler> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let last = performance.now();
-  const meddler: { meddling: Meddling | undefined } = { meddling: undefined };
+  const meddler: Pick<Meddler, 'meddling' | 'away'> = { meddling: undefined, away: undefined };
 
   const listener = createServer({ noDelay: true }, (client) => {
+    if (meddler.away !== undefined) {
+      client.on('error', () => {});
+      endSocket(client, meddler.away);
+      client.resume();
+      return;
+    }
     const upstream = connect({ port: server.port, host: server.host, noDelay: true });
     const pair = [client, upstream] as const;
     pairs.add(pair);
@@ -93,8 +106,7 @@ export async function startMeddler(server: {
     silentMs: () => performance.now() - last,
     cut(how: 'end' | 'reset') {
       for (const [client, upstream] of pairs) {
-        if (how === 'end') client.end();
-        else client.resetAndDestroy();
+        endSocket(client, how);
         upstream.destroy();
       }
     },

@@ -40,6 +40,7 @@ say(
     `${figures.pauses.replayed} cases of those times played again alone`,
 );
 say(`memory in use, MiB: ${mib(figures.heldBytes)}; resident: ${mib(figures.rssBytes)}`);
+for (const { case: id, text } of figures.unrepeated) say(`late, but not again alone: ${id}: ${text}`);
 for (const { case: id, text } of figures.findings) {
   say(`\n${id}: ${text}${id === '-' ? '' : `\n  again: ${again(id)}`}`);
 }

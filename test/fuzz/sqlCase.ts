@@ -91,7 +91,11 @@ export async function sqlCase(world: World, choices: Choices): Promise<string | 
   const client = new FuzzClient(world.proxy.port);
   try {
     client.write(startup({ options: '-c statement_timeout=3s' }));
-    if (!(await client.until(() => client.readies > 0 || client.closed, world.boundMs()))) return 'no login';
+    await world.wait(
+      client,
+      () => client.readies > 0 || client.closed,
+      () => 'no login',
+    );
     const statements = Array.from({ length: 2 + choices.int(8) }, () => statement(choices));
     if (choices.chance(0.7)) statements.unshift("SELECT dblink_connect('c', 'dbname=app user=postgres')");
     for (const sql of statements) {
@@ -103,7 +107,7 @@ export async function sqlCase(world: World, choices: Choices): Promise<string | 
       // A zero byte cuts a Query short, which PostgreSQL answers with the end of the session, and a COPY waits for data.
       if (!(await client.until(done, 1000))) {
         client.write(Buffer.concat([frontend.copyFail('no'), frontend.sync()]));
-        if (!(await client.until(done, world.boundMs()))) return `not answered: ${sql.slice(0, 500)}`;
+        await world.wait(client, done, () => `not answered: ${sql.slice(0, 500)}`);
         await client.until(() => client.silentMs > 100, 5000);
       }
       if (client.internalError !== undefined) return `${client.internalError} after ${sql.slice(0, 500)}`;
@@ -116,10 +120,13 @@ export async function sqlCase(world: World, choices: Choices): Promise<string | 
     client.write(frontend.query('ROLLBACK'));
     client.write(frontend.query("SELECT 'alive'"));
     const alive = (): boolean => client.values.some((value) => value.includes('alive'));
-    if (!(await client.until(alive, world.boundMs())))
-      return `not alive after ${statements.at(-1)?.slice(0, 500)}`;
+    await world.wait(client, alive, () => `not alive after ${statements.at(-1)?.slice(0, 500)}`);
     client.write(frontend.terminate());
-    if (!(await client.until(() => client.closed, world.boundMs()))) return 'not closed';
+    await world.wait(
+      client,
+      () => client.closed,
+      () => 'not closed',
+    );
     return client.internalError;
   } finally {
     client.destroy();

@@ -14,12 +14,16 @@ export interface World {
   /** A proxy whose primary is the one behind `primaryMeddler`. */
   readonly meddled: Target;
   readonly primaryMeddler: Meddler;
-  /** How long a session may take to be answered or closed: far longer than the control session takes now. */
-  readonly boundMs: () => number;
+  /**
+   * Waits until this holds, as long as the client goes on getting something: slow is not stuck. Where nothing has come for
+   * LONG_MS, it is compared with other sessions: only if they are served from begin to end meanwhile, it is late.
+   * @throws Late
+   */
+  wait(client: FuzzClient, holds: () => boolean, what: () => string): Promise<void>;
   /** The longest that the control session has waited for `SELECT 1`. */
   readonly slowestMs: () => number;
-  /** What went wrong with the control session. */
-  readonly controlFailure: () => string | undefined;
+  /** What has gone wrong with the control session, which gets the time it needs for its last answer. */
+  controlFailure(): Promise<string | undefined>;
   stop(): Promise<void>;
 }
 
@@ -30,13 +34,20 @@ export const MEDDLED_NAME = 'fuzzed';
 export const startup = (more: Readonly<Record<string, string>> = {}): Buffer =>
   frontend.startup({ user: 'postgres', database: DATABASE, ...more });
 
-const MIN_BOUND_MS = 10_000;
+/** More than any time limit of the proxy's, or of the servers that follow. */
+export const LONG_MS = 20_000;
+/** However slow everything is: nobody plays longer than this. */
+const PATIENCE_MS = 600_000;
+const COMPARED_SESSIONS = 10;
 const SETTINGS = {
   max_connections: '200',
   log_min_messages: 'panic',
   statement_timeout: '8s',
   lock_timeout: '4s',
 };
+
+/** Something that did not come. Time alone is no proof of a fault: it counts if it happens again when nothing else runs. */
+export class Late extends Error {}
 
 export async function startWorld(): Promise<World> {
   const [primary, extension] = await Promise.all(
@@ -73,7 +84,7 @@ export async function startWorld(): Promise<World> {
       proxy,
       meddled,
       primaryMeddler,
-      boundMs: () => Math.max(MIN_BOUND_MS, 40 * control.slowestMs()),
+      wait: (client, holds, what) => wait(proxy.port, client, holds, what),
       slowestMs: control.slowestMs,
       controlFailure: control.failure,
       stop,
@@ -84,10 +95,41 @@ export async function startWorld(): Promise<World> {
   }
 }
 
+async function wait(
+  port: number,
+  client: FuzzClient,
+  holds: () => boolean,
+  what: () => string,
+): Promise<void> {
+  const since = performance.now();
+  const silentMs = (): number => Math.min(client.silentMs, performance.now() - since);
+  for (;;) {
+    await client.until(() => holds() || silentMs() > LONG_MS, PATIENCE_MS);
+    const compared = performance.now();
+    for (let i = 0; i < COMPARED_SESSIONS && !holds(); i++) if (!(await served(port))) break;
+    if (holds()) return;
+    const goesOn = silentMs() < performance.now() - compared;
+    if (!goesOn || performance.now() - since > PATIENCE_MS) throw new Late(what());
+  }
+}
+
+/** Whether a session of its own gets an answer, however long that takes. */
+async function served(port: number): Promise<boolean> {
+  const client = new FuzzClient(port);
+  try {
+    client.write(startup());
+    await client.until(() => client.readies > 0 || client.closed, PATIENCE_MS);
+    client.write(frontend.query('SELECT 1'));
+    return (await client.until(() => client.readies > 1 || client.closed, PATIENCE_MS)) && !client.closed;
+  } finally {
+    client.destroy();
+  }
+}
+
 /** A session that nobody fuzzes: it shows how long others wait, and that they are served. */
 function startControl(port: number): {
   slowestMs(): number;
-  failure(): string | undefined;
+  failure(): Promise<string | undefined>;
   stop(): void;
 } {
   const client = new FuzzClient(port);
@@ -100,21 +142,24 @@ function startControl(port: number): {
     if (client.closed) failure ??= 'the control session was closed';
     if (client.readies < expected) {
       slowest = Math.max(slowest, performance.now() - asked);
-      if (performance.now() - asked > 60_000) failure ??= 'the control session waits for a minute';
       return;
     }
     asked = performance.now();
     expected++;
     client.write(frontend.query('SELECT 1'));
     void client
-      .until(() => client.readies >= expected || client.closed, 60_000)
+      .until(() => client.readies >= expected || client.closed, PATIENCE_MS)
       .then(() => {
         slowest = Math.max(slowest, performance.now() - asked);
       });
   }, 200);
   return {
     slowestMs: () => slowest,
-    failure: () => failure,
+    async failure() {
+      clearInterval(timer);
+      const answered = await client.until(() => client.readies >= expected || client.closed, PATIENCE_MS);
+      return failure ?? (answered ? undefined : 'the control session is not answered');
+    },
     stop() {
       clearInterval(timer);
       client.destroy();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { untilSleeping } from '../support/activity.js';
 import { eventually } from '../support/eventually.js';
@@ -76,6 +77,45 @@ describe('a primary that goes away', () => {
         await eventually('the primary is back', async () => void (await execute(primary.url(), 'SELECT 1')));
       }
     }
+  });
+
+  it('before its first word: 08006, also where another attempt would follow its refusal', async () => {
+    for (const mode of ['disable', 'allow']) {
+      const messages = await withFake(
+        async (connection) => {
+          await connection.startup();
+          connection.socket.end();
+        },
+        async (port) => {
+          const client = await RawClient.connect(port);
+          client.write(frontend.startup({ user: 'postgres' }));
+          return client.messagesToEnd();
+        },
+        { query: `sslmode=${mode}` },
+      );
+      assert.deepEqual([types(messages), messages[0]?.fields['C']], ['E', '08006'], mode);
+      assert.match(messages[0]?.fields['M'] ?? '', /was lost/, mode);
+    }
+  });
+
+  it('that says so while it does not read: 08006, though there is more to send to it', async () => {
+    const messages = await withFake(
+      async (connection) => {
+        await connection.startup();
+        connection.socket.write(GREETING);
+        await connection.message();
+        connection.socket.pause();
+        // Until whatever lies between is full.
+        await delay(500);
+        connection.socket.end();
+      },
+      async (port) => {
+        const { client } = await logIn(port);
+        client.write(frontend.query('SELECT 1'), frontend.query(' '.repeat(64 << 20)));
+        return client.messagesToEnd();
+      },
+    );
+    assert.deepEqual([types(messages), messages[0]?.fields['C']], ['E', '08006']);
   });
 
   it('in the middle of a row: the client gets what there is and no error inside of it', async () => {

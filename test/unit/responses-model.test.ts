@@ -26,7 +26,7 @@ interface Reply {
   readonly failedAt?: number | undefined;
 }
 
-const COPY_KINDS: ReadonlySet<Kind> = new Set(['copyData', 'copyEnd', 'sync']);
+const COPY_KINDS: ReadonlySet<Kind> = new Set(['copyData', 'copyEnd', 'sync', 'flush']);
 
 class ModelServer {
   #skipping = false;
@@ -59,7 +59,7 @@ class ModelServer {
       case 'sync':
         return outcome === 'error' ? [reply(Backend.errorResponse), ready] : [ready];
     }
-    if (outcome === 'error') {
+    if (outcome === 'error' || kind === 'flush') {
       this.#skipping = true;
       return [reply(Backend.errorResponse, true)];
     }
@@ -94,7 +94,7 @@ class ModelServer {
       this.lost = true;
       return [];
     }
-    if (kind === 'sync' || (kind === 'copyData' && outcome !== 'error')) return [];
+    if (kind === 'sync' || kind === 'flush' || (kind === 'copyData' && outcome !== 'error')) return [];
     this.#copy = undefined;
     const extended = this.requests[owner]!.kind === 'execute';
     const failed = outcome === 'error';
@@ -139,7 +139,7 @@ class Exchange {
   }
 
   /**
-   * A Sync was sent between failing data and the end of the data, before the error was known. PostgreSQL answers it,
+   * A Sync, or a Flush with something in it, was sent between failing data and the end of the data, before the error was known. PostgreSQL answers it,
    * while it swallows one before the failing data, and the frontend cannot know where the error occurred. The queue takes
    * both for swallowed; no client sends one there.
    */
@@ -148,7 +148,7 @@ class Exchange {
   #syncBehind(index: number): boolean {
     const behind = this.server.requests.slice(index + 1, this.#sent);
     const end = behind.findIndex(({ kind }) => kind === 'copyEnd');
-    return behind.slice(0, end < 0 ? undefined : end).some(({ kind }) => kind === 'sync');
+    return behind.slice(0, end < 0 ? undefined : end).some(({ kind }) => kind === 'sync' || kind === 'flush');
   }
 
   send(): boolean {
@@ -191,6 +191,7 @@ const anyRequest: fc.Arbitrary<Request> = fc.oneof(
   { weight: 4, arbitrary: outcomes('execute', 'ok', 'suspended', 'error', 'copy in', 'copy in') },
   { weight: 1, arbitrary: outcomes('close', 'ok', 'error') },
   { weight: 6, arbitrary: outcomes('sync', 'ok', 'ok', 'ok', 'error') },
+  { weight: 2, arbitrary: outcomes('flush', 'error') },
   { weight: 4, arbitrary: outcomes('copyData', 'ok', 'ok', 'error') },
   { weight: 5, arbitrary: outcomes('copyEnd', 'ok', 'error') },
 );

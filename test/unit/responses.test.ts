@@ -43,6 +43,24 @@ function queueOf(...entries: readonly Expected[]): ResponseQueue {
 const B = Backend;
 
 describe('queue of expected responses', () => {
+  it('expects nothing for a Flush that COPY data swallows, and an error for any other that is expected', () => {
+    const flush = request('flush', 'in front');
+    const queue = queueOf(request('query', 'copy'), flush);
+    assert.deepEqual(attribute(queue, B.copyInResponse), ['copy']);
+    assert.equal(flush.skips, 1);
+    const late = request('flush', 'behind');
+    queue.push(late);
+    assert.equal(late.skips, 1);
+    queue.push(request('copyEnd'));
+    queue.push(request('query', 'next'));
+    assert.deepEqual(
+      attribute(queue, B.commandComplete, B.readyForQuery, B.commandComplete, B.readyForQuery),
+      ['copy', 'copy!', 'next', 'next!'],
+    );
+    const alone = queueOf(request('flush'), request('sync'));
+    assert.deepEqual(attribute(alone, B.errorResponse, B.readyForQuery), ['flush!', 'sync!']);
+  });
+
   it('gives every message of a simple query to it, up to ReadyForQuery', () => {
     const queue = queueOf(request('query', 'first'), request('query', 'second'));
     assert.deepEqual(
