@@ -1,17 +1,17 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CommanderError } from 'commander';
-import type { Benchmark } from './benchmark.js';
-import { bridgeBenchmarks } from './bridge.js';
-import { dblinkBenchmarks } from './dblink.js';
+import { bridgeBenchmarks } from './benchmarks/bridge.js';
+import { dblinkBenchmarks } from './benchmarks/dblink.js';
+import { type Driver, findDriver } from './benchmarks/pgbench.js';
+import { relayBenchmarks } from './benchmarks/relay.js';
+import type { Benchmark } from './measure/benchmark.js';
+import { type Outcome, runSchedule, type SchedulePlan } from './measure/schedule.js';
+import { median } from './measure/statistics.js';
 import { type BenchOptions, parseOptions } from './options.js';
-import { type Driver, findDriver } from './pgbench.js';
-import { renderProfile, summarizeProfile } from './profile.js';
-import { relayBenchmarks } from './relay.js';
-import { makeReport, renderReport } from './report.js';
-import { type Rig, startRig } from './rig.js';
-import { type Outcome, runSchedule, type SchedulePlan } from './schedule.js';
-import { median } from './statistics.js';
+import { renderProfile, summarizeProfile } from './report/profile.js';
+import { makeReport, renderReport } from './report/report.js';
+import { type Rig, startRig } from './rig/rig.js';
 
 /** For starting to measure only what can still be finished. */
 const RESERVE_MS = 5_000;

@@ -1,4 +1,4 @@
-import { DEFAULT_URL, runExample } from '../src/example.js';
+import { DEFAULT_URL, runExample } from '../src/embedded/example.js';
 
 const [url = DEFAULT_URL] = process.argv.slice(2);
 

@@ -108,8 +108,8 @@ interface BridgeFlags {
 async function changeBridge(command: Command): Promise<void> {
   const flags = command.opts<BridgeFlags>();
   const config = loadConfig({ flags: { primary: flags.primary }, env: process.env, file: flags.config });
-  const { routerSettings } = await import('../src/routerSettings.js');
-  const { InstallError, installBridge, uninstallBridge } = await import('../src/bridgeInstall.js');
+  const { routerSettings } = await import('../src/server/sessionSettings.js');
+  const { InstallError, installBridge, uninstallBridge } = await import('../src/bridge/extension/install.js');
   for (const warning of config.warnings) console.error(`warning: ${warning}`);
   const { service } = routerSettings(config);
   if (service === undefined) {

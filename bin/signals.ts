@@ -1,8 +1,8 @@
 import type { Config } from '../src/config/index.js';
 import type { Demo } from '../src/embedded/index.js';
-import type { Logger } from '../src/log.js';
-import { watchFaults } from '../src/processFaults.js';
-import type { RunningProxy } from '../src/server.js';
+import type { Logger } from '../src/server/log.js';
+import { watchFaults } from '../src/server/processFaults.js';
+import type { RunningProxy } from '../src/server/server.js';
 import { closeDebugger } from './early.js';
 
 /** How long sessions are given to hear of the end of a process that cannot go on. */

@@ -5,6 +5,7 @@ import {
   primaryFor,
   withPrimary,
 } from '../src/config/index.js';
+import { DEFAULT_URL } from '../src/embedded/example.js';
 import {
   type Demo,
   EmbeddedError,
@@ -12,9 +13,8 @@ import {
   sampleStatements,
   startDemo,
 } from '../src/embedded/index.js';
-import { DEFAULT_URL } from '../src/example.js';
-import { createLogger, type Logger } from '../src/log.js';
-import { type RunningProxy, startProxy } from '../src/server.js';
+import { createLogger, type Logger } from '../src/server/log.js';
+import { type RunningProxy, startProxy } from '../src/server/server.js';
 import { watchProcess } from './signals.js';
 import { StartError } from './startError.js';
 

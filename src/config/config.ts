@@ -1,4 +1,4 @@
-import type { DeclaredServer } from '../router/declaredServers.js';
+import type { DeclaredServer } from '../primary/declaredServers.js';
 import type { ListenAddress } from './listen.js';
 import type { PrimaryAddress } from './primary.js';
 import type { LogLevel } from './schema.js';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { CONNINFO_KEYWORDS } from '../dblink/conninfo/index.js';
-import type { DeclaredServer } from '../router/declaredServers.js';
+import type { DeclaredServer } from '../primary/declaredServers.js';
 import { ValueError } from './errors.js';
 import { suggestion } from './nearest.js';
 import { parseBoolean, parseList, parseText } from './values.js';

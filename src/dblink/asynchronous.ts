@@ -1,9 +1,9 @@
-import type { Lease } from './connections.js';
+import type { Lease } from './connections/connections.js';
 import type { CallContext } from './context.js';
 import { notSent } from './errors.js';
-import { reading, relayFailure } from './relay.js';
-import { ResultReader, type RowSink } from './results.js';
-import type { QueryOutcome } from './session.js';
+import type { QueryOutcome } from './remote/outcome.js';
+import { ResultReader, type RowSink } from './remote/results.js';
+import { reading, relayFailure } from './remoteFailure.js';
 
 /** dblink_send_query: 1 when the string was sent; 0, and a NOTICE, when not (behaviour reference, section 6). */
 export async function sendQuery({ connection }: Lease, sql: Buffer, call: CallContext): Promise<0 | 1> {

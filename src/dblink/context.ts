@@ -1,9 +1,9 @@
+import type { ScramKeys } from '../wire/auth/scram.js';
 import type { PgError } from '../wire/errors.js';
-import type { ScramKeys } from '../wire/scram.js';
-import type { Turns } from '../wire/turns.js';
-import type { RemoteAdmission } from './admission.js';
-import type { ForeignServer } from './foreignServer.js';
-import type { HostRules } from './hostAccess.js';
+import type { Turns } from '../wire/pace/turns.js';
+import type { RemoteAdmission } from './connections/admission.js';
+import type { ForeignServer } from './connections/foreignServer.js';
+import type { HostRules } from './connections/hostAccess.js';
 import type { SessionMemory } from './memory.js';
 
 /** What a session's dblink functions know of the place where they run; fixed for the session. */

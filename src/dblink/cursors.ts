@@ -1,8 +1,8 @@
-import type { Lease } from './connections.js';
+import type { Lease } from './connections/connections.js';
 import type { CallContext } from './context.js';
 import { cursorDoesNotExist, transactionFailed } from './errors.js';
-import { reading, relayFailure } from './relay.js';
-import { ResultReader, type RowSink } from './results.js';
+import { ResultReader, type RowSink } from './remote/results.js';
+import { reading, relayFailure } from './remoteFailure.js';
 
 /**
  * Cursors on a remote (behaviour reference, section 5). Their names and queries are pasted into the remote's statements as

@@ -1,20 +1,12 @@
 import * as asynchronous from './asynchronous.js';
-import { SessionConnections } from './connections.js';
+import { SessionConnections } from './connections/connections.js';
 import type { CallContext, DblinkHome } from './context.js';
 import * as cursors from './cursors.js';
 import { copyNotSupported, couldNotSend, resultsNotAllowed } from './errors.js';
-import type { Notification } from './notifications.js';
-import { reading, relayFailure } from './relay.js';
-import { ResultReader, type RowSink } from './results.js';
-
-/** What a function that returns rows returned beside those that its sink was given. */
-export type QueryOutcome =
-  /** Rows, those of the sink's last result. */
-  | { readonly kind: 'rows' }
-  /** The last statement was a command: one row with its tag. */
-  | { readonly kind: 'status'; readonly tag: string }
-  /** No rows, whatever columns the caller expects; rows that the sink was given do not count and are not converted. */
-  | { readonly kind: 'nothing' };
+import type { Notification } from './remote/notifications.js';
+import type { QueryOutcome } from './remote/outcome.js';
+import { ResultReader, type RowSink } from './remote/results.js';
+import { reading, relayFailure } from './remoteFailure.js';
 
 /**
  * The dblink functions of one client session. All text is byte strings in the database's encoding. Where `target` is a

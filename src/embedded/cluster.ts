@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PostgresInstallation } from './installation.js';
+import type { PostgresInstallation } from './packages.js';
 import { prepared } from './prepared.js';
 import { run } from './run.js';
 import { workspace } from './workspace.js';

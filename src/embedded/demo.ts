@@ -1,6 +1,7 @@
 import { Client } from 'pg';
 import { EmbeddedError } from './errors.js';
-import { type PostgresInstallation, prepareBinaries } from './installation.js';
+import { prepareBinaries } from './installation.js';
+import type { PostgresInstallation } from './packages.js';
 import {
   PREFERRED_REMOTE_PORT,
   PRIMARY_DATA,

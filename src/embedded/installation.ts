@@ -12,21 +12,10 @@ import {
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { EmbeddedError } from './errors.js';
-import { findBinaryPackage, nativeDirectory } from './packages.js';
+import { findBinaryPackage, nativeDirectory, type PostgresInstallation } from './packages.js';
 import { prepared } from './prepared.js';
 import { run } from './run.js';
 import { workspace } from './workspace.js';
-
-/** PostgreSQL's programs, libraries and extensions in a directory from which they can be run. */
-export interface PostgresInstallation {
-  readonly major: number;
-  /** As `postgres --version` reports it, for example `18.4`. */
-  readonly version: string;
-  /** Whether the dblink extension is among the files. */
-  readonly dblink: boolean;
-  /** Contains `bin`, `lib` and `share`. */
-  readonly directory: string;
-}
 
 const cache = new Map<string, Promise<PostgresInstallation>>();
 

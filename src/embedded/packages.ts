@@ -88,3 +88,14 @@ function packageVersion(directory: string): string {
 export function nativeDirectory(found: BinaryPackage): string {
   return join(found.directory, 'native');
 }
+
+/** PostgreSQL's programs, libraries and extensions in a directory from which they can be run. */
+export interface PostgresInstallation {
+  readonly major: number;
+  /** As `postgres --version` reports it, for example `18.4`. */
+  readonly version: string;
+  /** Whether the dblink extension is among the files. */
+  readonly dblink: boolean;
+  /** Contains `bin`, `lib` and `share`. */
+  readonly directory: string;
+}

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { PostgresInstallation } from './installation.js';
+import type { PostgresInstallation } from './packages.js';
 
 /**
  * What another process has made ready: installations, and clusters to copy, by the keys that this process would keep its own

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createCluster, uniqueName, writePrivateFile } from './cluster.js';
 import { EmbeddedError } from './errors.js';
 import { freePort } from './freePort.js';
-import type { PostgresInstallation } from './installation.js';
+import type { PostgresInstallation } from './packages.js';
 import { programEnvironment } from './run.js';
 import { kill, workspace } from './workspace.js';
 

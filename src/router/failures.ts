@@ -22,12 +22,5 @@ export class Untrusted extends PgError {
   }
 }
 
-/** The primary has raised an error itself: it is on its way to the client, and the primary skips to the next Sync. */
-export class PrimaryRaised extends Error {
-  constructor(readonly error: PgError) {
-    super(error.message);
-  }
-}
-
 /** No signature of the function fits: the primary is to say so in its own words. */
 export class NoSuchSignature extends Error {}

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { InstallError, installBridge } from '../../src/bridgeInstall.js';
+import { InstallError, installBridge } from '../../src/bridge/extension/install.js';
 import { loadConfig } from '../../src/config/index.js';
 import type { PostgresServer } from '../../src/embedded/index.js';
-import { routerSettings } from '../../src/routerSettings.js';
+import { routerSettings } from '../../src/server/sessionSettings.js';
 import { eventually } from '../support/eventually.js';
 import { backend, type FakePrimary, fakePrimary, GREETING } from '../support/fakePrimary.js';
 import { primaryServer } from '../support/postgres.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { createSecureContext, rootCertificates } from 'node:tls';
-import { readTlsMaterial } from '../../src/wire/tlsMaterial.js';
+import { readTlsMaterial } from '../../src/wire/tls/material.js';
 import { errorOf, type FaultClient } from '../faults/client.js';
 import type { TestProxy } from '../support/proxy.js';
 import { tlsFile } from '../support/tlsFiles.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { COMMON_TYPES } from '../../src/router/bridge/commonTypes.js';
-import { SERVICE_SCHEMA_SQL } from '../../src/router/bridge/serviceSchema.js';
+import { COMMON_TYPES } from '../../src/bridge/installed/commonTypes.js';
+import { SERVICE_SCHEMA_SQL } from '../../src/bridge/installed/serviceSchema.js';
 import { createDatabase, execute, primaryServer } from '../support/postgres.js';
 
 for (const major of [15, 18]) {

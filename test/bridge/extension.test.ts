@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { installBridge } from '../../src/bridgeInstall.js';
+import { installBridge } from '../../src/bridge/extension/install.js';
 import type { PostgresServer } from '../../src/embedded/index.js';
 import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
 import { startTestProxy, type TestProxy } from '../support/proxy.js';

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { Client, type DatabaseError } from 'pg';
-import { installBridge } from '../../src/bridgeInstall.js';
+import { withoutFrames } from '../../src/bridge/exchange/contextFrames.js';
+import { installBridge } from '../../src/bridge/extension/install.js';
+import { createFunctionSql } from '../../src/bridge/installed/publicFunctions.js';
 import { CATALOGUE } from '../../src/dblink/catalogue.js';
 import type { PostgresServer } from '../../src/embedded/index.js';
-import { withoutFrames } from '../../src/router/bridge/contextFrames.js';
-import { createFunctionSql } from '../../src/router/bridge/publicFunctions.js';
 import { errorResponse, PgError } from '../../src/wire/errors.js';
 import { eventually } from '../support/eventually.js';
 import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { escapeLiteral } from 'pg';
-import { SERVICE_SCHEMA_SQL } from '../../src/router/bridge/serviceSchema.js';
+import { SERVICE_SCHEMA_SQL } from '../../src/bridge/installed/serviceSchema.js';
 import { createDatabase, execute, primaryServer } from '../support/postgres.js';
 
 /**

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { valueAnswer } from '../../src/router/bridge/answer.js';
-import type { BridgeRequest } from '../../src/router/bridge/request.js';
-import type { ServiceConnection, Step } from '../../src/router/bridge/serviceConnection.js';
-import type { DatabaseServices, Membership } from '../../src/router/bridge/services.js';
-import { makeSessionKeys, SessionLocks } from '../../src/router/bridge/sessionLocks.js';
+import { valueAnswer } from '../../src/bridge/exchange/answer.js';
+import type { BridgeRequest } from '../../src/bridge/exchange/request.js';
+import { makeSessionKeys, SessionLocks } from '../../src/bridge/exchange/sessionLocks.js';
+import type { ServiceConnection, Step } from '../../src/bridge/service/serviceConnection.js';
+import type { DatabaseServices, Membership } from '../../src/bridge/service/services.js';
 import { PgError } from '../../src/wire/errors.js';
 import { eventually } from '../support/eventually.js';
 import { LIVENESS_MS } from '../support/pace.js';

@@ -1,5 +1,5 @@
-import { publicFunctionsSql } from '../../src/router/bridge/publicFunctions.js';
-import { SERVICE_SCHEMA_SQL } from '../../src/router/bridge/serviceSchema.js';
+import { publicFunctionsSql } from '../../src/bridge/installed/publicFunctions.js';
+import { SERVICE_SCHEMA_SQL } from '../../src/bridge/installed/serviceSchema.js';
 
 /**
  * What every case may rely on and none may change. Cases write to the schema `scratch`, which comes first in the

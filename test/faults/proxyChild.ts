@@ -3,8 +3,8 @@ import '../../bin/v8.js';
 
 import { memoryUsage } from 'node:process';
 import { loadConfig } from '../../src/config/index.js';
-import { createLogger } from '../../src/log.js';
-import { startProxy } from '../../src/server.js';
+import { createLogger } from '../../src/server/log.js';
+import { startProxy } from '../../src/server/server.js';
 import { collectGarbage } from '../support/collector.js';
 import type { ChildMessage, Question } from './proxyProcess.js';
 

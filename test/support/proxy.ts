@@ -1,6 +1,6 @@
 import { loadConfig } from '../../src/config/index.js';
-import { createLogger, type Logger } from '../../src/log.js';
-import { type RunningProxy, startProxy } from '../../src/server.js';
+import { createLogger, type Logger } from '../../src/server/log.js';
+import { type RunningProxy, startProxy } from '../../src/server/server.js';
 
 /** A proxy in this process, in front of one primary. */
 export interface TestProxy {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { loadConfig } from '../../src/config/index.js';
-import { createLogger, type Logger } from '../../src/log.js';
-import { startProxy } from '../../src/server.js';
+import { createLogger, type Logger } from '../../src/server/log.js';
+import { startProxy } from '../../src/server/server.js';
 import { type Message, RawClient } from './rawClient.js';
 import { frontend } from './wire.js';
 

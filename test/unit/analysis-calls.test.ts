@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { analyze, type DblinkCall, loadParser, type Statement } from '../../src/router/analysis/index.js';
+import { analyze, type DblinkCall, loadParser, type Statement } from '../../src/sql/index.js';
 
 before(loadParser);
 

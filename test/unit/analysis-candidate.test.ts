@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { containsDblink } from '../../src/router/analysis/index.js';
+import { containsDblink } from '../../src/sql/index.js';
 
 describe('containsDblink', () => {
   it('finds the word at every place, in any case, from the start offset on', () => {

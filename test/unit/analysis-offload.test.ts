@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
-import { ByteBoundedCache } from '../../src/router/analysis/cache.js';
-import { analyze, isPlainlyReadOnly, loadParser } from '../../src/router/analysis/index.js';
-import { Analyzer, type OffloadLimits } from '../../src/router/analysis/offload.js';
+import { ByteBoundedCache } from '../../src/sql/analysis/cache.js';
+import { Analyzer, type OffloadLimits } from '../../src/sql/analysis/offload.js';
+import { analyze, isPlainlyReadOnly, loadParser } from '../../src/sql/index.js';
 import { LIVENESS_MS } from '../support/pace.js';
 
 before(loadParser);
@@ -122,7 +122,7 @@ describe('Analyzer', () => {
   });
 
   it('keeps no process alive', () => {
-    const module = new URL('../../src/router/analysis/index.js', import.meta.url);
+    const module = new URL('../../src/sql/index.js', import.meta.url);
     const program = `
       import { analyzeAsync, loadParser } from ${JSON.stringify(module.href)};
       await loadParser();

@@ -7,7 +7,7 @@ import {
   Authenticator,
   type AuthenticatorOptions,
   parseRequireAuth,
-} from '../../src/wire/auth.js';
+} from '../../src/wire/auth/authenticator.js';
 import { Authentication, Backend } from '../../src/wire/protocol.js';
 import { MessageWriter } from '../../src/wire/writer.js';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BulkRows } from '../../src/router/bridge/bulkRows.js';
-import type { DatabaseServices } from '../../src/router/bridge/services.js';
-import type { CopyInControl, WireClient } from '../../src/wire/client.js';
+import { BulkRows } from '../../src/bridge/rows/bulkRows.js';
+import type { DatabaseServices } from '../../src/bridge/service/services.js';
+import type { CopyInControl, WireClient } from '../../src/wire/outbound/index.js';
 
 const FORMAT = { types: ['integer'], timeZone: 'UTC', dateStyle: 'ISO', intervalStyle: 'postgres' };
 const ROW = Buffer.from('D\0\0\0\x0b\0\x01\0\0\0\x011', 'latin1');

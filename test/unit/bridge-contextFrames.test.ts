@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { withoutFrames } from '../../src/router/bridge/contextFrames.js';
+import { withoutFrames } from '../../src/bridge/exchange/contextFrames.js';
 import { errorResponse, PgError } from '../../src/wire/errors.js';
 
 /** Contexts as servers have shown them, innermost first, and what is left of them. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { RowGate } from '../../src/dblink/rowGate.js';
-import { CopyText } from '../../src/router/bridge/copyText.js';
-import { type QueryHandler, WireClient } from '../../src/wire/client.js';
+import { CopyText } from '../../src/bridge/rows/copyText.js';
+import { RowGate } from '../../src/dblink/remote/rowGate.js';
+import { type QueryHandler, WireClient } from '../../src/wire/outbound/index.js';
 import { Backend, Frontend } from '../../src/wire/protocol.js';
 import { MessageWriter } from '../../src/wire/writer.js';
 import { createDatabase, primaryServer } from '../support/postgres.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isPortableType } from '../../src/router/bridge/portableTypes.js';
-import { SERVICE_SCHEMA_SQL } from '../../src/router/bridge/serviceSchema.js';
+import { isPortableType } from '../../src/bridge/installed/portableTypes.js';
+import { SERVICE_SCHEMA_SQL } from '../../src/bridge/installed/serviceSchema.js';
 import { createDatabase, execute, primaryServer } from '../support/postgres.js';
 
 describe('types of a side table', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { publicFunctionsSql } from '../../src/router/bridge/publicFunctions.js';
-import { SERVICE_SCHEMA_SQL } from '../../src/router/bridge/serviceSchema.js';
+import { publicFunctionsSql } from '../../src/bridge/installed/publicFunctions.js';
+import { SERVICE_SCHEMA_SQL } from '../../src/bridge/installed/serviceSchema.js';
 
 /**
  * Functions of the bridge that run under the caller's search_path must name the schema of every operator and type: the caller of a

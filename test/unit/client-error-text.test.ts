@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { errorPosition, isFatal, renderError } from '../../src/wire/client.js';
 import type { ErrorFields } from '../../src/wire/errors.js';
+import { errorPosition, isFatal, renderError } from '../../src/wire/outbound/index.js';
 
 interface Recorded {
   readonly encoding: string;

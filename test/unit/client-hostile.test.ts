@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { ConnectError, ConnectionLost, type ConnectOptions, type WireClient } from '../../src/wire/client.js';
+import {
+  ConnectError,
+  ConnectionLost,
+  type ConnectOptions,
+  type WireClient,
+} from '../../src/wire/outbound/index.js';
 import {
   answering,
   collector,

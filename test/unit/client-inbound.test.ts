@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Authenticator } from '../../src/wire/client.js';
-import { Inbound } from '../../src/wire/clientInbound.js';
-import { QueryExchange, type QueryHandler } from '../../src/wire/clientQuery.js';
-import { StartupExchange } from '../../src/wire/clientStartup.js';
+import { Inbound } from '../../src/wire/outbound/inbound.js';
+import { Authenticator } from '../../src/wire/outbound/index.js';
+import { QueryExchange, type QueryHandler } from '../../src/wire/outbound/query.js';
+import { StartupExchange } from '../../src/wire/outbound/startup.js';
 import { message, WELCOME } from './client-support.js';
 
 /** A conversation without a socket, past its startup; `events` tells what happened outside of queries. */

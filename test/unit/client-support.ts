@@ -1,5 +1,6 @@
 import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net';
 import { after } from 'node:test';
+import type { ErrorFields } from '../../src/wire/errors.js';
 import {
   type ConnectOptions,
   type FieldDescription,
@@ -7,8 +8,7 @@ import {
   parseRowDescription,
   type QueryHandler,
   WireClient,
-} from '../../src/wire/client.js';
-import type { ErrorFields } from '../../src/wire/errors.js';
+} from '../../src/wire/outbound/index.js';
 import { Backend } from '../../src/wire/protocol.js';
 import { MessageWriter } from '../../src/wire/writer.js';
 import { soon } from '../support/eventually.js';

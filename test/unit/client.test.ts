@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PostgresServer } from '../../src/embedded/index.js';
+import type { ErrorFields } from '../../src/wire/errors.js';
 import {
   ConnectError,
   ConnectionBusy,
@@ -11,8 +12,7 @@ import {
   type QueryHandler,
   serverVersionNumber,
   type WireClient,
-} from '../../src/wire/client.js';
-import type { ErrorFields } from '../../src/wire/errors.js';
+} from '../../src/wire/outbound/index.js';
 import { protocolVersion } from '../../src/wire/protocol.js';
 import { eventually } from '../support/eventually.js';
 import { extensionServer } from '../support/postgres.js';

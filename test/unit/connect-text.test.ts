@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connectTextBefore14 } from '../../src/dblink/connectText.js';
+import { connectTextBefore14 } from '../../src/dblink/remote/connectText.js';
 
 const HINT = '\n\tIs the server running on that host and accepting TCP/IP connections?';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { MemoryBudget } from '../../src/dblink/memory.js';
-import type { QueryOutcome } from '../../src/dblink/session.js';
+import type { QueryOutcome } from '../../src/dblink/remote/outcome.js';
 import { createDatabase, execute, extensionServer } from '../support/postgres.js';
 import { CollectingSink, callContext, newSession, sql } from './dblink-support.js';
 

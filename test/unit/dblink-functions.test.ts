@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { clipName } from '../../src/dblink/clipName.js';
+import { ConnectionRegistry } from '../../src/dblink/connections/registry.js';
 import { chooseSignature, kindOfType, resolutionOf } from '../../src/dblink/functions.js';
-import { clipName } from '../../src/dblink/names.js';
-import { ConnectionRegistry } from '../../src/dblink/registry.js';
-import type { RemoteConnection } from '../../src/dblink/remote.js';
+import type { RemoteConnection } from '../../src/dblink/remote/remote.js';
 
 test('two literals choose the connection, not fail_on_error', () => {
   assert.deepEqual(chooseSignature('dblink', ['unknown', 'unknown']), ['connection', 'sql']);

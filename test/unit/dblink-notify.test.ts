@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { MAX_QUEUED_BYTES } from '../../src/dblink/notifications.js';
+import { MAX_QUEUED_BYTES } from '../../src/dblink/remote/notifications.js';
 import type { DblinkSession } from '../../src/dblink/session.js';
 import { scriptedRemote } from '../faults/scriptedRemote.js';
 import { backend } from '../support/fakePrimary.js';

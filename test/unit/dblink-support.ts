@@ -1,8 +1,8 @@
 import type { CallContext, DblinkHome } from '../../src/dblink/context.js';
-import type { RowSink } from '../../src/dblink/results.js';
+import type { RowSink } from '../../src/dblink/remote/results.js';
 import { DblinkSession } from '../../src/dblink/session.js';
-import { parseDataRow, type WireClient } from '../../src/wire/client.js';
 import type { PgError } from '../../src/wire/errors.js';
+import { parseDataRow, type WireClient } from '../../src/wire/outbound/index.js';
 
 /** A session of the dblink functions, whose primary nobody asks. */
 export const newSession = (home: Partial<DblinkHome> = {}): DblinkSession =>

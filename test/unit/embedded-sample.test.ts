@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { runExample } from '../../src/embedded/example.js';
 import { startDemo } from '../../src/embedded/index.js';
 import { PRIMARY_DATA, PRIMARY_DATABASE } from '../../src/embedded/sample.js';
-import { runExample } from '../../src/example.js';
 import { createDatabase, execute, extensionServer } from '../support/postgres.js';
 
 describe('the sample', () => {

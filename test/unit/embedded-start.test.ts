@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { runExample } from '../../src/example.js';
+import { runExample } from '../../src/embedded/example.js';
 import { LIVENESS_MS } from '../support/pace.js';
 import { execute } from '../support/postgres.js';
 

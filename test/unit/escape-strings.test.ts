@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { asEscapeStrings } from '../../src/router/analysis/index.js';
+import { asEscapeStrings } from '../../src/sql/index.js';
 
 const read = (sql: string) => asEscapeStrings(Buffer.from(sql, 'latin1'), (bytes) => bytes.length);
 const textOf = (sql: string): string | undefined => read(sql)?.text.toString('latin1');

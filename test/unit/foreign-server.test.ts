@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import {
+  type ForeignServer,
+  serverConninfo,
+  wantsPassthrough,
+} from '../../src/dblink/connections/foreignServer.js';
 import { parseConninfo } from '../../src/dblink/conninfo/index.js';
-import { type ForeignServer, serverConninfo, wantsPassthrough } from '../../src/dblink/foreignServer.js';
 import { PgError } from '../../src/wire/errors.js';
 
 const server = (more: Partial<ForeignServer>): ForeignServer => ({

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { JsonRows, jsonKeys } from '../../src/router/json.js';
+import { JsonRows, jsonKeys } from '../../src/primary/jsonRows.js';
 import { PgError } from '../../src/wire/errors.js';
 import { dataRow } from '../../src/wire/messages.js';
 

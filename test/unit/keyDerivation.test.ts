@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { pbkdf2Sync, randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { deriveKey } from '../../src/wire/keyDerivation.js';
-import { steppedPbkdf2 } from '../../src/wire/pbkdf2.js';
+import { deriveKey } from '../../src/wire/auth/keyDerivation.js';
+import { steppedPbkdf2 } from '../../src/wire/auth/pbkdf2.js';
 
 const request = (iterations: number, digest: 'sha1' | 'sha256' = 'sha256') => ({
   password: Buffer.from('pencil'),

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 
 /** Standard error of a process that logs; a process, because what is tested is what arrives there at its end. */
 function logged(pretty: string, statements: string): string {
-  const module = JSON.stringify(new URL('../../src/log.js', import.meta.url));
+  const module = JSON.stringify(new URL('../../src/server/log.js', import.meta.url));
   const script = `import { createLogger } from ${module};
     const log = createLogger({ level: 'info', pretty: '${pretty}' });
     ${statements}`;

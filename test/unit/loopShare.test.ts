@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { ClientLink } from '../../src/router/client.js';
-import { PrimaryLink } from '../../src/router/primary.js';
-import { WireClient } from '../../src/wire/client.js';
+import { PrimaryLink } from '../../src/primary/primaryLink.js';
+import { ClientLink } from '../../src/session/clientLink.js';
 import { errorResponse, noticeResponse, PgError } from '../../src/wire/errors.js';
-import { LoopShare } from '../../src/wire/loopShare.js';
+import { WireClient } from '../../src/wire/outbound/index.js';
+import { LoopShare } from '../../src/wire/pace/loopShare.js';
 import { message } from './client-support.js';
 
 /** Rule: however many messages a peer sends at once, the event loop turns between them. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Authenticator, type AuthenticatorOptions } from '../../src/wire/auth.js';
+import { Authenticator, type AuthenticatorOptions } from '../../src/wire/auth/authenticator.js';
 import { backend } from '../support/fakePrimary.js';
 import { OpenGaussRole, openGaussRequest, passwordText } from '../support/openGauss.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Expected, type RequestKind, ResponseQueue } from '../../src/router/responses.js';
+import { type Expected, type RequestKind, ResponseQueue } from '../../src/primary/responseQueue.js';
 import { Backend } from '../../src/wire/protocol.js';
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Expected, FORWARD, type RequestKind, ResponseQueue } from '../../src/router/responses.js';
+import { type Expected, FORWARD, type RequestKind, ResponseQueue } from '../../src/primary/responseQueue.js';
 import { Backend } from '../../src/wire/protocol.js';
 import { isLinear } from '../support/pace.js';
 

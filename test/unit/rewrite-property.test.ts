@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { loadModule, parseSync } from 'libpg-query';
-import { analyze, type DblinkCall, rewrite } from '../../src/router/analysis/index.js';
+import { analyze, type DblinkCall, rewrite } from '../../src/sql/index.js';
 
 before(loadModule);
 

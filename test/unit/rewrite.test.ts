@@ -8,7 +8,7 @@ import {
   type RewriteOptions,
   type Rewritten,
   rewrite,
-} from '../../src/router/analysis/index.js';
+} from '../../src/sql/index.js';
 
 before(loadParser);
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { MalformedResult } from '../../src/dblink/errors.js';
-import { RowGate } from '../../src/dblink/rowGate.js';
+import { RowGate } from '../../src/dblink/remote/rowGate.js';
 import { PgError } from '../../src/wire/errors.js';
 import { MessageWriter } from '../../src/wire/writer.js';
 

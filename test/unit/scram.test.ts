@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { saslprep } from '../../src/wire/saslprep.js';
-import { ScramClient, ScramError } from '../../src/wire/scram.js';
+import { saslprep } from '../../src/wire/auth/saslprep.js';
+import { ScramClient, ScramError } from '../../src/wire/auth/scram.js';
 import { asQuickAs, timed } from '../support/pace.js';
 
 const NONCE = 'rOprNGfwEbeRWgbNEkqO';

@@ -3,7 +3,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { certificateNames, channelBindingHash, hostMismatch } from '../../src/wire/tlsCertificate.js';
+import { certificateNames, channelBindingHash, hostMismatch } from '../../src/wire/tls/certificate.js';
 
 const certificate = (name: string): Buffer =>
   new X509Certificate(readFileSync(new URL(`../../../test/fixtures/tls/${name}.crt`, import.meta.url))).raw;

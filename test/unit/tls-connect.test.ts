@@ -23,7 +23,7 @@ import {
   type TlsMode,
   type TlsOptions,
   type WireClient,
-} from '../../src/wire/client.js';
+} from '../../src/wire/outbound/index.js';
 import {
   collector,
   connectTo,

@@ -1,5 +1,5 @@
 import { userInfo } from 'node:os';
-import { namedFiles } from '../../wire/hostFiles.js';
+import { namedFiles } from '../../wire/host/hostFiles.js';
 import type { ByteString } from './bytes.js';
 
 /** What a connection string leaves out, taken from the place where the call is made. */

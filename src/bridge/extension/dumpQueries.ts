@@ -1,0 +1,100 @@
+import { FIRST_OBJECT, SERVICE_SCHEMA } from '../../primary/marks.js';
+import { isLight } from '../../sql/analysis/weight.js';
+import { type ShownTables, showTables } from '../../sql/rewrite/showTables.js';
+import { EXTENSION_VERSION, FUNCTIONS_QUERY, TYPE_QUERY, WRAPPER_QUERY } from './extensionSql.js';
+
+/**
+ * What pg_dump sees of the bridge: the catalogs as they would be with the extension. Its functions, type and wrapper are
+ * members of an extension dblink, which a dump then contains as CREATE EXTENSION; the service account's schema is not
+ * there. Done in pg_dump's queries, because that needs no privilege, writes nothing and works on a standby.
+ */
+
+/** What programs that read catalogs for a dump call themselves (application_name). */
+const DUMP_PROGRAMS: ReadonlySet<string> = new Set(['pg_dump', 'pg_dumpall']);
+
+/** @param startup the parameters of the session's startup packet */
+export const isDumpSession = (startup: ReadonlyMap<string, string>): boolean =>
+  DUMP_PROGRAMS.has(startup.get('application_name') ?? '');
+
+/** Longer queries only fetch details of objects that the short ones found. */
+const MAX_QUERY_BYTES = 64 * 1024;
+
+const catalog = (name: string): string => `'pg_catalog.${name}'::pg_catalog.regclass::pg_catalog.oid`;
+
+const HIDDEN_SCHEMAS = `pg_catalog.pg_namespace n
+  JOIN pg_catalog.pg_description d ON d.objoid OPERATOR(pg_catalog.=) n.oid
+   AND d.classoid OPERATOR(pg_catalog.=) ${catalog('pg_namespace')} AND d.objsubid OPERATOR(pg_catalog.=) 0
+ WHERE n.nspname OPERATOR(pg_catalog.=) '${SERVICE_SCHEMA}' AND d.description OPERATOR(pg_catalog.~) '^dblink-proxy bridge [0-9]+$'`;
+const HIDDEN_SCHEMA = `SELECT n.oid FROM ${HIDDEN_SCHEMAS}`;
+
+/** The rows of a catalog but those of the service account's schema. */
+const without = (name: string, column: string): string =>
+  `SELECT tableoid, * FROM pg_catalog.${name} WHERE ${column} OPERATOR(pg_catalog.<>) ALL (ARRAY(${HIDDEN_SCHEMA}))`;
+
+/** The extension, as long as there is none of that name: it goes by the OID of one of its functions. */
+const EXTENSION = `SELECT m.oid, m.owner, m.namespace FROM (${FUNCTIONS_QUERY}) m
+ WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_extension x WHERE x.extname OPERATOR(pg_catalog.=) 'dblink') ORDER BY m.oid LIMIT 1`;
+
+/** The catalogs that are shown otherwise, each as a query with the columns it has (PostgreSQL 13 to 18). */
+const SHOWN: Readonly<Record<string, string>> = {
+  pg_namespace: without('pg_namespace', 'oid'),
+  pg_class: without('pg_class', 'relnamespace'),
+  pg_proc: without('pg_proc', 'pronamespace'),
+  pg_type: without('pg_type', 'typnamespace'),
+  pg_largeobject_metadata: `SELECT tableoid, * FROM pg_catalog.pg_largeobject_metadata
+ WHERE oid OPERATOR(pg_catalog.<) ${FIRST_OBJECT}::pg_catalog.oid OR lomowner OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT n.nspowner FROM ${HIDDEN_SCHEMAS}))`,
+  pg_extension: `SELECT tableoid, oid, extname, extowner, extnamespace, extrelocatable, extversion, extconfig, extcondition
+  FROM pg_catalog.pg_extension
+ UNION ALL SELECT ${catalog('pg_extension')}, e.oid, 'dblink', e.owner, e.namespace, true, '${EXTENSION_VERSION}', NULL, NULL FROM (${EXTENSION}) e`,
+  pg_depend: `SELECT tableoid, classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype FROM pg_catalog.pg_depend
+ UNION ALL SELECT ${catalog('pg_depend')}, m.class, m.oid, 0, ${catalog('pg_extension')}, e.oid, 0, 'e' FROM (${EXTENSION}) e,
+  (SELECT ${catalog('pg_proc')} AS class, f.oid FROM (${FUNCTIONS_QUERY}) f
+   UNION ALL SELECT ${catalog('pg_type')}, t.oid FROM (${TYPE_QUERY}) t
+   UNION ALL SELECT ${catalog('pg_foreign_data_wrapper')}, w.oid FROM (${WRAPPER_QUERY}) w) m`,
+  // What the extension's script grants and revokes is no part of a dump.
+  pg_init_privs: `SELECT tableoid, objoid, classoid, objsubid, privtype, initprivs FROM pg_catalog.pg_init_privs
+ UNION ALL SELECT ${catalog('pg_init_privs')}, f.oid, ${catalog('pg_proc')}, 0, 'e',
+   ARRAY[pg_catalog.makeaclitem(f.owner, f.owner, 'EXECUTE', false)]
+  FROM (${FUNCTIONS_QUERY}) f WHERE f.name OPERATOR(pg_catalog.=) 'dblink_connect_u'`,
+  pg_description: `SELECT tableoid, objoid, classoid, objsubid, description FROM pg_catalog.pg_description
+ UNION ALL SELECT ${catalog('pg_description')}, e.oid, ${catalog('pg_extension')}, 0,
+   'connect to other PostgreSQL databases from within a database' FROM (${EXTENSION}) e`,
+};
+
+/** What depends on an extension is of interest in such queries only. */
+const PG_EXTENSION = Buffer.from('pg_extension', 'latin1');
+
+const NAMES = Object.keys(SHOWN).map((name) => Buffer.from(name, 'latin1'));
+
+/**
+ * SQL of pg_dump's that reads catalogs, changed so that it sees the extension instead of the bridge.
+ * @param text bytes in an encoding in which no byte below 128 is part of a longer character
+ * @returns undefined when there is nothing to change
+ */
+export function asWithExtension(text: Buffer): Buffer | undefined {
+  if (text.length > MAX_QUERY_BYTES || !NAMES.some((name) => text.includes(name))) return undefined;
+  // Nobody else's are parsed for so long.
+  if (!isLight(text)) return undefined;
+  const ofExtensions = text.includes(PG_EXTENSION);
+  const shown = (name: string): string | undefined => {
+    if (name === 'pg_depend' && !ofExtensions) return undefined;
+    return Object.hasOwn(SHOWN, name) ? SHOWN[name] : undefined;
+  };
+  return showTables(text, shown, (bytes) => bytes.length)?.sql;
+}
+
+/**
+ * A statement that looks up the extension dblink in pg_extension (analysis/extension.ts), changed so that it finds the
+ * bridge where there is one.
+ */
+export const asExtensionLookup = (
+  text: Buffer,
+  countCharacters: (bytes: Buffer) => number,
+): ShownTables | undefined =>
+  text.length > MAX_QUERY_BYTES || !isLight(text)
+    ? undefined
+    : showTables(
+        text,
+        (name) => (name === 'pg_extension' ? SHOWN['pg_extension'] : undefined),
+        countCharacters,
+      );

@@ -1,0 +1,265 @@
+import { BRIDGE_VERSION } from '../../primary/marks.js';
+import { PrimaryRaised } from '../../primary/raised.js';
+import type { SessionFacts } from '../../primary/sessionFacts.js';
+import type { Engine } from '../../session/context.js';
+import type { ExtensionCommand } from '../../sql/index.js';
+import { noticeResponse, PgError, parseFields } from '../../wire/errors.js';
+import { abortable } from '../../wire/pace/abortable.js';
+import {
+  dropSql,
+  EXTENSION_MARK,
+  EXTENSION_VERSION,
+  FUNCTIONS_QUERY,
+  installSql,
+  moveSql,
+  upgradeSql,
+} from './extensionSql.js';
+
+/**
+ * CREATE EXTENSION dblink and the like on a primary that does not have the extension: the bridge's functions are made,
+ * moved or dropped in the client's transaction, by the client's role.
+ */
+
+/** A session's bridge, as far as commands need it: makes sure that there is one, or says what stands in the way. */
+export interface Preparable {
+  prepare(): Promise<void>;
+}
+
+/** What the primary knows; names are byte strings in the client's encoding. */
+interface State {
+  /** The extension itself is there, or could be. */
+  readonly installed: boolean;
+  readonly available: boolean;
+  readonly readOnly: boolean;
+  /** The first schema of the search path. */
+  readonly currentSchema: string | undefined;
+  /** The role may make what everybody's calls run. */
+  readonly trusted: boolean;
+  /** The schema that the command names exists. */
+  readonly schemaExists: boolean;
+  /** The bridge's functions, if there are any. */
+  readonly bridge: { readonly schema: string; readonly version: number; readonly owned: boolean } | undefined;
+}
+
+const STATE = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'dblink'),
+  EXISTS (SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name OPERATOR(pg_catalog.=) 'dblink'),
+  pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_schema(),
+  EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name),
+  (SELECT pg_catalog.min(schema::pg_catalog.text COLLATE "C") FROM m), (SELECT pg_catalog.min(version) FROM m),
+  (SELECT pg_catalog.bool_and(pg_catalog.pg_has_role(owner, 'USAGE')) FROM m),
+  (SELECT pg_catalog.pg_has_role(d.datdba, 'USAGE') FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()),
+  current_user
+  FROM (SELECT 1) AS one`;
+
+const NAMES: Readonly<Record<ExtensionCommand['kind'], string>> = {
+  create: 'CREATE EXTENSION',
+  drop: 'DROP EXTENSION',
+  update: 'ALTER EXTENSION',
+  setSchema: 'ALTER EXTENSION',
+  comment: 'COMMENT',
+};
+
+/**
+ * Carries a command out, in the primary's present transaction (which is left open).
+ * @param bridge undefined where the session has none
+ * @returns the command tag; undefined when the command is the primary's own business
+ * @throws PgError as PostgreSQL raises it for an extension: 42710, 42704, 3F000, 22023, 25006, 42501; what stands in the
+ * way of a bridge; PrimaryRaised for what the primary raised: 3F000, 42501, 42723, 2BP01
+ */
+export async function runExtensionCommand(
+  engine: Engine,
+  bridge: Preparable | undefined,
+  command: ExtensionCommand,
+): Promise<string | undefined> {
+  if (bridge === undefined) return undefined;
+  const state = await readState(engine, command);
+  // The extension itself wins; and the primary says better than anybody that there is none.
+  if (state.installed) return undefined;
+  if (command.kind === 'create' ? state.available && state.bridge === undefined : state.bridge === undefined)
+    return undefined;
+  const tag = NAMES[command.kind];
+  if (state.readOnly) throw new PgError('25006', `cannot execute ${tag} in a read-only transaction`);
+  const prepare = () => prepareBridge(engine, bridge);
+  await act(engine, prepare, command, state);
+  return tag;
+}
+
+async function act(
+  engine: Engine,
+  prepare: () => Promise<void>,
+  command: ExtensionCommand,
+  state: State,
+): Promise<void> {
+  const { bridge } = state;
+  if (command.kind === 'create') {
+    if (bridge === undefined) return create(engine, prepare, command, state);
+    const message = 'extension "dblink" already exists';
+    if (!command.ifNotExists) throw new PgError('42710', message);
+    return notify(engine, '42710', `${message}, skipping`);
+  }
+  if (bridge?.owned === false) throw new PgError('42501', 'must be owner of extension dblink');
+  switch (command.kind) {
+    case 'drop':
+      return change(engine, dropSql(command.cascade));
+    case 'setSchema':
+      if (!state.schemaExists) await raiseNoSchema(engine, command.schema);
+      return change(engine, moveSql(command.schema));
+    case 'update':
+      if ((command.version ?? EXTENSION_VERSION) !== EXTENSION_VERSION) {
+        throw new PgError(
+          '22023',
+          `extension "dblink" has no update path from version "${EXTENSION_VERSION}" to version "${command.version}"`,
+        );
+      }
+      if (bridge!.version < BRIDGE_VERSION) {
+        await prepare();
+        return change(engine, upgradeSql(bridge!.schema));
+      }
+      return notify(
+        engine,
+        '00000',
+        `version "${EXTENSION_VERSION}" of extension "dblink" is already installed`,
+      );
+    case 'comment':
+      // There is no extension that could keep it.
+      return;
+  }
+}
+
+async function create(
+  engine: Engine,
+  prepare: () => Promise<void>,
+  command: ExtensionCommand & { readonly kind: 'create' },
+  state: State,
+): Promise<void> {
+  const { version = EXTENSION_VERSION } = command;
+  if (version !== EXTENSION_VERSION) {
+    throw new PgError(
+      '22023',
+      `extension "dblink" has no installation script nor update path for version "${version}"`,
+    );
+  }
+  if (command.schema !== undefined && !state.schemaExists) await raiseNoSchema(engine, command.schema);
+  const schema = command.schema ?? state.currentSchema;
+  if (schema === undefined) throw new PgError('3F000', 'no schema has been selected to create in');
+  if (!state.trusted) throw notPermitted();
+  await prepare();
+  await change(engine, installSql(schema));
+}
+
+const notPermitted = (): PgError =>
+  new PgError('42501', 'permission denied to create extension "dblink"', {
+    hint: 'Must be superuser or the owner of the database to create this extension.',
+  });
+
+/** Makes what the functions need, under the statement's cancel and clock. @throws PgError */
+async function prepareBridge(engine: Engine, bridge: Preparable): Promise<void> {
+  await engine.remotely(await factsOf(engine), ({ signal }) => abortable(bridge.prepare(), signal));
+}
+
+const factsOf = (engine: Engine): Promise<SessionFacts> =>
+  engine.probe.get('flush').catch((error: unknown) => {
+    throw error instanceof PgError ? new PrimaryRaised(error) : error;
+  });
+
+/** Has the primary say that there is no such schema. @throws PrimaryRaised 3F000 */
+async function raiseNoSchema(engine: Engine, name: string): Promise<void> {
+  const { error } = await engine.primary.run(
+    {
+      sql: 'SELECT pg_catalog.quote_ident($1)::pg_catalog.regnamespace',
+      types: [TEXT_OID],
+      values: [Buffer.from(name, 'latin1')],
+    },
+    'flush',
+  );
+  if (error !== undefined) throw new PrimaryRaised(error);
+}
+
+async function readState(engine: Engine, command: ExtensionCommand): Promise<State> {
+  const named = 'schema' in command ? command.schema : undefined;
+  const { rows, error } = await engine.primary.run(
+    {
+      sql: `WITH m AS MATERIALIZED (${FUNCTIONS_QUERY}) ${STATE}`,
+      types: [TEXT_OID],
+      values: [named === undefined ? null : Buffer.from(named, 'latin1')],
+    },
+    'flush',
+  );
+  if (error !== undefined) throw new PrimaryRaised(error);
+  const row = (rows[0] ?? []).map((value) => value?.toString('latin1'));
+  const [installed, available, readOnly, currentSchema, schemaExists, schema, version, owned, owner, role] =
+    row;
+  return {
+    installed: installed === 't',
+    available: available === 't',
+    readOnly: readOnly === 'on',
+    currentSchema,
+    trusted: owner === 't' || isAccount(engine, role),
+    schemaExists: schemaExists === 't',
+    bridge: schema === undefined ? undefined : { schema, version: Number(version), owned: owned === 't' },
+  };
+}
+
+const isAccount = ({ settings: { service } }: Engine, role: string | undefined): boolean =>
+  service !== undefined && role === Buffer.from(service.user).toString('latin1');
+
+const TEXT_OID = 25;
+
+/** A notice of our own, if the client wants notices. */
+async function notify(engine: Engine, sqlstate: string, message: string): Promise<void> {
+  engine.notify(await factsOf(engine), new PgError(sqlstate, message, { severity: 'NOTICE' }));
+}
+
+/** Runs one of the DO blocks. @throws PrimaryRaised */
+async function change(engine: Engine, sql: string): Promise<void> {
+  const { session } = engine;
+  const told: PgError[] = [];
+  // What the client gets next has to know of it.
+  engine.primary.forwarded++;
+  const { error } = await engine.primary.run(
+    {
+      sql: Buffer.from(sql, 'latin1'),
+      notice: (message) => {
+        const notice = PgError.from(parseFields(message));
+        if (notice.fields.severityNonLocalized !== 'NOTICE') return false;
+        if (isOwnStatement(notice)) told.push(notice);
+        // A trigger on DDL may have something to say as well.
+        else session.toClient(noticeResponse(withoutBlock(notice)));
+        return true;
+      },
+    },
+    'flush',
+  );
+  if (error !== undefined) throw new PrimaryRaised(withoutBlock(error));
+  const cascade = joined(told);
+  if (cascade !== undefined) session.toClient(noticeResponse(withoutBlock(cascade)));
+}
+
+/** Whether one of the DO block's statements raised it, not something that the statement set off. */
+const isOwnStatement = ({ fields: { context = '' } }: PgError): boolean =>
+  context.slice(0, context.indexOf('\n')).includes(EXTENSION_MARK);
+
+/** An error or notice without what it says about the DO block. */
+function withoutBlock(error: PgError): PgError {
+  const { context = '' } = error.fields;
+  const mark = context.indexOf(EXTENSION_MARK);
+  // The last line is about the block itself.
+  const rest = context.slice(0, Math.max(context.lastIndexOf('\n', mark < 0 ? context.length : mark), 0));
+  return error.with({
+    context: rest === '' ? undefined : rest,
+    position: undefined,
+    internalPosition: undefined,
+    internalQuery: undefined,
+    file: undefined,
+    line: undefined,
+    routine: undefined,
+  });
+}
+
+/** The notices of several DROP … CASCADE as the one that a single command has. */
+function joined(notices: readonly PgError[]): PgError | undefined {
+  const [first] = notices;
+  if (first === undefined || notices.length === 1) return first;
+  const lines = notices.flatMap(({ message, fields: { detail } }) => detail?.split('\n') ?? [message]);
+  return first.with({ message: `drop cascades to ${lines.length} other objects`, detail: lines.join('\n') });
+}

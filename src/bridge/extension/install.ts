@@ -1,0 +1,215 @@
+import { BRIDGE_VERSION, SERVICE_SCHEMA } from '../../primary/marks.js';
+import { CLEARTEXT_HINT, type ServiceAccount } from '../../session/settings.js';
+import { PLAIN_PASSWORD_REFUSED } from '../../wire/auth/authenticator.js';
+import { PgError } from '../../wire/errors.js';
+import { SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
+import { removeObjects } from '../service/housekeeping.js';
+import { dropSql, FUNCTIONS_QUERY, installSql, upgradeSql, WRAPPER_QUERY } from './extensionSql.js';
+import { InstallConnection, quoteIdentifier } from './installConnection.js';
+
+/** The bridge could not be installed or removed; the message is for the person who tried. */
+export class InstallError extends Error {
+  override readonly name = 'InstallError';
+}
+
+export interface InstallOptions {
+  /** Of the functions with dblink's own names; where they are already, else public. */
+  readonly schema?: string | undefined;
+}
+
+/**
+ * Installs the bridge in a database, or brings it up to this version: the service account's schema and the functions with
+ * dblink's own names, in one transaction. Nothing happens to what is of this version.
+ * @returns what was done, in words
+ * @throws InstallError
+ */
+export function installBridge(
+  account: ServiceAccount,
+  database: string,
+  options: InstallOptions = {},
+): Promise<string> {
+  return inTransaction(account, database, async (client) => {
+    const found = await stateOf(client);
+    if (found.extension) {
+      throw new InstallError(
+        'the extension dblink itself is installed; drop it first (DROP EXTENSION dblink)',
+      );
+    }
+    if (found.service !== undefined && !found.service.owned) {
+      throw new InstallError(
+        `the schema ${SERVICE_SCHEMA} belongs to ${found.service.owner}; install the bridge with that account`,
+      );
+    }
+    const newest = Math.max(found.service?.version ?? 0, found.functions?.version ?? 0);
+    if (newest > BRIDGE_VERSION) {
+      throw new InstallError(
+        `version ${newest} of the bridge is newer than this program's, ${BRIDGE_VERSION}`,
+      );
+    }
+    if (found.service?.version !== BRIDGE_VERSION) await client.query(SERVICE_SCHEMA_SQL);
+    const where = await makeFunctions(client, found, options.schema);
+    const version = `version ${BRIDGE_VERSION} of the bridge`;
+    const place = `functions in schema ${quoteIdentifier(where)}`;
+    const { wrapper } = await stateOf(client);
+    const lacking = wrapper
+      ? ''
+      : ', without the foreign-data wrapper dblink_fdw, which only a superuser can make';
+    if (found.functions === undefined) return `installed ${version}, ${place}${lacking}`;
+    const before = Math.min(found.functions.version, found.service?.version ?? 0);
+    if (before === BRIDGE_VERSION) return `${version} is there already, ${place}${lacking}`;
+    return `upgraded to ${version}, ${place}${lacking}`;
+  });
+}
+
+/** @returns the schema that the functions are in */
+async function makeFunctions(
+  client: InstallConnection,
+  found: State,
+  wanted: string | undefined,
+): Promise<string> {
+  if (found.functions === undefined) {
+    const schema = wanted ?? 'public';
+    await client.query('SELECT pg_catalog.quote_ident($1)::pg_catalog.regnamespace', [schema]);
+    await client.query(installSql(schema));
+    return schema;
+  }
+  const { schema, version } = found.functions;
+  if (wanted !== undefined && wanted !== schema) {
+    throw new InstallError(
+      `the functions are in schema ${quoteIdentifier(schema)} already; to move them, run ` +
+        '"ALTER EXTENSION dblink SET SCHEMA ..." through the proxy',
+    );
+  }
+  if (version < BRIDGE_VERSION) await client.query(upgradeSql(schema));
+  return schema;
+}
+
+export interface UninstallOptions {
+  /** Drop what depends on the functions as well. */
+  readonly cascade?: boolean;
+}
+
+/**
+ * Removes everything of the bridge from a database, in one transaction.
+ * @returns what was done, in words
+ * @throws InstallError, also when something depends on the functions, unless `cascade` is given
+ */
+export function uninstallBridge(
+  account: ServiceAccount,
+  database: string,
+  options: UninstallOptions = {},
+): Promise<string> {
+  const { cascade = false } = options;
+  return inTransaction(account, database, async (client) => {
+    const found = await stateOf(client);
+    const service = found.service?.version !== undefined;
+    if (found.functions === undefined && !service) return 'there was nothing of the bridge';
+    if (found.functions !== undefined) await client.query(dropSql(cascade));
+    if (service) {
+      const dependents = await client.query(DEPENDENTS);
+      if (dependents.length > 0 && !cascade) {
+        throw new InstallError(inUse(dependents.map(([dependent]) => dependent).join('; ')));
+      }
+      if ((found.service?.version ?? 0) >= FIRST_WITH_OBJECTS) await client.query(removeObjects('true'));
+      await client.query(`DROP SCHEMA ${SERVICE_SCHEMA} CASCADE`);
+    }
+    return 'removed the bridge';
+  });
+}
+
+/** The version of the bridge that large objects came with. */
+const FIRST_WITH_OBJECTS = 3;
+
+const inUse = (what: string): string =>
+  `other objects depend on the bridge: ${what}; remove them first, or use --cascade to remove them as well`;
+
+/** What depends on something in the service account's schema and is not in it. */
+const DEPENDENTS = `WITH own(classid, objid) AS (
+    SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, oid FROM pg_catalog.pg_proc WHERE pronamespace = '${SERVICE_SCHEMA}'::pg_catalog.regnamespace
+    UNION ALL SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, oid FROM pg_catalog.pg_class WHERE relnamespace = '${SERVICE_SCHEMA}'::pg_catalog.regnamespace
+    UNION ALL SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, oid FROM pg_catalog.pg_type WHERE typnamespace = '${SERVICE_SCHEMA}'::pg_catalog.regnamespace)
+  SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS dependent
+    FROM pg_catalog.pg_depend d JOIN own r ON d.refclassid = r.classid AND d.refobjid = r.objid
+   WHERE d.deptype = 'n' AND NOT EXISTS (SELECT 1 FROM own o WHERE o.classid = d.classid AND o.objid = d.objid)`;
+
+interface State {
+  /** The real extension is installed. */
+  readonly extension: boolean;
+  /** The service account's schema; without a version it is not the bridge's. */
+  readonly service:
+    | { readonly version: number | undefined; readonly owner: string; readonly owned: boolean }
+    | undefined;
+  readonly functions: { readonly schema: string; readonly version: number } | undefined;
+  readonly wrapper: boolean;
+}
+
+async function stateOf(client: InstallConnection): Promise<State> {
+  const extensions = await client.query(`SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'dblink'`);
+  const [service] = await client.query(
+    `SELECT pg_catalog.substring(pg_catalog.obj_description(oid, 'pg_namespace'), '^dblink-proxy bridge ([0-9]+)$'),
+       nspowner::pg_catalog.regrole::pg_catalog.text, pg_catalog.pg_has_role(nspowner, 'USAGE')
+       FROM pg_catalog.pg_namespace WHERE nspname = $1`,
+    [SERVICE_SCHEMA],
+  );
+  const [functions] = await client.query(
+    `SELECT pg_catalog.min(schema::pg_catalog.text COLLATE "C"), pg_catalog.min(version)
+       FROM (${FUNCTIONS_QUERY}) AS f HAVING pg_catalog.count(*) > 0`,
+  );
+  const wrappers = await client.query(WRAPPER_QUERY);
+  const number = (value: string | null | undefined): number | undefined =>
+    value === null || value === undefined ? undefined : Number(value);
+  return {
+    extension: extensions.length > 0,
+    service: service && {
+      version: number(service[0]),
+      owner: service[1] ?? '',
+      owned: service[2] === 't',
+    },
+    functions: functions && { schema: functions[0] ?? '', version: number(functions[1]) ?? 0 },
+    wrapper: wrappers.length > 0,
+  };
+}
+
+/** @throws InstallError, for errors of the server and the driver as well */
+async function inTransaction<T>(
+  account: ServiceAccount,
+  database: string,
+  act: (client: InstallConnection) => Promise<T>,
+): Promise<T> {
+  let client: InstallConnection | undefined;
+  try {
+    client = await InstallConnection.open(account, database);
+    await client.query('BEGIN');
+    await client.query("SET LOCAL search_path = ''; SET LOCAL standard_conforming_strings = on");
+    const result = await act(client);
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    throw error instanceof InstallError ? error : new InstallError(explain(error));
+  } finally {
+    // Ends the transaction as well.
+    client?.close();
+  }
+}
+
+function explain(error: unknown): string {
+  if (!(error instanceof PgError)) {
+    const { message } = error as Error;
+    const hint = message.endsWith(PLAIN_PASSWORD_REFUSED) ? `. ${CLEARTEXT_HINT}` : '';
+    return `${asText(message) || String(error)}${hint}`;
+  }
+  const { detail, hint } = error.fields;
+  if (error.sqlstate === '2BP01')
+    return inUse(
+      asText(detail ?? '')
+        .split('\n')
+        .join('; '),
+    );
+  return [error.message, detail, hint]
+    .filter((part) => part !== undefined && part !== '')
+    .map((part) => asText(part ?? ''))
+    .join('; ');
+}
+
+/** Texts of a server are byte strings. */
+const asText = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');

@@ -1,0 +1,82 @@
+import { CATALOGUE } from '../../dblink/catalogue.js';
+import { SERVICE_SCHEMA } from '../../primary/marks.js';
+import { isTemporary } from '../../primary/sessionFacts.js';
+import type { Engine } from '../../session/context.js';
+import type { Statement } from '../../sql/index.js';
+import { movePosition, qualifyCalls, type ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
+import { PgError } from '../../wire/errors.js';
+import { pkeyResultsSql, publicFunctionsSql } from '../installed/publicFunctions.js';
+import { asExtensionLookup } from './dumpQueries.js';
+import type { Preparable } from './extensionCommand.js';
+
+/** Has all calls go to the session's temporary functions. @returns undefined for a statement that cannot be carried out so */
+export const renameCalls = (text: Buffer, statement: Statement, engine: Engine): ReplacedText | undefined =>
+  qualifyCalls(text, statement, engine.countCharacters, 'pg_temp.', statement.calls);
+
+/** Functions whose rows have one column of text where the remote ran a command. */
+const LISTED: ReadonlySet<string> = new Set(['dblink', 'dblink_get_result']);
+
+/**
+ * Has the calls of dblink() in select lists go to the functions for them (serviceSchema.ts, LISTED).
+ * @returns undefined for a statement that has none, or keeps them
+ */
+export function renameListedCalls(
+  text: Buffer,
+  statement: Statement,
+  engine: Engine,
+): ReplacedText | undefined {
+  const listed = statement.calls.filter(
+    ({ name, use }) => LISTED.has(name) && use.kind === 'scalar' && use.item === undefined,
+  );
+  return listed.length === 0
+    ? undefined
+    : qualifyCalls(text, statement, engine.countCharacters, `${SERVICE_SCHEMA}.`, listed);
+}
+
+/** Has a lookup of the extension find the bridge. @returns undefined for a statement that stays as it is */
+export function lookupCalls(text: Buffer, { span }: Statement, engine: Engine): ReplacedText | undefined {
+  const changed = asExtensionLookup(text.subarray(span.start, span.end), engine.countCharacters);
+  return changed && { sql: changed.sql, mapError: (error) => movePosition(error, changed.mapPosition) };
+}
+
+const inOneBlock = (statements: readonly string[]): string =>
+  `DO $dblink_proxy$ BEGIN ${statements.map((sql) => `${sql};`).join('\n')} END $dblink_proxy$`;
+
+/**
+ * Makes the temporary functions that the statement's calls need, where they are missing. Outside of a transaction.
+ * @returns whether they are there; false when the role may not make any
+ * @throws PgError 25006 on a standby, and what else stands in the way of a bridge
+ */
+export async function makeTemporaryFunctions(
+  engine: Engine,
+  bridge: Preparable | undefined,
+  statement: Statement,
+): Promise<boolean> {
+  if (bridge === undefined) return false;
+  const { primary } = engine;
+  const standby = await primary.run({ sql: 'SELECT pg_catalog.pg_is_in_recovery()' }, 'sync');
+  if (standby.rows[0]?.[0]?.toString() === 't') throw onStandby();
+  await bridge.prepare();
+  const facts = await engine.probe.get('sync');
+  const there = new Set(facts.bridged.filter(isTemporary).map(({ name }) => name));
+  const wanted = new Set(statement.calls.map(({ name }) => name).filter((name) => !there.has(name)));
+  if (wanted.size === 0) return true;
+  const overloads = CATALOGUE.filter(({ name }) => (wanted as ReadonlySet<string>).has(name));
+  // Temporary objects can be made by sessions that are read-only by default, too.
+  await primary.run({ sql: 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE' }, 'sync');
+  const making = [
+    ...(wanted.has('dblink_get_pkey') ? [pkeyResultsSql('pg_temp')] : []),
+    ...publicFunctionsSql('pg_temp', overloads),
+  ];
+  const { error } = await primary.run({ sql: inOneBlock(making) }, 'sync');
+  await primary.run({ sql: error === undefined ? 'COMMIT' : 'ROLLBACK' }, 'sync');
+  // The facts have changed.
+  primary.forwarded++;
+  return error === undefined;
+}
+
+const onStandby = (): PgError =>
+  new PgError('25006', 'cannot carry out this use of dblink on a standby', {
+    detail: 'The answer of a remote is handed over in a table, which a standby cannot write.',
+    hint: 'Use dblink in a plain SELECT from it, or connect to the primary.',
+  });

@@ -1,0 +1,229 @@
+import {
+  MARK,
+  QUIET,
+  REQUEST_PREFIX,
+  ROLL_BACK,
+  SESSION_SETTING,
+  SESSION_SETTING_LENGTH,
+} from '../../primary/marks.js';
+
+/** Answers of a session lie in one of so many slots, by the first digit of the handle. */
+export const SLOTS = 16;
+
+/**
+ * With no lock held any more, so often it looks again before there is no answer: the proxy has let go of the one lock and
+ * could not take the other one, which the session itself holds, or it is about to answer by another connection. With the
+ * pauses between, which grow, that is three seconds: a server that is busy may take that long to let the proxy log in again.
+ */
+const LOOKS_WITHOUT_LOCK = 80;
+
+/** What a slot of a session's large object has room for. */
+export const SLOT_BYTES = 1024 * 1024;
+
+/**
+ * In front of an answer in a large object: the request's handle, the process, whether a lock is to be given back, the answer's
+ * length and its seal.
+ */
+export const OBJECT_HEAD_BYTES = 16 + 4 + 1 + 4 + 32;
+
+/** Most answers are read at once. */
+const FIRST_BYTES = 2000;
+
+/** INV_READ | INV_WRITE: what is opened for writing is read as it is now, not as the transaction's snapshot has it. */
+const OPEN_MODE = 0x40000 | 0x20000;
+
+/** The release from which on read-only transactions may not open a large object so. */
+const NO_WRITING_OPEN = 160000;
+
+/** Gives back whichever of the two locks the session itself holds. */
+const GIVE_BACK = `
+      PERFORM /*${MARK}*/ pg_advisory_unlock(k.key) FROM (VALUES (key_a), (key_b)) AS k(key)
+        WHERE EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted
+          AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = k.key) /*${MARK}*/;`;
+
+/** Looks into the session's large object. There is none where answers are too long for it, or it was not to be had. */
+const LOOK_IN_OBJECT = `
+        BEGIN
+          object := lo_open(session[4]::oid, ${OPEN_MODE});
+          PERFORM lo_lseek(object, this_slot * ${SLOT_BYTES}, 0);
+          bytes := loread(object, ${FIRST_BYTES});
+          IF substring(bytes FROM 1 FOR 20) = uuid_send(handle) || int4send(pg_backend_pid()) THEN
+            must_release := get_byte(bytes, 20) = 1;
+            size := ('x' || encode(substring(bytes FROM 22 FOR 4), 'hex'))::bit(32)::integer;
+            IF size > ${FIRST_BYTES - OBJECT_HEAD_BYTES} THEN
+              bytes := bytes || loread(object, size - ${FIRST_BYTES - OBJECT_HEAD_BYTES});
+            END IF;
+            seal := substring(bytes FROM 26 FOR 32);
+            packed := convert_from(substring(bytes FROM ${OBJECT_HEAD_BYTES + 1} FOR size), getdatabaseencoding());
+            given := ARRAY(/*${MARK}*/ SELECT json_array_elements_text(packed::json) /*${MARK}*/);
+          END IF;
+          PERFORM lo_close(object);
+        EXCEPTION WHEN undefined_object OR insufficient_privilege THEN NULL;
+        END;`;
+
+/** Looks for a side table. In a subtransaction that is rolled back: no lock on it stays, so that it can be dropped at once. */
+const LOOK_FOR_TABLE = `
+        relation := 'answer_' || pg_backend_pid() || '_' || replace(handle::text, '-', '');
+        BEGIN
+          EXECUTE format('/*${MARK}*/ SELECT bool_or(n < 0), convert_from(string_agg(part, ''''::bytea ORDER BY n) FILTER (WHERE n > 0),
+            getdatabaseencoding()), string_agg(part, ''''::bytea) FILTER (WHERE n = 0) FROM dblink_proxy.%I /*${MARK}*/', relation)
+            INTO must_release, packed, seal;
+          given := ARRAY(/*${MARK}*/ SELECT json_array_elements_text(packed::json) /*${MARK}*/);
+          RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
+        EXCEPTION
+          WHEN SQLSTATE '${ROLL_BACK}' THEN NULL;
+          WHEN undefined_table THEN given := NULL;
+        END;`;
+
+/** The first key of the advisory locks that vouch for processes; the second one is the process. */
+export const VOUCHING = 0x64627078;
+
+/** SQL of the locks that vouch for this process, of holders that meet the condition. */
+const VOUCHING_LOCKS = (condition: string): string =>
+  `/*${MARK}*/ SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = ${VOUCHING}::oid
+          AND l.objid = pg_backend_pid()::oid AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())${condition} /*${MARK}*/`;
+const OF_THE_OWNER =
+  ' AND EXISTS (SELECT FROM pg_stat_activity s WHERE s.pid = l.pid AND s.usename = current_user)';
+
+/**
+ * Waits until the proxy vouches for this process: a connection of the account that owns this function holds a lock that says so.
+ * Whoever calls a function that has rights of another role can change the setting by which the proxy is known, or be connected
+ * past the proxy; the arguments would be shown to them.
+ */
+const BE_VOUCHED_FOR = `
+  IF NOT pg_has_role(session_user, role::name, CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
+    FOR attempt IN 0 .. 400 LOOP
+      -- A transaction goes on seeing the sessions that it has seen: only when there is such a lock they are looked at, and then anew.
+      IF EXISTS (${VOUCHING_LOCKS('')}) THEN
+        EXIT WHEN EXISTS (${VOUCHING_LOCKS(OF_THE_OWNER)});
+        PERFORM pg_stat_clear_snapshot();
+        EXIT WHEN EXISTS (${VOUCHING_LOCKS(OF_THE_OWNER)});
+      END IF;
+      IF attempt = 400 THEN
+        RETURN ARRAY['error', '', '08006', 'dblink-proxy gave no answer to a dblink call',
+          'The session does not come through dblink-proxy, or its setting dblink_proxy.session was changed.', NULL];
+      END IF;
+      IF attempt % 25 = 0 THEN
+        RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:vouch:', session[1], gen_random_uuid(), pg_backend_pid();
+      END IF;
+      PERFORM pg_sleep(least(0.001 * (1 + attempt / 5), 0.05));
+    END LOOP;
+  END IF;`;
+
+/**
+ * SQL of the function that asks the proxy to carry out a call and waits for its answer.
+ *
+ * Waiting: the proxy holds exactly one of the session's two advisory locks. The function names in its request the one
+ * that is held, and waits for it; the proxy takes the other one before it lets go. When neither is held (the session's
+ * first call, or the service connection was lost) the request says so, and the function waits until one is. Woken
+ * without an answer it waits for the lock that is held now: what woke it was the answer to an earlier call, which a
+ * cancel or a time limit had ended. When none is held any more, and stays so, there will be no answer.
+ *
+ * Where it looks: under READ COMMITTED its next statement sees a row of a table. In the higher levels, whose snapshot is
+ * older than the answer, it looks into a large object, which is read as it is now, and where that cannot be opened for
+ * writing, in read-only transactions from 16 on, or the answer is not there, for a table that every snapshot sees.
+ *
+ * What it takes for an answer: who could write where it looks must not be able to make one. The request's UUID is known to the
+ * function and the proxy alone; what is written is found by a digest of it, and sealed with another one of it and the answer.
+ *
+ * It must leave nothing behind wherever an error (a cancel, a timeout) ends it: lock and unlock are one expression, in
+ * which nothing is interrupted but the waiting itself. Just there a lock can be left, if it is granted at the moment of
+ * the cancel; the next call that is hindered by it gives it back.
+ */
+export const ASK = `
+CREATE OR REPLACE FUNCTION dblink_proxy.ask(function text, role text, args text[]) RETURNS text[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = 0 ${QUIET}
+AS $bridge$
+DECLARE
+  session CONSTANT text[] := string_to_array(current_setting('${SESSION_SETTING}', true), ':');
+  this_call CONSTANT uuid := gen_random_uuid();
+  handle CONSTANT uuid := encode(substring(sha256(uuid_send(this_call)) FROM 1 FOR 16), 'hex');
+  this_slot CONSTANT integer := ('x' || left(handle::text, 1))::bit(4)::integer;
+  mode CONSTANT text := CASE WHEN current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN 'row'
+    WHEN current_setting('transaction_read_only')::boolean AND current_setting('server_version_num')::integer >= ${NO_WRITING_OPEN} THEN 'table'
+    ELSE 'object' END;
+  arg text;
+  list text;
+  key_a bigint;
+  key_b bigint;
+  held text;
+  awaited boolean := false;
+  unheld integer := 0;
+  done boolean;
+  given text[];
+  packed text;
+  seal bytea;
+  must_release boolean;
+  object integer;
+  bytes bytea;
+  size integer;
+  relation text;
+BEGIN
+  IF session IS NULL OR cardinality(session) <> 4 OR length(current_setting('${SESSION_SETTING}', true)) > ${SESSION_SETTING_LENGTH} THEN
+    RETURN ARRAY['error', '', '55000', 'dblink calls are carried out by dblink-proxy, which this session does not come through',
+      NULL, 'Connect to the port of dblink-proxy instead of the server''s own.'];
+  END IF;
+  IF pg_is_in_recovery() THEN
+    RETURN ARRAY['error', '', '25006', format('cannot execute %s on a standby by way of dblink-proxy', function),
+      'The answer of a remote is handed over in a table, which a standby cannot write.',
+      'Call dblink in the statement itself, as in SELECT ... FROM dblink(...), or connect to the primary.'];
+  END IF;
+  FOREACH arg IN ARRAY args LOOP
+    list := concat_ws(',', list, coalesce(encode(convert_to(arg, getdatabaseencoding()), 'hex'), '-'));
+  END LOOP;
+  IF length(list) > 60000000 THEN
+    RETURN ARRAY['error', '', '54000', 'arguments of more than 30 MB cannot be handed to dblink-proxy',
+      format('It is the call of %s.', function), NULL];
+  END IF;
+  key_a := session[2];
+  key_b := session[3];${BE_VOUCHED_FOR}
+  FOR attempt IN 0 .. 400 LOOP
+    held := CASE WHEN NOT (pg_try_advisory_lock(key_a) AND pg_advisory_unlock(key_a)) THEN 'a'
+                 WHEN NOT (pg_try_advisory_lock(key_b) AND pg_advisory_unlock(key_b)) THEN 'b' ELSE 'none' END;
+    IF attempt = 0 THEN
+      RAISE INFO USING MESSAGE = /*${MARK}*/ concat_ws(':', '${REQUEST_PREFIX}', session[1], this_call, held, mode, pg_backend_pid(),
+        function, encode(convert_to(role, getdatabaseencoding()), 'hex'), list) /*${MARK}*/;
+    END IF;
+    -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
+    IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 5 = 4) THEN
+      IF mode = 'row' THEN
+        SELECT /*${MARK}*/ x.parts, x.must_release, x.seal INTO given, must_release, seal FROM dblink_proxy.answer x
+          WHERE x.session = key_a AND x.slot = this_slot AND x.request = handle AND x.pid = pg_backend_pid() /*${MARK}*/;
+      END IF;
+      IF mode = 'object' THEN${LOOK_IN_OBJECT}
+      END IF;
+      IF mode <> 'row' AND given IS NULL THEN${LOOK_FOR_TABLE}
+      END IF;
+    END IF;
+    EXIT WHEN given IS NOT NULL OR unheld >= ${LOOKS_WITHOUT_LOCK};
+    CASE held
+      WHEN 'a' THEN done := pg_advisory_lock(key_a)::text = '' AND pg_advisory_unlock(key_a);
+      WHEN 'b' THEN done := pg_advisory_lock(key_b)::text = '' AND pg_advisory_unlock(key_b);
+      ELSE
+        -- Hundreds of sessions may begin at once.
+        PERFORM pg_sleep(CASE WHEN awaited THEN least(0.01 * (1 + unheld / 10), 0.05) ELSE least(0.001 * (1 + attempt / 5), 0.05) END);
+        IF awaited THEN unheld := unheld + 1; END IF;
+        IF unheld = 1 OR attempt % 50 = 20 THEN ${GIVE_BACK} END IF;
+        -- Means nothing to the proxy; but if that is gone, the server notices only when it sends something.
+        IF attempt % 25 = 24 OR unheld % 10 = 9 THEN
+          RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:again:', session[1], this_call, pg_backend_pid();
+        END IF;
+    END CASE;
+    IF held <> 'none' THEN
+      awaited := true;
+      unheld := 0;
+    END IF;
+  END LOOP;
+  IF given IS NULL THEN
+    RETURN ARRAY['error', '', '08006', 'dblink-proxy gave no answer to a dblink call',
+      'The connection by which it answers was lost, or the session is being ended.', NULL];
+  END IF;
+  IF must_release THEN ${GIVE_BACK} END IF;
+  IF seal IS DISTINCT FROM sha256(uuid_send(this_call) || sha256(uuid_send(this_call)
+      || convert_to(coalesce(packed, array_to_json(given)::text), getdatabaseencoding()))) THEN
+    RETURN ARRAY['error', '', '08P01', 'the answer to a dblink call is not one of dblink-proxy',
+      'Somebody has changed it on its way.', NULL];
+  END IF;
+  RETURN given;
+END $bridge$;`;

@@ -1,0 +1,473 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { FIND_FOR } from '../../primary/foreignServers.js';
+import { BRIDGE_VERSION, bridgeComment } from '../../primary/marks.js';
+import type { RouterLog } from '../../session/settings.js';
+import type { SocketAddress } from '../../wire/address.js';
+import { PgError } from '../../wire/errors.js';
+import type { TlsOptions } from '../../wire/tls/tls.js';
+import { fingerprintsOf } from '../installed/fingerprints.js';
+import { dropProof, isProof } from '../installed/roleProof.js';
+import { SECRET_SQL, SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
+import { BulkConnections } from './bulkConnections.js';
+import { removeObjects } from './housekeeping.js';
+import { ServiceConnection } from './serviceConnection.js';
+
+/** How often the schema's replacement waits for the locks that it needs, a second each time (serviceConnection.ts). */
+const REPLACEMENTS = 10;
+/** How long what a function asks is under way at most. */
+const UNDER_WAY_MS = 100;
+
+const SERVICE_FUNCTIONS = fingerprintsOf(SERVICE_SCHEMA_SQL);
+
+/** Who the proxy is on service connections. */
+export interface ServiceIdentity {
+  readonly user: string;
+  readonly password: Buffer | undefined;
+  /** The session's own user, for want of an account. */
+  readonly own: boolean;
+}
+
+export interface ServiceServer {
+  readonly address: SocketAddress;
+  readonly tls: TlsOptions;
+  readonly maxScramIterations?: number | undefined;
+  readonly plainPassword: boolean;
+}
+
+/** Connections that hold locks and hand over answers, shared by the sessions of a database. */
+const MAX_SHARED = 3;
+/** A further shared connection is opened when each has this many sessions. */
+const SESSIONS_PER_CONNECTION = 16;
+/** How often a connection is made that somebody ends before it is of use. */
+const CONNECTS = 5;
+const IDLE_MS = 30_000;
+const REAP_MS = 500;
+/** When what others have left is looked for: after a connection was opened, and then regularly. */
+const SOON_MS = 500;
+const SWEEP_MS = 60_000;
+
+/** A session's place on a shared connection. */
+export interface Membership {
+  readonly connection: ServiceConnection;
+  readonly services: DatabaseServices;
+  /** Called when the connection is lost; must not throw. */
+  onLost: (() => void) | undefined;
+  leave(): void;
+}
+
+/** A shared connection and who is on it. */
+interface Shared {
+  readonly connection: ServiceConnection;
+  readonly sessions: Set<Membership>;
+}
+
+/** The service connections of one account to one database. */
+export class DatabaseServices {
+  readonly #shared: Shared[] = [];
+  #opening: Promise<unknown> | undefined;
+  readonly #bulk = new BulkConnections(() => this.#connect());
+  /** Drops side tables. */
+  #keeper: ServiceConnection | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #reaper: NodeJS.Timeout | undefined;
+  #sweeper: NodeJS.Timeout | undefined;
+  #standby = false;
+  #replacing: Promise<void> | undefined;
+  #replacedAt = Number.NEGATIVE_INFINITY;
+  /** Why the schema could not be replaced, for the next who needs it. */
+  #obstacle: PgError | undefined;
+  readonly #garbage = new Set<string>();
+
+  constructor(
+    private readonly server: ServiceServer,
+    private readonly database: string,
+    private readonly identity: ServiceIdentity,
+    private readonly log: RouterLog,
+  ) {}
+
+  /** @throws PgError 08001 */
+  async #connect(): Promise<ServiceConnection> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await ServiceConnection.connect({
+          address: this.server.address,
+          tls: this.server.tls,
+          plainPassword: this.server.plainPassword,
+          startup: [
+            ['user', this.identity.user],
+            ['database', this.database],
+            ['application_name', 'dblink-proxy'],
+          ],
+          password: this.identity.password,
+          owner: this,
+          limits: { maxScramIterations: this.server.maxScramIterations },
+        });
+      } catch (error) {
+        if (attempt === CONNECTS || !wasEnded(error)) {
+          throw noServiceConnection(this.identity.user, this.database, error);
+        }
+      }
+    }
+  }
+
+  /**
+   * Joins the shared connection with the fewest sessions, and takes turns with them.
+   * @param who the session (FairQueue) @throws PgError what stands in the way of a bridge
+   */
+  async join(who: readonly unknown[]): Promise<Membership> {
+    clearTimeout(this.#idle);
+    while (this.#opening !== undefined) await this.#opening.catch(() => undefined);
+    let member = this.#least();
+    if (
+      member === undefined ||
+      (member.sessions.size >= SESSIONS_PER_CONNECTION && this.#shared.length < MAX_SHARED)
+    ) {
+      const opening = this.#openShared();
+      this.#opening = opening.catch(() => undefined);
+      try {
+        member = await opening;
+      } finally {
+        this.#opening = undefined;
+      }
+    }
+    const { connection, sessions } = member;
+    const membership: Membership = {
+      connection: connection.of(who),
+      services: this,
+      onLost: undefined,
+      leave: () => {
+        if (sessions.delete(membership)) this.#closeWhenIdle();
+      },
+    };
+    sessions.add(membership);
+    return membership;
+  }
+
+  #least(): Shared | undefined {
+    return this.#shared.reduce<Shared | undefined>(
+      (least, one) => (least === undefined || one.sessions.size < least.sessions.size ? one : least),
+      undefined,
+    );
+  }
+
+  async #openShared(): Promise<Shared> {
+    const connection = await this.#connect();
+    const member: Shared = { connection, sessions: new Set() };
+    connection.onLost = () => {
+      const index = this.#shared.indexOf(member);
+      if (index >= 0) this.#shared.splice(index, 1);
+      this.log.warn({ database: this.database }, 'service connection of the bridge lost');
+      for (const { onLost } of [...member.sessions]) onLost?.();
+    };
+    try {
+      await this.prepare(connection);
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+    this.#shared.push(member);
+    this.#sweepLater(SOON_MS);
+    return member;
+  }
+
+  /** Makes the schema if it is missing. @throws Replacing if it is an older one; PgError what stands in the way */
+  async prepare(connection: ServiceConnection): Promise<void> {
+    const [row] = await connection.query(
+      `SELECT pg_catalog.obj_description(n.oid, 'pg_namespace'), pg_is_in_recovery(), r.rolname,
+           pg_has_role(r.oid, d.datdba, 'USAGE') OR r.rolname = current_user,
+           EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'secret'), pg_has_role(d.datdba, 'USAGE')
+         FROM pg_database d LEFT JOIN pg_namespace n ON n.nspname = 'dblink_proxy' LEFT JOIN pg_roles r ON r.oid = n.nspowner
+        WHERE d.datname = current_database()`,
+    );
+    // Whoever owns the schema decides what its functions do, with the rights of the account that calls them.
+    if (row?.[3]?.toString() === 'f') throw foreignSchema(row[2]!.toString('latin1'), this.database);
+    const version = Number(/^dblink-proxy bridge (\d+)$/.exec(row?.[0]?.toString('latin1') ?? '')?.[1] ?? 0);
+    this.#standby = row?.[1]?.toString() === 't';
+    if (this.#standby) return;
+    // Everybody's calls would run it.
+    if (row?.[2] === null && this.identity.own && row[5]?.toString() !== 't') {
+      throw notForEverybody(this.identity.user, this.database);
+    }
+    const current = version > BRIDGE_VERSION || (version === BRIDGE_VERSION && (await isGenuine(connection)));
+    if (version > 0 && !current) throw this.#replace();
+    if (!current || row?.[4]?.toString() === 'f')
+      await this.#run(connection, current ? SECRET_SQL : `${SERVICE_SCHEMA_SQL};\n${SECRET_SQL}`);
+  }
+
+  /** Runs SQL that ends with SECRET_SQL. @throws PgError */
+  async #run(connection: ServiceConnection, sql: string): Promise<void> {
+    try {
+      await connection.script(sql, (copy) => {
+        copy.write(Buffer.from(`\\\\x${randomBytes(32).toString('hex')}\n`, 'latin1'));
+        copy.done();
+      });
+    } catch (error) {
+      throw cannotPrepare(this.identity.user, this.database, error);
+    }
+    this.log.info({ database: this.database, version: bridgeComment() }, 'bridge installed');
+  }
+
+  /**
+   * Begins to replace a schema that is not of this version, if that has not begun. A function that asks meanwhile is one of the old
+   * ones: it could not read its answer, and its transaction may keep the tables from being replaced, until it is told so.
+   * @returns what it is told
+   */
+  #replace(): PgError {
+    const obstacle = this.#obstacle;
+    this.#obstacle = undefined;
+    this.#replacing ??= this.#replaceSchema().finally(() => {
+      this.#replacing = undefined;
+    });
+    this.#replacing.catch((error: PgError) => {
+      this.#obstacle = error;
+    });
+    return obstacle ?? new Replacing(this.database, this.#replacing);
+  }
+
+  /**
+   * A function that began before the schema was replaced would wait for ever for an answer that it can read.
+   * @param askedAt when its request came, by performance.now() @throws Replacing
+   */
+  refuseOlder(askedAt: number): void {
+    if (askedAt < this.#replacedAt + UNDER_WAY_MS) throw new Replacing(this.database, Promise.resolve());
+  }
+
+  #replaceSchema(): Promise<void> {
+    return this.bulk(async (connection) => {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          await this.#run(connection, `${SERVICE_SCHEMA_SQL};\n${SECRET_SQL}`);
+          this.#replacedAt = performance.now();
+          await delay(UNDER_WAY_MS);
+          return;
+        } catch (error) {
+          if ((error as PgError).sqlstate !== LOCK_TIMEOUT || attempt === REPLACEMENTS) throw error;
+        }
+      }
+    });
+  }
+
+  /** Sweeps now and again while there is a connection: a session's process can outlive its proxy for a while. */
+  #sweepLater(afterMs: number): void {
+    clearTimeout(this.#sweeper);
+    this.#sweeper = setTimeout(() => {
+      const connection = this.#shared[0]?.connection;
+      if (connection === undefined || this.#standby) return;
+      this.#sweep(connection)
+        .catch((error: Error) => this.log.debug({ err: error.message }, 'the bridge could not be swept'))
+        .finally(() => this.#sweepLater(SWEEP_MS));
+    }, afterMs).unref();
+  }
+
+  /** Removes what a proxy that was killed, or a connection that was lost, has left of sessions that are over. */
+  async #sweep(connection: ServiceConnection): Promise<void> {
+    await connection.query(
+      'DELETE FROM dblink_proxy.answer x WHERE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = x.pid)',
+    );
+    await connection.query(removeObjects('NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = o.pid)'));
+    const left = await connection.query(
+      `SELECT c.name FROM (SELECT relname AS name FROM pg_class WHERE relnamespace = 'dblink_proxy'::regnamespace AND relkind = 'r'
+          UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'dblink_proxy'::regnamespace) c
+        WHERE c.name ~ '^(answer|rows|proof)_[0-9]+_' AND NOT EXISTS (SELECT FROM pg_stat_activity a
+            WHERE a.pid::text = split_part(c.name, '_', 2))`,
+    );
+    this.discard(left.map(([name]) => name!.toString('latin1')));
+  }
+
+  /**
+   * Runs something on a connection of its own.
+   * @param user whose turn it is @param signal gives up while it waits for one
+   * @throws what it throws; PgError; the signal's reason
+   */
+  async bulk<T>(
+    act: (connection: ServiceConnection) => Promise<T>,
+    user?: unknown,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    try {
+      return await this.#bulk.run(act, user, signal);
+    } finally {
+      this.#closeWhenIdle();
+    }
+  }
+
+  /** See ReadMapping. */
+  readMapping(
+    server: string,
+    role: string,
+    signal: AbortSignal,
+  ): Promise<readonly [account: string, found: string]> {
+    return this.bulk(
+      async (connection) => {
+        const [me] = await connection.query('SELECT current_user');
+        const [row] = await connection.query(FIND_FOR, [server, role]);
+        return [me?.[0]?.toString('latin1') ?? '', row?.[0]?.toString('latin1') ?? ''] as const;
+      },
+      undefined,
+      signal,
+    );
+  }
+
+  /** Side tables, and functions of proofs, that nobody reads any more: dropped soon, together; those that are still locked are tried again. */
+  discard(tables: readonly string[]): void {
+    if (tables.length === 0) return;
+    for (const table of tables) this.#garbage.add(table);
+    this.#reaper ??= setTimeout(() => void this.#reap(), REAP_MS);
+  }
+
+  async #reap(): Promise<void> {
+    const tables = [...this.#garbage];
+    try {
+      // A connection of its own: large results on their way must not keep the others' tables.
+      if (this.#keeper === undefined || this.#keeper.closed) this.#keeper = await this.#connect();
+      const connection = this.#keeper;
+      try {
+        await connection.script(drop(tables));
+        for (const table of tables) this.#garbage.delete(table);
+      } catch (error) {
+        if (connection.closed || tables.length === 1) throw error;
+        for (const table of tables) {
+          const dropped = await connection.script(drop([table])).then(
+            () => true,
+            () => false,
+          );
+          if (dropped) this.#garbage.delete(table);
+        }
+      }
+    } catch (error) {
+      this.log.debug({ err: (error as Error).message }, 'side tables could not be dropped yet');
+    }
+    this.#reaper = undefined;
+    if (this.#garbage.size > 0) this.#reaper = setTimeout(() => void this.#reap(), REAP_MS).unref();
+  }
+
+  #closeWhenIdle(): void {
+    if (this.#shared.some(({ sessions }) => sessions.size > 0)) return;
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      if (this.#shared.some(({ sessions }) => sessions.size > 0) || this.#garbage.size > 0) return;
+      for (const { connection } of this.#shared.splice(0)) connection.close();
+      this.#bulk.close();
+      this.#keeper?.close();
+    }, IDLE_MS).unref();
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#idle);
+    clearTimeout(this.#reaper);
+    if (this.#garbage.size > 0) await this.#reap();
+    clearTimeout(this.#reaper);
+    clearTimeout(this.#idle);
+    clearTimeout(this.#sweeper);
+    for (const { connection } of this.#shared.splice(0)) connection.close();
+    this.#bulk.close();
+    this.#keeper?.close();
+  }
+}
+
+/** Whether the functions of the service schema are those of this version. */
+async function isGenuine(connection: ServiceConnection): Promise<boolean> {
+  const rows = await connection.query(
+    "SELECT p.proname, md5(p.prosrc) FROM pg_proc p WHERE p.pronamespace = 'dblink_proxy'::regnamespace",
+  );
+  const found = new Set(rows.map(([name, md5]) => `${name?.toString('latin1')} ${md5?.toString('latin1')}`));
+  return SERVICE_FUNCTIONS.every((known) => found.has(known));
+}
+
+/** SQL that drops side tables and functions of proofs. */
+function drop(names: readonly string[]): string {
+  const tables = names.filter((name) => !isProof(name)).map((name) => `dblink_proxy.${name}`);
+  return [
+    ...(tables.length === 0 ? [] : [`DROP TABLE IF EXISTS ${tables.join(', ')} CASCADE`]),
+    ...names.filter(isProof).map(dropProof),
+  ].join('; ');
+}
+
+/** All service connections of the bridge, by database and account. */
+export class Services {
+  readonly #databases = new Map<string, DatabaseServices>();
+
+  constructor(
+    private readonly server: ServiceServer,
+    private readonly log: RouterLog,
+  ) {}
+
+  of(database: string, identity: ServiceIdentity): DatabaseServices {
+    const key = `${database}\0${identity.user}`;
+    let services = this.#databases.get(key);
+    if (services === undefined) {
+      services = new DatabaseServices(this.server, database, identity, this.log);
+      this.#databases.set(key, services);
+    }
+    return services;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#databases.values()].map((services) => services.close()));
+  }
+}
+
+/** The schema is of another version, and is being replaced: what is asked for now cannot be answered. */
+export class Replacing extends PgError {
+  constructor(
+    database: string,
+    /** Settled when it has been replaced, or cannot be. */
+    readonly done: Promise<void>,
+  ) {
+    super('55000', `the schema dblink_proxy of database "${database}" is being brought up to date`, {
+      hint: 'Run the statement again. The functions need ALTER EXTENSION dblink UPDATE through the proxy, or "dblink-proxy install", as well.',
+    });
+  }
+}
+
+const LOCK_TIMEOUT = '55P03';
+
+const HINT =
+  'Give the proxy an account of its own, as in --primary postgres://user:password@host/; docs/bridge.md lists the privileges that it needs.';
+
+/** Somebody has ended the connection (pg_terminate_backend); the server has not refused it. */
+const wasEnded = (error: unknown): boolean =>
+  ['57P01', '08006'].includes((error as { sqlstate?: string }).sqlstate ?? '');
+
+const noServiceConnection = (user: string, database: string, cause: unknown): PgError =>
+  new PgError(
+    '08001',
+    'the proxy has no connection of its own to the primary by which it could answer a dblink call',
+    {
+      detail: `User "${user}", database "${database}": ${(cause as Error).message}`,
+      hint: HINT,
+    },
+  );
+
+const foreignSchema = (owner: string, database: string): PgError =>
+  new PgError('0A000', `the schema dblink_proxy of database "${database}" belongs to "${owner}"`, {
+    detail:
+      "It has to belong to the account by which the proxy answers dblink calls, a superuser or the database's owner.",
+    hint: 'Drop it, or give it to that account with ALTER SCHEMA dblink_proxy OWNER TO and run "dblink-proxy install".',
+  });
+
+const notForEverybody = (user: string, database: string): PgError =>
+  new PgError('0A000', `the schema dblink_proxy of database "${database}" cannot be made by "${user}"`, {
+    detail:
+      "What every session's dblink calls run has to belong to the proxy's account, a superuser or the database's owner.",
+    hint: HINT,
+  });
+
+const cannotPrepare = (user: string, database: string, cause: unknown): PgError =>
+  cause instanceof PgError && cause.sqlstate === LOCK_TIMEOUT
+    ? new PgError(
+        LOCK_TIMEOUT,
+        `the schema dblink_proxy of database "${database}" cannot be brought up to date`,
+        {
+          detail:
+            'Transactions that have made dblink calls by way of another version of dblink-proxy still use it.',
+          hint: 'Run the statement again when they have ended, or end them; pg_locks shows which they are.',
+        },
+      )
+    : cause instanceof PgError && cause.sqlstate !== '08006'
+      ? new PgError(cause.sqlstate, `the schema dblink_proxy cannot be made in database "${database}"`, {
+          detail: `User "${user}": ${cause.message}`,
+          hint: HINT,
+        })
+      : noServiceConnection(user, database, cause);

@@ -1,0 +1,57 @@
+import { PgError } from '../../wire/errors.js';
+import type { Descriptors } from '../../wire/host/descriptors.js';
+
+/** How many remote connections there may be at a time; 0 for no limit. */
+export interface RemoteLimits {
+  readonly perSession: number;
+  readonly inAll: number;
+}
+
+/** Takes back a place; what is done again does nothing. */
+export type Leave = () => void;
+
+/** Gives sessions places for remote connections, as long as there are any. */
+export class RemoteAdmission {
+  #open = 0;
+
+  constructor(
+    private readonly limits: RemoteLimits,
+    private readonly descriptors: Descriptors,
+    /** Told when the system had no descriptor for a connection all the same. */
+    readonly exhausted: (error: Error) => void,
+  ) {}
+
+  /**
+   * A place for one more connection. The last tenth of all places is for sessions that have no connection yet.
+   * @param held by the session
+   * @throws PgError 53300
+   */
+  admit(held: number): Leave {
+    const { perSession, inAll } = this.limits;
+    if (perSession > 0 && held >= perSession)
+      throw tooMany('dblink connections of one session', 'remote_connections_per_session', perSession);
+    const free = inAll - this.#open;
+    if (inAll > 0 && (free <= 0 || (held > 0 && free <= Math.floor(inAll / 10))))
+      throw tooMany('dblink connections of all sessions', 'remote_connections', inAll);
+    if (!this.descriptors.take('remote')) throw noDescriptors();
+    this.#open++;
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      this.#open--;
+      this.descriptors.give();
+    };
+  }
+}
+
+const tooMany = (what: string, setting: string, value: number): PgError =>
+  new PgError('53300', `too many ${what}: the setting "limits.${setting}" of the proxy is ${value}`, {
+    hint: `Close connections with dblink_disconnect(), or raise "limits.${setting}".`,
+  });
+
+const noDescriptors = (): PgError =>
+  new PgError('53300', 'too many dblink connections: the file descriptors of the proxy are nearly used up', {
+    detail: 'What is left is kept for logins (the setting "limits.reserved_descriptors").',
+    hint: "Close connections with dblink_disconnect(), or raise the limit of the proxy's process (ulimit -n).",
+  });

@@ -1,0 +1,226 @@
+import { PgError } from '../../wire/errors.js';
+import type { WireClient } from '../../wire/outbound/index.js';
+import { abortable } from '../../wire/pace/abortable.js';
+import { clipName } from '../clipName.js';
+import { parseConninfo } from '../conninfo/index.js';
+import type { CallContext, DblinkHome } from '../context.js';
+import {
+  type ConnectionLabel,
+  connectionNotAvailable,
+  duplicateName,
+  identifierTruncated,
+} from '../errors.js';
+import { UNLIMITED } from '../memory.js';
+import { RemoteConnection } from '../remote/remote.js';
+import type { Leave } from './admission.js';
+import { openRemote } from './openRemote.js';
+import { ConnectionRegistry } from './registry.js';
+
+/** A connection in use by one call. */
+export interface Lease {
+  readonly connection: RemoteConnection;
+  /** What error contexts call it. */
+  readonly label: ConnectionLabel;
+  readonly release: () => void;
+}
+
+/** The connections of one client session, and which of them a call uses (behaviour reference, section 2). */
+export class SessionConnections {
+  readonly #registry = new ConnectionRegistry();
+  readonly #oneShots = new Set<RemoteConnection>();
+  /** Connections for one call that are being opened. */
+  #opening = 0;
+  /** Calls that wait for another call's connection to be closed. */
+  #waiting: (() => void)[] = [];
+  #closed = false;
+
+  constructor(private readonly home: DblinkHome) {}
+
+  /** @throws PgError 08001, 42710, 2F003, 42501, 55006 (behaviour reference, sections 2, 3.1, 6 and 9) */
+  async connect(
+    name: string | undefined,
+    conninfo: string,
+    unchecked: boolean,
+    call: CallContext,
+  ): Promise<void> {
+    const encoding = call.facts.databaseEncoding;
+    let release = () => {};
+    try {
+      const place = this.#admit();
+      const connection = await this.#open(conninfo, unchecked, call, place, () => {
+        if (name === undefined) return this.#registry.unnamed?.refuseInUse(undefined);
+        const cut = clipName(name, encoding);
+        if (cut !== name) call.notice(identifierTruncated(name, cut));
+        if (this.#registry.has(name, encoding)) throw duplicateName();
+        release = this.#registry.reserve(name, encoding);
+      });
+      if (name === undefined) {
+        this.#registry.unnamed?.close();
+        this.#registry.unnamed = connection;
+      } else this.#registry.add(name, encoding, connection);
+    } finally {
+      release();
+    }
+  }
+
+  /** @throws PgError 53300 */
+  #admit(): Leave {
+    return (
+      this.home.admission?.admit(this.#registry.size + this.#oneShots.size + this.#opening) ?? (() => {})
+    );
+  }
+
+  /**
+   * A place for a connection that one call needs. Calls of one statement run side by side here and one after another
+   * natively, so that they must not be in each other's way.
+   * @throws PgError 53300, the signal's reason
+   */
+  async #admitOneShot(signal: AbortSignal): Promise<Leave> {
+    for (;;) {
+      try {
+        return this.#admit();
+      } catch (error) {
+        if (this.#oneShots.size + this.#opening === 0) throw error;
+        await abortable(new Promise<void>((resolve) => this.#waiting.push(resolve)), signal);
+      }
+    }
+  }
+
+  #oneShotEnded(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** @param leave gives back the place that was taken for it */
+  async #open(
+    conninfo: string,
+    unchecked: boolean,
+    call: CallContext,
+    leave: Leave,
+    beforeConnect?: () => void,
+  ): Promise<RemoteConnection> {
+    let client: WireClient;
+    try {
+      client = await openRemote(conninfo, {
+        home: this.home,
+        facts: call.facts,
+        unchecked,
+        signal: call.signal,
+        ...(beforeConnect === undefined ? {} : { beforeConnect }),
+      });
+    } catch (error) {
+      leave();
+      throw error;
+    }
+    client.whenReleased(leave);
+    const connection = new RemoteConnection(client, call.facts.primaryMajor, this.home.memory ?? UNLIMITED);
+    const encoding = call.facts.databaseEncoding;
+    try {
+      if (client.parameters.get('client_encoding') !== encoding) {
+        // A remote that cannot is left as it is; its complaint stays in the error buffer.
+        await connection.run(Buffer.from(`set client_encoding to '${encoding}'`), undefined, call.signal);
+      }
+      // The session may have ended while the connection was being made.
+      if (this.#closed) throw sessionEnded();
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+    return connection;
+  }
+
+  /** @throws PgError 08003, 55006 */
+  disconnect(name: string | undefined, call: CallContext): void {
+    const connection = this.existing(name, call);
+    if (name === undefined) this.#registry.unnamed = undefined;
+    else this.#registry.remove(name, call.facts.databaseEncoding);
+    connection.close();
+  }
+
+  /** A connection that is open under this name, to be looked at only. @throws PgError 08003, 55006 */
+  existing(name: string | undefined, call: CallContext): RemoteConnection {
+    const connection =
+      name === undefined ? this.#registry.unnamed : this.#registry.get(name, call.facts.databaseEncoding);
+    if (connection === undefined) throw connectionNotAvailable(name);
+    connection.refuseInUse(name);
+    return connection;
+  }
+
+  get hasUnnamed(): boolean {
+    return this.#registry.unnamed !== undefined;
+  }
+
+  /** An open connection for one call. @throws PgError 08003, 55006 */
+  lease(name: string | undefined, call: CallContext): Lease {
+    return leaseOf(this.existing(name, call), name, call);
+  }
+
+  /**
+   * The connection that dblink and dblink_exec use: the unnamed one, a named one, or one for this call alone.
+   * @throws PgError 08003, 55006, and what opening one raises
+   */
+  async leaseFor(target: string | undefined, call: CallContext): Promise<Lease> {
+    if (target === undefined) return this.lease(undefined, call);
+    const named = this.#registry.find(target, call.facts.databaseEncoding, isConninfo);
+    if (named !== undefined) return leaseOf(named, target, call);
+    const place = await this.#admitOneShot(call.signal);
+    let connection: RemoteConnection;
+    this.#opening++;
+    try {
+      connection = await this.#open(target, false, call, () => {
+        place();
+        this.#oneShotEnded();
+      });
+      this.#oneShots.add(connection);
+    } finally {
+      this.#opening--;
+      this.#oneShotEnded();
+    }
+    const release = () => {
+      this.#oneShots.delete(connection);
+      connection.close();
+      this.#oneShotEnded();
+    };
+    return { connection, label: undefined, release };
+  }
+
+  /** Which connection a call of dblink or dblink_exec will use, for who must not run two on one side by side. */
+  key(target: string | undefined, call: CallContext): unknown {
+    return this.used(target, call) ?? (target === undefined ? 'unnamed' : Symbol('one-shot'));
+  }
+
+  /** The open connection that dblink or dblink_exec will use, if it is one that is open already. */
+  used(target: string | undefined, call: CallContext): RemoteConnection | undefined {
+    if (target === undefined) return this.#registry.unnamed;
+    return this.#registry.find(target, call.facts.databaseEncoding, isConninfo);
+  }
+
+  names(): readonly string[] {
+    return this.#registry.names();
+  }
+
+  /** Ends all of them; remote work is cancelled. */
+  close(): void {
+    this.#closed = true;
+    this.#registry.closeAll();
+    for (const connection of this.#oneShots) connection.close();
+    this.#oneShots.clear();
+  }
+}
+
+const leaseOf = (connection: RemoteConnection, label: ConnectionLabel, call: CallContext): Lease => ({
+  connection,
+  label,
+  release: connection.acquire(label, call.signal),
+});
+
+const sessionEnded = (): PgError =>
+  new PgError('57P01', 'terminating connection due to administrator command', { severity: 'FATAL' });
+
+function isConninfo(text: string): boolean {
+  try {
+    parseConninfo(Buffer.from(text, 'latin1'));
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,90 @@
+import type { ScramKeys } from '../../wire/auth/scram.js';
+import { CONNINFO_KEYWORDS, type ConninfoKeyword } from '../conninfo/index.js';
+import { notBoolean } from '../errors.js';
+
+/** A foreign server that the role of a call may use (behaviour reference, section 8). All text is byte strings. */
+export interface ForeignServer {
+  readonly name: string;
+  /** As the catalogs keep them, `keyword=value`; any wrapper may have accepted them. */
+  readonly serverOptions: readonly string[];
+  /** Those of the user mapping that applies to the role. */
+  readonly mappingOptions: readonly string[];
+  /**
+   * The administrator of the proxy has declared it: its options are in serverOptions, credentials included, and no rule
+   * about the credentials of non-superusers applies.
+   */
+  readonly declared: boolean;
+  /** Of a declared one: its password, which is the administrator's, may be sent in clear text without TLS. */
+  readonly plainPassword?: boolean;
+}
+
+const PASSTHROUGH = 'use_scram_passthrough';
+
+type Option = readonly [keyword: string, value: string];
+
+function optionOf(stored: string): Option {
+  const at = stored.indexOf('=');
+  return [stored.slice(0, at), stored.slice(at + 1)];
+}
+
+/** Whether dblink reads an option from a user mapping rather than from the server. */
+const isOfMapping = ({ name, secret }: ConninfoKeyword): boolean => name === 'user' || secret === true;
+
+/**
+ * The options that the extension's libpq would know and take from a server or a user mapping; others, which servers of
+ * other wrappers may have, are passed over.
+ */
+function readable(stored: readonly string[], kind: 'server' | 'mapping', major: number): readonly Option[] {
+  const known = new Set(
+    CONNINFO_KEYWORDS.filter(
+      (keyword) =>
+        keyword.since <= Math.max(major, 13) &&
+        keyword.debug !== true &&
+        keyword.name !== 'client_encoding' &&
+        !keyword.name.startsWith('oauth_') &&
+        isOfMapping(keyword) === (kind === 'mapping'),
+    ).map(({ name }) => name),
+  );
+  return stored.map(optionOf).filter(([keyword]) => known.has(keyword));
+}
+
+const pair = ([keyword, value]: Option): string => `${keyword}='${value.replace(/['\\]/g, '\\$&')}' `;
+
+/**
+ * The connection string that dblink makes of a server: its options, then those of the user mapping.
+ * @param major of the primary
+ * @param scram put in front where the server or the mapping asks for it; the options can still override require_auth
+ */
+export function serverConninfo(server: ForeignServer, major: number, scram: ScramKeys | undefined): string {
+  if (server.declared) return server.serverOptions.map(optionOf).map(pair).join('');
+  const options = [
+    ...readable(server.serverOptions, 'server', major),
+    ...readable(server.mappingOptions, 'mapping', major),
+  ];
+  const keys: readonly Option[] =
+    scram === undefined || !wantsPassthrough(server, major)
+      ? []
+      : [
+          ['scram_client_key', scram.clientKey.toString('base64')],
+          ['scram_server_key', scram.serverKey.toString('base64')],
+          ['require_auth', 'scram-sha-256'],
+        ];
+  return [...keys, ...options].map(pair).join('');
+}
+
+/**
+ * Whether the server or the mapping, whose word counts more, has use_scram_passthrough on (18 and later).
+ * @throws PgError 42601 for a value that is no boolean
+ */
+export function wantsPassthrough(server: ForeignServer, major: number): boolean {
+  if (major < 18 || server.declared) return false;
+  const given = [...server.mappingOptions, ...server.serverOptions]
+    .map(optionOf)
+    .find(([keyword]) => keyword === PASSTHROUGH);
+  if (given === undefined) return false;
+  const value = given[1].toLowerCase();
+  // Not 1 and 0: options are kept as text, and as text they are no booleans to defGetBoolean().
+  if (['true', 'on'].includes(value)) return true;
+  if (['false', 'off'].includes(value)) return false;
+  throw notBoolean(PASSTHROUGH);
+}

@@ -1,0 +1,151 @@
+import type { PgError } from '../../wire/errors.js';
+import { ConnectError, type WireClient } from '../../wire/outbound/index.js';
+import { clipName } from '../clipName.js';
+import {
+  ConninfoError,
+  findRefusedOption,
+  parseConninfo,
+  type ResolvedConninfo,
+  resolveConninfo,
+  systemContext,
+} from '../conninfo/index.js';
+import type { DblinkFacts, DblinkHome } from '../context.js';
+import {
+  couldNotConnect,
+  optionRefused,
+  passthroughImpossible,
+  passwordMissing,
+  passwordNotRequested,
+  tooManyFiles,
+} from '../errors.js';
+import { connectFirst } from '../remote/connectFirst.js';
+import { connectTextBefore14 } from '../remote/connectText.js';
+import { type ForeignServer, serverConninfo, wantsPassthrough } from './foreignServer.js';
+import { checkRoots, DEFAULT_HOST_RULES, permittedContext } from './hostAccess.js';
+
+export interface OpenOptions {
+  readonly home: DblinkHome;
+  readonly facts: DblinkFacts;
+  /** dblink_connect_u: no password is asked of anybody. */
+  readonly unchecked: boolean;
+  readonly signal: AbortSignal;
+  /** Between the checks of the string and the network: the place of the duplicate-name check. */
+  readonly beforeConnect?: () => void;
+}
+
+/**
+ * Opens a connection to a remote as dblink_connect does: checks in its order (behaviour reference, section 2).
+ * @param target name of a foreign server, or else a connection string; a byte string
+ * @throws PgError 08001, 2F003, 42501, 42704, 42601, 0A000, or the signal's reason
+ */
+export async function openRemote(target: string, options: OpenOptions): Promise<WireClient> {
+  const { home, facts } = options;
+  const server = await facts.findServer(
+    clipName(target, facts.databaseEncoding),
+    options.unchecked,
+    options.signal,
+  );
+  const conninfo = server === undefined ? target : conninfoOf(server, options);
+  let explicit: ReadonlyMap<string, string> | undefined;
+  let problem: PgError | undefined;
+  try {
+    explicit = parseConninfo(Buffer.from(conninfo, 'latin1'));
+  } catch (error) {
+    problem = asConnectError(error, facts.primaryMajor);
+  }
+  const passed = explicit !== undefined && passesKeys(explicit, home);
+  const exempt = options.unchecked || server?.declared === true || passed;
+  // What was learnt before this statement may have been taken away meanwhile. It is asked only where it decides.
+  let superuser: Promise<boolean> | undefined;
+  const confirmSuperuser = (): Promise<boolean> => (superuser ??= facts.confirmSuperuser());
+  const mustGivePassword = async (): Promise<boolean> =>
+    !exempt && !(facts.superuser && (await confirmSuperuser()));
+  if (!explicit?.get('password') && (await mustGivePassword())) throw passwordMissing(facts.primaryMajor);
+  options.beforeConnect?.();
+  if (explicit === undefined) throw problem!;
+  const refused = findRefusedOption(explicit, facts.primaryMajor);
+  if (refused !== undefined) throw optionRefused(refused);
+
+  const rules = home.hostRules ?? DEFAULT_HOST_RULES;
+  const { context, bare } = await permittedContext(explicit, {
+    rules,
+    declared: server?.declared === true,
+    superuser: facts.superuser,
+    confirmSuperuser,
+    context: systemContext(
+      { host: home.primaryHost, port: String(home.primaryPort), user: home.user },
+      process.env,
+      options.signal,
+    ),
+  });
+  let client: WireClient;
+  try {
+    const hostless = !explicit.get('host') && !explicit.get('hostaddr');
+    const completed = new Map(explicit);
+    // A string without a host means the server itself: the same database, unless it names one.
+    if (hostless && !context.env['PGHOST'] && !context.env['PGDATABASE'] && !completed.get('dbname')) {
+      completed.set('dbname', home.database);
+    }
+    const resolved = await resolveConninfo(completed, context);
+    checkRoots(bare, resolved, rules.environment);
+    client = await login(resolved, options, server?.declared !== true || server.plainPassword === true);
+  } catch (error) {
+    if (isOutOfFiles(error)) home.admission?.exhausted(error as Error);
+    options.signal.throwIfAborted();
+    throw asConnectError(error, facts.primaryMajor);
+  }
+  try {
+    if (!client.passwordRequested && (await mustGivePassword()))
+      throw passwordNotRequested(facts.primaryMajor);
+    return client;
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
+/** Connects when it is the session's turn. @throws ConnectError, the signal's reason */
+async function login(
+  resolved: ResolvedConninfo,
+  { home, signal }: OpenOptions,
+  plainPassword: boolean,
+): Promise<WireClient> {
+  const release = await home.logins?.take(home, signal);
+  try {
+    return await connectFirst(resolved, signal, {
+      owner: home,
+      maxScramIterations: home.maxScramIterations,
+      plainPassword,
+    });
+  } finally {
+    release?.();
+  }
+}
+
+/** @throws PgError 42601; 0A000 for a SCRAM pass-through that the extension could do, and without which there is no password */
+function conninfoOf(server: ForeignServer, { home, facts }: OpenOptions): string {
+  const scram = home.scram?.();
+  if (scram !== 'relayed') return serverConninfo(server, facts.primaryMajor, scram);
+  const hasPassword = server.mappingOptions.some((option) => /^password=./.test(option));
+  if (!hasPassword && wantsPassthrough(server, facts.primaryMajor)) throw passthroughImpossible(server.name);
+  return serverConninfo(server, facts.primaryMajor, undefined);
+}
+
+/** SCRAM pass-through counts as credentials of the caller's own while nothing but SCRAM is permitted (section 9). */
+const passesKeys = (explicit: ReadonlyMap<string, string>, home: DblinkHome): boolean =>
+  typeof home.scram?.() === 'object' &&
+  Boolean(explicit.get('scram_client_key') && explicit.get('scram_server_key')) &&
+  explicit.get('require_auth') === 'scram-sha-256';
+
+const isOutOfFiles = (error: unknown): boolean =>
+  error instanceof ConnectError && (error.code === 'EMFILE' || error.code === 'ENFILE');
+
+function asConnectError(error: unknown, primaryMajor: number): PgError {
+  let text: string;
+  if (error instanceof ConnectError) {
+    if (isOutOfFiles(error)) return tooManyFiles();
+    text = error.message;
+  } else if (error instanceof ConninfoError) text = error.messageBytes.toString('latin1');
+  else throw error;
+  return couldNotConnect(primaryMajor < 14 ? connectTextBefore14(text) : text);
+}

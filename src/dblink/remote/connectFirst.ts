@@ -1,0 +1,205 @@
+import { describeServer, type SocketAddress } from '../../wire/address.js';
+import { connectError } from '../../wire/connectErrors.js';
+import { namedFiles } from '../../wire/host/hostFiles.js';
+import { NameError } from '../../wire/names/nameError.js';
+import { systemNames } from '../../wire/names/resolver.js';
+import { Deadline } from '../../wire/outbound/deadline.js';
+import { ConnectError, WireClient } from '../../wire/outbound/index.js';
+import { abortable } from '../../wire/pace/abortable.js';
+import { bytesOf, type ConninfoHost, type ResolvedConninfo } from '../conninfo/index.js';
+
+interface Attempt {
+  readonly host: ConninfoHost;
+  readonly index: number;
+  readonly address: SocketAddress;
+}
+
+/** What does not come from the connection string. */
+export interface ClientSettings {
+  /** The session that connects. */
+  readonly owner?: object | undefined;
+  readonly maxScramIterations?: number | undefined;
+  /** Whether a server without TLS may be sent the password itself, as libpq would; so by default. */
+  readonly plainPassword?: boolean | undefined;
+}
+
+/**
+ * Tries the hosts in order, all addresses of each; an answer of the server ends the search (reference, section 10).
+ * @throws ConnectError with libpq's messages, one per attempt; the signal's reason
+ */
+export async function connectFirst(
+  target: ResolvedConninfo,
+  signal: AbortSignal,
+  settings: ClientSettings = {},
+): Promise<WireClient> {
+  const failures: string[] = [];
+  const order = target.hosts.map((host, index) => ({ host, index }));
+  if (target.loadBalance === 'random') shuffle(order);
+  for (const { host, index } of order) {
+    if (host.problem !== undefined) {
+      const text = host.problem.error.messageBytes.toString('latin1');
+      failures.push(host.problem.prefixed ? `connection to ${shownServer(host)} failed: ${text}` : text);
+      if (host.problem.fatal) break;
+      continue;
+    }
+    let addresses: readonly SocketAddress[];
+    try {
+      addresses = await addressesOf(host, target.connectTimeoutMs, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof NameError)) throw error;
+      failures.push(
+        `could not translate host name "${Buffer.from(host.host).toString('latin1')}" to address: ${error.message}`,
+      );
+      continue;
+    }
+    for (const address of addresses) {
+      if (target.requirePeer !== undefined && 'path' in address) {
+        failures.push(
+          `connection to ${shownServer(host)} failed: requirepeer parameter is not supported on this platform`,
+        );
+        continue;
+      }
+      try {
+        const client = await connectOne({ host, index, address }, target, signal, settings);
+        const describe = describeServer(address, host.displayHost);
+        const unfit = await sessionUnfit(client, target, describe, signal);
+        if (unfit === undefined) return client;
+        client.close();
+        failures.push(`connection to ${describe} failed: ${unfit}`);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof ConnectError)) throw error;
+        failures.push(withPassfile(error, target.passfileFor(index)));
+        // libpq goes on to the next host only when the server could not be reached or cannot serve now.
+        if (error.stage === 'auth' || (error.fields !== undefined && error.sqlstate !== '57P03')) {
+          throw new ConnectError(failures.join('\n'), error);
+        }
+        if (error.code === 'EMFILE' || error.code === 'ENFILE') throw error;
+      }
+    }
+  }
+  throw new ConnectError(failures.join('\n'), { stage: 'network' });
+}
+
+async function connectOne(
+  attempt: Attempt,
+  target: ResolvedConninfo,
+  signal: AbortSignal,
+  { owner, maxScramIterations, plainPassword }: ClientSettings,
+): Promise<WireClient> {
+  const { host, index, address } = attempt;
+  const password = target.passwordFor(index);
+  const { scramClientKey: clientKey, scramServerKey: serverKey } = target;
+  return WireClient.connect(
+    {
+      address,
+      describe: describeServer(address, host.displayHost),
+      tls: {
+        ...target.tls,
+        crlDirectory: target.tls.crlDir,
+        files: namedFiles,
+        ...(target.tls.keyPassword === undefined ? {} : { keyPassword: target.tls.keyPassword }),
+        ...('path' in address ? { mode: 'disable' as const } : {}),
+        serverName: host.host,
+      },
+      startup: [['user', target.user], ['database', target.database], ...target.startup],
+      password: password === undefined ? undefined : bytesOf(password),
+      plainPassword,
+      channelBinding: target.channelBinding,
+      ...(target.requireAuth === undefined ? {} : { requireAuth: target.requireAuth }),
+      ...(clientKey === undefined || serverKey === undefined ? {} : { scramKeys: { clientKey, serverKey } }),
+      timeoutMs: target.connectTimeoutMs,
+      keepAlive: target.keepalive,
+      owner,
+      limits: { maxScramIterations },
+    },
+    signal,
+  );
+}
+
+const shownServer = (host: ConninfoHost): string =>
+  host.socketPath === undefined
+    ? `server at "${host.displayHost}", port ${host.displayPort}`
+    : `server on socket "${host.socketPath}"`;
+
+/** @param timeoutMs none when 0 @throws NameError, the signal's reason */
+async function addressesOf(
+  host: ConninfoHost,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<readonly SocketAddress[]> {
+  if (host.socketPath !== undefined) return [{ path: host.socketPath }];
+  const deadline = new Deadline(timeoutMs, signal, () => new NameError('EAI_AGAIN'));
+  try {
+    const found = await systemNames.lookup(host.hostaddr ?? host.host, deadline.signal);
+    return found.map((address) => ({ host: address, port: host.port }));
+  } finally {
+    deadline.dispose();
+  }
+}
+
+function withPassfile(error: ConnectError, file: string | undefined): string {
+  return file === undefined || error.sqlstate !== '28P01'
+    ? error.message
+    : `${error.message}\npassword retrieved from file "${Buffer.from(file).toString('latin1')}"`;
+}
+
+/**
+ * Why a connection does not have the wanted target_session_attrs, or undefined if it does. A server that does not say is
+ * left.
+ * @throws ConnectError, the signal's reason
+ */
+async function sessionUnfit(
+  client: WireClient,
+  target: ResolvedConninfo,
+  describe: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const wanted = target.targetSessionAttrs;
+  if (wanted === 'any') return undefined;
+  const rows: string[] = [];
+  const timeUp = () => connectError(describe, 'timeout expired', { stage: 'network' });
+  const deadline = new Deadline(target.connectTimeoutMs, signal, timeUp);
+  try {
+    const asked = client.query(
+      Buffer.from("SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"),
+      {
+        rowDescription: () => 'rows',
+        row: (message) => {
+          rows[0] ??= message.toString('latin1');
+        },
+      },
+    );
+    await abortable(asked, deadline.signal);
+  } catch (error) {
+    client.destroy();
+    deadline.signal.throwIfAborted();
+    throw connectError(describe, (error as Error).message, { stage: 'network' });
+  } finally {
+    deadline.dispose();
+  }
+  if (rows.length === 0) return '"SHOW transaction_read_only" failed';
+  const readOnly = rows[0]?.includes('on') ?? false;
+  const standby = rows[0]?.endsWith('t') ?? false;
+  const text = (reason: string) => `session is ${reason}`;
+  switch (wanted) {
+    case 'read-write':
+      return readOnly ? text('read-only') : undefined;
+    case 'read-only':
+      return readOnly ? undefined : text('not read-only');
+    case 'primary':
+      return standby ? 'server is in hot standby mode' : undefined;
+    case 'standby':
+      return standby ? undefined : 'server is not in hot standby mode';
+    default:
+      return undefined;
+  }
+}
+
+function shuffle<T>(items: T[]): void {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [items[i], items[j]] = [items[j]!, items[i]!];
+  }
+}

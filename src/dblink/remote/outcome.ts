@@ -1,0 +1,90 @@
+import type { ErrorFields } from '../../wire/errors.js';
+import type { QueryHandler, RowDelivery } from '../../wire/outbound/index.js';
+
+/** A result, or the end of a query string, as libpq would report it. */
+export type Outcome =
+  /** A command; `tag` is its command tag. */
+  | { readonly kind: 'command'; readonly tag: string }
+  /** A result with columns, complete. */
+  | { readonly kind: 'rows' }
+  /** `fields` are undefined when it is not the server's answer but libpq's account, which `text` has. */
+  | { readonly kind: 'error'; readonly fields: ErrorFields | undefined; readonly text: string }
+  /** An empty query string. */
+  | { readonly kind: 'empty' }
+  /** COPY from or to the client; it was refused or its data dropped. */
+  | { readonly kind: 'copy' }
+  /** No result: all of them have been taken. */
+  | { readonly kind: 'none' }
+  /** Nothing was sent, for this reason of libpq's. */
+  | { readonly kind: 'refused'; readonly text: string };
+
+/** What a function that returns rows returned beside those that its sink was given. */
+export type QueryOutcome =
+  /** Rows, those of the sink's last result. */
+  | { readonly kind: 'rows' }
+  /** The last statement was a command: one row with its tag. */
+  | { readonly kind: 'status'; readonly tag: string }
+  /** No rows, whatever columns the caller expects; rows that the sink was given do not count and are not converted. */
+  | { readonly kind: 'nothing' };
+
+/** What takes the rows of a query string's results while they arrive. */
+export interface ResultHandler {
+  /** Set by who runs the query, where it can be ended early: ends it, with this reason, and has the remote cancel it. */
+  giveUp: ((reason: unknown) => void) | undefined;
+  /** A result with columns begins; see QueryHandler.rowDescription. */
+  begin(description: Buffer): 'raw' | 'discard';
+  rawRows(bytes: Buffer): void;
+  /** A result with columns is complete. */
+  end(tag: string): void;
+}
+
+/** The results of a query string, one after the other, as they come. */
+export interface ResultEvents {
+  /** A result with columns begins; see QueryHandler.rowDescription. */
+  begin(description: Buffer): RowDelivery;
+  rows(bytes: Buffer): void;
+  /** @param outcome how it ended */
+  result(outcome: Outcome & { readonly kind: 'command' | 'rows' | 'empty' | 'copy' }, tag: string): void;
+  error(fields: ErrorFields): void;
+  /** The answer is complete. */
+  ready?(): void;
+}
+
+/**
+ * Sorts the answer to a query string into results. At a COPY from or to the client libpq would stop: it is the last
+ * result, it is made to fail or its data are dropped, and what else the string does has no result.
+ */
+export function resultHandler(events: ResultEvents): QueryHandler {
+  let inRows = false;
+  let copying = false;
+  const copy = (): void => {
+    if (copying) return;
+    copying = true;
+    events.result({ kind: 'copy' }, '');
+  };
+  return {
+    rowDescription: (description) => {
+      inRows = true;
+      return copying ? 'discard' : events.begin(description);
+    },
+    rawRows: (bytes) => events.rows(bytes),
+    commandComplete: (tag) => {
+      const outcome: Outcome = inRows ? { kind: 'rows' } : { kind: 'command', tag };
+      inRows = false;
+      if (!copying) events.result(outcome, tag);
+    },
+    emptyQuery: () => {
+      if (!copying) events.result({ kind: 'empty' }, '');
+    },
+    error: (fields) => {
+      inRows = false;
+      if (!copying) events.error(fields);
+    },
+    copyIn: (control) => {
+      copy();
+      control.fail('COPY FROM STDIN is not supported by dblink');
+    },
+    copyOut: copy,
+    ready: () => events.ready?.(),
+  };
+}

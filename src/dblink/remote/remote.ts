@@ -1,0 +1,321 @@
+import { renderError, type TransactionState, type WireClient } from '../../wire/outbound/index.js';
+import { abortable } from '../../wire/pace/abortable.js';
+import { alreadyInUse, type ConnectionLabel } from '../errors.js';
+import type { SessionMemory } from '../memory.js';
+import { cancelOfDead, cancelUntil, requestCancel } from './cancel.js';
+import { ConnectionLoss, NO_CONNECTION } from './connectionLoss.js';
+import { CursorTransaction } from './cursorTransaction.js';
+import { ErrorBuffer } from './errorBuffer.js';
+import { type Notification, NotificationQueue } from './notifications.js';
+import { type Outcome, type ResultHandler, resultHandler } from './outcome.js';
+import { PendingResults } from './pendingResults.js';
+
+const BUSY = 'another command is already in progress';
+
+/**
+ * How long the query of a connection that is being closed may take to be cancelled. Then it is closed nonetheless; a cancel request
+ * that is on its way still arrives.
+ */
+const LEAVE_MS = 1_000;
+
+/** What goes on between a connection and its remote. */
+type Activity =
+  | { readonly kind: 'idle' }
+  /** A query string runs. If no call waits for it any more, it has been cancelled, and the next call waits for its end. */
+  | { readonly kind: 'running'; readonly over: Promise<void> }
+  /** Results of dblink_send_query have not been taken, or not to the end. */
+  | { readonly kind: 'asynchronous'; readonly results: PendingResults };
+
+const IDLE: Activity = { kind: 'idle' };
+
+/** One dblink connection: the protocol client, and what libpq and the extension would remember beside it. */
+export class RemoteConnection {
+  readonly client: WireClient;
+  readonly transaction = new CursorTransaction();
+  readonly #errors: ErrorBuffer;
+  readonly #loss: ConnectionLoss;
+  readonly #notifications = new NotificationQueue();
+  readonly #major: number;
+  #activity: Activity = IDLE;
+  /** The end of what the remote is being asked to cancel. */
+  #abandoned: Promise<void> | undefined;
+  /** The call that uses the connection. */
+  #user: symbol | undefined;
+
+  /**
+   * @param major of the primary, whose libpq the extension would use
+   * @param memory for results that wait to be taken
+   */
+  constructor(
+    client: WireClient,
+    major: number,
+    private readonly memory: SessionMemory,
+  ) {
+    this.client = client;
+    this.#major = major;
+    this.#errors = new ErrorBuffer(major);
+    this.#loss = new ConnectionLoss(client, this.#errors);
+    client.onNotification = (...notification) => this.#notifications.add(...notification);
+    client.onNotice = (fields) => this.transaction.noticed(fields.sqlstate);
+  }
+
+  /** libpq's error buffer, a byte string; empty is OK (behaviour reference, section 3.3). */
+  get errorText(): string {
+    return this.#errors.text;
+  }
+
+  set errorText(text: string) {
+    this.#errors.text = text;
+  }
+
+  /**
+   * Takes the connection for one call, which may run several query strings.
+   * @returns gives it back; it is given back by itself when the call is aborted
+   * @throws PgError 55006 while another call has it (behaviour reference, section 6, "Re-entrancy")
+   */
+  acquire(label: ConnectionLabel, signal: AbortSignal): () => void {
+    this.refuseInUse(label);
+    const user = Symbol();
+    const release = (): void => {
+      signal.removeEventListener('abort', release);
+      if (this.#user === user) this.#user = undefined;
+    };
+    this.#user = user;
+    signal.addEventListener('abort', release, { once: true });
+    return release;
+  }
+
+  /** @throws PgError 55006 while a call has the connection */
+  refuseInUse(label: ConnectionLabel): void {
+    if (this.#user !== undefined) throw alreadyInUse(label);
+  }
+
+  /** Results of dblink_send_query are pending. */
+  get hasResults(): boolean {
+    return this.#current().kind === 'asynchronous';
+  }
+
+  /** As libpq sees it: undefined when it cannot tell, because results are pending or the connection is lost. */
+  get transactionStatus(): TransactionState | undefined {
+    const idle = this.#current().kind === 'idle' && !this.#loss.noticed;
+    return idle ? this.client.transactionStatus : undefined;
+  }
+
+  /** The activity; results that have all been taken make it idle. */
+  #current(): Activity {
+    const activity = this.#activity;
+    if (activity.kind === 'asynchronous' && activity.results.done) this.#activity = IDLE;
+    return this.#activity;
+  }
+
+  /** Waits for the end of what an earlier call has given up. @throws the signal's reason */
+  async settled(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    while (this.#activity.kind === 'running') await abortable(this.#activity.over, signal);
+    signal.throwIfAborted();
+  }
+
+  /** Prepares for sending a query. @returns libpq's reason why it cannot be sent; undefined when it can */
+  #refusal(): string | undefined {
+    const during = this.#current().kind !== 'idle';
+    if (this.#loss.noticed) return this.#errors.refuse(NO_CONNECTION, during);
+    if (during) return this.#errors.refuse(BUSY, during);
+    this.#errors.clear();
+    return undefined;
+  }
+
+  /**
+   * Runs a query string with the simple protocol, as dblink does.
+   * @throws the signal's reason as soon as it is aborted, or that for which the handler has given up: the remote query is
+   * cancelled, and the connection is usable again when that has taken effect (the next call waits for it)
+   */
+  async run(sql: Buffer, results: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
+    await this.settled(signal);
+    const refused = this.#refusal();
+    if (refused !== undefined) return { kind: 'refused', text: refused };
+    if (this.client.lost !== undefined) return this.#lost();
+
+    let outcome: Outcome = { kind: 'empty' };
+    let live = true;
+    this.transaction.sent(sql, this.client.transactionStatus);
+    const handler = resultHandler({
+      begin: (description) => (live && results?.begin(description)) || 'discard',
+      rows: (bytes) => {
+        if (live) results?.rawRows(bytes);
+      },
+      result: (result, tag) => {
+        this.transaction.completed(tag);
+        if (live && result.kind === 'rows') results?.end(tag);
+        outcome = result;
+      },
+      error: (fields) => {
+        if (!live) return;
+        const text = renderError(fields, {
+          sql,
+          encoding: this.client.parameters.get('client_encoding') ?? 'UTF8',
+          libpqMajor: this.#major,
+        });
+        this.#errors.append(text);
+        outcome = { kind: 'error', fields, text };
+      },
+    });
+    const finished = this.client.query(sql, handler).catch(() => {
+      // The loss of a connection that nobody waits for any more is reported by the next call.
+      if (live) outcome = this.#lost(outcome);
+    });
+    const over = finished.finally(() => {
+      this.#activity = IDLE;
+    });
+    this.#activity = { kind: 'running', over };
+    const givenUp = new Promise<never>((_, reject) => {
+      if (results !== undefined) results.giveUp = reject;
+    });
+    try {
+      await abortable(Promise.race([over, givenUp]), signal);
+    } catch (reason) {
+      live = false;
+      this.#abandon(over);
+      throw reason;
+    }
+    return outcome;
+  }
+
+  /** The remote ended the connection: not an error of its own, but libpq's account of it (08006). */
+  #lost(before?: Outcome): Outcome {
+    const error = before?.kind === 'error' ? before : undefined;
+    const text = this.#loss.account();
+    if (error === undefined) return { kind: 'error', fields: undefined, text };
+    this.errorText = error.text;
+    return error;
+  }
+
+  /** Has the remote cancel a query that nobody waits for any more; what is not read cannot end. */
+  #abandon(over: Promise<void>): void {
+    if (this.#abandoned === over) return;
+    this.#abandoned = over;
+    if (this.client.state !== 'busy') return;
+    void cancelUntil(this.client, over);
+    this.client.resume();
+  }
+
+  /**
+   * Sends a query string without waiting for it (dblink_send_query).
+   * @returns libpq's reason why it could not be sent; undefined when it was
+   * @throws the signal's reason, when a query that was given up does not end
+   */
+  async send(sql: Buffer, signal: AbortSignal): Promise<string | undefined> {
+    await this.settled(signal);
+    const refused = this.#refusal();
+    if (refused !== undefined) return refused;
+    this.transaction.sent(sql, this.client.transactionStatus);
+    const { client, transaction, memory } = this;
+    const results = new PendingResults(client, sql, this.#errors, this.#loss, transaction, memory);
+    this.#activity = { kind: 'asynchronous', results };
+    return undefined;
+  }
+
+  /**
+   * The next result of `send`.
+   * @param reader takes its rows; undefined drops them
+   * @returns how it ended; `none` when none is left
+   * @throws the signal's reason as soon as it is aborted: the rest of the results is lost then, what runs on the remote is
+   * cancelled, and the connection is usable again when that has taken effect (the next call waits for it)
+   */
+  async nextResult(reader: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
+    await this.settled(signal);
+    const activity = this.#current();
+    if (activity.kind !== 'asynchronous') return { kind: 'none' };
+    const { results } = activity;
+    // At once: the connection's next call, which may come with the abort, must not find results that are given up.
+    const giveUp = (): void => {
+      const over = results.over.finally(() => {
+        this.#activity = IDLE;
+      });
+      this.#activity = { kind: 'running', over };
+      results.giveUp();
+      this.#abandon(over);
+    };
+    signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      return await results.next(reader, signal);
+    } finally {
+      signal.removeEventListener('abort', giveUp);
+    }
+  }
+
+  /** Takes and drops all results of `send`. @throws as nextResult */
+  async discardResults(signal: AbortSignal): Promise<void> {
+    while ((await this.nextResult(undefined, signal)).kind !== 'none');
+  }
+
+  /** Whether taking the next result of `send` would have to wait, as of what has come by now. */
+  async isBusy(signal: AbortSignal): Promise<boolean> {
+    await this.#consume(signal);
+    const activity = this.#current();
+    return activity.kind === 'asynchronous' && activity.results.busy;
+  }
+
+  /** Takes the notifications that have come by now. */
+  async takeNotifications(signal: AbortSignal): Promise<readonly Notification[]> {
+    await this.#consume(signal);
+    return this.#notifications.take();
+  }
+
+  /** Looks at what has come, without waiting for more. */
+  async #consume(signal: AbortSignal): Promise<void> {
+    await this.settled(signal);
+    await arrived();
+    const activity = this.#current();
+    if (activity.kind === 'asynchronous') {
+      const { results } = activity;
+      const ready = results.ready;
+      results.look();
+      // The server's last words are read before the end of the socket.
+      if (!ready && results.ready) return;
+    } else if (this.#loss.takeFatal() !== undefined) return;
+    this.#loss.read();
+  }
+
+  /** Asks the remote to cancel what runs. @returns OK or libpq's account of the failure @throws the signal's reason */
+  async cancel(signal: AbortSignal): Promise<string> {
+    signal.throwIfAborted();
+    if (this.#loss.noticed) return cancelOfDead(this.#major);
+    // Nobody knows of the loss yet, and the server, had it been asked, would not have said.
+    if (this.client.lost !== undefined) return 'OK';
+    return abortable(requestCancel(this.client, this.#major), signal);
+  }
+
+  /**
+   * Ends the connection. A query that still runs is cancelled first, and again while it goes on: a request can overtake the query,
+   * and the remote does not notice by itself that nobody is there for it any more.
+   */
+  close(): void {
+    const { client } = this;
+    if (client.state !== 'busy') {
+      if (this.#activity.kind === 'asynchronous') this.#activity.results.giveUp();
+      client.close();
+      return;
+    }
+    const late = setTimeout(() => client.destroy(), LEAVE_MS).unref();
+    void this.#leave().finally(() => {
+      clearTimeout(late);
+      client.close();
+    });
+  }
+
+  /** Gives up what runs. @returns settled when it is over */
+  #leave(): Promise<void> {
+    const activity = this.#activity;
+    if (activity.kind === 'idle') return Promise.resolve();
+    const { over } = activity.kind === 'running' ? activity : activity.results;
+    if (activity.kind === 'asynchronous') activity.results.giveUp();
+    this.#abandon(over);
+    return over;
+  }
+}
+
+/** Resolved when what lay in the sockets' buffers has been read: the event loop has looked at all of them. */
+async function arrived(): Promise<void> {
+  // The first turn may end the present look at the sockets; the second one is a whole look.
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+}

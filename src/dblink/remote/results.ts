@@ -1,0 +1,120 @@
+import type { WireClient } from '../../wire/outbound/index.js';
+import { parseRowDescription } from '../../wire/rows.js';
+import { MalformedResult, rowTypeMismatch } from '../errors.js';
+import type { Memory } from '../memory.js';
+import type { ResultHandler } from './outcome.js';
+import { RowGate, type RowTaker } from './rowGate.js';
+
+/** The remote's settings under which its values were written, as reported when a result's first row came. */
+export interface RemoteStyle {
+  readonly dateStyle: string | undefined;
+  readonly intervalStyle: string | undefined;
+}
+
+/** Takes the rows that dblink() returns. */
+export interface RowSink {
+  /** How many columns the caller declared; −1 when any number will do. */
+  readonly columns: number;
+  /** Longest row that it takes, as a message; over it 54000. */
+  readonly maxRowBytes: number;
+  /** Where a row that has not come completely is counted. */
+  readonly memory?: Memory;
+  /**
+   * A result begins; what an earlier one of the same string left is to be forgotten or, where it still has to be
+   * converted, set aside.
+   * @param description whole RowDescription message, with as many columns as declared
+   * @returns how the rows are wanted: one by one, several at once, or not at all
+   */
+  begin(description: Buffer, client: WireClient): 'rows' | 'raw' | 'discard';
+  /** Before the first row of a result. */
+  style(style: RemoteStyle): void;
+  /** One whole DataRow message, well-formed, valid during the call only. */
+  row(message: Buffer): void;
+  /** So many of them. */
+  raw(bytes: Buffer, rows: number): void;
+  /** A result is complete. */
+  end(tag: string): void;
+  /** The string's last statement returned no rows: earlier rows are not returned. */
+  reset(): void;
+}
+
+/** Feeds a sink, and checks what dblink checks of each result: the number of its columns (reference, section 4.1). */
+export class ResultReader implements ResultHandler {
+  /** See ResultHandler. */
+  giveUp: ((reason: unknown) => void) | undefined;
+  #failure: { readonly cause: unknown } | undefined;
+  #mismatch = false;
+  #styled = false;
+  #gate: RowGate | undefined;
+
+  constructor(
+    private readonly client: WireClient,
+    private readonly sink: RowSink,
+    /** Whether a failure of the sink ends the query. */
+    private readonly endsEarly = true,
+  ) {}
+
+  begin(description: Buffer): 'raw' | 'discard' {
+    if (this.#failure !== undefined) return 'discard';
+    this.#styled = false;
+    const count = this.#guard(() => countColumns(description));
+    if (count === undefined) return 'discard';
+    const { columns, maxRowBytes } = this.sink;
+    this.#mismatch = columns >= 0 && (count !== columns || columns === 0);
+    // Natively the columns are counted at the first row, or at the end of a result without rows.
+    const wanted = this.#mismatch ? 'raw' : this.#guard(() => this.sink.begin(description, this.client));
+    if (wanted === undefined || wanted === 'discard') return 'discard';
+    const take: RowTaker = (bytes, rows) => {
+      this.#beforeRows();
+      if (this.#failure !== undefined) return;
+      if (wanted === 'rows') this.sink.row(bytes);
+      else this.sink.raw(bytes, rows);
+    };
+    this.#gate = new RowGate(count, maxRowBytes, wanted === 'rows', take, this.sink.memory);
+    return 'raw';
+  }
+
+  rawRows(bytes: Buffer): void {
+    if (this.#failure === undefined) this.#guard(() => this.#gate?.push(bytes));
+  }
+
+  end(tag: string): void {
+    if (this.#mismatch) this.#failure ??= { cause: rowTypeMismatch() };
+    if (this.#failure === undefined) this.#guard(() => this.sink.end(tag));
+  }
+
+  #beforeRows(): void {
+    if (this.#mismatch) this.#failure ??= { cause: rowTypeMismatch() };
+    if (this.#styled) return;
+    this.#styled = true;
+    this.sink.style({
+      dateStyle: this.client.parameters.get('DateStyle'),
+      intervalStyle: this.client.parameters.get('IntervalStyle'),
+    });
+  }
+
+  /** A failure of ours must not break the protocol with the remote: the rest is dropped, and it is raised. */
+  #guard<T>(act: () => T): T | undefined {
+    try {
+      return act();
+    } catch (cause) {
+      this.#failure = { cause };
+      if (this.endsEarly) this.giveUp?.(cause);
+      return undefined;
+    }
+  }
+
+  /** @throws what went wrong with a result, which comes before what the remote says later */
+  finish(): void {
+    if (this.#failure !== undefined) throw this.#failure.cause;
+  }
+}
+
+/** @throws MalformedResult in libpq's words */
+function countColumns(description: Buffer): number {
+  try {
+    return parseRowDescription(description).length;
+  } catch {
+    throw new MalformedResult('insufficient data in "T" message');
+  }
+}

@@ -1,0 +1,95 @@
+import { errorResponse, PgError, parseFields } from '../wire/errors.js';
+import { Backend } from '../wire/protocol.js';
+import type { ResponseSink } from './responseQueue.js';
+
+/** What a request of the proxy's making was answered. */
+export interface Answer {
+  /** The error that the primary raised. */
+  readonly error: PgError | undefined;
+  /** The primary skipped the request, because an earlier one failed. */
+  readonly skipped: boolean;
+  /** Whole RowDescription message, if one came. */
+  readonly description: Buffer | undefined;
+  /** Whole ParameterDescription message, if one came. */
+  readonly parameters: Buffer | undefined;
+}
+
+export interface SinkOptions {
+  /** Whether rows and COPY data go to the client without being looked at. */
+  readonly passRows?: boolean;
+  /** Whether notices that come meanwhile are kept from the client. */
+  readonly muted?: boolean;
+  /** Sees every other message of the answer; says whether it goes to the client. Without it, none does. */
+  readonly message?: (type: number, message: Buffer) => boolean;
+}
+
+/** Waits for the answer to one request. */
+export class MessageSink implements ResponseSink {
+  readonly passRows: boolean;
+  readonly muted: boolean;
+  readonly answered: Promise<Answer>;
+  readonly #options: SinkOptions;
+  #resolve!: (answer: Answer) => void;
+  #error: PgError | undefined;
+  #description: Buffer | undefined;
+  #parameters: Buffer | undefined;
+
+  constructor(options: SinkOptions = {}) {
+    this.#options = options;
+    this.passRows = options.passRows ?? false;
+    this.muted = options.muted ?? false;
+    this.answered = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  /** The error that a whole ErrorResponse carries. */
+  static errorOf(message: Buffer): PgError {
+    return PgError.from(parseFields(message));
+  }
+
+  message(type: number, message: Buffer, last: boolean): boolean {
+    if (type === Backend.errorResponse) this.#error ??= MessageSink.errorOf(message);
+    else if (type === Backend.rowDescription) this.#description = Buffer.from(message);
+    else if (type === Backend.parameterDescription) this.#parameters = Buffer.from(message);
+    const goesOn = this.#options.message?.(type, message) ?? false;
+    if (last) this.#settle(false);
+    return goesOn;
+  }
+
+  skipped(): void {
+    this.#settle(true);
+  }
+
+  #settle(skipped: boolean): void {
+    this.#resolve({
+      error: this.#error,
+      skipped,
+      description: this.#description,
+      parameters: this.#parameters,
+    });
+  }
+}
+
+type ToClient = (message: Buffer) => void;
+type MapError = (error: PgError) => PgError;
+
+/** Forwards an answer, its error changed. */
+export const forwardAnswer = (toClient: ToClient, map: MapError = (error) => error): MessageSink =>
+  new MessageSink({
+    passRows: true,
+    message: (type, message) => {
+      if (type !== Backend.errorResponse) return true;
+      toClient(errorResponse(map(MessageSink.errorOf(message))));
+      return false;
+    },
+  });
+
+/** Forwards nothing of an answer but an error, changed. */
+export const forwardError = (toClient: ToClient, map: MapError = (error) => error): MessageSink =>
+  new MessageSink({
+    message: (type, message) => {
+      if (type === Backend.errorResponse) toClient(errorResponse(map(MessageSink.errorOf(message))));
+      return false;
+    },
+  });

@@ -1,0 +1,508 @@
+import type { Socket } from 'node:net';
+import { batchWrites } from '../wire/batch.js';
+import { PgError, parseFields } from '../wire/errors.js';
+import { type Delivery, type FrameHandler, Framer } from '../wire/framer.js';
+import {
+  type BindFields,
+  bindParts,
+  close,
+  describe,
+  execute,
+  FLUSH,
+  LARGE_VALUE_BYTES,
+  parse,
+  SYNC,
+} from '../wire/messages.js';
+import { LoopShare } from '../wire/pace/loopShare.js';
+import { Backend, EMPTY, MAX_MESSAGE_BYTES, TransactionStatus } from '../wire/protocol.js';
+import { MessageReader } from '../wire/reader.js';
+import { MessageSink } from './answerSink.js';
+import { OwnNames } from './ownNames.js';
+import { type Expected, ResponseQueue, type ResponseSink } from './responseQueue.js';
+
+/** What a session does with what its primary sends. */
+export interface PrimaryEvents {
+  /** Bytes for the client, in order. */
+  forward(bytes: Buffer): void;
+  /** A chunk is about to be handled, or has been: writes in between may be sent as one. */
+  chunk(begin: boolean): void;
+  /**
+   * The hook for every NoticeResponse, whatever runs.
+   * @param muted the client would not get it
+   * @param cut the rest of it is too long to be looked at, and goes where this goes
+   * @returns whether the client gets it
+   */
+  notice(message: Buffer, muted: boolean, cut: boolean): boolean;
+  /** Every ErrorResponse, whatever runs. @returns it, or what takes its place */
+  error(message: Buffer): Buffer;
+  /** Every ReadyForQuery, whatever runs, after `status` has been set. */
+  settled(): void;
+  /** The primary reads COPY data. @param waiting the request that is being acted on waits for it to settle */
+  copying(waiting: boolean): void;
+  /** A NotificationResponse. @returns whether the client gets it now */
+  notification(message: Buffer): boolean;
+  /** A setting changed. @returns whether the client is told */
+  parameter(name: string, value: string, before: string | undefined): boolean;
+  /** A ReadyForQuery for the client. */
+  ready(message: Buffer): void;
+  /** The connection ended; `fatal` when the primary said why, and that has been forwarded. */
+  closed(fatal: boolean): void;
+}
+
+/** The answer to SQL of the proxy's own. */
+export interface OwnResult {
+  /** Whole RowDescription message, if the statement returns rows. */
+  readonly description: Buffer | undefined;
+  readonly rows: readonly (readonly (Buffer | null)[])[];
+  readonly error: PgError | undefined;
+  /** The primary skipped (part of) it, because an earlier request of the batch failed. */
+  readonly skipped: boolean;
+}
+
+export interface OwnQuery {
+  readonly sql: string | Buffer;
+  readonly types?: readonly number[];
+  readonly formats?: readonly number[];
+  readonly values?: readonly (Buffer | null)[];
+  readonly resultFormats?: readonly number[];
+  /** Whether the client gets notices that the SQL raises (it contains expressions of the client's). */
+  readonly notices?: boolean;
+  /** Sees every notice that comes meanwhile, before anybody else. @returns whether nobody else is to */
+  readonly notice?: (message: Buffer) => boolean;
+}
+
+/** Of a notice longer than this only the head is looked at; no request of the bridge is that long but by its CONTEXT. */
+const HOOKED_BYTES = 64 << 20;
+
+/**
+ * The longest message of each kind that is taken whole and has a natural limit; whatever a header claims, no more than
+ * that is kept in memory.
+ */
+const LENGTH_LIMITS = new Map<number, number>([
+  [Backend.authentication, 65_535],
+  [Backend.backendKeyData, 5 + 4 + 256],
+  [Backend.errorResponse, 64 << 20],
+  [Backend.parameterStatus, 1 << 20],
+  [Backend.readyForQuery, 6],
+]);
+
+/** How many settings a primary may report; PostgreSQL has some fifteen. */
+const MAX_PARAMETERS = 1000;
+
+/** The session's connection to the primary: sends requests, and tells whom each answer belongs to. */
+export class PrimaryLink {
+  readonly queue = new ResponseQueue();
+  readonly names = new OwnNames();
+  readonly parameters = new Map<string, string>();
+  /** Transaction status byte of the last ReadyForQuery. */
+  status: number = TransactionStatus.idle;
+  /** Counts what was sent that may change facts about the session (anything of the client's that runs). */
+  forwarded = 0;
+  readonly #socket: Socket;
+  readonly #events: PrimaryEvents;
+  readonly #framer: Framer;
+  /** Number of ReadyForQuery messages that have come. */
+  readies = 0;
+  /** Requests of the extended protocol were sent since the last Sync: an implicit transaction may be open. */
+  batchOpen = false;
+  /** SQL of the proxy's own failed and may have left its prepared statement behind. */
+  #ownLeft = false;
+  /** Something of the client's has run since the last Sync. */
+  #executed = false;
+  #idleWaiters: (() => void)[] = [];
+  /** The primary said why it ends the session, and the client was told. */
+  #fatal = false;
+  #answered = false;
+  #closed = false;
+  /** The client is slow. */
+  #paused = false;
+  readonly #share = new LoopShare(() => this.#giveWay());
+
+  constructor(socket: Socket, events: PrimaryEvents) {
+    this.#socket = socket;
+    this.#events = events;
+    this.#framer = new Framer(this.#handler());
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    socket.on('error', () => undefined);
+    // What has not been sent will not be: a server that is going need not read it, and the socket would wait for that.
+    socket.on('end', () => socket.destroy());
+    socket.on('close', () => this.#ended());
+    // A server that has gone while its first word was awaited: that was the last event of the socket.
+    if (socket.closed) setImmediate(() => this.#ended());
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** 0 until the primary has said it. */
+  get majorVersion(): number {
+    return Number.parseInt(this.parameters.get('server_version') ?? '0', 10);
+  }
+
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  /** Whether the primary has sent anything at all. */
+  get answered(): boolean {
+    return this.#answered;
+  }
+
+  /** Whether the client has been sent a part of a message whose rest has not come yet. */
+  get midMessage(): boolean {
+    return this.#framer.midMessage;
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#answered = true;
+    this.#handle(() => this.#framer.push(chunk));
+    if (this.#framer.stopped) this.#updateReading();
+  }
+
+  #handle(act: () => void): void {
+    this.#events.chunk(true);
+    try {
+      act();
+    } catch (error) {
+      // A primary that breaks the protocol ends this session, nothing else.
+      this.#socket.destroy(error as Error);
+    } finally {
+      this.#events.chunk(false);
+    }
+  }
+
+  /** What follows the present message is looked at when other sessions have had their turn. */
+  #giveWay(): void {
+    this.#framer.stop();
+    setImmediate(() => {
+      if (this.#closed) return;
+      this.#handle(() => this.#framer.resume());
+      this.#updateReading();
+    });
+  }
+
+  #updateReading(): void {
+    if (this.#paused || this.#framer.stopped) this.#socket.pause();
+    else this.#socket.resume();
+  }
+
+  #ended(): void {
+    if (this.#closed) return;
+    // Its last words may be among what is held.
+    while (this.#framer.stopped) this.#handle(() => this.#framer.resume());
+    this.#closed = true;
+    this.queue.abandon();
+    this.#wakeIdle();
+    this.#events.closed(this.#fatal);
+  }
+
+  #handler(): FrameHandler {
+    return {
+      head: (type, length) => {
+        this.#share.passed();
+        return this.#head(type, length);
+      },
+      whole: (type, message) => {
+        if (type === Backend.noticeResponse) this.#share.notice(message.length);
+        else this.#share.read(message.length);
+        return this.#whole(type, message);
+      },
+      pass: (bytes) => this.#events.forward(bytes),
+      badLength: (type, length) => {
+        throw new PgError('08P01', `invalid length ${length} of message type ${type} from the primary`);
+      },
+    };
+  }
+
+  #head(type: number, length: number): Delivery {
+    const sink = this.queue.next?.sink;
+    if (length > (LENGTH_LIMITS.get(type) ?? length)) {
+      throw new PgError('08P01', `message type ${type} of ${length} bytes from the primary is too long`);
+    }
+    switch (type) {
+      case Backend.dataRow:
+      case Backend.copyData:
+        return sink === undefined || sink.passRows ? 'pass' : 'whole';
+      case Backend.noticeResponse:
+        return length <= HOOKED_BYTES ? 'whole' : 'head';
+      case Backend.notificationResponse:
+        return length <= HOOKED_BYTES ? 'whole' : 'pass';
+      case Backend.parameterStatus:
+      case Backend.readyForQuery:
+      case Backend.errorResponse:
+        return 'whole';
+      default:
+        if (length > MAX_MESSAGE_BYTES) throw new PgError('08P01', 'message from the primary is too long');
+        if (sink !== undefined) return 'whole';
+        this.queue.take(type);
+        if (this.queue.length === 0) this.#wakeIdle();
+        else if (type === Backend.copyInResponse) this.#checkCopy();
+        return 'pass';
+    }
+  }
+
+  #whole(type: number, message: Buffer): boolean {
+    if (type === Backend.noticeResponse) {
+      const sink = this.queue.next?.sink;
+      const cut = message.readUInt32BE(1) + 1 > message.length;
+      if (!cut && sink?.notice?.(message) === true) return false;
+      return this.#events.notice(message, sink?.muted === true, cut);
+    }
+    if (type === Backend.notificationResponse) return this.#events.notification(message);
+    if (type === Backend.parameterStatus) {
+      const reader = new MessageReader(message);
+      const name = reader.cstring('latin1');
+      const value = reader.cstring('latin1');
+      const before = this.parameters.get(name);
+      if (before === undefined && this.parameters.size === MAX_PARAMETERS)
+        throw new PgError('08P01', 'the primary reports too many parameters');
+      this.parameters.set(name, value);
+      return this.#events.parameter(name, value, before);
+    }
+    if (type === Backend.errorResponse) return this.#error(message);
+    if (type !== Backend.readyForQuery) return this.#answer(type, message);
+    this.status = message[5] ?? TransactionStatus.idle;
+    this.readies++;
+    this.#events.settled();
+    if (!this.#answer(type, message)) return false;
+    this.#events.ready(message);
+    return false;
+  }
+
+  /** Gives a message to whom it answers. @returns whether the client gets it */
+  #answer(type: number, message: Buffer): boolean {
+    const { expected, last } = this.queue.take(type);
+    const goesOn = expected?.sink === undefined || expected.sink.message(type, message, last);
+    if (this.queue.length === 0) this.#wakeIdle();
+    return goesOn;
+  }
+
+  #error(original: Buffer): boolean {
+    const message = this.#events.error(original);
+    const goesOn = this.#answer(Backend.errorResponse, message);
+    if (goesOn) this.#fatal ||= endsSession(message);
+    if (!goesOn || message === original) return goesOn;
+    this.#events.forward(message);
+    return false;
+  }
+
+  #wakeIdle(): void {
+    if (this.#idleWaiters.length === 0) return;
+    const waiters = this.#idleWaiters;
+    this.#idleWaiters = [];
+    for (const wake of waiters) wake();
+  }
+
+  /** Passes bytes on; the requests in them have been announced with `expect`. */
+  write(bytes: Buffer): boolean {
+    return this.#closed ? true : this.#socket.write(bytes);
+  }
+
+  /** Announces a forwarded request. */
+  expect(expected: Expected): void {
+    const { kind } = expected;
+    if (kind === 'query' || kind === 'execute' || kind === 'functionCall') {
+      this.forwarded++;
+      this.#executed = kind === 'execute';
+    } else if (kind === 'sync' && this.#executed) {
+      // The end of an implicit transaction takes back what was set for it alone.
+      this.forwarded++;
+      this.#executed = false;
+    }
+    this.#push(expected);
+  }
+
+  #push(expected: Expected): void {
+    const { kind } = expected;
+    if (kind === 'sync' || kind === 'query') this.batchOpen = false;
+    else if (kind !== 'copyEnd' && kind !== 'functionCall') this.batchOpen = true;
+    this.queue.push(expected);
+  }
+
+  /** Sends a request of the proxy's making, or a changed one of the client's, whose answer goes to `expected.sink`. */
+  send(message: Buffer | readonly Buffer[], expected: Expected): void {
+    if (this.#closed) {
+      expected.sink?.skipped();
+      return;
+    }
+    this.#push(expected);
+    batchWrites(this.#socket);
+    for (const part of [message].flat()) this.#socket.write(part as Buffer);
+  }
+
+  /**
+   * Calls when everything that has been written by now has left for the primary, or never will.
+   * @param then whether nobody reads the bytes any more
+   */
+  whenWritten(then: (unread: boolean) => void): void {
+    if (this.#socket.writableLength === 0) then(true);
+    else if (this.#closed || !this.#socket.writable) then(false);
+    else this.#socket.write(EMPTY, (error) => then(error === undefined || error === null));
+  }
+
+  flush(): void {
+    if (!this.#closed) this.#socket.write(FLUSH);
+  }
+
+  /** Resolves when every request sent so far has been answered (or skipped). @throws PgError 08006 */
+  async settled(): Promise<void> {
+    if (this.queue.length > 0 && !this.#closed) {
+      if (this.queue.unsynced) this.flush();
+      const idle = new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+      this.#checkCopy();
+      await idle;
+    }
+    this.assertOpen();
+  }
+
+  /** The data of a COPY would come behind the request that waits for its end: neither can go on. */
+  #checkCopy(): void {
+    if (this.queue.copyIn) this.#events.copying(this.#idleWaiters.length > 0);
+  }
+
+  assertOpen(): void {
+    if (this.#closed) throw connectionLost();
+  }
+
+  /**
+   * The primitive for SQL of the proxy's own inside the client's present statement and transaction. It never shows on
+   * the client's side; notices that the SQL raises go where notices go.
+   * @param end 'flush' leaves the implicit transaction of the batch open (and, after an error, the primary skipping to
+   * the next Sync); 'sync' ends it
+   * @param until how far to go: to its end, or only to parse it, or to parse, bind and plan it
+   * @throws PgError 08006 when the primary is lost; an error of the SQL is returned in the result
+   */
+  run(own: OwnQuery, end: 'flush' | 'sync', until: 'parse' | 'bind' | 'end' = 'end'): Promise<OwnResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(connectionLost());
+      const name = this.names.running;
+      const requests: [Expected['kind'], Buffer | readonly Buffer[]][] = [
+        ['parse', parse(name, own.sql, own.types ?? [])],
+      ];
+      if (until !== 'parse') requests.push(['bind', bindParts(ownBind(own, name))]);
+      if (until === 'end') requests.push(['describe', describe('P', name)], ['execute', execute(name)]);
+      if (until !== 'parse') requests.push(['close', close('P', name)]);
+      requests.push(['close', close('S', name)]);
+      if (end === 'sync') requests.push(['sync', SYNC]);
+      // An error keeps the primary from closing what it has prepared; that is done before it is prepared again.
+      if (this.#ownLeft) requests.unshift(['close', close('P', name)], ['close', close('S', name)]);
+      const sink = new OwnSink(requests.length, own, (result) => {
+        this.#ownLeft = result.error !== undefined || result.skipped;
+        if (this.#closed) reject(connectionLost());
+        else resolve(result);
+      });
+      for (const [kind] of requests) this.#push({ kind, sink });
+      const parts = requests.flatMap(([, message]) => message);
+      if (end !== 'sync') parts.push(FLUSH);
+      if (parts.every((part) => part.length < LARGE_VALUE_BYTES)) this.#socket.write(Buffer.concat(parts));
+      else {
+        batchWrites(this.#socket);
+        for (const part of parts) this.#socket.write(part);
+      }
+    });
+  }
+
+  /**
+   * Ends the batch of requests and with it an implicit transaction. @returns the error that its commit raised, if any
+   * @throws PgError 08006
+   */
+  async sync(): Promise<PgError | undefined> {
+    const sink = new MessageSink({ muted: false });
+    this.send(SYNC, { kind: 'sync', sink });
+    const { error } = await sink.answered;
+    this.assertOpen();
+    return error;
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#updateReading();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#updateReading();
+  }
+
+  end(lastWords: Buffer = EMPTY): void {
+    if (this.#closed) return;
+    this.#socket.end(lastWords);
+    setTimeout(() => this.#socket.destroy(), 1000).unref();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** Whether a whole ErrorResponse is the last thing that a server says on a connection. */
+const endsSession = (message: Buffer): boolean => {
+  const { severity, severityNonLocalized = severity } = parseFields(message);
+  return severityNonLocalized === 'FATAL' || severityNonLocalized === 'PANIC';
+};
+
+export const connectionLost = (): PgError =>
+  new PgError('08006', 'connection to the primary server was lost', {
+    severity: 'FATAL',
+    hint: 'The primary may have been restarted or be out of reach of the proxy. Connect again.',
+  });
+
+const ownBind = (own: OwnQuery, name: Buffer): BindFields => ({
+  portal: name,
+  statement: name,
+  formats: own.formats ?? [],
+  values: own.values ?? [],
+  resultFormats: own.resultFormats ?? [],
+});
+
+/** Reads the values of a DataRow; copies, so they outlive the message. */
+const readRow = (message: Buffer): (Buffer | null)[] => {
+  const reader = new MessageReader(Buffer.from(message));
+  return Array.from({ length: reader.uint16() }, () => reader.value());
+};
+
+class OwnSink implements ResponseSink {
+  readonly passRows = false;
+  #description: Buffer | undefined;
+  readonly #rows: (Buffer | null)[][] = [];
+  #error: PgError | undefined;
+  #skipped = false;
+
+  readonly muted: boolean;
+
+  constructor(
+    private outstanding: number,
+    private readonly own: OwnQuery,
+    private readonly done: (result: OwnResult) => void,
+  ) {
+    this.muted = own.notices !== true;
+  }
+
+  notice(message: Buffer): boolean {
+    return this.own.notice?.(message) ?? false;
+  }
+
+  message(type: number, message: Buffer, last: boolean): boolean {
+    if (type === Backend.rowDescription) this.#description = Buffer.from(message);
+    else if (type === Backend.dataRow) this.#rows.push(readRow(message));
+    else if (type === Backend.errorResponse) this.#error ??= PgError.from(parseFields(message));
+    if (last) this.#count();
+    return false;
+  }
+
+  skipped(): void {
+    this.#skipped = true;
+    this.#count();
+  }
+
+  #count(): void {
+    if (--this.outstanding > 0) return;
+    this.done({
+      description: this.#description,
+      rows: this.#rows,
+      error: this.#error,
+      skipped: this.#skipped,
+    });
+  }
+}

@@ -1,0 +1,236 @@
+import { CATALOGUE } from '../dblink/catalogue.js';
+import { bridgeComment, SERVICE_SCHEMA } from './marks.js';
+import type { PrimaryLink } from './primaryLink.js';
+
+/** A function on the primary that has the name of one of dblink's. */
+export interface NamedFunction {
+  readonly schema: string;
+  readonly name: string;
+  /** OIDs. */
+  readonly argumentTypes: readonly number[];
+  readonly visible: boolean;
+  /** The session's role may execute it. */
+  readonly executable: boolean;
+}
+
+/** What a primary does not report by itself about a session. */
+export interface SessionFacts {
+  readonly superuser: boolean;
+  readonly statementTimeoutMs: number;
+  readonly clientMinMessages: string;
+  readonly extraFloatDigits: number;
+  /**
+   * How the session writes dates and times. The primary reports these too, but a change only when the batch of requests
+   * ends in which it was made.
+   */
+  readonly style: { readonly dateStyle: string; readonly intervalStyle: string; readonly timeZone: string };
+  /** The users' own. */
+  readonly shadowing: readonly NamedFunction[];
+  /** The bridge's, which stand for the extension's. */
+  readonly bridged: readonly NamedFunction[];
+  /** The extension's own. */
+  readonly native: readonly NamedFunction[];
+  /** What stands in the place of the bridge's, or says that it is, and was made by somebody whose code is not everybody's to run. */
+  readonly untrusted: readonly NamedFunction[];
+}
+
+/** Asked before every dblink statement that follows anything else, so it has to be quick to plan. */
+const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.current_setting('statement_timeout'),
+  pg_catalog.current_setting('client_min_messages'), pg_catalog.current_setting('extra_float_digits'),
+  pg_catalog.current_setting('datestyle'), pg_catalog.current_setting('intervalstyle'),
+  pg_catalog.current_setting('timezone'),
+  (SELECT pg_catalog.concat_ws(' ', pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 OPERATOR(pg_catalog.#) (xmin::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32), 1)),
+      (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 OPERATOR(pg_catalog.#) (xmin::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32), 1)) FROM pg_catalog.pg_namespace),
+      current_user, pg_catalog.pg_my_temp_schema(), pg_catalog.current_setting('search_path'))
+     FROM pg_catalog.pg_proc WHERE proname OPERATOR(pg_catalog.>=) 'dblink' AND proname OPERATOR(pg_catalog.<) 'dblinl'
+    HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0)`;
+
+/** OIDs of the types of dblink's arguments. */
+const TYPE_OIDS: Readonly<Record<string, number>> = {
+  text: 25,
+  boolean: 16,
+  integer: 23,
+  oid: 26,
+  int2vector: 22,
+  'text[]': 1009,
+};
+
+/** As elements of an array: name and OIDs of the arguments. */
+const SIGNATURES = CATALOGUE.map(
+  ({ name, args }) => `"${name}:${args.map(({ type }) => TYPE_OIDS[type]).join(' ')}"`,
+).join();
+
+/** By what the bridge's functions are known to be that. */
+export interface BridgeFingerprint {
+  /** The proxy's own account, if it has one. */
+  readonly account: string | undefined;
+  /** MD5 of the bodies of this version's public functions. */
+  readonly bodies: readonly string[];
+}
+
+/** How long what NAMED told is good for while the probe tells no change: memberships of roles decide about privileges, too. */
+const NAMED_GOOD_MS = 5000;
+
+/**
+ * A function counts as a user's own unless it is implemented by the dblink library or marked as the bridge's. Temporary
+ * ones of other sessions do not count. obj_description() would look up its operators in the search_path before 14.
+ *
+ * What is marked as the bridge's is that when its owner has the rights of the database's owner, is the proxy's account or the
+ * session's own role, and its body is the one of this version; of other versions the bodies are not known, and a superuser, the
+ * account or that role has to own it. Where everybody may create functions, one of somebody else with the very signature of one
+ * of dblink's stands where the extension's would be.
+ */
+const named = ({
+  account,
+  bodies,
+}: BridgeFingerprint): string => `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_catalog.pg_function_is_visible(p.oid),
+       pg_catalog.has_function_privilege(p.oid, 'EXECUTE'),
+       CASE WHEN p.probin OPERATOR(pg_catalog.~~) '%dblink' THEN 'native'
+            WHEN d.description OPERATOR(pg_catalog.~~) '${bridgeComment('%')}' THEN
+              CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() OR o.own OR (o.trusted AND b.trusted AND
+                CASE WHEN d.description OPERATOR(pg_catalog.=) '${bridgeComment()}'
+                  THEN pg_catalog.md5(p.prosrc) OPERATOR(pg_catalog.=) ANY ('{${bodies.join()}}')
+                  ELSE o.superuser OR o.account END)
+                THEN 'bridged' ELSE 'untrusted' END
+            WHEN NOT o.trusted AND NOT o.own AND pg_catalog.concat(p.proname, ':', p.proargtypes) OPERATOR(pg_catalog.=) ANY ('{${SIGNATURES}}')
+              AND pg_catalog.has_schema_privilege('public', n.oid, 'CREATE') THEN 'untrusted'
+            ELSE 'shadowing' END
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+  LEFT JOIN pg_catalog.pg_description d ON d.objoid OPERATOR(pg_catalog.=) p.oid
+       AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objsubid OPERATOR(pg_catalog.=) 0
+  JOIN pg_catalog.pg_database g ON g.datname OPERATOR(pg_catalog.=) pg_catalog.current_database(),
+  LATERAL (SELECT r.rolsuper AS superuser, r.rolname OPERATOR(pg_catalog.=) current_user AS own, ${isAccount('r', account)} AS account,
+      pg_catalog.pg_has_role(r.oid, g.datdba, 'USAGE') OR ${isAccount('r', account)} AS trusted
+    FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) p.proowner) AS o,
+  LATERAL (SELECT coalesce((SELECT pg_catalog.pg_has_role(r.oid, g.datdba, 'USAGE') OR ${isAccount('r', account)}
+      FROM pg_catalog.pg_namespace s JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) s.nspowner
+     WHERE s.nspname OPERATOR(pg_catalog.=) '${SERVICE_SCHEMA}'), true) AS trusted) AS b
+ WHERE p.proname OPERATOR(pg_catalog.>=) 'dblink' AND p.proname OPERATOR(pg_catalog.<) 'dblinl'
+   AND (n.nspname OPERATOR(pg_catalog.!~) '^pg_temp_' OR n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())`;
+
+/** SQL: whether the row of pg_roles is the proxy's account, whose name is in UTF-8. */
+const isAccount = (row: string, account: string | undefined): string =>
+  account === undefined
+    ? 'false'
+    : `${row}.rolname OPERATOR(pg_catalog.=) pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(account).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.name`;
+
+/** The setting is only as new as the session's last SET ROLE; the catalog knows of an ALTER ROLE elsewhere. */
+const SUPERUSER =
+  'SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user';
+
+/** Units in which PostgreSQL shows times, in ms. */
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** A time setting as PostgreSQL shows it: `0`, `500ms`, `1min`. */
+function milliseconds(shown: string): number {
+  const match = /^(\d+)(ms|s|min|h|d)?$/.exec(shown);
+  return match === null ? 0 : Number(match[1]) * (UNIT_MS[match[2] ?? 'ms'] ?? 1);
+}
+
+/**
+ * Facts about the session, found by one probe and kept until anything of the client's was forwarded to the primary,
+ * which may have changed them.
+ */
+export class FactsProbe {
+  #facts: SessionFacts | undefined;
+  #asOf = -1;
+  #lastNamed:
+    | { readonly fingerprint: string; readonly functions: readonly FoundFunction[]; readonly until: number }
+    | undefined;
+
+  readonly #namedSql: string;
+
+  constructor(
+    private readonly primary: PrimaryLink,
+    fingerprint: BridgeFingerprint,
+  ) {
+    this.#namedSql = named(fingerprint);
+  }
+
+  /** The facts if they are known to be true now. */
+  get current(): SessionFacts | undefined {
+    return this.#asOf === this.primary.forwarded ? this.#facts : undefined;
+  }
+
+  /** The facts as they were found last. */
+  get lastKnown(): SessionFacts | undefined {
+    return this.#facts;
+  }
+
+  /**
+   * @param end see PrimaryLink.run
+   * @throws PgError what the probe raised: 25P02 in a failed transaction, 08006
+   */
+  async get(end: 'flush' | 'sync'): Promise<SessionFacts> {
+    const known = this.current;
+    if (known !== undefined) return known;
+    const asOf = this.primary.forwarded;
+    const [row = []] = await this.#ask(PROBE, end);
+    const [superuser, timeout, minMessages, floatDigits, dateStyle, intervalStyle, timeZone, named] = row;
+    const functions = named === undefined ? [] : await this.#named(named, end);
+    this.#facts = {
+      superuser: superuser === 'on',
+      statementTimeoutMs: milliseconds(timeout ?? '0'),
+      clientMinMessages: minMessages ?? 'notice',
+      extraFloatDigits: Number(floatDigits ?? 1),
+      style: { dateStyle: dateStyle ?? '', intervalStyle: intervalStyle ?? '', timeZone: timeZone ?? '' },
+      shadowing: functions.filter(({ kind }) => kind === 'shadowing'),
+      bridged: functions.filter(({ kind }) => kind === 'bridged'),
+      native: functions.filter(({ kind }) => kind === 'native'),
+      untrusted: functions.filter(({ kind }) => kind === 'untrusted'),
+    };
+    this.#asOf = asOf;
+    return this.#facts;
+  }
+
+  /** The functions of these names; slow to ask, so only when something about them has changed. */
+  async #named(fingerprint: string, end: 'flush' | 'sync'): Promise<readonly FoundFunction[]> {
+    const last = this.#lastNamed;
+    if (last?.fingerprint === fingerprint && last.until > Date.now()) return last.functions;
+    const functions = (await this.#ask(this.#namedSql, end)).map(namedFunction);
+    this.#lastNamed = { fingerprint, functions, until: Date.now() + NAMED_GOOD_MS };
+    return functions;
+  }
+
+  /** Whether the current role is a superuser at this moment. @throws PgError what the primary raised */
+  async superuserNow(end: 'flush' | 'sync'): Promise<boolean> {
+    const [row] = await this.#ask(SUPERUSER, end);
+    return row?.[0] === 't';
+  }
+
+  async #ask(sql: string, end: 'flush' | 'sync'): Promise<readonly (readonly (string | undefined)[])[]> {
+    let { error, rows, skipped } = await this.primary.run({ sql }, end);
+    if (skipped && error === undefined && end === 'sync') {
+      // Something that was asked beside this failed; with its batch over, the question can be put again.
+      if (this.primary.batchOpen) await this.primary.sync();
+      ({ error, rows, skipped } = await this.primary.run({ sql }, end));
+    }
+    if (error !== undefined) throw error;
+    return rows.map((row) => row.map((value) => value?.toString('latin1')));
+  }
+}
+
+interface FoundFunction extends NamedFunction {
+  readonly kind: string;
+}
+
+const namedFunction = ([schema, name, types, visible, executable, kind = '']: readonly (
+  | string
+  | undefined
+)[]): FoundFunction => ({
+  schema: schema ?? '',
+  name: name ?? '',
+  argumentTypes: (types ?? '').split(' ').filter(Boolean).map(Number),
+  visible: visible === 't',
+  executable: executable === 't',
+  kind,
+});
+
+/** A function that the session made for itself: it is called by a rewritten name only. */
+export const isTemporary = ({ schema }: NamedFunction): boolean => schema.startsWith('pg_temp_');

@@ -1,0 +1,245 @@
+import type { CallArguments } from '../../dblink/callArguments.js';
+import { callScalar, callSource } from '../../dblink/carryOut.js';
+import type { CallContext } from '../../dblink/context.js';
+import type { RowSink } from '../../dblink/remote/results.js';
+import type { SessionFacts } from '../../primary/sessionFacts.js';
+import type { Engine } from '../../session/context.js';
+import type { DblinkCall, Statement } from '../../sql/index.js';
+import { isPlainlyReadOnlyAsync, returnsRows } from '../../sql/index.js';
+import { isAscii } from '../../wire/encoding/encoding.js';
+import { PgError } from '../../wire/errors.js';
+import { NeedsBridge } from '../failures.js';
+import { type CollectSink, heldRows } from './collectSink.js';
+import { convertRows } from './convertRows.js';
+import { type BoundParameters, evaluateLocally, evaluateOnPrimary, isLocal } from './evaluateArguments.js';
+import type { SourceShape } from './sourceShape.js';
+
+/** What a call left for the primary to go on with. */
+export type CallResult =
+  /** A scalar's value, or the rows of a source as JSON; null is SQL's NULL, for a source no rows. */
+  | {
+      readonly kind: 'value';
+      readonly value: Buffer | null;
+      readonly sink?: CollectSink;
+      /** The rows are the status row of a command. */
+      readonly status?: string;
+    }
+  /** The call failed; to be raised when PostgreSQL reaches it. */
+  | { readonly kind: 'failed'; readonly error: PgError };
+
+const BYTEA_OID = 17;
+const TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043]);
+
+/** Carries out the calls of one statement, in the order and at the time that its plan allows. */
+export class Performer {
+  constructor(
+    private readonly engine: Engine,
+    private readonly text: Buffer,
+    private readonly bound: BoundParameters,
+    private readonly facts: SessionFacts,
+  ) {}
+
+  /** The arguments of a call. @throws PgError, NoSuchSignature */
+  evaluate(call: DblinkCall): CallArguments | Promise<CallArguments> {
+    if (isLocal(call, this.text, this.bound, this.engine)) return evaluateLocally(call, this.bound);
+    return evaluateOnPrimary(call, this.text, this.bound, this.engine);
+  }
+
+  /** dblink() of NULL in a select list returns no rows at all, which is no value. @throws NeedsBridge */
+  async refuseNullRows(call: DblinkCall): Promise<void> {
+    if (returnsRows(call) && (await this.evaluate(call)).kind === 'null') throw nullRows();
+  }
+
+  /** A scalar call: runs it. @param known its arguments, where they have been evaluated @throws PgError */
+  async scalar(call: DblinkCall, known?: CallArguments): Promise<CallResult> {
+    const args = known ?? (await this.evaluate(call));
+    if (args.kind === 'null') {
+      if (returnsRows(call)) throw nullRows();
+      return { kind: 'value', value: null };
+    }
+    if (call.name === 'dblink_current_query') return { kind: 'value', value: await this.#currentQuery() };
+    const value = await this.engine.remotely(this.facts, (context) =>
+      callScalar(this.engine.dblink, call, args, context),
+    );
+    return { kind: 'value', value: value === null ? null : Buffer.from(value, 'latin1') };
+  }
+
+  /** The text that the client sent, in the database's encoding. */
+  async #currentQuery(): Promise<Buffer> {
+    const { engine, text } = this;
+    if (engine.sameEncoding || isAscii(text)) return text;
+    const sql = `SELECT pg_catalog.convert($1, '${engine.clientEncoding}', '${engine.databaseEncoding}')`;
+    const own = { sql, types: [BYTEA_OID], formats: [1], values: [text], resultFormats: [1] };
+    const { error, rows } = await engine.primary.run(own, 'flush');
+    if (error !== undefined) throw error;
+    return rows[0]?.[0] ?? text;
+  }
+
+  /**
+   * Runs every call of a statement whose rows and values the primary goes on with.
+   * @param bridged a bridge serves what this cannot
+   * @param begin called when nothing remote has happened yet and nothing stands in the way any more
+   * @throws PgError; NeedsBridge, always before anything remote has happened
+   */
+  async all(
+    statement: Statement,
+    shapes: ReadonlyMap<DblinkCall, SourceShape>,
+    bridged: boolean,
+    begin: () => void,
+  ): Promise<readonly CallResult[]> {
+    const early = new Map<DblinkCall, CallArguments>();
+    for (const call of statement.calls) {
+      const isSource = call.use.kind === 'source';
+      if (isSource ? call.certain : !returnsRows(call)) continue;
+      const args = await this.evaluate(call);
+      if (args.kind === 'null' && !isSource) throw nullRows();
+      if (args.kind === 'call' && isSource) await this.#checkEarly(call, args, bridged);
+      early.set(call, args);
+    }
+    begin();
+    const results = new Map<DblinkCall, CallResult | Promise<CallResult>>();
+    /** Sources of different connections run side by side, those of one connection one after another. */
+    const chains = new Map<unknown, Promise<unknown>>();
+    for (const call of statement.calls) {
+      if (call.use.kind === 'scalar') {
+        // It may use, or end, a connection that a source is using.
+        await Promise.all(chains.values());
+        results.set(call, await this.#caught(call, () => this.scalar(call, early.get(call))));
+        continue;
+      }
+      const args = early.get(call) ?? (await this.evaluate(call));
+      const shape = shapes.get(call)!;
+      if (args.kind === 'null') {
+        results.set(call, { kind: 'value', value: null });
+        continue;
+      }
+      const connection = await this.engine.remotely(this.facts, async (context) =>
+        this.engine.dblink.connectionKey(args.connection, context),
+      );
+      const previous = chains.get(connection) ?? Promise.resolve();
+      const run = previous.then(() => this.#caught(call, () => this.source(call, args, shape)));
+      // Awaited below, in order; a failure of one must not be unhandled while another is awaited.
+      run.catch(() => undefined);
+      chains.set(
+        connection,
+        run.catch(() => undefined),
+      );
+      results.set(call, run);
+    }
+    const settled: CallResult[] = [];
+    for (const call of statement.calls) settled.push(await results.get(call)!);
+    return settled;
+  }
+
+  /** A call that PostgreSQL is certain to reach fails at once; another one fails when it is reached. */
+  async #caught(call: DblinkCall, act: () => Promise<CallResult>): Promise<CallResult> {
+    try {
+      return await act();
+    } catch (error) {
+      if (call.certain || !(error instanceof PgError) || error instanceof NeedsBridge) throw error;
+      // A cancel or time limit is meant for the whole statement.
+      if (error === this.engine.stopped) throw error;
+      if (call.use.kind === 'scalar') throw error;
+      return { kind: 'failed', error };
+    }
+  }
+
+  /** What may run before PostgreSQL reaches it: a plain read, of which nobody notices whether it ran. */
+  async #checkEarly(
+    call: DblinkCall,
+    args: CallArguments & { kind: 'call' },
+    bridged: boolean,
+  ): Promise<void> {
+    if (call.name !== 'dblink') throw new NeedsBridge(`${call.name}() where PostgreSQL may skip it`);
+    const disturbed = await this.engine.remotely(this.facts, async (context) =>
+      this.engine.dblink.disturbs(args.connection, context),
+    );
+    // An error message that is gone, though PostgreSQL has skipped the query, is no reason to refuse the statement.
+    if (disturbed === 'results' || (disturbed === 'message' && bridged)) {
+      throw new NeedsBridge('a query that PostgreSQL may skip, on a connection where it would be noticed');
+    }
+    if (!(await isPlainlyReadOnlyAsync(args.sql!, this.engine.asker))) {
+      throw new NeedsBridge(
+        'a remote statement other than a plain SELECT whose execution PostgreSQL may skip or repeat',
+      );
+    }
+    if (!args.failOnError) {
+      throw new NeedsBridge('fail_on_error = false where PostgreSQL may skip the call');
+    }
+  }
+
+  /** A source: collects its rows. @throws PgError */
+  async source(
+    call: DblinkCall,
+    args: CallArguments & { kind: 'call' },
+    shape: SourceShape,
+  ): Promise<CallResult> {
+    const sink = heldRows(this.engine, shape);
+    return this.engine.remotely(this.facts, (context) =>
+      this.collect(call, args, shape, sink, sink, context),
+    );
+  }
+
+  /**
+   * Runs dblink() with a sink that leaves rows in a collector.
+   * @param sink the collector itself, or one that feeds it
+   */
+  async collect(
+    call: DblinkCall,
+    args: CallArguments & { kind: 'call' },
+    shape: SourceShape,
+    sink: RowSink,
+    collector: CollectSink,
+    context: CallContext,
+  ): Promise<CallResult> {
+    const notices: PgError[] = [];
+    const held = { ...context, notice: (notice: PgError) => void notices.push(notice) };
+    const outcome = await callSource(this.engine.dblink, call, args, sink, held).catch(async (error) => {
+      if (error instanceof PgError && !context.signal.aborted) await this.#convert(call, shape, collector);
+      throw error;
+    });
+    if (notices.length > 0) await this.#convert(call, shape, collector);
+    for (const notice of notices) context.notice(notice);
+    if (outcome.kind === 'nothing') return { kind: 'value', value: null };
+    if (outcome.kind === 'status') {
+      await this.checkStatusRow(call, shape);
+      collector.setStatus(outcome.tag);
+      return { kind: 'value', value: collector.json(), sink: collector, status: outcome.tag };
+    }
+    return { kind: 'value', value: collector.json(), sink: collector };
+  }
+
+  /**
+   * What dblink() got before an error has been converted when the error comes; the other functions look at complete
+   * results only.
+   */
+  async #convert(call: DblinkCall, shape: SourceShape, collector: CollectSink): Promise<void> {
+    if (call.name !== 'dblink') return;
+    const styles = collector.stylesBeside(this.facts.style);
+    await convertRows(this.engine, call, shape, collector.everything, styles);
+  }
+
+  /**
+   * A command returns one row of one text column; the executor compares that with the column list.
+   * @throws PgError 42804
+   */
+  async checkStatusRow(call: DblinkCall, shape: SourceShape): Promise<void> {
+    const mismatch = (detail: string) =>
+      new PgError('42804', 'function return row and query-specified return row do not match', { detail });
+    if (call.use.kind !== 'source') return;
+    const { columns } = call.use;
+    if (columns.length !== 1) {
+      throw mismatch(`Returned row contains 1 attribute, but query expects ${columns.length}.`);
+    }
+    const type = shape.types?.[0];
+    if (type === undefined || TEXT_OIDS.has(type.declaredOid)) return;
+    const named = await this.engine.primary.run(
+      { sql: `SELECT pg_catalog.format_type(${type.declaredOid}, NULL)` },
+      'flush',
+    );
+    const name = named.rows[0]?.[0]?.toString('latin1') ?? columns[0]!.type;
+    throw mismatch(`Returned type text at ordinal position 1, but query expects ${name}.`);
+  }
+}
+
+const nullRows = (): NeedsBridge => new NeedsBridge('a NULL argument of dblink() in a select list');

@@ -1,0 +1,118 @@
+import { HeldMemory } from '../../dblink/memory.js';
+import type { RemoteStyle, RowSink } from '../../dblink/remote/results.js';
+import { type JsonKeys, JsonRows, jsonKeys } from '../../primary/jsonRows.js';
+import type { Engine } from '../../session/context.js';
+import type { SourceShape } from './sourceShape.js';
+
+/** Collects the rows of a source as the JSON that the primary turns into typed rows. */
+export class CollectSink implements RowSink {
+  readonly columns: number;
+  /** The settings under which the last result with rows was written. */
+  remoteStyle: RemoteStyle | undefined;
+  readonly #keys: JsonKeys;
+  #rows: JsonRows;
+  /** All that there has been. */
+  readonly #made: JsonRows[] = [];
+  /** Ends within a row that it could not take, or has been given back. */
+  #broken = false;
+  /** Results of earlier statements of the string: not returned, but natively converted. */
+  readonly #earlier: Buffer[] = [];
+
+  constructor(
+    private readonly shape: SourceShape,
+    readonly maxRowBytes: number,
+    readonly memory: HeldMemory,
+  ) {
+    this.columns = shape.keys.length;
+    this.#keys = jsonKeys(shape.keys);
+    this.#rows = this.#noRows();
+  }
+
+  begin(): 'rows' {
+    this.reset();
+    return 'rows';
+  }
+
+  style(style: RemoteStyle): void {
+    this.remoteStyle = style;
+  }
+
+  row(message: Buffer): void {
+    try {
+      this.#rows.addRow(message);
+    } catch (error) {
+      this.#broken = true;
+      throw error;
+    }
+  }
+
+  raw(): void {
+    throw new Error('rows were asked for one by one');
+  }
+
+  end(): void {}
+
+  reset(): void {
+    if (this.#rows.rows > 0) this.#earlier.push(this.#rows.end());
+    this.#rows = this.#noRows();
+  }
+
+  #noRows(): JsonRows {
+    const rows = new JsonRows(this.#keys, this.shape.asArray, this.maxRowBytes, this.memory);
+    this.#made.push(rows);
+    return rows;
+  }
+
+  /** Gives back the memory of everything. @param unread nobody reads what it has given out any more */
+  release(unread: boolean): void {
+    this.#broken = true;
+    for (const rows of this.#made.splice(0)) rows.release(unread);
+    this.memory.release();
+  }
+
+  /** The one row that a command returns. */
+  setStatus(tag: string): void {
+    this.reset();
+    this.#rows.addValue(Buffer.from(tag, 'latin1'));
+  }
+
+  /** The settings that the values have to be read in and the session's, where they differ. */
+  stylesBeside(
+    local: RemoteStyle,
+  ): { readonly remote: RemoteStyle; readonly local: RemoteStyle } | undefined {
+    const remote = this.remoteStyle && {
+      dateStyle: this.remoteStyle.dateStyle ?? local.dateStyle,
+      intervalStyle: this.remoteStyle.intervalStyle ?? local.intervalStyle,
+    };
+    return remote === undefined || sameStyle(remote, local) ? undefined : { remote, local };
+  }
+
+  /** All rows there are, of all results; none when they are too many to be handed over. */
+  get everything(): readonly Buffer[] {
+    if (this.#broken) return [];
+    return this.rowCount === 0 ? this.#earlier : [...this.#earlier, this.json()];
+  }
+
+  get earlier(): readonly Buffer[] {
+    return this.#earlier;
+  }
+
+  get rowCount(): number {
+    return this.#rows.rows;
+  }
+
+  /** The rows of the last result. */
+  json(): Buffer {
+    return this.#rows.end();
+  }
+}
+
+export const sameStyle = (a: RemoteStyle, b: RemoteStyle): boolean =>
+  a.dateStyle === b.dateStyle && a.intervalStyle === b.intervalStyle;
+
+/** Takes the rows of a source of the present statement, and holds them until that is over. */
+export function heldRows(engine: Engine, shape: SourceShape): CollectSink {
+  const sink = new CollectSink(shape, engine.settings.maxSpliceBytes, new HeldMemory(engine.memory));
+  engine.hold(sink);
+  return sink;
+}

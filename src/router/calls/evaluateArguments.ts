@@ -1,0 +1,183 @@
+import { argumentsOf, type CallArguments } from '../../dblink/callArguments.js';
+import { type ArgumentKind, chooseSignature, kindOfType, resolutionOf } from '../../dblink/functions.js';
+import { PrimaryRaised } from '../../primary/raised.js';
+import type { Engine } from '../../session/context.js';
+import type { Argument, DblinkCall } from '../../sql/index.js';
+import { isAscii } from '../../wire/encoding/encoding.js';
+import type { PgError } from '../../wire/errors.js';
+import { NeedsBridge, NoSuchSignature } from '../failures.js';
+
+/** Values of the parameters $n of a statement, as the client bound them. */
+export interface BoundParameters {
+  /** Type OIDs, as the primary resolved them. */
+  readonly types: readonly number[];
+  readonly formats: readonly number[];
+  readonly values: readonly (Buffer | null)[];
+}
+
+export const NO_PARAMETERS: BoundParameters = { types: [], formats: [], values: [] };
+
+/**
+ * Whether the call's arguments can be had without the primary: constants and bare parameters whose bytes are their bytes
+ * in the database's encoding.
+ */
+export function isLocal(call: DblinkCall, text: Buffer, bound: BoundParameters, engine: Engine): boolean {
+  return call.args.every((argument) => {
+    if (argument.type === 'parameter')
+      return engine.sameEncoding && localParameter(argument, bound) !== undefined;
+    if (argument.constant === undefined) return false;
+    if (argument.constant.kind !== 'string') return true;
+    return engine.sameEncoding || isAscii(text.subarray(argument.span.start, argument.span.end));
+  });
+}
+
+/** Types whose text and binary forms are the same bytes. */
+const PLAIN_TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043]);
+
+/** The value of a bare text parameter as it was bound; the primary has checked it when it bound the statement. */
+function localParameter(argument: Argument, bound: BoundParameters): Buffer | null | undefined {
+  const index = (argument.parameters[0] ?? 0) - 1;
+  return PLAIN_TEXT_OIDS.has(bound.types[index] ?? 0) ? bound.values[index] : undefined;
+}
+
+/** Evaluates constants and parameters. @throws NoSuchSignature */
+export function evaluateLocally(call: DblinkCall, bound: BoundParameters): CallArguments {
+  const roles = chooseSignature(
+    call.name,
+    call.args.map((argument) => (argument.type === 'parameter' ? 'text' : kindOfArgument(argument))),
+  );
+  if (roles === undefined) throw new NoSuchSignature();
+  const values = call.args.map((argument) => {
+    if (argument.type === 'parameter') return localParameter(argument, bound) ?? null;
+    const { constant } = argument;
+    if (constant === undefined || constant.kind === 'null') return null;
+    return Buffer.from(String(constant.value), 'latin1');
+  });
+  return argumentsOf(roles, values);
+}
+
+const kindOfArgument = (argument: Argument): ArgumentKind => {
+  switch (argument.type) {
+    case 'unknown':
+    case 'text':
+    case 'boolean':
+      return argument.type;
+    case 'integer':
+      // A cast that converts to it is not told from one to it.
+      return argument.constant === undefined ? 'unknown' : 'integer';
+    case 'number':
+      return 'other';
+    default:
+      return 'unknown';
+  }
+};
+
+/** SQL that computes the arguments of a call, and where in it each of them stands. */
+interface ArgumentQuery {
+  readonly sql: Buffer;
+  readonly starts: readonly { readonly at: number; readonly argument: Argument }[];
+}
+
+/** Each argument is computed once, as text in the database's encoding, with its type, which decides the overload. */
+function argumentQuery(call: DblinkCall, text: Buffer): ArgumentQuery {
+  const columns = call.args.map(
+    (_, i) =>
+      `pg_catalog.convert_to(x.a${i}::pg_catalog.text, pg_catalog.getdatabaseencoding()), pg_catalog.pg_typeof(x.a${i})::pg_catalog.oid`,
+  );
+  // One row of VALUES: an argument that returns a set is refused by the primary (0A000).
+  let sql = Buffer.from(`SELECT ${columns.join(', ')} FROM (VALUES (`, 'latin1');
+  const append = (bytes: Buffer | string): void => {
+    sql = Buffer.concat([sql, typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes]);
+  };
+  const starts = call.args.map((argument, i) => {
+    append(i === 0 ? '(' : ', (');
+    const at = sql.length;
+    append(text.subarray(argument.span.start, argument.span.end));
+    append(')');
+    return { at, argument };
+  });
+  append(`)) AS x(${call.args.map((_, i) => `a${i}`).join(', ')})`);
+  return { sql, starts };
+}
+
+/**
+ * Has the primary check a call's arguments without computing them: what is wrong with them when the statement is parsed
+ * and planned has to be said before anything else.
+ * @param bound undefined when nothing is bound yet: then planning is left out
+ * @throws PrimaryRaised, NeedsBridge
+ */
+export async function checkArguments(
+  call: DblinkCall,
+  text: Buffer,
+  bound: BoundParameters | undefined,
+  types: readonly number[],
+  engine: Engine,
+): Promise<void> {
+  const query = argumentQuery(call, text);
+  const own = { ...bound, types, sql: query.sql, resultFormats: [1] };
+  const { error } = await engine.primary.run(own, 'flush', bound === undefined ? 'parse' : 'bind');
+  if (error !== undefined) throw argumentError(error, call, query, text, engine);
+}
+
+/**
+ * Evaluates a call's arguments on the primary, in the client's transaction.
+ * @throws PrimaryRaised what an argument raised, with positions in the original text; NoSuchSignature, NeedsBridge
+ */
+export async function evaluateOnPrimary(
+  call: DblinkCall,
+  text: Buffer,
+  bound: BoundParameters,
+  engine: Engine,
+): Promise<CallArguments> {
+  const query = argumentQuery(call, text);
+  const own = { ...bound, sql: query.sql, resultFormats: [1], notices: true };
+  const result = await engine.primary.run(own, 'flush');
+  if (result.error !== undefined) throw argumentError(result.error, call, query, text, engine);
+  const row = result.rows[0] ?? [];
+  const kinds = call.args.map((argument, i): ArgumentKind => {
+    if (argument.type === 'unknown') return 'unknown';
+    if (argument.type === 'parameter') {
+      return kindOfType(bound.types[(argument.parameters[0] ?? 0) - 1] ?? 0);
+    }
+    return kindOfType(row[i * 2 + 1]?.readUInt32BE(0) ?? 0);
+  });
+  const roles = chooseSignature(call.name, kinds);
+  if (roles === undefined) throw new NoSuchSignature();
+  return argumentsOf(
+    roles,
+    call.args.map((_, i) => row[i * 2] ?? null),
+  );
+}
+
+/** Whether no signature of a function fits, as far as the types are known before anything is evaluated. */
+export function fitsNoSignature(call: DblinkCall, types: readonly number[]): boolean {
+  const kinds = call.args.map((argument): ArgumentKind | 'open' => {
+    if (argument.type === 'parameter') return kindOfType(types[(argument.parameters[0] ?? 0) - 1] ?? 0);
+    if (argument.type === 'expression') return 'open';
+    // Not `unknown`: beside parameters without a type that would make the call ambiguous.
+    return argument.type === 'integer' ? 'integer' : kindOfArgument(argument);
+  });
+  return resolutionOf(call.name, kinds) !== 'chosen';
+}
+
+/** An error in SQL made from the arguments, with its position moved to where the argument stands in the client's text. */
+function argumentError(
+  error: PgError,
+  call: DblinkCall,
+  { sql, starts }: ArgumentQuery,
+  text: Buffer,
+  engine: Engine,
+): Error {
+  const unknownName = error.sqlstate === '42703' || error.sqlstate === '42P01';
+  if (unknownName && call.args.some((argument) => argument.perhapsOuter)) {
+    return new NeedsBridge('an argument that depends on the surrounding query');
+  }
+  if (error.fields.position === undefined) return new PrimaryRaised(error);
+  const count = engine.countCharacters;
+  const position = Number(error.fields.position) - 1;
+  const start = starts.findLast(({ at }) => position >= count(sql.subarray(0, at)));
+  if (start === undefined) return new PrimaryRaised(error.with({ position: undefined }));
+  const inArgument = position - count(sql.subarray(0, start.at));
+  const before = count(text.subarray(0, start.argument.span.start));
+  return new PrimaryRaised(error.with({ position: String(before + inArgument + 1) }));
+}

@@ -1,0 +1,45 @@
+import { PrimaryRaised } from '../../primary/raised.js';
+import type { Engine } from '../../session/context.js';
+import type { Statement } from '../../sql/index.js';
+import { NeedsBridge } from '../failures.js';
+
+/**
+ * What the analysis took for granted about functions in a statement: that they are ordinary ones that return one value,
+ * and that those around a dblink call are not SQL functions, whose inlining could drop the call.
+ */
+const UNUSUAL = `SELECT p.proname FROM pg_catalog.pg_proc p
+  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+  JOIN ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[]),
+                  pg_catalog.unnest($3::pg_catalog.bool[])) AS a(name, schema, surrounds)
+    ON p.proname = a.name AND (a.schema = '' OR n.nspname = a.schema)
+ WHERE p.proretset OR p.prokind <> 'f' OR (a.surrounds AND l.lanname = 'sql')
+ LIMIT 1`;
+
+/**
+ * Checks the assumptions on the primary.
+ * @throws NeedsBridge when one does not hold; PrimaryRaised when the primary cannot tell
+ */
+export async function checkAssumptions(engine: Engine, statement: Statement): Promise<void> {
+  const { assumptions } = statement;
+  if (assumptions.length === 0) return;
+  const list = (items: readonly string[]): Buffer =>
+    Buffer.from(
+      `{${items.map((item) => `"${item.replace(/["\\]/g, (c) => `\\${c}`)}"`).join(',')}}`,
+      'latin1',
+    );
+  const { error, rows } = await engine.primary.run(
+    {
+      sql: UNUSUAL,
+      values: [
+        list(assumptions.map(({ name }) => name)),
+        list(assumptions.map(({ schema }) => schema ?? '')),
+        list(assumptions.map(({ surrounds }) => String(surrounds))),
+      ],
+    },
+    'flush',
+  );
+  if (error !== undefined) throw new PrimaryRaised(error);
+  const unusual = rows[0]?.[0]?.toString('latin1');
+  if (unusual !== undefined) throw new NeedsBridge(`the function ${unusual}() beside a dblink call`);
+}

@@ -1,0 +1,475 @@
+import type { Preparable } from '../../bridge/extension/extensionCommand.js';
+import {
+  lookupCalls,
+  makeTemporaryFunctions,
+  renameCalls,
+  renameListedCalls,
+} from '../../bridge/extension/temporaryFunctions.js';
+import { forwardAnswer, forwardError, MessageSink } from '../../primary/answerSink.js';
+import { PrimaryRaised } from '../../primary/raised.js';
+import { FORWARD } from '../../primary/responseQueue.js';
+import type { SessionFacts } from '../../primary/sessionFacts.js';
+import type { Engine } from '../../session/context.js';
+import { asksForOwnText } from '../../sql/analysis/ownText.js';
+import type { DblinkCall, Statement } from '../../sql/index.js';
+import type { ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
+import { errorResponse, PgError } from '../../wire/errors.js';
+import {
+  BIND_COMPLETE,
+  type BindFields,
+  bind,
+  bindParts,
+  close,
+  commandComplete,
+  dataRow,
+  execute,
+  PARSE_COMPLETE,
+  type ParseFields,
+  parse,
+  readBind,
+  readExecute,
+  readTarget,
+} from '../../wire/messages.js';
+import { Backend, Frontend, TransactionStatus } from '../../wire/protocol.js';
+import { MessageWriter } from '../../wire/writer.js';
+import {
+  type BoundParameters,
+  checkArguments,
+  fitsNoSignature,
+  isLocal,
+} from '../calls/evaluateArguments.js';
+import { asAmbiguous, withAmbiguousCall } from '../decide/ambiguous.js';
+import { checkAssumptions } from '../decide/assumptions.js';
+import { bridgeOf, isNative, isShadowed, untrustedOf } from '../decide/meantFunctions.js';
+import type { Plan } from '../decide/plan.js';
+import { checkPrivileges, needsVerification } from '../decide/privileges.js';
+import { NeedsBridge, NoSuchSignature, Untrusted } from '../failures.js';
+import { PreparedCache } from '../plans/splice/preparedCache.js';
+import {
+  bindWith,
+  dryValues,
+  mapPosition,
+  Poison,
+  parameterTypes,
+  spliceStatement,
+  styleValues,
+} from '../plans/splice/splicedStatement.js';
+import {
+  type PreparedDblink,
+  parseAndDescribe,
+  prepareStatement,
+  readParameterTypes,
+} from '../plans/splice/spliceExtended.js';
+import { runCalls } from '../plans/streamOrCollect.js';
+import { PreparedObjects } from './preparedObjects.js';
+
+interface Portal {
+  readonly prepared: PreparedDblink;
+  readonly bound: BindFields;
+  /** dry: bound without rows, to be bound again when it is executed; done: its rows went to the client directly. */
+  state: 'dry' | 'bound' | 'done';
+}
+
+const nameOf = (name: Buffer): string => name.toString('latin1');
+
+/**
+ * The extended protocol for statements with dblink calls (protocol documentation, "Extended Query"): keeps which prepared
+ * statements and portals are such, and carries their calls out when the portal is executed.
+ */
+export class ExtendedQuery {
+  readonly #objects: PreparedObjects<PreparedDblink, Portal>;
+  /** By text and declared types. */
+  readonly #known: PreparedCache<PreparedDblink>;
+
+  readonly #toClient = (message: Buffer): void => this.engine.session.toClient(message);
+
+  /** @param bridge the session's, if it has one */
+  constructor(
+    private readonly engine: Engine,
+    private readonly bridge: Preparable | undefined,
+  ) {
+    this.#objects = new PreparedObjects(engine.primary);
+    this.#known = new PreparedCache(engine.primary);
+  }
+
+  get tracking(): boolean {
+    return this.#objects.hasStatements;
+  }
+
+  /** A ReadyForQuery passed. */
+  ready(): void {
+    this.#objects.ready();
+  }
+
+  /** A Query or another Parse replaces the unnamed statement. */
+  forgetUnnamed(): void {
+    this.#objects.forgetUnnamed();
+  }
+
+  /**
+   * Parse of a statement with calls.
+   * @param message whole, to be kept
+   * @param fields of it, with its text as the parser reads it
+   */
+  async parse(message: Buffer, fields: ParseFields, statement: Statement): Promise<void> {
+    const { engine } = this;
+    const { primary } = engine;
+    const key = Buffer.concat([fields.sql, Buffer.from(`\0${fields.types.join()}`, 'latin1')]);
+    const known = engine.probe.current === undefined ? undefined : this.#known.get(key);
+    if (known !== undefined && !primary.queue.skipping)
+      return this.#parseKnown(fields.name, fields.types, known);
+    await primary.settled();
+    if (primary.queue.skipping || primary.status === TransactionStatus.failed)
+      return this.#relay('parse', message);
+    if (statement.shape.kind === 'lookup') {
+      const changed = lookupCalls(fields.sql, statement, engine);
+      return changed === undefined ? this.#relay('parse', message) : this.#parseRenamed(fields, changed);
+    }
+    const end = primary.batchOpen || engine.inBlock ? 'flush' : 'sync';
+    await this.#guard(async () => {
+      const facts = await engine.probe.get(end).catch(raised);
+      // The primary has nothing to cancel yet.
+      engine.throwIfCancelled();
+      if (statement.shape.kind === 'ambiguous') return this.#refused(message, fields, statement, facts);
+      if (isShadowed(statement, facts.shadowing) || this.#isExtensions(statement, facts))
+        return this.#relay('parse', message);
+      const names = bridgeOf(statement, facts);
+      const untrusted = untrustedOf(statement, facts);
+      if (untrusted !== undefined && names !== 'none') throw new Untrusted(untrusted);
+      const bridged = names === 'bridged' && this.bridge !== undefined;
+      if (names === 'elsewhere') return this.#relay('parse', message);
+      if (
+        bridged &&
+        (engine.settings.bridgeOnly ||
+          needsVerification(statement, facts) ||
+          asksForOwnText(fields.sql, statement))
+      )
+        return this.#bridge(message, fields, statement);
+      if (statement.shape.kind === 'bridge') {
+        if (bridged) return this.#bridge(message, fields, statement);
+        return this.#bridgeTemporarily(fields, statement, statement.shape.reason);
+      }
+      if (statement.calls.some((call) => fitsNoSignature(call, fields.types)))
+        return this.#refused(message, fields, statement, facts);
+      // When it is executed it is too late for temporary functions.
+      const skippable = statement.calls.find(
+        ({ certain, name, use }) => use.kind === 'source' && !certain && name !== 'dblink',
+      );
+      if (skippable !== undefined && !bridged && !engine.inBlock && !primary.batchOpen)
+        return this.#bridgeTemporarily(fields, statement, `${skippable.name}() where PostgreSQL may skip it`);
+      let prepared: PreparedDblink;
+      try {
+        await checkAssumptions(engine, statement);
+        prepared = await prepareStatement(engine, fields.name, fields.sql, fields.types, statement);
+      } catch (error) {
+        if (!(error instanceof NeedsBridge)) throw error;
+        if (bridged) return this.#bridge(message, fields, statement);
+        return this.#bridgeTemporarily(fields, statement, error.reason);
+      }
+      this.#objects.prepare(fields.name, prepared);
+      // In a batch or block it was too late for temporary functions; the next time it need not be.
+      if (skippable === undefined || bridged) this.#known.set(key, prepared);
+      engine.session.toClient(PARSE_COMPLETE);
+    }, fields.sql);
+  }
+
+  /** The primary refuses the statement. */
+  #refused(message: Buffer, fields: ParseFields, statement: Statement, facts: SessionFacts): void {
+    const refused = withAmbiguousCall(fields.sql, statement, facts);
+    if (refused === undefined) this.#relay('parse', message);
+    else this.#parseRenamed(fields, refused);
+  }
+
+  /** The primary has the extension, and is to carry out the calls. */
+  #isExtensions(statement: Statement, facts: SessionFacts): boolean {
+    return this.engine.settings.leaveToExtension && isNative(statement, facts.native);
+  }
+
+  /**
+   * Without functions of the bridge in the database: the session makes itself temporary ones, between transactions.
+   * @throws NeedsBridge when it cannot
+   */
+  async #bridgeTemporarily(fields: ParseFields, statement: Statement, reason: string): Promise<void> {
+    const { engine } = this;
+    const renamed =
+      engine.inBlock || engine.primary.batchOpen ? undefined : renameCalls(fields.sql, statement, engine);
+    const made = renamed !== undefined && (await makeTemporaryFunctions(engine, this.bridge, statement));
+    // A cancel may have met what makes them.
+    engine.throwIfCancelled();
+    if (renamed === undefined || !made) throw new NeedsBridge(reason);
+    this.#parseRenamed(fields, renamed);
+  }
+
+  /** The primary runs the statement; its functions ask for the calls. */
+  #bridge(message: Buffer, fields: ParseFields, statement: Statement): void {
+    const renamed = renameListedCalls(fields.sql, statement, this.engine);
+    if (renamed === undefined) this.#relay('parse', message);
+    else this.#parseRenamed(fields, renamed);
+  }
+
+  #parseRenamed(fields: ParseFields, renamed: ReplacedText): void {
+    const sink = forwardAnswer(this.#toClient, (error) => renamed.mapError(error));
+    this.engine.primary.send(parse(fields.name, renamed.sql, fields.types), { kind: 'parse', sink });
+  }
+
+  /** A statement of which everything is known: its Parse needs no answer before the next request. */
+  #parseKnown(name: Buffer, clientTypes: readonly number[], prepared: PreparedDblink): void {
+    const { spliced, statement } = prepared;
+    const types = parameterTypes(clientTypes, spliced.parameters, statement.calls.length);
+    const sink = forwardAnswer(this.#toClient, (error) => mapPosition(error, spliced));
+    this.engine.primary.send(parse(name, spliced.rewritten.sql, types), { kind: 'parse', sink });
+    this.#objects.prepare(name, prepared);
+  }
+
+  /** Bind, Describe, Execute or Close while `tracking`. @returns undefined when it is not about such a statement */
+  message(type: number, message: Buffer): Promise<void> | undefined {
+    switch (type) {
+      case Frontend.bind: {
+        const fields = readBind(message);
+        const prepared = this.#objects.statement(fields.statement);
+        if (prepared !== undefined) return this.#bind(fields, prepared);
+        this.#objects.bind(fields.portal, undefined);
+        return undefined;
+      }
+      case Frontend.describe: {
+        const { target, name } = readTarget(message);
+        const prepared = target === 'S' ? this.#objects.statement(name) : undefined;
+        return prepared && this.#describe(Buffer.from(message), prepared);
+      }
+      case Frontend.execute: {
+        const { portal: name, maxRows } = readExecute(message);
+        const portal = this.#objects.portal(name);
+        if (portal === undefined || portal.state === 'bound') return undefined;
+        return this.#execute(Buffer.from(message), name, portal, maxRows);
+      }
+      case Frontend.close:
+        return this.#objects.close(message);
+      default:
+        return undefined;
+    }
+  }
+
+  /** The portal is bound without rows at once, which tells what is wrong with it; the rows come when it is executed. */
+  async #bind(fields: BindFields, prepared: PreparedDblink): Promise<void> {
+    const { primary } = this.engine;
+    const { statement, spliced } = prepared;
+    if (primary.queue.skipping) return;
+    const computed = statement.calls.filter((call) => this.#computes(call, prepared, fields));
+    const message = bind(bindWith(fields, dryValues(statement)));
+    const facts = this.engine.probe.current;
+    if (fields.values.length === spliced.parameters && computed.length === 0 && facts?.superuser === true) {
+      primary.send(message, { kind: 'bind', sink: forwardAnswer(this.#toClient) });
+    } else {
+      await primary.settled();
+      if (primary.queue.skipping) return;
+      const checked = await this.#guard(
+        () => this.#check(fields, message, prepared, computed),
+        prepared.text,
+      );
+      if (!checked) return;
+      this.engine.session.toClient(BIND_COMPLETE);
+    }
+    this.#objects.bind(fields.portal, { prepared, bound: fields, state: 'dry' });
+  }
+
+  #computes(call: DblinkCall, prepared: PreparedDblink, fields: BindFields): boolean {
+    return !isLocal(call, prepared.text, boundOf(prepared, fields), this.engine);
+  }
+
+  /**
+   * Binds the portal and finds what else PostgreSQL refuses then: the number of parameters, privileges, what planning
+   * computes.
+   */
+  async #check(
+    fields: BindFields,
+    message: Buffer,
+    prepared: PreparedDblink,
+    computed: readonly DblinkCall[],
+  ): Promise<void> {
+    const { primary, probe } = this.engine;
+    const { statement, spliced, text } = prepared;
+    if (fields.values.length !== spliced.parameters) {
+      throw new PrimaryRaised(await this.#wrongCount(fields, spliced.parameters));
+    }
+    const sink = new MessageSink();
+    primary.send(message, { kind: 'bind', sink });
+    primary.flush();
+    const { error } = await sink.answered;
+    primary.assertOpen();
+    if (error !== undefined) throw new PrimaryRaised(error);
+    checkPrivileges(statement, await probe.get('flush').catch(raised));
+    const bound = boundOf(prepared, fields);
+    for (const call of computed) await checkArguments(call, text, bound, bound.types, this.engine);
+  }
+
+  /** The primary's own complaint about a Bind with too many or too few parameters. */
+  async #wrongCount(fields: BindFields, wanted: number): Promise<PgError> {
+    const parameters = Array.from({ length: wanted }, (_, i) => `$${i + 1}::pg_catalog.text`).join(', ');
+    const { error } = await this.engine.primary.run(
+      { sql: `SELECT ${parameters}`, values: fields.values },
+      'flush',
+      'bind',
+    );
+    const message = `bind message supplies ${fields.values.length} parameters, but prepared statement "${nameOf(fields.statement)}" requires ${wanted}`;
+    return error?.with({ message }) ?? new PgError('08P01', message);
+  }
+
+  /** Describe of a statement: the parameters of the proxy are not the client's business. */
+  async #describe(message: Buffer, prepared: PreparedDblink): Promise<void> {
+    const { session, primary } = this.engine;
+    const sink = new MessageSink({
+      message: (type, answer) => {
+        if (type !== Backend.parameterDescription) return true;
+        session.toClient(
+          parameterDescription(readParameterTypes(answer).slice(0, prepared.spliced.parameters)),
+        );
+        return false;
+      },
+    });
+    primary.send(message, { kind: 'describe', sink });
+  }
+
+  async #execute(message: Buffer, name: Buffer, portal: Portal, maxRows: number): Promise<void> {
+    const { engine } = this;
+    const { primary, session } = engine;
+    await primary.settled();
+    if (primary.queue.skipping) return this.#relay('execute', message);
+    if (portal.state === 'done') return void session.toClient(commandComplete('SELECT 0'));
+    const { prepared, bound } = portal;
+    const { statement, text } = prepared;
+    engine.begin();
+    let plan: Plan = 'splice';
+    await this.#guard(async () => {
+      engine.throwIfStopped();
+      const facts = await engine.probe.get('flush').catch(raised);
+      const bridged = this.bridge !== undefined && bridgeOf(statement, facts) === 'bridged';
+      const outcome = await runCalls(engine, {
+        text,
+        statement,
+        bound: boundOf(prepared, bound),
+        facts,
+        shapes: prepared.spliced.shapes,
+        allRows: maxRows !== 1,
+        stream:
+          statement.shape.kind === 'stream' &&
+          maxRows === 0 &&
+          bound.resultFormats.every((format) => format === 0),
+        bridged,
+        begin: () => undefined,
+      }).catch((error: unknown) => {
+        if (!bridged || !(error instanceof NeedsBridge)) throw error;
+        return undefined;
+      });
+      if (outcome === undefined) {
+        plan = 'bridge';
+        this.#executePlain(name, portal, maxRows);
+        return;
+      }
+      if (outcome.kind !== 'results') {
+        portal.state = 'done';
+        plan = 'stream';
+        if (outcome.kind === 'status') session.toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));
+        session.toClient(commandComplete(`SELECT ${outcome.kind === 'status' ? 1 : outcome.rows}`));
+        return;
+      }
+      const poison = new Poison(engine);
+      let values = poison.values(statement, outcome.results);
+      let spliced = prepared.spliced;
+      const { styled } = primary.names;
+      let source = bound.statement;
+      if (outcome.style !== undefined) {
+        spliced = spliceStatement(engine, text, statement, spliced.parameters, prepared.types, {
+          styled: true,
+          clientTypes: prepared.parameterTypes,
+        });
+        values = [...values, ...styleValues(facts, outcome.style)];
+        source = styled;
+        // An error in an earlier one may have left it behind.
+        primary.send(close('S', styled), { kind: 'close', sink: new MessageSink() });
+        await parseAndDescribe(engine, styled, spliced, prepared.parameterTypes, statement);
+      }
+      engine.throwIfStopped();
+      if (name.length > 0) primary.send(close('P', name), { kind: 'close', sink: new MessageSink() });
+      const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
+      const rebind = bindParts(bindWith({ ...bound, statement: source }, values));
+      primary.forwarded++;
+      primary.send(rebind, { kind: 'bind', sink: forwardError(this.#toClient, map) });
+      primary.send(execute(name, maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient, map) });
+      if (source === styled) primary.send(close('S', styled), { kind: 'close', sink: new MessageSink() });
+      portal.state = 'bound';
+    }, text);
+    engine.finish(plan);
+    // A client that does not read must not pile up the answers to what it goes on sending.
+    await session.client.drained();
+  }
+
+  /** Binds the client's own text to the portal and executes that: the functions of the bridge ask for the calls. */
+  #executePlain(name: Buffer, portal: Portal, maxRows: number): void {
+    const { primary } = this.engine;
+    // A cancel that came before the primary had anything to cancel.
+    this.engine.throwIfStopped();
+    const { plain } = primary.names;
+    const { prepared, bound } = portal;
+    const unheard = (): { sink: MessageSink } => ({ sink: new MessageSink() });
+    primary.send(close('S', plain), { kind: 'close', ...unheard() });
+    if (name.length > 0) primary.send(close('P', name), { kind: 'close', ...unheard() });
+    const errors = (): { sink: MessageSink } => ({ sink: forwardError(this.#toClient) });
+    const listed = renameListedCalls(prepared.text, prepared.statement, this.engine);
+    const sql = listed?.sql ?? prepared.text;
+    primary.send(parse(plain, sql, prepared.parameterTypes), { kind: 'parse', ...errors() });
+    primary.forwarded++;
+    primary.send(bind({ ...bound, statement: plain }), { kind: 'bind', ...errors() });
+    primary.send(execute(name, maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient) });
+    primary.send(close('S', plain), { kind: 'close', ...unheard() });
+    portal.state = 'bound';
+  }
+
+  /**
+   * Tells the client of an error; the primary skips to the next Sync, as it does after an error of its own.
+   * @returns whether there was none
+   */
+  async #guard(act: () => Promise<void>, text: Buffer): Promise<boolean> {
+    const { primary, session } = this.engine;
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      if (primary.closed) throw error;
+      if (error instanceof NoSuchSignature) {
+        // The primary lacks the function with these arguments and says so in its own words.
+        const { error: own } = await primary.run({ sql: text }, 'flush');
+        session.toClient(
+          errorResponse(own ? asAmbiguous(own) : new PgError('42883', 'function does not exist')),
+        );
+        return false;
+      }
+      const told = error instanceof PrimaryRaised ? error.error : error;
+      if (!(told instanceof PgError)) throw error;
+      await this.engine.failTransaction(told);
+      const own = !(error instanceof PrimaryRaised);
+      session.toClient(errorResponse(own ? this.engine.inClientEncoding(told) : told));
+      return false;
+    }
+  }
+
+  #relay(kind: 'parse' | 'execute', message: Buffer): void {
+    this.engine.primary.expect(FORWARD[kind]);
+    this.engine.primary.write(message);
+  }
+}
+
+const boundOf = (prepared: PreparedDblink, fields: BindFields): BoundParameters => ({
+  types: prepared.parameterTypes,
+  formats: fields.formats,
+  values: fields.values,
+});
+
+const raised = (error: unknown): never => {
+  throw error instanceof PgError ? new PrimaryRaised(error) : error;
+};
+
+function parameterDescription(types: readonly number[]): Buffer {
+  const writer = new MessageWriter(Backend.parameterDescription, 2 + types.length * 4).int16(types.length);
+  for (const type of types) writer.int32(type);
+  return writer.end();
+}

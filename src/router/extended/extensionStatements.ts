@@ -1,0 +1,110 @@
+import { type Preparable, runExtensionCommand } from '../../bridge/extension/extensionCommand.js';
+import { MessageSink } from '../../primary/answerSink.js';
+import { PrimaryRaised } from '../../primary/raised.js';
+import { FORWARD } from '../../primary/responseQueue.js';
+import type { Engine } from '../../session/context.js';
+import type { ExtensionCommand } from '../../sql/index.js';
+import { errorResponse, PgError } from '../../wire/errors.js';
+import { commandComplete, readBind, readExecute, readParse } from '../../wire/messages.js';
+import { Backend, Frontend } from '../../wire/protocol.js';
+import { PreparedObjects } from './preparedObjects.js';
+
+/**
+ * CREATE EXTENSION dblink and the like by the extended protocol. The primary parses, binds and describes the client's
+ * statement as it is, which needs no extension; only Execute is not its own.
+ */
+export class ExtendedCommands {
+  /** A portal's command is its statement's. */
+  readonly #objects: PreparedObjects<ExtensionCommand, ExtensionCommand>;
+
+  /** @param bridge the session's, if it has one */
+  constructor(
+    private readonly engine: Engine,
+    private readonly bridge: Preparable | undefined,
+  ) {
+    this.#objects = new PreparedObjects(engine.primary);
+  }
+
+  get tracking(): boolean {
+    return this.#objects.hasStatements;
+  }
+
+  forgetUnnamed(): void {
+    this.#objects.forgetUnnamed();
+  }
+
+  /** A ReadyForQuery passed. */
+  ready(): void {
+    this.#objects.ready();
+  }
+
+  /** Parse of such a command. @param message whole, to be kept */
+  async parse(message: Buffer, command: ExtensionCommand): Promise<void> {
+    const { primary } = this.engine;
+    const { name } = readParse(message);
+    let parsed = false;
+    const sink = new MessageSink({
+      message: (type) => {
+        parsed ||= type === Backend.parseComplete;
+        return true;
+      },
+    });
+    primary.send(message, { kind: 'parse', sink });
+    primary.flush();
+    await sink.answered;
+    primary.assertOpen();
+    if (parsed) this.#objects.prepare(name, command);
+  }
+
+  /** Bind, Execute or Close while `tracking`. @returns undefined when it goes to the primary as it is */
+  message(type: number, message: Buffer): Promise<void> | undefined {
+    if (this.#objects.isEmpty) return undefined;
+    switch (type) {
+      case Frontend.bind: {
+        const { portal, statement } = readBind(message);
+        this.#objects.bind(portal, this.#objects.statement(statement));
+        return undefined;
+      }
+      case Frontend.execute: {
+        const command = this.#objects.portal(readExecute(message).portal);
+        return command && this.#execute(Buffer.from(message), command);
+      }
+      case Frontend.close:
+        return this.#objects.close(message);
+      default:
+        return undefined;
+    }
+  }
+
+  async #execute(message: Buffer, command: ExtensionCommand): Promise<void> {
+    const { engine } = this;
+    const { primary, session } = engine;
+    await primary.settled();
+    if (primary.queue.skipping) return this.#relay(message);
+    engine.begin();
+    let tag: string | undefined;
+    try {
+      engine.throwIfStopped();
+      tag = await runExtensionCommand(engine, this.bridge, command);
+      if (tag === undefined) {
+        // A cancel that came before the primary had anything to cancel.
+        engine.throwIfStopped();
+        this.#relay(message);
+      } else session.toClient(commandComplete(tag));
+    } catch (error) {
+      if (primary.closed) throw error;
+      const told = error instanceof PrimaryRaised ? error.error : error;
+      if (!(told instanceof PgError)) throw error;
+      await engine.failTransaction(told);
+      const own = !(error instanceof PrimaryRaised);
+      session.toClient(errorResponse(own ? engine.inClientEncoding(told) : told));
+    } finally {
+      engine.finish(tag === undefined ? undefined : 'bridge');
+    }
+  }
+
+  #relay(message: Buffer): void {
+    this.engine.primary.expect(FORWARD.execute);
+    this.engine.primary.write(message);
+  }
+}

@@ -1,0 +1,95 @@
+import { MalformedResult } from '../../../dblink/errors.js';
+import type { Memory } from '../../../dblink/memory.js';
+import type { RemoteStyle, RowSink } from '../../../dblink/remote/results.js';
+import type { ClientLink } from '../../../session/clientLink.js';
+import type { WireClient } from '../../../wire/outbound/index.js';
+import { parseRowDescription } from '../../../wire/rows.js';
+import type { CollectSink } from '../../calls/collectSink.js';
+import type { ColumnType } from '../../calls/columns.js';
+import { streams, type WritingStyle } from './streamable.js';
+
+/** Statements that return rows and nothing else. */
+const COUNTED = /^\s*(?:select|values|table|fetch|with)\b/i;
+
+/**
+ * Whether a remote string is one statement whose rows may be sent before it has ended. Anything that might be more than
+ * one is not.
+ */
+export function mayStream(sql: Buffer): boolean {
+  const text = sql.toString('latin1');
+  const semicolon = text.indexOf(';');
+  return COUNTED.test(text) && (semicolon < 0 || text.slice(semicolon + 1).trim() === '');
+}
+
+/**
+ * Passes the remote's rows to the client as they arrive, or, when their types do not allow that, collects them. The
+ * choice is made at the remote's RowDescription.
+ */
+export class StreamSink implements RowSink {
+  readonly columns: number;
+  streamed = false;
+  /** Rows that the client was sent. */
+  count = 0;
+
+  constructor(
+    private readonly types: readonly ColumnType[],
+    private readonly local: WritingStyle,
+    private readonly client: ClientLink,
+    private readonly collector: CollectSink,
+  ) {
+    this.columns = types.length;
+  }
+
+  /** Whose rows they are; waits while the client is slow. */
+  #remote: WireClient | undefined;
+  #waiting = false;
+
+  get memory(): Memory {
+    return this.collector.memory;
+  }
+
+  get maxRowBytes(): number {
+    return this.collector.maxRowBytes;
+  }
+
+  begin(description: Buffer, remote: WireClient): 'rows' | 'raw' {
+    // One statement has one result; rows of another one, perhaps not to be streamed, cannot follow what has been sent.
+    if (this.count > 0) throw new MalformedResult('unexpected second result of one statement');
+    const fields = parseRowDescription(description);
+    const far: WritingStyle = {
+      dateStyle: remote.parameters.get('DateStyle'),
+      intervalStyle: remote.parameters.get('IntervalStyle'),
+      timeZone: remote.parameters.get('TimeZone'),
+      version: remote.serverVersion,
+    };
+    this.streamed = this.types.every((type, i) => streams(type, fields[i]!, this.local, far));
+    this.#remote = remote;
+    return this.streamed ? 'raw' : this.collector.begin();
+  }
+
+  style(style: RemoteStyle): void {
+    if (!this.streamed) this.collector.style(style);
+  }
+
+  row(message: Buffer): void {
+    this.collector.row(message);
+  }
+
+  raw(bytes: Buffer, rows: number): void {
+    this.count += rows;
+    if (this.client.write(bytes) || this.#waiting) return;
+    const remote = this.#remote!;
+    this.#waiting = true;
+    remote.pause();
+    void this.client.drained().then(() => {
+      this.#waiting = false;
+      remote.resume();
+    });
+  }
+
+  end(): void {}
+
+  reset(): void {
+    this.collector.reset();
+  }
+}

@@ -1,0 +1,155 @@
+import type { CallArguments } from '../../dblink/callArguments.js';
+import type { RemoteStyle } from '../../dblink/remote/results.js';
+import type { SessionFacts } from '../../primary/sessionFacts.js';
+import type { Engine } from '../../session/context.js';
+import type { DblinkCall, Statement } from '../../sql/index.js';
+import { type CallResult, Performer } from '../calls/callRunner.js';
+import { heldRows, sameStyle } from '../calls/collectSink.js';
+import { convertRows } from '../calls/convertRows.js';
+import type { BoundParameters } from '../calls/evaluateArguments.js';
+import type { SourceShape } from '../calls/sourceShape.js';
+import { NeedsBridge } from '../failures.js';
+import { ignoresStyle } from './stream/streamable.js';
+import { mayStream, StreamSink } from './stream/streamSink.js';
+
+/** What running a statement's calls left to do. */
+export type CallsOutcome =
+  /** The rows have gone to the client: what remains is the command tag. */
+  | { readonly kind: 'streamed'; readonly rows: number }
+  /** A command whose status row is all that the client gets: no input function reads it. */
+  | { readonly kind: 'status'; readonly tag: string }
+  /** The primary is to finish the statement with these. */
+  | {
+      readonly kind: 'results';
+      readonly results: readonly CallResult[];
+      readonly style: RemoteStyle | undefined;
+    };
+
+export interface RunCallsOptions {
+  readonly text: Buffer;
+  readonly statement: Statement;
+  readonly bound: BoundParameters;
+  readonly facts: SessionFacts;
+  readonly shapes: ReadonlyMap<DblinkCall, SourceShape>;
+  /** Whether the client wants more than one row at once. */
+  readonly allRows: boolean;
+  /** Whether rows may go to the client directly: all of them, in text format. */
+  readonly stream: boolean;
+  /** A bridge serves what these plans cannot. */
+  readonly bridged: boolean;
+  /** Nothing remote has happened yet, and nothing stands in the way of these plans. */
+  readonly begin: () => void;
+}
+
+/**
+ * Runs the dblink calls of a statement.
+ * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature; NeedsBridge, where there is one before `begin`
+ */
+export async function runCalls(engine: Engine, options: RunCallsOptions): Promise<CallsOutcome> {
+  const { statement, shapes } = options;
+  const performer = new Performer(engine, options.text, options.bound, options.facts);
+  const [first] = statement.calls;
+  let results: readonly CallResult[];
+  if (options.stream && first !== undefined && shapes.get(first)?.types !== undefined) {
+    options.begin();
+    const outcome = await stream(engine, performer, first, shapes.get(first)!, options.facts);
+    if (outcome.kind === 'streamed') return outcome;
+    results = [outcome];
+  } else {
+    // Which style a remote writes in is known only when its rows come.
+    if (options.bridged && styledSources(options) > 1) throw new NeedsBridge(STYLES);
+    results = await performer.all(statement, shapes, options.bridged, options.begin);
+  }
+  const [only] = results;
+  if (statement.shape.kind === 'stream' && options.allRows && only?.kind === 'value') {
+    if (only.status !== undefined && only.sink?.earlier.length === 0)
+      return { kind: 'status', tag: only.status };
+  }
+  await convertEarlier(engine, options, results);
+  return { kind: 'results', results, style: commonStyle(options, results) };
+}
+
+async function stream(
+  engine: Engine,
+  performer: Performer,
+  call: DblinkCall,
+  shape: SourceShape,
+  facts: SessionFacts,
+): Promise<CallResult | { readonly kind: 'streamed'; readonly rows: number }> {
+  const args = await performer.evaluate(call);
+  if (args.kind === 'null') return { kind: 'value', value: null };
+  // Rows before a NOTICE of fail_on_error = false, or of a string's earlier statements, must not be sent.
+  if (!args.failOnError || !returnsOneResult(call, args) || !engine.sameEncoding) {
+    return performer.source(call, args, shape);
+  }
+  const collector = heldRows(engine, shape);
+  const sink = new StreamSink(
+    shape.types!,
+    {
+      ...facts.style,
+      version: engine.majorVersion * 10000,
+      extraFloatDigits: facts.extraFloatDigits,
+    },
+    engine.session.client,
+    collector,
+  );
+  const result = await engine.remotely(facts, (context) =>
+    performer.collect(call, args, shape, sink, collector, context),
+  );
+  return sink.streamed ? { kind: 'streamed', rows: sink.count } : result;
+}
+
+/** Whether there are no results but the one that is returned. */
+function returnsOneResult(call: DblinkCall, { sql, cursor }: CallArguments & { kind: 'call' }): boolean {
+  if (call.name === 'dblink_get_result') return true;
+  // The name of a cursor goes into the remote's SQL as it is.
+  if (call.name === 'dblink_fetch') return !cursor?.includes(';');
+  return mayStream(sql!);
+}
+
+/** Converts what earlier statements of the calls' strings returned. @throws PrimaryRaised the error of a conversion */
+async function convertEarlier(
+  engine: Engine,
+  { statement, shapes, facts }: RunCallsOptions,
+  results: readonly CallResult[],
+): Promise<void> {
+  for (const [i, result] of results.entries()) {
+    if (result.kind !== 'value' || result.sink === undefined) continue;
+    const call = statement.calls[i]!;
+    const { earlier } = result.sink;
+    await convertRows(engine, call, shapes.get(call)!, earlier, result.sink.stylesBeside(facts.style));
+  }
+}
+
+const STYLES = 'sources whose servers write dates or intervals in different styles';
+
+/** How many sources have columns that are read according to a style. */
+const styledSources = ({ statement, shapes }: RunCallsOptions): number =>
+  statement.calls.filter((call) => {
+    const types = shapes.get(call)?.types;
+    return call.use.kind === 'source' && types !== undefined && !types.every(ignoresStyle);
+  }).length;
+
+/** The style to read the values in, where it is not the client's own. */
+function commonStyle(
+  { statement, shapes, facts }: RunCallsOptions,
+  results: readonly CallResult[],
+): RemoteStyle | undefined {
+  const local: RemoteStyle = facts.style;
+  let common: RemoteStyle | undefined;
+  for (const [i, result] of results.entries()) {
+    const types = shapes.get(statement.calls[i]!)?.types;
+    if (types?.every(ignoresStyle)) continue;
+    const style = result.kind === 'value' && result.sink?.rowCount ? result.sink.remoteStyle : undefined;
+    if (style === undefined) continue;
+    const adopted: RemoteStyle = {
+      dateStyle: style.dateStyle ?? local.dateStyle,
+      intervalStyle: style.intervalStyle ?? local.intervalStyle,
+    };
+    if (common !== undefined && !sameStyle(common, adopted)) {
+      throw new NeedsBridge(STYLES);
+    }
+    common = adopted;
+  }
+  return common === undefined || sameStyle(common, local) ? undefined : common;
+}

@@ -1,0 +1,286 @@
+import { Bridge } from '../bridge/bridge.js';
+import { makeSessionKeys, type SessionKeys, sessionSetting } from '../bridge/exchange/sessionLocks.js';
+import { asWithExtension, isDumpSession } from '../bridge/extension/dumpQueries.js';
+import { PUBLIC_BODIES } from '../bridge/installed/publicFunctions.js';
+import type { DatabaseServices, Services } from '../bridge/service/services.js';
+import type { RemoteAdmission } from '../dblink/connections/admission.js';
+import type { MemoryBudget } from '../dblink/memory.js';
+import { DblinkSession } from '../dblink/session.js';
+import { ForeignServers } from '../primary/foreignServers.js';
+import { SESSION_SETTING } from '../primary/marks.js';
+import { FORWARD } from '../primary/responseQueue.js';
+import { FactsProbe } from '../primary/sessionFacts.js';
+import { Engine } from '../session/context.js';
+import type { Login, Route } from '../session/route.js';
+import type { Interceptor, Session } from '../session/session.js';
+import type { RouterSettings } from '../session/settings.js';
+import {
+  type Analysis,
+  analyzeAsync,
+  asEscapeStrings,
+  containsDblink,
+  loadParser,
+  type EscapeStrings as ReadableText,
+  type Statement,
+} from '../sql/index.js';
+import { isAscii, isAsciiSafe } from '../wire/encoding/encoding.js';
+import { PgError } from '../wire/errors.js';
+import { query, readParse } from '../wire/messages.js';
+import { Turns } from '../wire/pace/turns.js';
+import { Frontend } from '../wire/protocol.js';
+import { withParameter } from '../wire/startup.js';
+import { ExtendedQuery } from './extended/extendedQuery.js';
+import { ExtendedCommands } from './extended/extensionStatements.js';
+import { SimpleQueries } from './simple/simpleQuery.js';
+
+const HEADER_BYTES = 5;
+const BACKSLASH = 0x5c;
+
+/** What all sessions have in common. */
+export interface Shared {
+  readonly services: Services;
+  readonly admission: RemoteAdmission;
+  readonly memory: MemoryBudget;
+}
+
+interface Common extends Shared {
+  readonly settings: RouterSettings;
+  readonly logins: Turns;
+}
+
+/** Prepares the parser and returns what looks at startup packets, and makes the sessions' interceptors. */
+export async function makeRouter(settings: RouterSettings, shared: Shared): Promise<Route> {
+  await loadParser();
+  const { perSession, total } = settings.remoteLogins;
+  const logins = new Turns({ perOwner: perSession, total, firstIsFree: true });
+  const common = { ...shared, settings, logins };
+  return ({ raw, parameters }) => {
+    // A replication connection runs no functions.
+    const keys = settings.bridge && !parameters.has('replication') ? makeSessionKeys() : undefined;
+    return {
+      packet: keys === undefined ? raw : withParameter(raw, SESSION_SETTING, sessionSetting(keys)),
+      interceptor: (session, login) => new DblinkInterceptor(session, login, keys, common),
+    };
+  };
+}
+
+/** Finds the requests that contain dblink calls and has them carried out. */
+class DblinkInterceptor implements Interceptor {
+  readonly #engine: Engine;
+  /** Serves the functions of the primary that call dblink; undefined when the session has none. */
+  readonly #bridge: Bridge | undefined;
+  readonly #queries: SimpleQueries;
+  readonly #extended: ExtendedQuery;
+  readonly #commands: ExtendedCommands;
+  /** The client makes a dump. */
+  readonly #dumps: boolean;
+
+  /** @param keys by which the functions of the session's primary know the proxy; undefined: the session has no bridge */
+  constructor(session: Session, login: Login, keys: SessionKeys | undefined, common: Common) {
+    const { settings, services, admission, logins } = common;
+    const memory = common.memory.session();
+    const { startup } = login;
+    const user = startup.get('user') ?? '';
+    const database = startup.get('database') || user;
+    const dblink = new DblinkSession({
+      primaryHost: settings.primary.name,
+      primaryPort: settings.primary.port,
+      user,
+      database,
+      scram: login.scram,
+      hostRules: settings.hostRules,
+      logins,
+      maxScramIterations: settings.maxScramIterations,
+      admission,
+      memory,
+    });
+    const databaseServices = (): DatabaseServices => {
+      const { service } = settings;
+      if (service === undefined)
+        return services.of(database, { user, password: login.password(), own: true });
+      const password = service.password === undefined ? undefined : Buffer.from(service.password);
+      return services.of(database, { user: service.user, password, own: false });
+    };
+    const { primary } = session;
+    const foreignServers = new ForeignServers(primary, settings.servers, (...server) =>
+      databaseServices().readMapping(...server),
+    );
+    const probe = new FactsProbe(primary, { account: settings.service?.user, bodies: PUBLIC_BODIES });
+    this.#engine = new Engine(session, settings, dblink, foreignServers, memory, probe);
+    this.#engine.asker = [user, session];
+    if (keys !== undefined)
+      this.#bridge = new Bridge(this.#engine, keys, databaseServices, user, () => session.cancelPrimary());
+    this.#queries = new SimpleQueries(this.#engine, this.#bridge);
+    this.#extended = new ExtendedQuery(this.#engine, this.#bridge);
+    this.#commands = new ExtendedCommands(this.#engine, this.#bridge);
+    this.#dumps = isDumpSession(startup);
+  }
+
+  get tracking(): boolean {
+    return this.#extended.tracking || this.#commands.tracking;
+  }
+
+  intercept(type: number, message: Buffer): Promise<void> | undefined {
+    const action = readable(() => this.#intercept(type, message));
+    if (action !== undefined) this.#engine.taken();
+    return action;
+  }
+
+  #intercept(type: number, message: Buffer): Promise<void> | undefined {
+    switch (type) {
+      case Frontend.query:
+        this.#extended.forgetUnnamed();
+        this.#commands.forgetUnnamed();
+        return (
+          (this.#dumps ? this.#dumpQuery(message) : undefined) ??
+          this.#inspect(message, HEADER_BYTES, 'query', (whole, text, statements) =>
+            this.#query(whole, text, statements),
+          ) ??
+          this.#forwardsQuery()
+        );
+      case Frontend.parse: {
+        if (message[HEADER_BYTES] === 0) {
+          this.#extended.forgetUnnamed();
+          this.#commands.forgetUnnamed();
+          this.#queries.unnamedStatement = true;
+        }
+        const start = message.indexOf(0, HEADER_BYTES) + 1;
+        return this.#inspect(message, start, 'parse', (whole, text, statements) =>
+          this.#parse(whole, text, statements),
+        );
+      }
+      default:
+        return this.#commands.message(type, message) ?? this.#extended.message(type, message);
+    }
+  }
+
+  /** Forwards a Query of pg_dump's that would see the bridge, changed. @returns undefined if it would not */
+  #dumpQuery(message: Buffer): Promise<void> | undefined {
+    const { primary, clientEncoding } = this.#engine;
+    const text = message.subarray(HEADER_BYTES, -1);
+    if (primary.queue.copyIn || text.includes(0) || (!isAsciiSafe(clientEncoding) && !isAscii(text)))
+      return undefined;
+    const changed = asWithExtension(text);
+    if (changed === undefined) return undefined;
+    this.#forwardsQuery();
+    primary.expect(FORWARD.query);
+    primary.write(query(changed));
+    return Promise.resolve();
+  }
+
+  /** A Query that is forwarded: the primary drops the unnamed statement itself. */
+  #forwardsQuery(): undefined {
+    this.#queries.unnamedStatement = false;
+    return undefined;
+  }
+
+  /** Looks for calls in the SQL text that begins at `start` and ends at the next NUL. */
+  #inspect(
+    message: Buffer,
+    start: number,
+    kind: 'query' | 'parse',
+    act: (message: Buffer, text: ReadableText, statements: readonly Statement[]) => Promise<void>,
+  ): Promise<void> | undefined {
+    if (!containsDblink(message, start) || this.#engine.primary.queue.copyIn) return undefined;
+    const end = message.indexOf(0, start);
+    if (end < 0 || (kind === 'query' && end !== message.length - 1)) return undefined;
+    // What is handled later must not change meanwhile.
+    const whole = Buffer.from(message);
+    const text = whole.subarray(start, end);
+    if (!isAsciiSafe(this.#engine.clientEncoding) && !isAscii(text)) return undefined;
+    const readable = this.#readable(text);
+    if (readable === undefined) return undefined;
+    const { settings, asker } = this.#engine;
+    const analysis = analyzeAsync(readable.text, { schemas: settings.dblinkSchemas }, asker);
+    if (!(analysis instanceof Promise)) {
+      const statements = withCalls(analysis);
+      return statements && act(whole, readable, statements);
+    }
+    return analysis.then((found) => {
+      const statements = withCalls(found);
+      if (statements !== undefined) return act(whole, readable, statements);
+      this.#forward(kind, whole);
+    });
+  }
+
+  /** Forwards what was looked at first. A cancel that came meanwhile, when the primary had nothing to cancel, is for it. */
+  #forward(kind: 'query' | 'parse', message: Buffer): void {
+    const { primary, session, cancelled } = this.#engine;
+    primary.expect(FORWARD[kind]);
+    primary.write(message);
+    if (cancelled) session.cancelPrimary();
+  }
+
+  /** SQL text as the parser reads it. */
+  #readable(text: Buffer): ReadableText | undefined {
+    const { primary, countCharacters } = this.#engine;
+    if (primary.parameters.get('standard_conforming_strings') !== 'off' || !text.includes(BACKSLASH))
+      return { text, mapPosition: (position) => position };
+    return asEscapeStrings(text, countCharacters);
+  }
+
+  async #query(message: Buffer, text: ReadableText, statements: readonly Statement[]): Promise<void> {
+    const { primary } = this.#engine;
+    await primary.settled();
+    if (primary.queue.skipping) {
+      this.#forward('query', message);
+      return;
+    }
+    await this.#queries.run(text, statements);
+  }
+
+  async #parse(message: Buffer, { text }: ReadableText, statements: readonly Statement[]): Promise<void> {
+    const [statement, ...more] = statements;
+    const fields = readable(() => readParse(message));
+    if (statement === undefined || more.length > 0 || fields === undefined) {
+      this.#forward('parse', message);
+      return;
+    }
+    if (statement.shape.kind === 'extension') await this.#commands.parse(message, statement.shape.command);
+    else await this.#extended.parse(message, { ...fields, sql: text }, statement);
+  }
+
+  ready(): void {
+    this.#engine.ready();
+    this.#extended.ready();
+    this.#commands.ready();
+  }
+
+  notice(message: Buffer, muted: boolean, cut: boolean): boolean {
+    return this.#bridge?.notice(message, muted, cut) ?? !muted;
+  }
+
+  error(message: Buffer): Buffer {
+    return this.#bridge?.error(message) ?? message;
+  }
+
+  settled(): void {
+    this.#bridge?.ready();
+  }
+
+  cancel(): boolean {
+    this.#bridge?.cancel();
+    return this.#engine.cancel();
+  }
+
+  close(): void {
+    this.#engine.close();
+    this.#bridge?.close();
+    this.#engine.dblink.close();
+  }
+}
+
+/** @returns undefined for a message that cannot be read: the primary refuses it, in its own words and only for its batch */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof PgError && error.sqlstate === '08P01') return undefined;
+    throw error;
+  }
+}
+
+const withCalls = (analysis: Analysis): readonly Statement[] | undefined =>
+  analysis?.statements.some(({ calls, shape }) => calls.length > 0 || shape.kind !== 'none')
+    ? analysis.statements
+    : undefined;

@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { type Config, primaryFor } from '../config/index.js';
+import type { RouterSettings } from '../session/settings.js';
+
+/**
+ * What the router has to know of the configuration, with the certificate files read.
+ * @throws the file system's error if a certificate or key cannot be read
+ */
+export function routerSettings(config: Config): RouterSettings {
+  const primary = primaryFor(config, '*');
+  if (primary === undefined) throw new Error('no primary is configured');
+  const address =
+    primary.socketPath === undefined
+      ? { host: primary.host, port: primary.port }
+      : { path: primary.socketPath };
+  const tls = {
+    mode: primary.sslmode,
+    serverName: primary.host,
+    rootCertFile: primary.sslrootcert,
+    certFile: primary.sslcert,
+    keyFile: primary.sslkey,
+  };
+  const plainPassword = primary.allowCleartext === true;
+  return {
+    auth: config.auth,
+    primary: { address, name: primary.host, port: primary.port, tls, plainPassword },
+    service:
+      primary.user === undefined
+        ? undefined
+        : {
+            address,
+            tls,
+            plainPassword,
+            user: primary.user,
+            password: primary.password,
+            database: primary.database ?? primary.user,
+          },
+    clientTls: config.tls && { cert: readFileSync(config.tls.cert), key: readFileSync(config.tls.key) },
+    loginTimeoutMs: config.timeouts.loginMs,
+    primaryConnectTimeoutMs: config.timeouts.connectMs,
+    maxStatementBytes: config.limits.statementBytes,
+    maxSpliceBytes: config.limits.spliceBytes,
+    remoteLogins: { perSession: config.limits.remoteLoginsPerSession, total: config.limits.remoteLogins },
+    maxScramIterations: config.dblink.maxScramIterations,
+    hostRules: { files: config.dblink.hostFiles, environment: config.dblink.hostEnvironment },
+    servers: config.dblink.servers,
+    dblinkSchemas: config.dblink.schemas,
+    leaveToExtension: config.dblink.calls === 'primary',
+    bridge: config.dblink.bridge !== 'off',
+    bridgeOnly: config.dblink.bridge === 'always',
+  };
+}

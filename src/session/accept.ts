@@ -1,0 +1,159 @@
+import type { Socket } from 'node:net';
+import { type SecureContext, TLSSocket } from 'node:tls';
+import type { CancelKeys } from '../wire/cancelKeys.js';
+import { PgError, protocolViolation } from '../wire/errors.js';
+import { EMPTY } from '../wire/protocol.js';
+import { parseStartupPacket, refusal, type StartupPacket, StartupReader } from '../wire/startup.js';
+import { ALPN_PROTOCOL } from '../wire/tls/tls.js';
+import type { RouterLog } from './settings.js';
+
+/** First byte of a TLS handshake: a client that begins with it negotiates TLS without an SSLRequest (PostgreSQL 17). */
+const TLS_HANDSHAKE = 0x16;
+
+export interface AcceptOptions {
+  readonly secureContext: SecureContext | undefined;
+  readonly keys: CancelKeys;
+  readonly loginTimeoutMs: number;
+  readonly log: RouterLog;
+}
+
+/** A client that has said who it is and what it wants, but has not authenticated. */
+export interface AcceptedClient {
+  /** The socket to go on with: the TLS one if TLS was negotiated. */
+  readonly socket: Socket;
+  readonly tls: boolean;
+  readonly startup: StartupPacket & { kind: 'startup' };
+  /** What was read behind the startup packet. */
+  readonly rest: Buffer;
+  /** The clock that began at accept; to be stopped when the client is authenticated or gone. */
+  readonly clock: LoginClock;
+}
+
+/** The time that a client has from accept to the end of its login. */
+export class LoginClock {
+  readonly #timer: NodeJS.Timeout | undefined;
+  /** What happens when the time is up. */
+  onExpiry: () => void;
+
+  /** @param limitMs 0 for no limit */
+  constructor(limitMs: number, onExpiry: () => void) {
+    this.onExpiry = onExpiry;
+    this.#timer = limitMs === 0 ? undefined : setTimeout(() => this.onExpiry(), limitMs);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/**
+ * Serves a new connection up to its startup packet: encryption requests, cancel requests, bad packets.
+ * @returns undefined when the connection needed no session; it is closed then
+ */
+export async function acceptClient(raw: Socket, options: AcceptOptions): Promise<AcceptedClient | undefined> {
+  const { log } = options;
+  let socket = raw;
+  raw.setNoDelay(true);
+  raw.on('error', () => undefined);
+  const clock = new LoginClock(options.loginTimeoutMs, () => {
+    log.info({}, 'client sent no startup packet within the login timeout');
+    socket.destroy();
+    raw.destroy();
+  });
+  raw.once('close', () => clock.stop());
+
+  let packet: Buffer | 'tls' | undefined;
+  try {
+    let reader = new StartupReader(socket);
+    const asked = { ssl: false, gssenc: false };
+    let tls = false;
+    for (;;) {
+      const directTls = (first: number) => first === TLS_HANDSHAKE && !tls && !asked.ssl && !asked.gssenc;
+      packet = undefined;
+      packet = await reader.next(options.secureContext === undefined ? undefined : directTls);
+      if (packet === undefined) {
+        socket.destroy();
+        return undefined;
+      }
+      if (packet === 'tls') {
+        const direct = await upgrade(raw, options.secureContext!, reader.rest);
+        socket = direct;
+        // As PostgreSQL: without it, another protocol's client could be made to talk to us.
+        if (direct.alpnProtocol !== ALPN_PROTOCOL) {
+          throw protocolViolation(
+            'received direct SSL connection request without ALPN protocol negotiation extension',
+          );
+        }
+        tls = true;
+        reader = new StartupReader(socket);
+        continue;
+      }
+      const request = parseStartupPacket(packet);
+      switch (request.kind) {
+        case 'ssl': {
+          if (asked.ssl || tls) throw protocolViolation('unexpected SSLRequest');
+          asked.ssl = true;
+          if (reader.rest.length > 0) {
+            throw protocolViolation(
+              'received unencrypted data after SSL request',
+              'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.',
+            );
+          }
+          if (options.secureContext === undefined) {
+            socket.write('N');
+            break;
+          }
+          socket.write('S');
+          socket = await upgrade(raw, options.secureContext, EMPTY);
+          tls = true;
+          reader = new StartupReader(socket);
+          break;
+        }
+        case 'gssenc':
+          if (asked.gssenc || tls) throw protocolViolation('unexpected GSSENCRequest');
+          asked.gssenc = true;
+          if (reader.rest.length > 0)
+            throw protocolViolation('received unencrypted data after GSSAPI encryption request');
+          socket.write('N');
+          break;
+        case 'cancel':
+          options.keys.find(request.processId, request.key)?.cancel();
+          socket.end();
+          setTimeout(() => socket.destroy(), 1000).unref();
+          clock.stop();
+          return undefined;
+        case 'startup':
+          return { socket, tls, startup: request, rest: reader.rest, clock };
+      }
+    }
+  } catch (error) {
+    clock.stop();
+    if (error instanceof PgError) {
+      log.info({ err: error.message, sqlstate: error.sqlstate }, 'client refused before its session began');
+      socket.end(refusal(error, packet === 'tls' ? undefined : packet));
+      setTimeout(() => socket.destroy(), 1000).unref();
+    } else {
+      log.info({ err: (error as Error).message }, 'client connection failed before its session began');
+      socket.destroy();
+    }
+    return undefined;
+  }
+}
+
+/** Turns the connection into a TLS server's. @param first bytes of the handshake that were read already */
+function upgrade(raw: Socket, secureContext: SecureContext, first: Buffer): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    if (first.length > 0) raw.unshift(first);
+    const socket = new TLSSocket(raw, { isServer: true, secureContext, ALPNProtocols: [ALPN_PROTOCOL] });
+    const fail = (error?: Error) => reject(error ?? new Error('connection closed during the TLS handshake'));
+    socket.once('error', fail);
+    const closed = () => fail();
+    raw.once('close', closed);
+    socket.once('secure', () => {
+      socket.off('error', fail);
+      raw.off('close', closed);
+      socket.on('error', () => undefined);
+      resolve(socket);
+    });
+  });
+}

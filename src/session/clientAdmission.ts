@@ -1,0 +1,64 @@
+import { PgError } from '../wire/errors.js';
+import type { Descriptors } from '../wire/host/descriptors.js';
+
+/** Connections that have not sent a startup packet yet, beside the clients that there may be. */
+const UNKNOWN_CLIENTS = 100;
+
+/** Gives back a place; what is done again does nothing. */
+export type Leave = () => void;
+
+/** Lets clients in, as long as there is room for them. */
+export class ClientAdmission {
+  #connections = 0;
+  #clients = 0;
+
+  /** @param limit of clients; 0 for none */
+  constructor(
+    private readonly limit: number,
+    private readonly descriptors: Descriptors,
+  ) {}
+
+  /** A place for a connection that has just been accepted. @throws PgError 53300 */
+  accept(): Leave {
+    if (this.limit > 0 && this.#connections >= this.limit + UNKNOWN_CLIENTS) throw this.#tooMany();
+    return this.#take(() => {
+      this.#connections++;
+      return () => this.#connections--;
+    });
+  }
+
+  /** A place for a client that wants a session, and its connection to the primary. @throws PgError 53300 */
+  admit(): Leave {
+    if (this.limit > 0 && this.#clients >= this.limit) throw this.#tooMany();
+    return this.#take(() => {
+      this.#clients++;
+      return () => this.#clients--;
+    });
+  }
+
+  #take(enter: () => () => void): Leave {
+    if (!this.descriptors.take('login')) throw noDescriptors();
+    const leave = enter();
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      leave();
+      this.descriptors.give();
+    };
+  }
+
+  #tooMany(): PgError {
+    return new PgError(
+      '53300',
+      `sorry, too many clients already: the setting "limits.clients" of the proxy is ${this.limit}`,
+      { severity: 'FATAL' },
+    );
+  }
+}
+
+const noDescriptors = (): PgError =>
+  new PgError('53300', 'sorry, too many clients already: the file descriptors of the proxy are used up', {
+    severity: 'FATAL',
+    hint: 'Raise the limit of its process (ulimit -n), or lower "limits.remote_connections" or "limits.clients".',
+  });

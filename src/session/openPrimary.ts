@@ -1,0 +1,64 @@
+import type { Socket } from 'node:net';
+import { isEncrypted, openServerSocket, retryAfterRefusal } from '../wire/outbound/socket.js';
+import { Backend } from '../wire/protocol.js';
+import type { RouterSettings } from './settings.js';
+
+/**
+ * Opens a session's connection to its primary and sends the startup packet. As libpq does it, `sslmode=prefer` goes on
+ * without TLS, and `allow` with it, after the primary refused the first attempt (pg_hba.conf with hostssl or hostnossl
+ * rules); the answer to the last attempt is the client's.
+ *
+ * @param startup the client's startup packet
+ * @param signal ends the attempt; the promise is then rejected with the signal's reason
+ * @throws ConnectError, or a TimeoutError when the primary did not accept a connection within the time that is set for it
+ */
+export async function openPrimary(
+  settings: RouterSettings,
+  startup: Buffer,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const { address, tls } = settings.primary;
+  const limit = settings.primaryConnectTimeoutMs;
+  const open = async (options: typeof tls): Promise<Socket> => {
+    const signals = limit === 0 ? [signal] : [signal, AbortSignal.timeout(limit)];
+    const socket = await openServerSocket(address, options, AbortSignal.any(signals));
+    socket.setNoDelay(true);
+    socket.write(startup);
+    return socket;
+  };
+  const first = await open(tls);
+  const other = retryAfterRefusal(tls, { encrypted: isEncrypted(first) });
+  if (other === undefined || (await firstByte(first, signal)) !== Backend.errorResponse) return first;
+  first.destroy();
+  return open(other);
+}
+
+/** The type of the first message on a socket, which stays in it; undefined at its end. */
+function firstByte(socket: Socket, signal: AbortSignal): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void): void => {
+      socket.off('readable', onReadable);
+      socket.off('close', onClose);
+      signal.removeEventListener('abort', onAbort);
+      act();
+    };
+    const onReadable = (): void => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) {
+        if (socket.readableEnded) onClose();
+        return;
+      }
+      socket.unshift(chunk);
+      settle(() => resolve(chunk[0]));
+    };
+    const onClose = (): void => settle(() => resolve(undefined));
+    const onAbort = (): void => {
+      socket.destroy();
+      settle(() => reject(signal.reason));
+    };
+    socket.on('readable', onReadable);
+    socket.on('close', onClose);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+  });
+}

@@ -1,0 +1,183 @@
+import type { Socket } from 'node:net';
+import type { SecureContext } from 'node:tls';
+import { Authenticator, type AuthenticatorOptions } from '../wire/auth/authenticator.js';
+import type { ScramKeys } from '../wire/auth/scram.js';
+import type { CancelKeys } from '../wire/cancelKeys.js';
+import { errorResponse, PgError } from '../wire/errors.js';
+import { sendCancelRequest } from '../wire/outbound/cancelRequest.js';
+import { isEncrypted } from '../wire/outbound/socket.js';
+import { peerCertificate } from '../wire/tls/tls.js';
+import { acceptClient } from './accept.js';
+import type { ClientAdmission } from './clientAdmission.js';
+import { passwordLogin, passwordNeedsTls, relayLogin } from './login.js';
+import { openPrimary } from './openPrimary.js';
+import type { Route } from './route.js';
+import { Session } from './session.js';
+import type { RouterLog, RouterSettings } from './settings.js';
+
+export interface ServeOptions {
+  readonly settings: RouterSettings;
+  readonly secureContext: SecureContext | undefined;
+  readonly keys: CancelKeys;
+  readonly log: RouterLog;
+  readonly clients: ClientAdmission;
+  readonly route: Route;
+  /** Called with the session when it begins; for drain and shutdown. */
+  readonly opened: (session: Session) => void;
+  readonly ended: (session: Session) => void;
+}
+
+/**
+ * Serves one connection of a client from accept to end. Never rejects: whatever goes wrong is told to the client, as far
+ * as it can be told, and ends this connection only.
+ */
+export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
+  const { settings, log } = options;
+  const accepted = await acceptClient(raw, { ...options, loginTimeoutMs: settings.loginTimeoutMs });
+  if (accepted === undefined) return;
+  const { socket: client, startup, tls, clock } = accepted;
+  const who = { user: startup.parameters.get('user'), database: startup.parameters.get('database') };
+  const refuse = (error: PgError): void => {
+    log.info({ ...who, sqlstate: error.sqlstate, reason: error.message }, 'client refused');
+    clock.stop();
+    client.end(errorResponse(error));
+    setTimeout(() => client.destroy(), 1000).unref();
+  };
+  try {
+    const leave = options.clients.admit();
+    if (client.closed) leave();
+    else client.once('close', leave);
+    if (settings.auth === 'password' && !tls) {
+      return refuse(passwordNeedsTls());
+    }
+    const abort = new AbortController();
+    const gone = () => abort.abort();
+    clock.onExpiry = () => {
+      refuse(primarySilent());
+      gone();
+    };
+    client.once('close', gone);
+    const { packet, interceptor } = options.route(startup);
+    // What is computed for a client ends with it.
+    const left = new AbortController();
+    client.once('close', () => left.abort(new Error('the client has left')));
+    let password: Buffer | undefined;
+    let scram: () => ScramKeys | 'relayed' | undefined = () => undefined;
+    let primary: Socket;
+    try {
+      primary = await openPrimary(settings, packet, abort.signal);
+    } catch (error) {
+      if (abort.signal.aborted) return;
+      log.error({ err: (error as Error).message }, 'primary cannot be reached');
+      return refuse(unreachable(error));
+    } finally {
+      client.off('close', gone);
+    }
+    if (client.destroyed) {
+      primary.destroy();
+      return;
+    }
+    const session = new Session({
+      client,
+      primary,
+      firstBytes: accepted.rest,
+      maxStatementBytes: settings.maxStatementBytes,
+      keys: options.keys,
+      log,
+      startup: (session) => {
+        const login = {
+          done: () => clock.stop(),
+          hideChannelBinding: !tls && isEncrypted(primary),
+          refusesCleartext: !isEncrypted(primary) && refusesCleartext(settings, tls),
+        };
+        const relayed = () => {
+          scram = () => 'relayed';
+        };
+        return settings.auth === 'relay'
+          ? relayLogin(session, { ...login, scram: relayed })
+          : passwordLogin(session, login, (given) => {
+              password = given;
+              const made = authenticator(primary, startup.parameters, given, {
+                maxScramIterations: settings.maxScramIterations,
+                keyOwner: { owner: session, signal: left.signal },
+                plainPassword: settings.primary.plainPassword,
+              });
+              scram = () => made.scramKeys;
+              return made;
+            });
+      },
+      interceptor: (session) =>
+        interceptor(session, {
+          startup: startup.parameters,
+          password: () => password,
+          scram: () => scram(),
+        }),
+      cancelPrimary: (session) =>
+        sendCancelRequest({
+          address: settings.primary.address,
+          tls: settings.primary.tls,
+          processId: session.primaryKey!.processId,
+          secretKey: session.primaryKey!.secret,
+        }),
+    });
+    clock.onExpiry = () => session.fail(session.primary.answered ? loginTimedOut() : primarySilent());
+    options.opened(session);
+    log.debug(who, 'session begins');
+    await session.run();
+    clock.stop();
+    if (session.loginFailure !== undefined) {
+      const { sqlstate, message } = session.loginFailure;
+      log.info({ ...who, sqlstate, reason: message }, 'login failed');
+    }
+    options.ended(session);
+    log.debug({}, 'session ends');
+  } catch (error) {
+    if (!(error instanceof PgError)) log.error({ err: error }, 'connection of a client failed');
+    refuse(
+      error instanceof PgError
+        ? error
+        : new PgError('XX000', 'internal error of the proxy', { severity: 'FATAL' }),
+    );
+  }
+}
+
+/**
+ * Whether a primary without TLS is not to be sent a password in clear text: none that the proxy itself has asked for, and,
+ * where TLS was hoped for and may have been talked away, none that a client has given by TLS.
+ */
+function refusesCleartext({ auth, primary }: RouterSettings, clientTls: boolean): boolean {
+  if (primary.plainPassword) return false;
+  return auth === 'password' || (clientTls && primary.tls.mode !== 'disable' && !('path' in primary.address));
+}
+
+function authenticator(
+  primary: Socket,
+  parameters: ReadonlyMap<string, string>,
+  password: Buffer,
+  options: Pick<AuthenticatorOptions, 'maxScramIterations' | 'keyOwner' | 'plainPassword'>,
+): Authenticator {
+  return new Authenticator({
+    user: Buffer.from(parameters.get('user') ?? '', 'latin1'),
+    password,
+    encrypted: isEncrypted(primary),
+    tlsPeerCertificate: isEncrypted(primary) ? peerCertificate(primary) : undefined,
+    ...options,
+  });
+}
+
+/** As PostgreSQL says it (authentication_timeout). */
+const loginTimedOut = (): PgError =>
+  new PgError('57014', 'canceling authentication due to timeout', { severity: 'FATAL' });
+
+const primarySilent = (): PgError =>
+  new PgError('08006', 'the primary server did not answer within the login timeout', {
+    severity: 'FATAL',
+    hint: 'Is it a PostgreSQL server, and not overloaded? See the settings "primary" and "timeouts.login".',
+  });
+
+const unreachable = (error: unknown): PgError =>
+  new PgError('08001', 'the proxy could not connect to the primary server', {
+    severity: 'FATAL',
+    detail: (error as Error).message,
+    hint: 'Is the primary running, and reachable from where the proxy runs? See the setting "primary".',
+  });

@@ -1,0 +1,230 @@
+import { FairQueue } from '../../wire/pace/fairQueue.js';
+import { parserIsBroken } from '../parse/parser.js';
+import type { Analysis, AnalyzeOptions, Statement } from '../types.js';
+import { analyze } from './analyze.js';
+import { ByteBoundedCache } from './cache.js';
+import { readsOnly } from './readOnly.js';
+import { AnalysisThread, type Job } from './thread.js';
+import { isLight } from './weight.js';
+import type { WorkAnswer } from './worker.js';
+
+/** Limits of the analysis. */
+export interface OffloadLimits {
+  /** Texts up to this many bytes that are light are analysed at once, on the caller's thread (they take a few milliseconds). */
+  readonly inlineBytes: number;
+  /** Longer texts than this are not analysed at all. */
+  readonly maxTextBytes: number;
+  /** Texts that may wait for a thread, their bytes, and those of one session. */
+  readonly maxWaiting: number;
+  readonly maxWaitingBytes: number;
+  readonly maxWaitingOfOne: number;
+  readonly maxThreads: number;
+  /** After so long there is another thread for those who wait, or the text that takes longest and this long is given up. */
+  readonly impatientMs: number;
+  readonly patientMs: number;
+  /** How long one text may take in a thread that has started, and how long it may wait and take together. */
+  readonly workMs: number;
+  readonly totalMs: number;
+  readonly cacheBytes: number;
+  /** A thread is replaced after this many bytes of text: its parser's memory never shrinks. */
+  readonly renewAfterBytes: number;
+}
+
+export const DEFAULT_LIMITS: OffloadLimits = {
+  inlineBytes: 8 * 1024,
+  maxTextBytes: 16 * 1024 * 1024,
+  maxWaiting: 256,
+  maxWaitingBytes: 64 * 1024 * 1024,
+  maxWaitingOfOne: 16,
+  maxThreads: 3,
+  impatientMs: 100,
+  patientMs: 1000,
+  workMs: 10_000,
+  totalMs: 30_000,
+  cacheBytes: 2 * 1024 * 1024,
+  renewAfterBytes: 64 * 1024 * 1024,
+};
+
+/** Whose a text is, from the widest to the narrowest (FairQueue): those who wait for a thread take turns. */
+export type Who = readonly unknown[];
+
+/** Analyses texts: small ones at once, others in threads of their own, each distinct one once. */
+export class Analyzer {
+  readonly #limits: OffloadLimits;
+  readonly #report: (error: unknown) => void;
+  readonly #cache: ByteBoundedCache<Analysis>;
+  readonly #readOnly: ByteBoundedCache<boolean>;
+  readonly #waiting = new FairQueue<Job>();
+  #waitingBytes = 0;
+  readonly #threads = new Set<AnalysisThread>();
+  #patience: NodeJS.Timeout | undefined;
+
+  /** @param report is told why texts were given up, for a log */
+  constructor(limits: Partial<OffloadLimits> = {}, report: (error: unknown) => void = () => undefined) {
+    this.#report = report;
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
+    this.#cache = new ByteBoundedCache(this.#limits.cacheBytes);
+    this.#readOnly = new ByteBoundedCache(this.#limits.cacheBytes / 4);
+  }
+
+  /**
+   * Like `analyze`. A text for which there is no time or room is undefined: it goes to the primary untouched.
+   * @returns a promise only for texts that go to a thread
+   */
+  analyze(text: Buffer, options: AnalyzeOptions, who: Who = []): Analysis | Promise<Analysis> {
+    if (text.length > this.#limits.maxTextBytes) return undefined;
+    const key = `${options.schemas.join('\0')}\0\0${text.toString('latin1')}`;
+    const known = this.#cache.get(key);
+    if (known !== undefined) return known.value;
+    const remember = (analysis: Analysis): void =>
+      this.#cache.set(key, analysis, key.length + sizeOf(analysis));
+    if (text.length <= this.#limits.inlineBytes && isLight(text) && !parserIsBroken()) {
+      const analysis = analyze(text, options);
+      if (!parserIsBroken()) remember(analysis);
+      return analysis;
+    }
+    return this.#offload(text, options, who).then((answer) => {
+      const analysis = answer?.result as Analysis;
+      if (answer !== undefined) remember(analysis);
+      return analysis;
+    });
+  }
+
+  /**
+   * Like `isPlainlyReadOnly`, for texts of any length up to maxTextBytes; false when there is no time or room.
+   * @returns a promise only for texts that go to a thread
+   */
+  isPlainlyReadOnly(sql: Buffer, who: Who = []): boolean | Promise<boolean> {
+    if (sql.length > this.#limits.maxTextBytes) return false;
+    const key = sql.toString('latin1');
+    const known = this.#readOnly.get(key);
+    if (known !== undefined) return known.value;
+    const remember = (result: boolean): void => this.#readOnly.set(key, result, key.length + 100);
+    if (sql.length <= this.#limits.inlineBytes && isLight(sql) && !parserIsBroken()) {
+      const result = readsOnly(sql);
+      if (!parserIsBroken()) remember(result);
+      return result;
+    }
+    return this.#offload(sql, undefined, who).then((answer) => {
+      if (answer !== undefined) remember(answer.result === true);
+      return answer?.result === true;
+    });
+  }
+
+  #offload(text: Buffer, options: AnalyzeOptions | undefined, who: Who): Promise<WorkAnswer | undefined> {
+    return new Promise((settle) => {
+      const { maxWaiting, maxWaitingBytes, maxWaitingOfOne, totalMs } = this.#limits;
+      const full =
+        this.#waiting.size >= maxWaiting ||
+        this.#waitingBytes + text.length > maxWaitingBytes ||
+        (who.length > 0 && this.#waiting.sizeOf(who) >= maxWaitingOfOne);
+      if (full) {
+        settle(undefined);
+        return;
+      }
+      // The bytes may be a view of a buffer that is used again.
+      const copy = new Uint8Array(text);
+      const request = options === undefined ? { text: copy } : { text: copy, options };
+      this.#waiting.add(who, { request, deadline: Date.now() + totalMs, settle });
+      this.#waitingBytes += text.length;
+      this.#next();
+    });
+  }
+
+  /** Ends the threads; texts that wait for them become undefined. For tests and an orderly end. */
+  async close(): Promise<void> {
+    clearTimeout(this.#patience);
+    for (const job of this.#waiting.drain()) job.settle(undefined);
+    this.#waitingBytes = 0;
+    const threads = [...this.#threads];
+    this.#threads.clear();
+    await Promise.all(threads.map((thread) => thread.end()));
+  }
+
+  #take(): Job | undefined {
+    for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
+      this.#waitingBytes -= job.request.text.length;
+      if (job.deadline > Date.now()) return job;
+      job.settle(undefined);
+    }
+    return undefined;
+  }
+
+  /** Gives texts that wait to threads that do not work. */
+  #next(): void {
+    const idle = [...this.#threads].filter(({ busy }) => !busy);
+    if (this.#threads.size === 0 && this.#waiting.size > 0) idle.push(this.#start());
+    for (const thread of idle) {
+      const job = this.#take();
+      if (job === undefined) this.#rest(thread);
+      else thread.run(job);
+    }
+    clearTimeout(this.#patience);
+    if (this.#waiting.size === 0) return;
+    this.#patience = setTimeout(() => this.#hurry(), this.#limits.impatientMs);
+  }
+
+  /** Texts wait for others that take long: there may be more threads, and if there are enough the longest one is given up. */
+  #hurry(): void {
+    const { maxThreads, patientMs } = this.#limits;
+    const threads = [...this.#threads];
+    if (threads.length < maxThreads) this.#start();
+    else {
+      const slowest = threads.reduce((slow, one) => (one.busyMs > slow.busyMs ? one : slow));
+      if (slowest.busyMs >= patientMs) {
+        slowest.fail(new Error('an SQL text took too long to analyse while others waited'));
+        return;
+      }
+    }
+    this.#next();
+  }
+
+  #start(): AnalysisThread {
+    const thread = new AnalysisThread(this.#limits.workMs, {
+      free: () => this.#next(),
+      lost: (error) => {
+        this.#threads.delete(thread);
+        this.#report(error);
+        this.#next();
+      },
+    });
+    this.#threads.add(thread);
+    return thread;
+  }
+
+  /** Nothing to do: the process may end. A thread that has grown large, and more than one, are given up. */
+  #rest(thread: AnalysisThread): void {
+    if (thread.bytes >= this.#limits.renewAfterBytes || this.#threads.size > 1) {
+      this.#threads.delete(thread);
+      void thread.end();
+    } else thread.rest();
+  }
+}
+
+const shared = new Analyzer();
+
+/** `Analyzer.analyze` of the process's one analyzer. */
+export const analyzeAsync = (
+  text: Buffer,
+  options: AnalyzeOptions,
+  who?: Who,
+): Analysis | Promise<Analysis> => shared.analyze(text, options, who);
+
+/** `Analyzer.isPlainlyReadOnly` of the process's one analyzer. */
+export const isPlainlyReadOnlyAsync = (sql: Buffer, who?: Who): boolean | Promise<boolean> =>
+  shared.isPlainlyReadOnly(sql, who);
+
+/** About how many bytes an analysis takes in memory. */
+function sizeOf(analysis: Analysis): number {
+  const ofStatement = (statement: Statement): number =>
+    statement.calls.reduce((sum, call) => {
+      const args = call.args.reduce((bytes, { constant }) => {
+        return bytes + 200 + (constant?.kind === 'string' ? constant.value.length : 0);
+      }, 0);
+      const columns = call.use.kind === 'source' ? call.use.columns : [];
+      return (
+        sum + 500 + args + columns.reduce((bytes, column) => bytes + 500 + column.definition.length * 2, 0)
+      );
+    }, 400);
+  return 100 + (analysis?.statements ?? []).reduce((sum, statement) => sum + ofStatement(statement), 0);
+}

@@ -1,0 +1,86 @@
+import type { FuncCall } from 'libpg-query';
+import { nameParts, parseOnly, unwrap, walk } from '../parse/parser.js';
+import { isKnownAggregate, isKnownSetReturning } from './arguments.js';
+
+/** Functions of pg_catalog that change nothing and that nobody can notice. Beginnings of families end in a star. */
+const READ_ONLY =
+  `abs acos acosd acosh age array_* ascii asin asind asinh atan atan2 atan2d atand atanh bit_count
+  bit_length bound_box box broadcast btrim cardinality cbrt ceil ceiling center char_length character_length chr circle
+  clock_timestamp coalesce col_description concat concat_ws convert convert_from convert_to cos cosd cosh cot cotd
+  cume_dist current_catalog current_database current_query current_role current_schema current_schemas current_setting
+  current_user date_* date_bin decode degrees dense_rank diagonal diameter div encode erf exp extract factorial family
+  first_value floor format format_type gcd get_bit get_byte greatest has_* height host hostmask inet_* initcap isempty
+  isfinite isclosed isopen json_* jsonb_* justify_* lag last_value lastval lcm lead least left length line ln log log10
+  lower lower_inc lower_inf lpad lseg ltrim make_* masklen md5 min_scale mod netmask network normalize now npoints
+  nth_value ntile nullif num_nonnulls num_nulls numnode obj_description octet_length overlay overlaps parse_ident path
+  percent_rank percentile_* pg_backend_pid pg_client_encoding pg_column_size pg_conf_load_time pg_database_size
+  pg_describe_object pg_get_* pg_has_role pg_indexes_size pg_is_in_recovery pg_is_other_temp_schema
+  pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_current_wal_lsn pg_wal_lsn_diff pg_my_temp_schema
+  pg_postmaster_start_time pg_relation_size pg_size_bytes pg_size_pretty pg_table_is_visible pg_table_size
+  pg_tablespace_size pg_total_relation_size pg_type_is_visible pg_function_is_visible pg_typeof pi point polygon position
+  power quote_* querytree radians radius range_* rank regexp_* regr_* repeat replace reverse right round row_number
+  row_to_json rpad rtrim scale session_user shobj_description set_bit set_byte set_masklen setweight sha224 sha256 sha384
+  sha512 sign sin sind sinh slope split_part sqrt starts_with statement_timestamp string_* strip ts_rank ts_rank_cd ts_headline ts_lexize ts_debug ts_delete ts_filter strpos substr substring
+  tan tand tanh text timezone timeofday to_* transaction_timestamp translate trim trim_array trim_scale trunc
+  tsvector_to_array txid_current_if_assigned unistr upper upper_inc upper_inf user version width width_bucket xmlagg
+  xml_is_well_formed xpath xpath_exists websearch_to_tsquery plainto_tsquery phraseto_tsquery every mode grouping
+  int4range int8range numrange tsrange tstzrange daterange bool_* bit_*`.split(/\s+/);
+
+const NAMES: ReadonlySet<string> = new Set(READ_ONLY.filter((name) => !name.endsWith('*')));
+const FAMILIES: readonly string[] = READ_ONLY.filter((name) => name.endsWith('*')).map((name) =>
+  name.slice(0, -1),
+);
+
+/** Nodes that write, lock or leave something behind, wherever they stand in a query. */
+const FORBIDDEN = ['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'LockingClause', 'intoClause'];
+
+/** The longest text that is parsed on the caller's thread; see OffloadLimits.inlineBytes. */
+const MAX_INLINE_BYTES = 8 * 1024;
+
+/** Like readsOnly, for short texts; long ones count as something else (isPlainlyReadOnlyAsync reads those as well). */
+export const isPlainlyReadOnly = (sql: Buffer): boolean => sql.length <= MAX_INLINE_BYTES && readsOnly(sql);
+
+/**
+ * Whether SQL for a remote is plainly read-only, so that nobody notices whether and when it ran: one SELECT, VALUES,
+ * TABLE or SHOW, without row locks, INTO or data-modifying CTE, that calls no function but PostgreSQL's own harmless
+ * ones (a user's function, nextval, set_config, pg_sleep … may do anything).
+ * @param sql bytes in an encoding in which no byte below 128 is part of a longer character
+ */
+export function readsOnly(sql: Buffer): boolean {
+  const text = sql.toString('latin1');
+  // With standard_conforming_strings off on the remote, \' would not end a literal where the parser sees its end.
+  if (text.includes("\\'")) return false;
+  try {
+    const statements = parseOnly(text);
+    const [first] = statements ?? [];
+    if (statements?.length !== 1 || first?.stmt === undefined) return false;
+    const { tag } = unwrap(first.stmt);
+    if (tag === 'VariableShowStmt') return true;
+    return tag === 'SelectStmt' && onlyReads(first.stmt);
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
+
+function onlyReads(query: unknown): boolean {
+  let reads = true;
+  walk(query, (value) => {
+    if (FORBIDDEN.some((key) => key in value)) reads = false;
+    if ('FuncCall' in value && !isReadOnlyCall(value['FuncCall'] as FuncCall)) reads = false;
+    return reads;
+  });
+  return reads;
+}
+
+function isReadOnlyCall(call: FuncCall): boolean {
+  const parts = nameParts(call.funcname);
+  const name = parts.at(-1) ?? '';
+  if (parts.length > 2 || (parts.length === 2 && parts[0] !== 'pg_catalog')) return false;
+  return (
+    NAMES.has(name) ||
+    isKnownAggregate(name) ||
+    isKnownSetReturning(name) ||
+    FAMILIES.some((family) => name.startsWith(family))
+  );
+}

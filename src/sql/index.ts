@@ -1,0 +1,28 @@
+export { analyze } from './analysis/analyze.js';
+export {
+  DBLINK_FUNCTIONS,
+  type DeclaredType,
+  declaredTypes,
+  isDblinkFunction,
+  returnsRows,
+  TYPE_OIDS,
+} from './analysis/functions.js';
+export {
+  Analyzer,
+  analyzeAsync,
+  DEFAULT_LIMITS,
+  isPlainlyReadOnlyAsync,
+  type OffloadLimits,
+} from './analysis/offload.js';
+export { isPlainlyReadOnly } from './analysis/readOnly.js';
+export { containsDblink } from './parse/candidate.js';
+export { asEscapeStrings, type EscapeStrings } from './parse/escapeStrings.js';
+export { loadParser } from './parse/parser.js';
+export {
+  arrayLiteralOf,
+  CannotRewrite,
+  type RewriteOptions,
+  type Rewritten,
+  rewrite,
+} from './rewrite/spliceCalls.js';
+export * from './types.js';

@@ -1,0 +1,73 @@
+import { type ParsedText, parseText, unwrap, walk } from '../parse/parser.js';
+import { TextBuilder } from './textBuilder.js';
+
+/** Statements that may contain queries; a name in another one is not what is read from. */
+const QUERIES: ReadonlySet<string> = new Set(['SelectStmt', 'PrepareStmt', 'DeclareCursorStmt']);
+
+interface TableNode {
+  readonly schemaname?: string;
+  readonly relname?: string;
+  readonly alias?: unknown;
+  readonly location?: number;
+}
+
+/** SQL text in which queries stand for catalogs. */
+export interface ShownTables {
+  readonly sql: Buffer;
+  /** Where an error position in it (1-based, in characters) lies in the original text. */
+  readonly mapPosition: (position: number) => number;
+}
+
+/**
+ * Has the queries of a text read something else than the catalogs that they name.
+ * @param text bytes in an encoding in which no byte below 128 is part of a longer character
+ * @param shown by a catalog's name a query that has its columns; undefined for one to leave as it is
+ * @returns undefined when there is nothing to change
+ */
+export function showTables(
+  text: Buffer,
+  shown: (name: string) => string | undefined,
+  countCharacters: (bytes: Buffer) => number,
+): ShownTables | undefined {
+  const parsed = parseText(text);
+  if (parsed === undefined) return undefined;
+  const found = parsed.statements.flatMap(({ stmt }) =>
+    stmt !== undefined && QUERIES.has(unwrap(stmt).tag) ? tablesIn(stmt, parsed, shown) : [],
+  );
+  if (found.length === 0) return undefined;
+  const builder = new TextBuilder(text, countCharacters);
+  let end = 0;
+  for (const place of found.sort((a, b) => a.start - b.start)) {
+    builder.copy({ start: end, end: place.start });
+    builder.anchor = place.start;
+    builder.insert(place.sql);
+    end = place.end;
+  }
+  builder.copy({ start: end, end: text.length });
+  return { sql: builder.toBuffer(), mapPosition: builder.mapPosition() };
+}
+
+interface Place {
+  readonly start: number;
+  readonly end: number;
+  readonly sql: string;
+}
+
+function tablesIn(stmt: unknown, parsed: ParsedText, shown: (name: string) => string | undefined): Place[] {
+  const found: Place[] = [];
+  walk(stmt, (node) => {
+    if (!('RangeVar' in node)) return true;
+    const { schemaname, relname = '', alias, location } = node['RangeVar'] as TableNode;
+    const sql = schemaname === undefined || schemaname === 'pg_catalog' ? shown(relname) : undefined;
+    if (sql === undefined) return true;
+    const start = parsed.byteOffset(location);
+    const first = parsed.tokens.findIndex((token) => token.start === start);
+    // The schema, the point and the name are a token each.
+    const last = parsed.tokens[first + (schemaname === undefined ? 0 : 2)];
+    if (first >= 0 && last !== undefined) {
+      found.push({ start, end: last.end, sql: `(${sql})${alias === undefined ? ` AS ${relname}` : ''}` });
+    }
+    return true;
+  });
+  return found;
+}

@@ -1,0 +1,300 @@
+import { DBLINK_FUNCTIONS, type DeclaredType, declaredTypes } from '../analysis/functions.js';
+import type { DblinkCall, ScalarUse, SourceUse, Span, Statement } from '../types.js';
+import { TextBuilder } from './textBuilder.js';
+
+/** A statement whose calls are replaced by parameters. */
+export interface Rewritten {
+  readonly sql: Buffer;
+  /**
+   * For each call of the statement, the keys of the JSON objects that its parameter must hold, one object a row; empty
+   * for scalar calls, whose parameter is the value's text. Every parameter is a bytea in the database's encoding.
+   */
+  readonly keys: readonly (readonly string[])[];
+  /**
+   * For each call and key: the value must be given as the text of an array with this one element (arrayLiteralOf).
+   * json_to_recordset does not read the strings of a json column with its input function, but those of a json[] it does.
+   */
+  readonly asArray: readonly (readonly boolean[])[];
+  /**
+   * Where an error position (1-based, in characters of the rewritten text) lies in the whole original text. What stands
+   * for a call maps to the call's beginning.
+   */
+  readonly mapPosition: (position: number) => number;
+}
+
+export interface RewriteOptions {
+  /** Per declared column of a source: whether its base type is json or jsonb. Without it no column is taken for one. */
+  readonly sourceColumns?: (call: DblinkCall) => readonly { readonly jsonText: boolean }[];
+  /** The types of a call's arguments where more is known than the text says (declared parameter types). */
+  readonly argumentTypes?: (call: DblinkCall) => readonly (DeclaredType | undefined)[];
+  /**
+   * The values of the sources are read in a DateStyle and an IntervalStyle that are not the session's: parameters behind
+   * those of the calls, followed by the two to go back to. Nothing else of the statement sees the change: PostgreSQL runs
+   * the functions of ROWS FROM one after another, each to its end.
+   */
+  readonly styled?: boolean;
+  /** Number of characters in bytes of the client's encoding. */
+  readonly countCharacters: (bytes: Buffer) => number;
+}
+
+/** The statement cannot be rewritten although its shape allowed it; a reason like those of the shape `bridge`. */
+export class CannotRewrite extends Error {}
+
+/**
+ * The text of an array with one element: every value survives array_in, and the element's input function reads it at
+ * the time and with the errors that it would be read with as a column.
+ * @param value bytes as a latin1 string; null for SQL's NULL, which a NOT NULL domain refuses
+ */
+export const arrayLiteralOf = (value: string | null): string =>
+  value === null ? '{NULL}' : `{"${value.replace(/["\\]/g, (c) => `\\${c}`)}"}`;
+
+/**
+ * Replaces every call of a statement by rows or a value that come from a parameter, and leaves everything else as the
+ * user wrote it: aliases, column definitions, names of output columns, positions in errors.
+ *
+ * What stands for a call is volatile, as the call is: the planner must neither compute it early nor move anything
+ * across it (a CTE that reads it is not inlined, and so on). It raises, for a parameter that is not JSON, when and only
+ * when PostgreSQL reaches it.
+ * @param firstParameter number of the first call's parameter; the others follow in the order of `statement.calls`
+ * @throws CannotRewrite
+ */
+export function rewrite(
+  text: Buffer,
+  statement: Statement,
+  firstParameter: number,
+  options: RewriteOptions,
+): Rewritten {
+  const builder = new TextBuilder(text, options.countCharacters);
+  const keys: (readonly string[])[] = [];
+  const asArray: (readonly boolean[])[] = [];
+  let position = statement.span.start;
+  statement.calls.forEach((call, i) => {
+    const { use } = call;
+    const region = regionOf(call);
+    builder.copy({ start: position, end: region.start });
+    builder.anchor = call.span.start;
+    const value = (): void => writeValue(builder, call, firstParameter + i, options);
+    if (use.kind === 'source') {
+      const arrays = use.columns.map((_, c) => options.sourceColumns?.(call)[c]?.jsonText === true);
+      const style = options.styled === true ? firstParameter + statement.calls.length : undefined;
+      const source = writeSource(builder, use, arrays, call, value, style);
+      keys.push(source.keys);
+      asArray.push(source.asArray);
+    } else {
+      writeScalar(builder, call, use, value);
+      keys.push([]);
+      asArray.push([]);
+    }
+    position = region.end;
+  });
+  builder.copy({ start: position, end: statement.span.end });
+  return { sql: builder.toBuffer(), keys, asArray, mapPosition: builder.mapPosition() };
+}
+
+/** What is replaced: a call; of a source also its alias and column list, which are written anew or copied. */
+const regionOf = (call: DblinkCall): Span =>
+  call.use.item === undefined ? call.span : { start: call.span.start, end: call.use.item.end };
+
+/** The bytes of a parameter as text of the database. */
+const decoded = (bytes: () => void, builder: TextBuilder): void => {
+  builder.insert('pg_catalog.convert_from(');
+  bytes();
+  builder.insert(', pg_catalog.getdatabaseencoding())');
+};
+
+/** Keeps what stands for a call volatile: a condition that is true, but that the planner cannot know. */
+const volatile = (value: () => void, builder: TextBuilder, also = ''): void => {
+  builder.insert(`CASE WHEN pg_catalog.clock_timestamp() IS NOT NULL${also} THEN `);
+  value();
+  builder.insert(' END');
+};
+
+/**
+ * The parameter. Arguments that are not all constants stay in the statement, so that PostgreSQL infers the types of the
+ * client's parameters from them and raises what is wrong with them while it parses the statement: in branches that
+ * planning removes before it looks at them, each as the argument of a function that takes what the dblink function takes.
+ */
+function writeValue(
+  builder: TextBuilder,
+  call: DblinkCall,
+  parameter: number,
+  options: RewriteOptions,
+): void {
+  const own = `$${parameter}::pg_catalog.bytea`;
+  const kept = call.args.some((argument) => argument.constant === undefined);
+  if (!kept) {
+    builder.insert(own);
+    return;
+  }
+  builder.insert(`CASE WHEN true THEN ${own}`);
+  const types = options.argumentTypes?.(call) ?? argumentTypesOf(call);
+  call.args.forEach((argument, i) => {
+    const type = types[i];
+    if (type === undefined) {
+      builder.insert(' WHEN (');
+      builder.copy(argument.span);
+      builder.insert(') IS NULL THEN NULL');
+    } else {
+      builder.insert(` WHEN false THEN pg_catalog.${holderOf(type)}((`);
+      builder.copy(argument.span);
+      builder.insert('))');
+    }
+  });
+  builder.insert(' END');
+}
+
+/** The functions that hold arguments in a statement: they take what the dblink functions take. */
+const HOLDERS: Readonly<Partial<Record<DeclaredType, string>>> = {
+  text: 'textsend',
+  boolean: 'boolsend',
+  integer: 'int4send',
+};
+
+function holderOf(type: DeclaredType): string {
+  const holder = HOLDERS[type];
+  if (holder === undefined) throw new CannotRewrite(`an argument of the type ${type}`);
+  return holder;
+}
+
+const argumentTypesOf = (call: DblinkCall): readonly (DeclaredType | undefined)[] =>
+  declaredTypes(
+    call.name,
+    call.args.map((argument) => argument.type),
+  );
+
+/**
+ * `FROM dblink(…) AS t(a int)`: a function that reads JSON.
+ *
+ * Beside it stands a function that returns no rows and of which the planner expects as many as of dblink(), so that it
+ * plans the statement as it would with the extension.
+ */
+function writeSource(
+  builder: TextBuilder,
+  use: SourceUse,
+  arrays: readonly boolean[],
+  call: DblinkCall,
+  value: () => void,
+  style: number | undefined,
+): { readonly keys: readonly string[]; readonly asArray: readonly boolean[] } {
+  const names = use.columns.map((column) => column.name);
+  // The primary raises what is wrong with these (42601, 42701, 0A000), or they cannot have another form.
+  const sameForm =
+    use.columns.length === 0 || new Set(names).size < names.length || use.ordinality || use.rowsFrom;
+  if (sameForm) {
+    const refused =
+      style !== undefined
+        ? 'dates or intervals in the style of another server'
+        : arrays.includes(true)
+          ? 'a column of type json'
+          : !use.columns.every(isPlainKey)
+            ? 'unusual column names'
+            : undefined;
+    if (use.rowsFrom && refused !== undefined) throw new CannotRewrite(`ROWS FROM with ${refused}`);
+    writeRecordset(builder, value, undefined);
+    const alias = use.aliasGiven || use.rowsFrom ? undefined : `"${call.name}"`;
+    if (alias === undefined) builder.copy({ start: call.span.end, end: use.item.end });
+    else {
+      builder.copy({ start: call.span.end, end: use.aliasAt });
+      builder.insert(use.aliasAt === use.item.end ? ` AS ${alias}` : alias);
+      builder.copy({ start: use.aliasAt, end: use.item.end });
+    }
+    return { keys: names, asArray: arrays.map(() => false) };
+  }
+  // Outside, an alias gives the columns the user's names; inside they have them too, for errors that mention them, unless
+  // they are no keys of JSON.
+  const keys = use.columns.every(isPlainKey) ? names : use.columns.map((_, i) => String(i + 1));
+  builder.insert(
+    `(SELECT ${keys.map((key, i) => `"${key}"${arrays[i] ? '[1]' : ''}`).join(', ')} FROM ROWS FROM (`,
+  );
+  writeRecordset(builder, value, style);
+  builder.insert(' AS (');
+  use.columns.forEach((column, i) => {
+    builder.insert(`${i === 0 ? '' : ', '}"${keys[i]}" `);
+    builder.copy(column.typeSpan);
+    if (arrays[i]) builder.insert('[]');
+    builder.copy({ start: column.typeSpan.end, end: column.definitionSpan.end });
+  });
+  builder.insert(`), ${EXPECTED_ROWS}`);
+  if (style !== undefined) {
+    builder.insert(`, ${setStyle('datestyle', style + 2)}, ${setStyle('intervalstyle', style + 3)}`);
+  }
+  builder.insert(`) AS "${call.name}"(${keys.map((key) => `"${key}"`).join(', ')})) `);
+  if (use.aliasGiven) {
+    builder.copy({ start: call.span.end, end: use.aliasAt });
+  } else builder.insert(`AS "${call.name}"`);
+  builder.insert('(');
+  use.columns.forEach((column, i) => {
+    if (i > 0) builder.insert(', ');
+    builder.copy(column.nameSpan);
+  });
+  builder.insert(')');
+  return { keys, asArray: arrays };
+}
+
+/** Returns no rows; like dblink(), the planner takes it to return a thousand. */
+const EXPECTED_ROWS = "pg_catalog.generate_subscripts('{}'::pg_catalog.int4[], 1)";
+
+/** @param style number of the first parameter of a style to read the values in */
+function writeRecordset(builder: TextBuilder, value: () => void, style: number | undefined): void {
+  builder.insert('pg_catalog.json_to_recordset(');
+  const json = (): void => {
+    decoded(value, builder);
+    builder.insert('::pg_catalog.json');
+  };
+  const adopting =
+    style === undefined
+      ? ''
+      : ` AND ${setStyle('datestyle', style)} IS NOT NULL AND ${setStyle('intervalstyle', style + 1)} IS NOT NULL`;
+  volatile(json, builder, adopting);
+  builder.insert(')');
+}
+
+const setStyle = (setting: string, parameter: number): string =>
+  `pg_catalog.set_config('${setting}', $${parameter}, true)`;
+
+/** A name that is the same bytes as a JSON key in every encoding, and no longer than a name of PostgreSQL's. */
+const isPlainKey = (column: SourceUse['columns'][number]): boolean =>
+  column.nameExact && /^[\x20-\x7e]{1,63}$/.test(column.name) && !/["\\]/.test(column.name);
+
+/** Types of the values in the places of calls. */
+const SCALAR_TYPES: Readonly<Record<string, string>> = {
+  text: 'pg_catalog.text',
+  integer: 'pg_catalog.int4',
+  textArray: 'pg_catalog.text[]',
+};
+
+/** A value in the place of a call. */
+function writeScalar(builder: TextBuilder, call: DblinkCall, use: ScalarUse, value: () => void): void {
+  const { returns } = DBLINK_FUNCTIONS[call.name];
+  if (use.item !== undefined) {
+    // An item of a FROM list has to look like a function call; its one column is named after the alias.
+    const other = returns === 'text' ? undefined : SCALAR_TYPES[returns];
+    if (other !== undefined) builder.insert('CAST(');
+    decoded(() => volatile(value, builder), builder);
+    if (other !== undefined) builder.insert(` AS ${other})`);
+    builder.copy({ start: call.span.end, end: use.item.end });
+    if (!use.aliasGiven) builder.insert(` AS "${call.name}"`);
+    return;
+  }
+  const type = SCALAR_TYPES[returns];
+  const expression = (): void => {
+    if (returns === 'rows') builder.insert('ROW(');
+    const typed = (): void => {
+      decoded(value, builder);
+      if (returns !== 'text' && type !== undefined) builder.insert(`::${type}`);
+    };
+    volatile(typed, builder);
+    if (returns === 'rows') builder.insert(')');
+  };
+  if (!use.namesColumn) {
+    expression();
+    return;
+  }
+  // A sub-select lends its column's name to the output column, through casts and subscripts too. The CAST around it
+  // keeps `= ANY (…)` and `IN (…)` from taking it for a list of rows.
+  if (type !== undefined) builder.insert('CAST(');
+  builder.insert('(SELECT ');
+  expression();
+  builder.insert(` AS "${call.name}")`);
+  if (type !== undefined) builder.insert(` AS ${type})`);
+}
