@@ -1,22 +1,54 @@
 #!/usr/bin/env node
-// Enforces the direction of imports: bin → server (src/*.ts, config, embedded) → router → dblink → wire.
-// A folder may import from itself and from those below it, never from those above.
-import { readdirSync, readFileSync } from 'node:fs';
+// Holds the plan of the house (docs/architecture.md): which folder may import which, that no files import each other in a
+// circle, types included, that no folder has more files than one can look at, and that nothing lies loose in src/.
+// Usage: check-imports.mjs [ROOT]
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const LAYERS = ['wire', 'dblink', 'router', 'server', 'bin'];
+const root = resolve(process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '..'));
 
-/** The layer of a file of the project, or undefined outside of the layers (tests). */
-function layerOf(file) {
-  const [top, folder] = relative(root, file).split(sep);
-  if (top === 'bin') return 'bin';
-  if (top !== 'src') return undefined;
-  return LAYERS.includes(folder) ? folder : 'server';
-}
+/** From the ground up: a folder may import from itself and from those on lower floors. */
+const FLOORS = [
+  ['wire'],
+  ['dblink'],
+  ['sql', 'primary'],
+  ['session'],
+  ['bridge'],
+  ['router'],
+  ['config', 'embedded'],
+  ['server'],
+  ['bin'],
+];
+/** What a folder must not know although its floor would allow it: [folder, what it must not import, why]. */
+const NEVER = [
+  ['config', 'router', 'a setting knows nothing of who uses it'],
+  ['config', 'bridge', 'a setting knows nothing of who uses it'],
+  ['config', 'session', 'a setting knows nothing of who uses it'],
+  ['embedded', 'dblink', 'it starts servers, and speaks no protocol'],
+  ['embedded', 'wire', 'it starts servers, and speaks no protocol'],
+];
+/** The floors inside of a folder. Files that lie in the folder itself are above and below all of them. */
+const INSIDE = {
+  wire: [['encoding', 'pace'], ['host'], ['names'], ['tls'], ['auth'], ['outbound']],
+  dblink: [['conninfo'], ['remote'], ['connections']],
+  sql: [['parse'], ['analysis'], ['rewrite']],
+  bridge: [['installed'], ['service'], ['exchange'], ['rows'], ['extension']],
+  router: [['decide'], ['calls'], ['plans'], ['simple', 'extended']],
+};
+const MOST_FILES = 16;
+/** Closed sets with a file for each member: libpq's rules, and kinds of statements that both sides are asked. */
+const MAY_BE_LARGE = ['src/dblink/conninfo', 'test/differential/cases'];
+
+const problems = [];
+const pathOf = (file) => relative(root, file).split(sep).join('/');
+const parts = (file) => pathOf(file).split('/');
+const floorOf = (floors, name) => floors.findIndex((floor) => floor.includes(name));
+/** The folder of the house that a file is in: `bin`, or a folder of src. */
+const roomOf = (file) => (parts(file)[0] === 'src' ? parts(file)[1] : parts(file)[0]);
 
 function* sources(folder) {
+  if (!existsSync(folder)) return;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) yield* sources(path);
@@ -24,20 +56,74 @@ function* sources(folder) {
   }
 }
 
-const problems = [];
-for (const file of [...sources(join(root, 'src')), ...sources(join(root, 'bin'))]) {
-  const layer = layerOf(file);
+function importsOf(file) {
   const text = readFileSync(file, 'utf8');
-  for (const [, from] of text.matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)) {
-    const target = layerOf(resolve(dirname(file), from));
-    if (target === undefined || LAYERS.indexOf(target) > LAYERS.indexOf(layer)) {
-      problems.push(`${relative(root, file)} (${layer}) imports ${from} (${target ?? 'outside'})`);
-    }
+  return [...text.matchAll(/(?:from|import|import\()\s*'(\.[^']+)'/g)].map(([, from]) => ({
+    from,
+    target: resolve(dirname(file), from.replace(/\.js$/, '.ts')),
+  }));
+}
+
+function checkFolders(files) {
+  const folders = new Map();
+  for (const file of files) folders.set(dirname(file), [...(folders.get(dirname(file)) ?? []), file]);
+  for (const [folder, inside] of folders) {
+    if (inside.length > MOST_FILES && !MAY_BE_LARGE.includes(pathOf(folder)))
+      problems.push(`${pathOf(folder)} has ${inside.length} files, and at most ${MOST_FILES} are allowed`);
+    if (pathOf(folder) === 'src')
+      problems.push(`loose in src: ${inside.map((file) => parts(file)[1]).join(', ')}`);
   }
 }
-if (problems.length > 0) {
-  console.error(`Imports against the direction ${[...LAYERS].reverse().join(' → ')}:`);
-  for (const problem of problems) console.error(`  ${problem}`);
-  process.exit(1);
+
+function checkDirection(file, { from, target }) {
+  const [top] = parts(file);
+  if (top !== 'src' && top !== 'bin') return;
+  const [own, other] = [roomOf(file), roomOf(target)];
+  if (own !== other) {
+    const [ownFloor, otherFloor] = [floorOf(FLOORS, own), floorOf(FLOORS, other)];
+    if (otherFloor < 0 || otherFloor >= ownFloor) problems.push(`${pathOf(file)} imports upwards: ${from}`);
+    const never = NEVER.find(([folder, what]) => folder === own && what === other);
+    if (never !== undefined)
+      problems.push(`${pathOf(file)} must not know ${other}, since ${never[2]}: ${from}`);
+    return;
+  }
+  const floors = INSIDE[own];
+  if (floors === undefined) return;
+  const [ownFloor, otherFloor] = [floorOf(floors, parts(file)[2]), floorOf(floors, parts(target)[2])];
+  if (ownFloor >= 0 && otherFloor > ownFloor)
+    problems.push(`${pathOf(file)} imports upwards inside of ${own}: ${from}`);
+  const sameFloor = ownFloor >= 0 && otherFloor === ownFloor && parts(file)[2] !== parts(target)[2];
+  if (sameFloor) problems.push(`${pathOf(file)} imports from a folder of its own floor in ${own}: ${from}`);
 }
-console.log('imports: direction kept');
+
+/** Types count as well: a type that is needed below belongs below. */
+function checkCircles(graph) {
+  const state = new Map();
+  const walk = (file, path) => {
+    if (state.get(file) === 'done') return;
+    if (state.get(file) === 'open') {
+      problems.push(`circle: ${[...path.slice(path.indexOf(file)), file].map(pathOf).join(' → ')}`);
+      return;
+    }
+    state.set(file, 'open');
+    for (const next of graph.get(file) ?? []) walk(next, [...path, file]);
+    state.set(file, 'done');
+  };
+  for (const file of graph.keys()) walk(file, []);
+}
+
+const files = ['src', 'bin', 'bench', 'test'].flatMap((name) => [...sources(join(root, name))]);
+checkFolders(files);
+const graph = new Map();
+for (const file of files) {
+  const imports = importsOf(file);
+  for (const one of imports) checkDirection(file, one);
+  graph.set(
+    file,
+    imports.map(({ target }) => target),
+  );
+}
+checkCircles(graph);
+for (const problem of problems) console.error(problem);
+if (problems.length > 0) process.exit(1);
+console.log(`imports: ${files.length} files, each on its floor`);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { type BridgeWorld, makeBridgeWorld } from '../faults/bridgeWorld.js';
-import { brief, errorOf, FaultClient } from '../faults/client.js';
+import { type BridgeWorld, makeBridgeWorld } from '../faults/world/bridgeWorld.js';
+import { brief, errorOf, FaultClient } from '../faults/world/client.js';
 import { testedMajors } from '../support/majors.js';
 import type { Frame } from '../support/wire.js';
 

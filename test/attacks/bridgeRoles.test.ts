@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
-import { brief, errorOf, FaultClient } from '../faults/client.js';
+import { brief, errorOf, FaultClient } from '../faults/world/client.js';
 import { testedMajors } from '../support/majors.js';
 import { execute } from '../support/postgres.js';
 import { startTestProxy, type TestProxy } from '../support/proxy.js';

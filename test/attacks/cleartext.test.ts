@@ -12,7 +12,7 @@ import { RawClient } from '../support/rawClient.js';
 import { logIn, query, type RelayProxy, startRelay } from '../support/relay.js';
 import { PROXY_TLS } from '../support/tlsFiles.js';
 import { frontend } from '../support/wire.js';
-import { startProgram } from './program.js';
+import { startProgram } from './support/program.js';
 
 const SECRET = 'do not tell';
 const ASKS_CLEARTEXT = backend('R', Buffer.from([0, 0, 0, 3]));

@@ -5,11 +5,18 @@ import { after, before, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import { readTlsMaterial } from '../../src/wire/tls/material.js';
-import { errorOf, type FaultClient } from '../faults/client.js';
+import { errorOf, type FaultClient } from '../faults/world/client.js';
 import type { TestProxy } from '../support/proxy.js';
 import { tlsFile } from '../support/tlsFiles.js';
 import { dataRowText } from '../support/wire.js';
-import { type FilesWorld, makeFilesWorld, PASSWORD, quoted, session, withEnvironment } from './filesWorld.js';
+import {
+  type FilesWorld,
+  makeFilesWorld,
+  PASSWORD,
+  quoted,
+  session,
+  withEnvironment,
+} from './support/filesWorld.js';
 
 /**
  * Files, sockets and environment of the proxy's host: connection strings name them, or leave out what they hold. The rule

@@ -5,9 +5,9 @@ import {
   type BridgeSession,
   type BridgeWorld,
   makeBridgeWorld,
-} from '../faults/bridgeWorld.js';
-import { brief, FaultClient } from '../faults/client.js';
-import { delayDuring } from './delay.js';
+} from '../faults/world/bridgeWorld.js';
+import { brief, FaultClient } from '../faults/world/client.js';
+import { delayDuring } from './support/delay.js';
 
 /**
  * Rule: a session that sends requests to the bridge faster than they are answered slows down itself only.

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { PostgresServer } from '../../src/embedded/index.js';
-import { MIB, ROOM } from '../faults/memoryGrowth.js';
-import { type ProxyProcess, startProxyProcess } from '../faults/proxyProcess.js';
-import { remote as remoteSays, scriptedRemote, WELCOME } from '../faults/scriptedRemote.js';
+import { MIB, ROOM } from '../faults/world/memoryGrowth.js';
+import { type ProxyProcess, startProxyProcess } from '../faults/world/proxyProcess.js';
+import { remote as remoteSays, scriptedRemote, WELCOME } from '../faults/world/scriptedRemote.js';
 import { eventually } from '../support/eventually.js';
 import { type FakePrimary, fakePrimary } from '../support/fakePrimary.js';
 import { primaryServer } from '../support/postgres.js';
 import { type Message, RawClient } from '../support/rawClient.js';
 import { firstValue, logIn, query, type RelayProxy, startRelay } from '../support/relay.js';
 import { frontend } from '../support/wire.js';
-import { type Program, startProgram } from './program.js';
+import { type Program, startProgram } from './support/program.js';
 
 const errorOf = (messages: readonly Message[]): Readonly<Record<string, string>> =>
   messages.find(({ type }) => type === 'E')?.fields ?? {};

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type BridgeWorld, makeBridgeWorld } from '../faults/bridgeWorld.js';
-import { brief, errorOf, FaultClient } from '../faults/client.js';
+import { type BridgeWorld, makeBridgeWorld } from '../faults/world/bridgeWorld.js';
+import { brief, errorOf, FaultClient } from '../faults/world/client.js';
 import { type Frame, frontend } from '../support/wire.js';
-import { costsNoMoreThan } from './delay.js';
+import { costsNoMoreThan } from './support/delay.js';
 
 /**
  * Rule: nothing that one session sends, or has the primary send, holds up the event loop, by which all are served.

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { type FoundExpression, literalsIn, literalsOf, sourceFiles } from './expressionSources.js';
-import { slowInput } from './expressionSteps.js';
+import { type FoundExpression, literalsIn, literalsOf, sourceFiles } from './support/expressionSources.js';
+import { slowInput } from './support/expressionSteps.js';
 
 /**
  * Rule: nothing that a client, a remote or the primary sends is looked at in more than linear time. Every regular
@@ -17,11 +17,11 @@ const compiled = join(here, '../../src');
 const sources = join(here, '../../../src');
 
 /** Modules that do something when they are loaded. */
-const NOT_LOADED = new Set(['router/analysis/worker.ts']);
+const NOT_LOADED = new Set(['sql/analysis/worker.ts']);
 
 /** Expressions that are made when they are used, and how one of them looks. */
 const MADE_LATER: Readonly<Record<string, readonly RegExp[]>> = {
-  'router/splice.ts': [/dblink_proxy_0123456789abcdef_(\d+)/],
+  'router/plans/splice/splicedStatement.ts': [/dblink_proxy_0123456789abcdef_(\d+)/],
 };
 
 /** Where in the sources an expression is made from a text. */

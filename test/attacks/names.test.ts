@@ -4,13 +4,13 @@ import { stat } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
 import { systemNames } from '../../src/wire/names/resolver.js';
-import { errorOf, type FaultClient } from '../faults/client.js';
+import { errorOf, type FaultClient } from '../faults/world/client.js';
 import { eventually } from '../support/eventually.js';
 import { backend, type FakePrimary, failure, fakePrimary } from '../support/fakePrimary.js';
 import { type NameServer, nameServer } from '../support/nameServer.js';
 import { startTestProxy, type TestProxy } from '../support/proxy.js';
 import { PROXY_TLS } from '../support/tlsFiles.js';
-import { type FilesWorld, makeFilesWorld, PASSWORD, quoted, session } from './filesWorld.js';
+import { type FilesWorld, makeFilesWorld, PASSWORD, quoted, session } from './support/filesWorld.js';
 
 /**
  * Look-ups, logins and password hashes: what is asked for in one session and takes long must not be waited for in another.

@@ -11,7 +11,7 @@ import { execute, extensionServer, primaryServer } from '../support/postgres.js'
 import { RawClient } from '../support/rawClient.js';
 import { firstValue, logIn, query, startRelay, types } from '../support/relay.js';
 import { frontend } from '../support/wire.js';
-import { type Program, type ProgramOptions, startProgram } from './program.js';
+import { type Program, type ProgramOptions, startProgram } from './support/program.js';
 
 const CANCEL_REQUEST = 80877102;
 
@@ -159,7 +159,7 @@ describe('the process', () => {
   });
 
   describe('rule: a fault ends the process only where its state cannot be trusted', () => {
-    const faulty = { program: 'test/attacks/faultyProgram.js' };
+    const faulty = { program: 'test/attacks/support/faultyProgram.js' };
 
     for (const [fault, msg] of [
       ['rejection', 'unhandled rejection'],

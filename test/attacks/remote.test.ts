@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { after, before, describe, it, type TestContext } from 'node:test';
-import { brief, errorOf, FaultClient, firstValue } from '../faults/client.js';
-import { COLUMNS, GOOD, HostileWorld, INT4, MIB, PLANS, TEXT } from '../faults/hostile.js';
-import { growthWithGarbage, ROOM } from '../faults/memoryGrowth.js';
-import { remote, type ScriptedRemote, WELCOME } from '../faults/scriptedRemote.js';
+import { brief, errorOf, FaultClient, firstValue } from '../faults/world/client.js';
+import { COLUMNS, GOOD, HostileWorld, INT4, MIB, PLANS, TEXT } from '../faults/world/hostile.js';
+import { growthWithGarbage, ROOM } from '../faults/world/memoryGrowth.js';
+import { remote, type ScriptedRemote, WELCOME } from '../faults/world/scriptedRemote.js';
 import { eventually } from '../support/eventually.js';
 import { backend, type FakeConnection, fakePrimary, header } from '../support/fakePrimary.js';
-import { costsNoMoreThan } from './delay.js';
+import { costsNoMoreThan } from './support/delay.js';
 
 /**
  * Remotes that do as they like. Each test names the rule that it tries to break. Where the extension has an answer, the same

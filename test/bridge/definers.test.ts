@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { assertNothingLeft, type BridgeWorld, makeBridgeWorld } from '../faults/bridgeWorld.js';
-import { brief, errorOf, FaultClient, fieldsOf } from '../faults/client.js';
-import { startProxyProcess } from '../faults/proxyProcess.js';
+import { assertNothingLeft, type BridgeWorld, makeBridgeWorld } from '../faults/world/bridgeWorld.js';
+import { brief, errorOf, FaultClient, fieldsOf } from '../faults/world/client.js';
+import { startProxyProcess } from '../faults/world/proxyProcess.js';
 import { eventually } from '../support/eventually.js';
 import { CLOSED, type Frame, TIMEOUT } from '../support/wire.js';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Client, type ClientConfig, type DatabaseError } from 'pg';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
-import { type ProxyProcess, startProxyProcess } from '../faults/proxyProcess.js';
+import { type ProxyProcess, startProxyProcess } from '../faults/world/proxyProcess.js';
 import { execute } from '../support/postgres.js';
 import { PROXY_TLS } from '../support/tlsFiles.js';
 

@@ -11,7 +11,7 @@ import type { ServiceConnection, Step } from '../../src/bridge/service/serviceCo
 import type { DatabaseServices } from '../../src/bridge/service/services.js';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { PgError } from '../../src/wire/errors.js';
-import { SIDE_TABLES } from '../faults/bridgeWorld.js';
+import { SIDE_TABLES } from '../faults/world/bridgeWorld.js';
 import { eventually } from '../support/eventually.js';
 import { createDatabase, execute } from '../support/postgres.js';
 import { type RelayProxy, startRelay } from '../support/relay.js';

@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { assertNothingLeft, type BridgeWorld, makeBridgeWorld, SIDE_TABLES } from '../faults/bridgeWorld.js';
-import { brief, errorOf, FaultClient } from '../faults/client.js';
-import { startProxyProcess } from '../faults/proxyProcess.js';
+import {
+  assertNothingLeft,
+  type BridgeWorld,
+  makeBridgeWorld,
+  SIDE_TABLES,
+} from '../faults/world/bridgeWorld.js';
+import { brief, errorOf, FaultClient } from '../faults/world/client.js';
+import { startProxyProcess } from '../faults/world/proxyProcess.js';
 import { eventually } from '../support/eventually.js';
 
 /** Bridged calls in a primary that logs, measures and watches whatever it can (docs/bridge.md, "Security"). */

@@ -7,9 +7,9 @@ import {
   type BridgeSession,
   type BridgeWorld,
   makeBridgeWorld,
-} from '../faults/bridgeWorld.js';
-import { brief, errorOf, FaultClient, fieldsOf, firstValue } from '../faults/client.js';
-import { startProxyProcess } from '../faults/proxyProcess.js';
+} from '../faults/world/bridgeWorld.js';
+import { brief, errorOf, FaultClient, fieldsOf, firstValue } from '../faults/world/client.js';
+import { startProxyProcess } from '../faults/world/proxyProcess.js';
 import { eventually } from '../support/eventually.js';
 import { dataRowText, type Frame } from '../support/wire.js';
 

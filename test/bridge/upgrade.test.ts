@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
-import { brief, errorOf, FaultClient } from '../faults/client.js';
+import { brief, errorOf, FaultClient } from '../faults/world/client.js';
 import { soon } from '../support/eventually.js';
 import { testedMajors } from '../support/majors.js';
 import { execute } from '../support/postgres.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Frame } from '../support/wire.js';
-import { type CompareOptions, type Conversation, compare, type Difference } from './compare.js';
+import { type CompareOptions, type Conversation, compare, type Difference } from './compare/compare.js';
 
 /** The comparer on conversations made up here: what may differ, and only there. */
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { decode } from './decode.js';
-import { type Environment, startEnvironment } from './environment.js';
-import { fetch, open } from './notation.js';
-import { play } from './play.js';
-import type { Step } from './types.js';
+import { decode } from './compare/decode.js';
+import { fetch, open } from './compare/notation.js';
+import { type Environment, startEnvironment } from './play/environment.js';
+import { play } from './play/play.js';
+import type { Step } from './play/types.js';
 
 /**
  * Where the proxy knowingly differs and the extension cannot be asked, since it would spin, hang, or do what the proxy is

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { CASES } from './cases/index.js';
-import { type Conversation, compare } from './compare.js';
-import { type Environment, startEnvironment } from './environment.js';
-import { record } from './harness.js';
-import { mutations } from './mutation.js';
-import type { Variant } from './types.js';
+import { type Conversation, compare } from './compare/compare.js';
+import { mutations } from './compare/mutation.js';
+import { type Environment, startEnvironment } from './play/environment.js';
+import { record } from './play/harness.js';
+import type { Variant } from './play/types.js';
 
 /** Cases that together have every kind of message and every field of errors and notices. */
 const RICH: readonly (readonly [name: string, Variant])[] = [

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { decode } from './decode.js';
-import { type Environment, startEnvironment } from './environment.js';
-import { open } from './notation.js';
-import { play } from './play.js';
-import type { Transport } from './types.js';
+import { decode } from './compare/decode.js';
+import { open } from './compare/notation.js';
+import { type Environment, startEnvironment } from './play/environment.js';
+import { play } from './play/play.js';
+import type { Transport } from './play/types.js';
 
 /**
  * Where no bridge can be had: the primary has no functions of the bridge, and inside of a transaction the session makes

@@ -2,12 +2,12 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { SUPPORTED_MAJORS } from '../support/majors.js';
 import { CASES } from './cases/index.js';
-import { type SecondSide, startEnvironment } from './environment.js';
-import { generatedCases } from './generate.js';
-import { type Comparison, comparisons, type Failure, type Plan, runComparisons } from './harness.js';
-import { groupFailures, printGroup } from './report.js';
-import { variantName } from './types.js';
-import { suits } from './variants.js';
+import { groupFailures, printGroup } from './compare/report.js';
+import { type SecondSide, startEnvironment } from './play/environment.js';
+import { generatedCases } from './play/generate.js';
+import { type Comparison, comparisons, type Failure, type Plan, runComparisons } from './play/harness.js';
+import { variantName } from './play/types.js';
+import { suits } from './play/variants.js';
 
 /** The differential run from the command line; see docs/testing.md. */
 const { values } = parseArgs({

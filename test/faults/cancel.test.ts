@@ -4,11 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../support/eventually.js';
 import { backend, fakePrimary } from '../support/fakePrimary.js';
 import { frontend } from '../support/wire.js';
-import { brief, errorOf, FaultClient, firstValue, PROTOCOLS } from './client.js';
-import { faultyPath } from './faultyPath.js';
-import { startProxyProcess } from './proxyProcess.js';
-import { CASES, FOREVER } from './statements.js';
-import { makeWorld, type World } from './world.js';
+import { brief, errorOf, FaultClient, firstValue, PROTOCOLS } from './world/client.js';
+import { faultyPath } from './world/faultyPath.js';
+import { startProxyProcess } from './world/proxyProcess.js';
+import { CASES, FOREVER } from './world/statements.js';
+import { makeWorld, type World } from './world/world.js';
 
 let world: World;
 let release: () => Promise<void>;

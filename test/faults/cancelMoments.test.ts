@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../support/eventually.js';
-import { BRIDGE_FIXTURES } from './bridgeStatements.js';
-import { type BridgeWorld, makeBridgeWorld } from './bridgeWorld.js';
-import { brief, FaultClient, firstValue, PROTOCOLS } from './client.js';
-import { seededRandom } from './random.js';
-import { FOREVER } from './statements.js';
+import { BRIDGE_FIXTURES } from './world/bridgeStatements.js';
+import { type BridgeWorld, makeBridgeWorld } from './world/bridgeWorld.js';
+import { brief, FaultClient, firstValue, PROTOCOLS } from './world/client.js';
+import { seededRandom } from './world/random.js';
+import { FOREVER } from './world/statements.js';
 
 /**
  * From the moment in which a statement has begun a cancel ends it, whatever is being done for it by then: none is lost. That it has

@@ -3,9 +3,9 @@ import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/eventually.js';
 import { backend, type FakeConnection, header } from '../support/fakePrimary.js';
-import { brief, errorOf, firstValue } from './client.js';
-import { COLUMNS, GOOD, HostileWorld, MIB, PLANS } from './hostile.js';
-import { remote, WELCOME } from './scriptedRemote.js';
+import { brief, errorOf, firstValue } from './world/client.js';
+import { COLUMNS, GOOD, HostileWorld, MIB, PLANS } from './world/hostile.js';
+import { remote, WELCOME } from './world/scriptedRemote.js';
 
 const row = remote.row(['1', 'one']);
 

@@ -4,9 +4,9 @@ import { describe, it, type TestContext } from 'node:test';
 import { eventually } from '../support/eventually.js';
 import { backend, header } from '../support/fakePrimary.js';
 import { type Frame, frontend } from '../support/wire.js';
-import { brief, errorOf, fieldsOf, firstValue, PROTOCOLS } from './client.js';
-import { COLUMNS, END, GOOD, HostileWorld, INT4, PLANS, TEXT } from './hostile.js';
-import { remote } from './scriptedRemote.js';
+import { brief, errorOf, fieldsOf, firstValue, PROTOCOLS } from './world/client.js';
+import { COLUMNS, END, GOOD, HostileWorld, INT4, PLANS, TEXT } from './world/hostile.js';
+import { remote } from './world/scriptedRemote.js';
 
 describe('what a hostile remote answers', () => {
   const hostile = new HostileWorld();

@@ -4,10 +4,10 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../support/eventually.js';
 import { frontend } from '../support/wire.js';
-import { brief, FaultClient, firstValue } from './client.js';
-import { FULL, growth, growthWithGarbage, heldBack, MIB, ROOM } from './memoryGrowth.js';
-import type { ProxyState } from './proxyProcess.js';
-import { makeWorld, type World } from './world.js';
+import { brief, FaultClient, firstValue } from './world/client.js';
+import { FULL, growth, growthWithGarbage, heldBack, MIB, ROOM } from './world/memoryGrowth.js';
+import type { ProxyState } from './world/proxyProcess.js';
+import { makeWorld, type World } from './world/world.js';
 
 /** The continuous tests' share of what a full run moves. */
 const STREAM_BYTES = FULL ? 10 * 1024 * MIB : 1024 * MIB;

@@ -5,9 +5,9 @@ import { findClientTools } from '../support/clientTools.js';
 import { eventually } from '../support/eventually.js';
 import { backend, type FakeConnection, failure } from '../support/fakePrimary.js';
 import { OpenGaussRole, openGaussRequest, passwordText } from '../support/openGauss.js';
-import { brief, errorOf } from './client.js';
-import { HostileWorld, INT4 } from './hostile.js';
-import { type RemoteScript, remote } from './scriptedRemote.js';
+import { brief, errorOf } from './world/client.js';
+import { HostileWorld, INT4 } from './world/hostile.js';
+import { type RemoteScript, remote } from './world/scriptedRemote.js';
 
 const PASSWORD = 'Gauss@123';
 const DATE = 1082;

@@ -4,9 +4,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../support/eventually.js';
 import { RawClient } from '../support/rawClient.js';
 import { frontend } from '../support/wire.js';
-import { brief } from './client.js';
-import { remote, scriptedRemote } from './scriptedRemote.js';
-import { makeWorld, type World } from './world.js';
+import { brief } from './world/client.js';
+import { remote, scriptedRemote } from './world/scriptedRemote.js';
+import { makeWorld, type World } from './world/world.js';
 
 const MIB = 1 << 20;
 

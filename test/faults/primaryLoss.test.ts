@@ -5,10 +5,10 @@ import { eventually } from '../support/eventually.js';
 import { fakePrimary } from '../support/fakePrimary.js';
 import { RawClient } from '../support/rawClient.js';
 import { CLOSED, type Frame, frontend } from '../support/wire.js';
-import { brief, FaultClient, fieldsOf, firstValue } from './client.js';
-import { type FaultyPath, faultyPath } from './faultyPath.js';
-import { type ProxyProcess, startProxyProcess } from './proxyProcess.js';
-import { makeWorld, type World } from './world.js';
+import { brief, FaultClient, fieldsOf, firstValue } from './world/client.js';
+import { type FaultyPath, faultyPath } from './world/faultyPath.js';
+import { type ProxyProcess, startProxyProcess } from './world/proxyProcess.js';
+import { makeWorld, type World } from './world/world.js';
 
 /** What the proxy does when its primary is lost. */
 const WORK = [

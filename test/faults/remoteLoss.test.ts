@@ -4,9 +4,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { eventually } from '../support/eventually.js';
 import type { Frame } from '../support/wire.js';
-import { brief, errorOf, FaultClient, firstValue, PROTOCOLS } from './client.js';
-import { type FaultyPath, faultyPath } from './faultyPath.js';
-import { makeWorld, type World } from './world.js';
+import { brief, errorOf, FaultClient, firstValue, PROTOCOLS } from './world/client.js';
+import { type FaultyPath, faultyPath } from './world/faultyPath.js';
+import { makeWorld, type World } from './world/world.js';
 
 /** Statements by plan: what is lost while they run, and that they run is seen on the remote by these words. */
 const STATEMENTS = [

@@ -5,8 +5,8 @@ import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/e
 import { eventually } from '../support/eventually.js';
 import { fakePrimary } from '../support/fakePrimary.js';
 import { type Frame, frontend } from '../support/wire.js';
-import { brief, FaultClient, firstValue, PROTOCOLS } from './client.js';
-import { type ProxyProcess, startProxyProcess } from './proxyProcess.js';
+import { brief, FaultClient, firstValue, PROTOCOLS } from './world/client.js';
+import { type ProxyProcess, startProxyProcess } from './world/proxyProcess.js';
 
 /** Words that must not turn up where they do not belong, each in a place of its own. */
 const PASSWORD = 'Pq7secretPassword';

@@ -7,8 +7,8 @@ import { backend, fakePrimary } from '../support/fakePrimary.js';
 import { asQuickAs, timed } from '../support/pace.js';
 import { RawClient } from '../support/rawClient.js';
 import { frontend } from '../support/wire.js';
-import { FaultClient } from './client.js';
-import { makeWorld, type World } from './world.js';
+import { FaultClient } from './world/client.js';
+import { makeWorld, type World } from './world/world.js';
 
 /** What a session does when it ends. */
 const WORK: readonly { readonly name: string; readonly sql: string; readonly runs: string }[] = [

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { frontend } from '../support/wire.js';
-import { brief, errorOf, firstValue, PROTOCOLS } from './client.js';
-import { CASES } from './statements.js';
-import { makeWorld, type World } from './world.js';
+import { brief, errorOf, firstValue, PROTOCOLS } from './world/client.js';
+import { CASES } from './world/statements.js';
+import { makeWorld, type World } from './world/world.js';
 
 describe('statement_timeout', () => {
   let world: World;

@@ -1,4 +1,4 @@
-import { seeded } from '../differential/random.js';
+import { seeded } from '../differential/play/random.js';
 
 /** FNV-1a: a seed from a text. */
 function hash(text: string): number {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { seeded } from '../differential/random.js';
+import { seeded } from '../differential/play/random.js';
 import { createDatabase, execute, primaryServer } from '../support/postgres.js';
 import { Message } from '../support/rawClient.js';
 import { type RelayProxy, startRelay } from '../support/relay.js';

@@ -1,6 +1,6 @@
-import { bound, fetch, onRemote, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
-import { TRANSPORTS } from '../variants.js';
+import { bound, fetch, onRemote, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
+import { TRANSPORTS } from '../play/variants.js';
 
 /** dblink_send_query, dblink_is_busy, dblink_get_result, dblink_cancel_query (reference, section 6). */
 

@@ -1,5 +1,5 @@
-import { bind, bound, execute, flow, open, parse, sync, testCase } from '../notation.js';
-import type { Case, Step } from '../types.js';
+import { bind, bound, execute, flow, open, parse, sync, testCase } from '../compare/notation.js';
+import type { Case, Step } from '../play/types.js';
 
 const LATERAL =
   "SELECT i.id, t.n FROM items i, LATERAL dblink('c', format('SELECT %s * 2', i.id)) AS t(n int) ORDER BY 1";

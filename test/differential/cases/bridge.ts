@@ -1,5 +1,5 @@
-import { open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Shapes that only the primary's executor can drive: per row, lateral, conditional, or inside of other statements. */
 

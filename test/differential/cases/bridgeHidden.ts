@@ -1,5 +1,5 @@
-import { bound, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { bound, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Calls that the primary meets inside of what it runs: functions, triggers, and calls of a form that only it can judge. */
 const hidden = (

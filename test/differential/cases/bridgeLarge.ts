@@ -1,5 +1,5 @@
-import { bound, fetch, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { bound, fetch, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /**
  * Results that do not fit an answer of the bridge and come by way of a side table. The calls are lateral, so that no

@@ -1,5 +1,5 @@
-import { bound, onLocal, testCase } from '../notation.js';
-import type { Case, Step } from '../types.js';
+import { bound, onLocal, testCase } from '../compare/notation.js';
+import type { Case, Step } from '../play/types.js';
 
 /** dblink_build_sql_insert, _update and _delete (behaviour reference, section 7). */
 

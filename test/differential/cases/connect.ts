@@ -1,5 +1,5 @@
-import { bound, fetch, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { bound, fetch, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** dblink_connect, dblink_disconnect, dblink_get_connections: names, the unnamed connection, lifetime. */
 export const connectCases: readonly Case[] = [

@@ -1,5 +1,5 @@
-import { bound, fetch, onRemote, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { bound, fetch, onRemote, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** dblink_open, dblink_fetch, dblink_close: arguments, errors, and the remote transaction around them. */
 

@@ -1,5 +1,5 @@
-import { fetch } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { bridged, ONE_BY_ONE, plpgsql, sql } from './functionNotation.js';
 
 /**

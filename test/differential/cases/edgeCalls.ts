@@ -1,5 +1,5 @@
-import { fetch, open } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, open } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { ask, BRIDGED, COUNT_X, entry, exec, KILL, MESSAGE, UNNAMED, VICTIM, X } from './edgeNotation.js';
 
 /**

@@ -1,5 +1,5 @@
-import { fetch, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /**
  * Errors of the behaviour reference's tables that no other case provokes: sections 3.1 (what is raised locally), 8 (foreign

@@ -1,5 +1,5 @@
-import { onRemote, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { onRemote, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Shorthand for the edge cases of the behaviour reference (section 12), which are played entry by entry. */
 

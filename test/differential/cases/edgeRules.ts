@@ -1,5 +1,5 @@
-import { fetch, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /**
  * Rules of the behaviour reference (sections 3.3, 4.2, 9 and 10) that no other case puts to the test. Two messages of

@@ -1,5 +1,5 @@
-import { bound, fetch, open } from '../notation.js';
-import type { Case } from '../types.js';
+import { bound, fetch, open } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { ask, BRIDGED, COUNT_X, entry, exec, KILL, MESSAGE, UNNAMED, VICTIM, X } from './edgeNotation.js';
 import { ONE_BY_ONE } from './functionNotation.js';
 

@@ -1,5 +1,5 @@
-import { fetch, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Which of several errors is raised: what dblink() has got is converted when the next thing goes wrong. */
 

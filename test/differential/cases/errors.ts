@@ -1,5 +1,5 @@
-import { fetch, onRemote, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, onRemote, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Errors and notices of the remote, dblink_error_message, and a remote that goes away. */
 

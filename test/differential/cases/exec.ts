@@ -1,5 +1,5 @@
-import { bound, fetch, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { bound, fetch, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** dblink_exec: tags, errors off, several statements, rows where none are allowed. */
 

@@ -1,5 +1,15 @@
-import { bind, bound, describePortal, execute, flow, open, parse, sync, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import {
+  bind,
+  bound,
+  describePortal,
+  execute,
+  flow,
+  open,
+  parse,
+  sync,
+  testCase,
+} from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { ONE_BY_ONE } from './functionNotation.js';
 
 /**

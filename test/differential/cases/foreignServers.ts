@@ -1,5 +1,5 @@
-import { bound, fetch, onLocal, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { bound, fetch, onLocal, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /**
  * Foreign servers by name (behaviour reference, sections 2, 8 and 9). Servers are objects of the whole database, so each

@@ -1,5 +1,5 @@
-import { open } from '../notation.js';
-import type { Case } from '../types.js';
+import { open } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { bridged, calling, plpgsql, sql, W } from './functionNotation.js';
 
 /** Who calls a function that calls dblink, and as whom: roles, other languages and kinds of functions, DO, procedures. */

@@ -1,4 +1,4 @@
-import type { Case } from '../types.js';
+import type { Case } from '../play/types.js';
 import { calling, plpgsql, W } from './functionNotation.js';
 
 /** Errors of calls inside of functions: as they reach handlers, and as they reach the client. */

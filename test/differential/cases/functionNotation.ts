@@ -1,5 +1,5 @@
-import { open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Shorthand for cases about functions. */
 

@@ -1,5 +1,5 @@
-import { bound } from '../notation.js';
-import type { Case } from '../types.js';
+import { bound } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { bridged, calling, ONE_BY_ONE, plpgsql, W } from './functionNotation.js';
 
 /** Functions that call dblink: their statements never pass the proxy. Here: expressions, rows, dynamic SQL. */

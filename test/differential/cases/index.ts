@@ -1,4 +1,4 @@
-import type { Case } from '../types.js';
+import type { Case } from '../play/types.js';
 import { argumentCases } from './arguments.js';
 import { asyncCases } from './async.js';
 import { bareCases } from './bare.js';

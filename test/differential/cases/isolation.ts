@@ -1,5 +1,5 @@
-import { onLocal, onRemote, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { onLocal, onRemote, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Bridged calls in every kind of transaction, under time limits and at every level of messages. */
 

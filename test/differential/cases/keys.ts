@@ -1,5 +1,5 @@
-import { bound, onLocal, testCase } from '../notation.js';
-import type { Case, Step } from '../types.js';
+import { bound, onLocal, testCase } from '../compare/notation.js';
+import type { Case, Step } from '../play/types.js';
 
 /** dblink_get_pkey(), the statement that a client sent, and how all helpers find the relation that they are given. */
 

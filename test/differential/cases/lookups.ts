@@ -1,5 +1,5 @@
-import { bound, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { bound, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** How tools find out whether dblink is installed, and in which schema. */
 

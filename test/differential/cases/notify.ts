@@ -1,5 +1,5 @@
-import { fetch, onRemote, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, onRemote, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /**
  * dblink_get_notify, which only the bridge serves. Process ids differ from server to server: cases compare them on the

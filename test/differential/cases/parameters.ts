@@ -1,5 +1,5 @@
-import { bind, describeStatement, execute, flow, open, parse, sync, testCase } from '../notation.js';
-import type { Case, FlowItem } from '../types.js';
+import { bind, describeStatement, execute, flow, open, parse, sync, testCase } from '../compare/notation.js';
+import type { Case, FlowItem } from '../play/types.js';
 
 /** Parameters of the extended protocol: formats, values, stated types, wrong numbers of them. */
 

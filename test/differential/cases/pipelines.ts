@@ -11,8 +11,8 @@ import {
   query,
   sync,
   testCase,
-} from '../notation.js';
-import type { Case, FlowItem } from '../types.js';
+} from '../compare/notation.js';
+import type { Case, FlowItem } from '../play/types.js';
 
 /** The extended protocol message by message, pipelines: dblink in the middle, errors until Sync, both protocols mixed. */
 

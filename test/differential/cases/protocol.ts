@@ -13,8 +13,8 @@ import {
   query,
   sync,
   testCase,
-} from '../notation.js';
-import type { Case, FlowItem } from '../types.js';
+} from '../compare/notation.js';
+import type { Case, FlowItem } from '../play/types.js';
 
 /** The extended protocol message by message, statements: what is described, bound and run, in which formats. */
 

@@ -1,5 +1,5 @@
-import { fetch, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** dblink(): shapes of results, status rows, several statements in one string, column lists. */
 

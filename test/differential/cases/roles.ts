@@ -1,5 +1,5 @@
-import { fetch, onLocal, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, onLocal, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Rules for those who are not superusers: passwords, dblink_connect_u, roles changed in the session. */
 

@@ -1,5 +1,5 @@
-import { fetch, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Date styles, time zones and encodings that differ between the two ends. */
 

@@ -1,5 +1,5 @@
-import { testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /**
  * Shapes in which programs, migrations and reports are seen to call dblink, by their codes: T statements of the top level,

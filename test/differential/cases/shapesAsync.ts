@@ -1,5 +1,5 @@
-import { fetch, open } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, open } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { L, ONE_QUERY, SHOW_L, shape } from './shapeNotation.js';
 import { NEXT, pending, SETTLE, send, sent, source } from './shapesAsyncNotation.js';
 

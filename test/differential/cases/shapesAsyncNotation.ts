@@ -1,5 +1,5 @@
-import { open } from '../notation.js';
-import type { Case } from '../types.js';
+import { open } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { shape } from './shapeNotation.js';
 
 /** Shorthand for the shapes with asynchronous queries. */

@@ -1,5 +1,5 @@
-import { bind, bound, describeStatement, execute, flow, open, parse, sync } from '../notation.js';
-import type { Case } from '../types.js';
+import { bind, bound, describeStatement, execute, flow, open, parse, sync } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { plpgsql } from './functionNotation.js';
 import { L, SHOW_L, shape } from './shapeNotation.js';
 import { NEXT, pending, send, sent, source } from './shapesAsyncNotation.js';

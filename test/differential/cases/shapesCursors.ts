@@ -1,5 +1,5 @@
-import { open } from '../notation.js';
-import type { Case } from '../types.js';
+import { open } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { L, ONE_QUERY, SHOW_L, shape } from './shapeNotation.js';
 import { CLOSE, cursor, NEXT, openCursor, QUERY, source } from './shapesCursorsNotation.js';
 

@@ -8,8 +8,8 @@ import {
   flow,
   parse,
   sync,
-} from '../notation.js';
-import type { Case } from '../types.js';
+} from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { plpgsql } from './functionNotation.js';
 import { L, SHOW_L, shape } from './shapeNotation.js';
 import { CLOSE, cursor, NEXT, openCursor, QUERY, source } from './shapesCursorsNotation.js';

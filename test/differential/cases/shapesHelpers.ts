@@ -1,5 +1,15 @@
-import { bind, bound, describeStatement, execute, fetch, flow, open, parse, sync } from '../notation.js';
-import type { Case } from '../types.js';
+import {
+  bind,
+  bound,
+  describeStatement,
+  execute,
+  fetch,
+  flow,
+  open,
+  parse,
+  sync,
+} from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { plpgsql } from './functionNotation.js';
 import { ONE_QUERY, shape } from './shapeNotation.js';
 

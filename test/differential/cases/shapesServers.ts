@@ -1,5 +1,5 @@
-import { fetch, open } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, open } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 import { plpgsql } from './functionNotation.js';
 import { ONE_QUERY, shape } from './shapeNotation.js';
 

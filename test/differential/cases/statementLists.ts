@@ -1,5 +1,5 @@
-import { testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Several statements in one Query: one implicit transaction, however the proxy takes them apart. */
 

@@ -1,5 +1,5 @@
-import { fetch, onLocal, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, onLocal, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** The local transaction after errors, and its independence from the remote one. */
 

@@ -1,5 +1,5 @@
-import { fetch, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { fetch, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Values of every built-in type, and the conversions of the local input functions. */
 

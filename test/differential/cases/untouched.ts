@@ -1,5 +1,15 @@
-import { bind, describePortal, execute, flow, open, parse, query, sync, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import {
+  bind,
+  describePortal,
+  execute,
+  flow,
+  open,
+  parse,
+  query,
+  sync,
+  testCase,
+} from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** What is none of dblink's business, and statements that only look as if they were. */
 

@@ -1,5 +1,5 @@
-import { bound, testCase } from '../notation.js';
-import type { Case, Step } from '../types.js';
+import { bound, testCase } from '../compare/notation.js';
+import type { Case, Step } from '../play/types.js';
 
 /** dblink_fdw_validator(): the options of foreign servers and user mappings (behaviour reference, section 8). */
 

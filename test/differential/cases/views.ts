@@ -1,5 +1,5 @@
-import { bound, open, testCase } from '../notation.js';
-import type { Case } from '../types.js';
+import { bound, open, testCase } from '../compare/notation.js';
+import type { Case } from '../play/types.js';
 
 /** Views, materialized views, rules: calls that are stored. And what the catalogue says about the functions. */
 
