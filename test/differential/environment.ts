@@ -1,4 +1,4 @@
-import { freePort, type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { MATRIX_PACKAGES } from '../support/majors.js';
 import type { TestProxy } from '../support/proxy.js';
 import { WireConnection } from '../support/wire.js';
@@ -63,12 +63,10 @@ export async function startEnvironment(
   const remote = (): Promise<PostgresServer> =>
     startPostgres({ installation: ofRemotes, settings: SETTINGS, hba: REMOTE_HBA });
   const primary = async (dblink: boolean): Promise<PostgresServer> => {
-    const port = await freePort();
     // A connection string without a host means "here": the server itself, as the proxy takes it too.
-    const env: Record<string, string> = dblink
-      ? { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' }
-      : {};
-    return startPostgres({ installation: dblink ? withExtension : without, settings: SETTINGS, port, env });
+    const env = (port: number): Record<string, string> =>
+      dblink ? { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' } : {};
+    return startPostgres({ installation: dblink ? withExtension : without, settings: SETTINGS, env });
   };
   const servers = [
     await primary(true),
