@@ -3,10 +3,11 @@ import { createServer } from 'node:net';
 
 /**
  * Ports that no kernel gives out by itself (those begin at 32768 or above), so that a connection of somebody else's
- * cannot take one between two starts of a server; and numbers that are no SQLSTATE, so that a text with one is not mistaken.
+ * cannot take one between two starts of a server; and numbers that are neither an SQLSTATE nor in the rows of a test, which
+ * count to 20,000, so that a text with one is not mistaken.
  */
-const FIRST = 11_000;
-const LAST = 19_999;
+const FIRST = 30_001;
+const LAST = 32_767;
 const ATTEMPTS = 100;
 
 /** A TCP port on 127.0.0.1 on which nobody listens at the moment. @throws Error when there is none */

@@ -27,8 +27,8 @@ export interface PostgresOptions {
   readonly hba?: readonly string[];
   /** Certificate and private key in PEM format, with which the server offers TLS. */
   readonly tls?: { readonly cert: string; readonly key: string };
-  /** Variables added to the server's otherwise minimal environment. */
-  readonly env?: Readonly<Record<string, string>>;
+  /** Variables added to the server's otherwise minimal environment, which may name its port. */
+  readonly env?: Readonly<Record<string, string>> | ((port: number) => Readonly<Record<string, string>>);
 }
 
 /** A running server of this process. */
@@ -95,7 +95,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     directory,
     dataDir,
     logFile: join(directory, 'log'),
-    env: options.env ?? {},
+    env: envOf(options),
   };
   try {
     return serverOf(place, await launchOnFreePort(place, options.port ?? 0), password);
@@ -111,7 +111,11 @@ interface Place {
   readonly directory: string;
   readonly dataDir: string;
   readonly logFile: string;
-  readonly env: Readonly<Record<string, string>>;
+  readonly env: (port: number) => Readonly<Record<string, string>>;
+}
+
+function envOf({ env }: PostgresOptions): Place['env'] {
+  return typeof env === 'function' ? env : () => env ?? {};
 }
 
 /** One run of the postmaster. */
@@ -181,7 +185,7 @@ async function launch(place: Place, port: number): Promise<Postmaster> {
     {
       ...workspace().runAs,
       cwd: place.directory,
-      env: programEnvironment({ HOME: place.directory, ...place.env }),
+      env: programEnvironment({ HOME: place.directory, ...place.env(port) }),
       // A group of its own: Ctrl-C in the terminal is for this process, which stops its servers in order.
       detached: true,
       stdio: ['ignore', log, log],

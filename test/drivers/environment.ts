@@ -1,4 +1,4 @@
-import { freePort, type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { startTestProxy } from '../support/proxy.js';
 import { WireConnection } from '../support/wire.js';
 import { bridgedFixture, LOCAL_FIXTURE, REMOTE_HBA, ROLES, remoteFixture, TEMPLATE } from './fixtures.js';
@@ -68,13 +68,11 @@ export async function startEnvironment(major: number, second: 'proxy' | 'extensi
   const remote = (): Promise<PostgresServer> =>
     startPostgres({ installation: withExtension, settings: SETTINGS, hba: REMOTE_HBA });
   const primary = async (dblink: boolean): Promise<PostgresServer> => {
-    const port = await freePort();
     // A connection string without a host means "here": the server itself, as the proxy takes it too.
-    const env: Record<string, string> = dblink
-      ? { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' }
-      : {};
+    const env = (port: number): Record<string, string> =>
+      dblink ? { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' } : {};
     const installation = dblink ? withExtension : await prepareBinaries({ major, dblink: false });
-    return startPostgres({ installation, settings: SETTINGS, port, env });
+    return startPostgres({ installation, settings: SETTINGS, env });
   };
   const servers = [
     await primary(true),

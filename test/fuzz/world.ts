@@ -1,5 +1,5 @@
 import { Client } from 'pg';
-import { freePort, type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { frontend } from '../support/wire.js';
 import { type Meddler, startMeddler } from './meddler.js';
 import { startTarget, type Target } from './target.js';
@@ -53,10 +53,9 @@ export async function startWorld(): Promise<World> {
   const [primary, extension] = await Promise.all(
     [false, true].map(async (dblink) => {
       const installation = await prepareBinaries({ major: 18, dblink });
-      const port = await freePort();
       // A connection string without a host leads to the server itself, as the proxy takes it.
-      const env = { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' };
-      return startPostgres({ installation, settings: SETTINGS, port, env });
+      const env = (port: number) => ({ PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' });
+      return startPostgres({ installation, settings: SETTINGS, env });
     }),
   );
   const stops: (() => unknown)[] = [() => primary!.stop('immediate'), () => extension!.stop('immediate')];

@@ -1,3 +1,5 @@
+<<<<<<< HEAD:test/differential/play/environment.ts
+
 import {
   freePort,
   type PostgresServer,
@@ -7,6 +9,16 @@ import {
 import { MATRIX_PACKAGES } from '../../support/majors.js';
 import type { TestProxy } from '../../support/proxy.js';
 import { WireConnection } from '../../support/wire.js';
+
+=======
+
+import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { MATRIX_PACKAGES } from '../support/majors.js';
+import type { TestProxy } from '../support/proxy.js';
+import { WireConnection } from '../support/wire.js';
+
+>>>>>>> main:test/differential/environment.ts
+
 import { BRIDGE, FINGERPRINT, LOCAL_FIXTURE, REMOTE_FIXTURE, REMOTE_HBA, ROLES } from './fixtures.js';
 import { LOCAL_DATABASES, type LocalDatabase } from './types.js';
 
@@ -68,12 +80,10 @@ export async function startEnvironment(
   const remote = (): Promise<PostgresServer> =>
     startPostgres({ installation: ofRemotes, settings: SETTINGS, hba: REMOTE_HBA });
   const primary = async (dblink: boolean): Promise<PostgresServer> => {
-    const port = await freePort();
     // A connection string without a host means "here": the server itself, as the proxy takes it too.
-    const env: Record<string, string> = dblink
-      ? { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' }
-      : {};
-    return startPostgres({ installation: dblink ? withExtension : without, settings: SETTINGS, port, env });
+    const env = (port: number): Record<string, string> =>
+      dblink ? { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'postgres' } : {};
+    return startPostgres({ installation: dblink ? withExtension : without, settings: SETTINGS, env });
   };
   const servers = [
     await primary(true),
