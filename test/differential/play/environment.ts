@@ -1,23 +1,7 @@
-<<<<<<< HEAD:test/differential/play/environment.ts
-
-import {
-  freePort,
-  type PostgresServer,
-  prepareBinaries,
-  startPostgres,
-} from '../../../src/embedded/index.js';
+import { type PostgresServer, prepareBinaries, startPostgres } from '../../../src/embedded/index.js';
 import { MATRIX_PACKAGES } from '../../support/majors.js';
 import type { TestProxy } from '../../support/proxy.js';
 import { WireConnection } from '../../support/wire.js';
-
-=======
-
-import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
-import { MATRIX_PACKAGES } from '../support/majors.js';
-import type { TestProxy } from '../support/proxy.js';
-import { WireConnection } from '../support/wire.js';
-
->>>>>>> main:test/differential/environment.ts
 
 import { BRIDGE, FINGERPRINT, LOCAL_FIXTURE, REMOTE_FIXTURE, REMOTE_HBA, ROLES } from './fixtures.js';
 import { LOCAL_DATABASES, type LocalDatabase } from './types.js';
