@@ -36,6 +36,7 @@ export class Engine {
   #cancelled = false;
   /** Between the beginning of a request that is carried out here and the ReadyForQuery behind it. */
   #active = false;
+  #plan: string | undefined;
   #results: HeldResult[] = [];
   /** Calls that wait for a remote now. */
   #remoteCalls = 0;
@@ -101,13 +102,29 @@ export class Engine {
     );
   }
 
-  /** Ends a statement. @param plan how it was served; undefined when it went to the primary as it was */
-  finish(plan?: string): void {
+  /** What serves the present statement, as far as it is known by now: the name of a plan. */
+  planned(plan: string): void {
+    this.#plan = plan;
+  }
+
+  /** Ends a statement. */
+  finish(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#releaseResults();
-    if (plan !== undefined)
-      this.session.log.debug({ plan, durationMs: Date.now() - this.#began }, 'dblink statement');
+    const plan = this.#plan;
+    this.#plan = undefined;
+    if (plan !== undefined) this.#served({ plan, durationMs: Date.now() - this.#began });
+  }
+
+  /** A statement that was looked at is served by the primary, which alone knows how long it takes. @param plan its name */
+  passed(plan: string): void {
+    this.#served({ plan });
+  }
+
+  /** Every statement that was looked at ends here, once each time that it is executed. */
+  #served(how: { readonly plan: string; readonly durationMs?: number }): void {
+    this.session.log.debug(how, 'dblink statement');
   }
 
   /** Holds a result until the present statement is over. */

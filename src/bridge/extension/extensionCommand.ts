@@ -1,5 +1,5 @@
 import { BRIDGE_VERSION } from '../../primary/marks.js';
-import { PrimaryRaised } from '../../primary/raised.js';
+import { asRaised, PrimaryRaised } from '../../primary/raised.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
 import type { Engine } from '../../session/context.js';
 import type { ExtensionCommand } from '../../sql/index.js';
@@ -157,10 +157,7 @@ async function prepareBridge(engine: Engine, bridge: Preparable): Promise<void> 
   await engine.remotely(await factsOf(engine), ({ signal }) => abortable(bridge.prepare(), signal));
 }
 
-const factsOf = (engine: Engine): Promise<SessionFacts> =>
-  engine.probe.get('flush').catch((error: unknown) => {
-    throw error instanceof PgError ? new PrimaryRaised(error) : error;
-  });
+const factsOf = (engine: Engine): Promise<SessionFacts> => engine.probe.get('flush').catch(asRaised);
 
 /** Has the primary say that there is no such schema. @throws PrimaryRaised 3F000 */
 async function raiseNoSchema(engine: Engine, name: string): Promise<void> {

@@ -1,17 +1,16 @@
 import type { SessionFacts } from '../../primary/sessionFacts.js';
-import type { DblinkCall, Statement } from '../../sql/index.js';
+import type { Statement } from '../../sql/index.js';
 import { PgError } from '../../wire/errors.js';
 
-/** The extension leaves dblink_connect_u to superusers, and to those whom one grants it (behaviour reference, section 1). */
-const privileged = (statement: Statement, facts: SessionFacts): DblinkCall | undefined =>
-  facts.superuser ? undefined : statement.calls.find((call) => call.name === 'dblink_connect_u');
-
 /**
- * Whether the statement has to go by way of the bridge though another plan could serve it: that the role may execute a
- * function of that name says nothing, for it can be one that the role has made; the bridge looks at who has made it.
+ * The function of the statement that the role may not execute unless it has been granted it: the extension leaves
+ * dblink_connect_u to superusers, and to those whom one grants it (behaviour reference, section 1).
  */
-export const needsVerification = (statement: Statement, facts: SessionFacts): boolean =>
-  privileged(statement, facts) !== undefined;
+export const privileged = ({ calls }: Statement, { superuser }: SessionFacts): string | undefined =>
+  superuser ? undefined : calls.find(({ name }) => name === 'dblink_connect_u')?.name;
+
+export const notPrivileged = (name: string): PgError =>
+  new PgError('42501', `permission denied for function ${name}`);
 
 /**
  * Whether the role may execute the functions of the statement where there is no bridge, on which EXECUTE could have been
@@ -20,5 +19,5 @@ export const needsVerification = (statement: Statement, facts: SessionFacts): bo
  */
 export function checkPrivileges(statement: Statement, facts: SessionFacts): void {
   const refused = privileged(statement, facts);
-  if (refused !== undefined) throw new PgError('42501', `permission denied for function ${refused.name}`);
+  if (refused !== undefined) throw notPrivileged(refused);
 }

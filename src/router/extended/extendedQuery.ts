@@ -6,7 +6,7 @@ import {
   renameListedCalls,
 } from '../../bridge/extension/temporaryFunctions.js';
 import { forwardAnswer, forwardError, MessageSink } from '../../primary/answerSink.js';
-import { PrimaryRaised } from '../../primary/raised.js';
+import { asRaised, PrimaryRaised } from '../../primary/raised.js';
 import { FORWARD } from '../../primary/responseQueue.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
 import type { Engine } from '../../session/context.js';
@@ -40,10 +40,18 @@ import {
 } from '../calls/evaluateArguments.js';
 import { asAmbiguous, withAmbiguousCall } from '../decide/ambiguous.js';
 import { checkAssumptions } from '../decide/assumptions.js';
-import { bridgeOf, isNative, isShadowed, untrustedOf } from '../decide/meantFunctions.js';
+import { bridgeOf } from '../decide/meantFunctions.js';
 import type { Plan } from '../decide/plan.js';
-import { checkPrivileges, needsVerification } from '../decide/privileges.js';
-import { NeedsBridge, NoSuchSignature, Untrusted } from '../failures.js';
+import { checkPrivileges } from '../decide/privileges.js';
+import {
+  type Circumstances,
+  decide,
+  decideAgain,
+  decideByText,
+  maySkipSource,
+  type Verdict,
+} from '../decide/verdict.js';
+import { NeedsBridge, NoSuchSignature } from '../failures.js';
 import { PreparedCache } from '../plans/splice/preparedCache.js';
 import {
   bindWith,
@@ -61,7 +69,21 @@ import {
   readParameterTypes,
 } from '../plans/splice/spliceExtended.js';
 import { runCalls } from '../plans/streamOrCollect.js';
+import { tell } from '../tell.js';
+import { PassedStatements } from './passedStatements.js';
 import { PreparedObjects } from './preparedObjects.js';
+
+/** A Parse that is to be served, and what is known of the session for it. */
+interface Request {
+  /** Whole, to be kept. */
+  readonly message: Buffer;
+  /** Of it, with its text as the parser reads it. */
+  readonly fields: ParseFields;
+  readonly statement: Statement;
+  readonly facts: SessionFacts;
+  /** By what the prepared statement is known the next time. */
+  readonly key: Buffer;
+}
 
 interface Portal {
   readonly prepared: PreparedDblink;
@@ -81,6 +103,8 @@ export class ExtendedQuery {
   /** By text and declared types. */
   readonly #known: PreparedCache<PreparedDblink>;
 
+  readonly #passed = new PassedStatements<Plan>((plan) => this.engine.passed(plan));
+
   readonly #toClient = (message: Buffer): void => this.engine.session.toClient(message);
 
   /** @param bridge the session's, if it has one */
@@ -93,17 +117,19 @@ export class ExtendedQuery {
   }
 
   get tracking(): boolean {
-    return this.#objects.hasStatements;
+    return this.#objects.hasStatements || !this.#passed.isEmpty;
   }
 
   /** A ReadyForQuery passed. */
   ready(): void {
     this.#objects.ready();
+    if (!this.engine.inBlock) this.#passed.idle();
   }
 
   /** A Query or another Parse replaces the unnamed statement. */
   forgetUnnamed(): void {
     this.#objects.forgetUnnamed();
+    this.#passed.forgetUnnamed();
   }
 
   /**
@@ -119,70 +145,95 @@ export class ExtendedQuery {
     if (known !== undefined && !primary.queue.skipping)
       return this.#parseKnown(fields.name, fields.types, known);
     await primary.settled();
-    if (primary.queue.skipping || primary.status === TransactionStatus.failed)
-      return this.#relay('parse', message);
-    if (statement.shape.kind === 'lookup') {
-      const changed = lookupCalls(fields.sql, statement, engine);
-      return changed === undefined ? this.#relay('parse', message) : this.#parseRenamed(fields, changed);
-    }
+    if (primary.queue.skipping) return this.#relay('parse', message);
+    if (primary.status === TransactionStatus.failed)
+      return this.#relayParse(message, fields, 'none', { statement });
+    const plain = decideByText(statement, false);
+    if (plain !== undefined)
+      return this.#relayParse(message, fields, plain.plan === 'relay' ? plain.change : 'none', { statement });
     const end = primary.batchOpen || engine.inBlock ? 'flush' : 'sync';
     await this.#guard(async () => {
-      const facts = await engine.probe.get(end).catch(raised);
+      const facts = await engine.probe.get(end).catch(asRaised);
       // The primary has nothing to cancel yet.
       engine.throwIfCancelled();
-      if (statement.shape.kind === 'ambiguous') return this.#refused(message, fields, statement, facts);
-      if (isShadowed(statement, facts.shadowing) || this.#isExtensions(statement, facts))
-        return this.#relay('parse', message);
-      const names = bridgeOf(statement, facts);
-      const untrusted = untrustedOf(statement, facts);
-      if (untrusted !== undefined && names !== 'none') throw new Untrusted(untrusted);
-      const bridged = names === 'bridged' && this.bridge !== undefined;
-      if (names === 'elsewhere') return this.#relay('parse', message);
-      if (
-        bridged &&
-        (engine.settings.bridgeOnly ||
-          needsVerification(statement, facts) ||
-          asksForOwnText(fields.sql, statement))
-      )
-        return this.#bridge(message, fields, statement);
-      if (statement.shape.kind === 'bridge') {
-        if (bridged) return this.#bridge(message, fields, statement);
-        return this.#bridgeTemporarily(fields, statement, statement.shape.reason);
-      }
-      if (statement.calls.some((call) => fitsNoSignature(call, fields.types)))
-        return this.#refused(message, fields, statement, facts);
-      // When it is executed it is too late for temporary functions.
-      const skippable = statement.calls.find(
-        ({ certain, name, use }) => use.kind === 'source' && !certain && name !== 'dblink',
-      );
-      if (skippable !== undefined && !bridged && !engine.inBlock && !primary.batchOpen)
-        return this.#bridgeTemporarily(fields, statement, `${skippable.name}() where PostgreSQL may skip it`);
-      let prepared: PreparedDblink;
+      const request: Request = { message, fields, statement, facts, key };
+      const verdict = decide(statement, this.#circumstances(request));
       try {
-        await checkAssumptions(engine, statement);
-        prepared = await prepareStatement(engine, fields.name, fields.sql, fields.types, statement);
+        await this.#carryOut(verdict, request);
       } catch (error) {
-        if (!(error instanceof NeedsBridge)) throw error;
-        if (bridged) return this.#bridge(message, fields, statement);
-        return this.#bridgeTemporarily(fields, statement, error.reason);
+        if (!(error instanceof NeedsBridge) || !('otherwise' in verdict)) throw error;
+        await this.#carryOut(decideAgain(verdict.otherwise, error.reason, this.#tooLate), request);
       }
-      this.#objects.prepare(fields.name, prepared);
-      // In a batch or block it was too late for temporary functions; the next time it need not be.
-      if (skippable === undefined || bridged) this.#known.set(key, prepared);
-      engine.session.toClient(PARSE_COMPLETE);
     }, fields.sql);
   }
 
-  /** The primary refuses the statement. */
-  #refused(message: Buffer, fields: ParseFields, statement: Statement, facts: SessionFacts): void {
-    const refused = withAmbiguousCall(fields.sql, statement, facts);
-    if (refused === undefined) this.#relay('parse', message);
-    else this.#parseRenamed(fields, refused);
+  /** The session can make itself no temporary functions now. */
+  get #tooLate(): boolean {
+    return this.engine.inBlock || this.engine.primary.batchOpen;
   }
 
-  /** The primary has the extension, and is to carry out the calls. */
-  #isExtensions(statement: Statement, facts: SessionFacts): boolean {
-    return this.engine.settings.leaveToExtension && isNative(statement, facts.native);
+  #circumstances({ fields, statement, facts }: Request): Circumstances {
+    const { leaveToExtension, bridgeOnly } = this.engine.settings;
+    const hasBridge = this.bridge !== undefined;
+    return {
+      facts,
+      hasBridge,
+      leaveToExtension,
+      bridgeOnly,
+      several: false,
+      tooLate: this.#tooLate,
+      answerable: false,
+      asksOwnText: hasBridge && facts.bridged.length > 0 && asksForOwnText(fields.sql, statement),
+      fitsNone: statement.calls.some((call) => fitsNoSignature(call, fields.types)),
+      prepared: true,
+    };
+  }
+
+  async #carryOut(verdict: Verdict, request: Request): Promise<void> {
+    const { message, fields, statement } = request;
+    switch (verdict.plan) {
+      case 'relay':
+        return this.#relayParse(message, fields, verdict.change, request);
+      case 'answer':
+      case 'stream':
+      case 'splice':
+        return this.#prepare(request, verdict.otherwise === 'installed');
+      case 'bridge':
+        if (verdict.by === 'temporary') return this.#bridgeTemporarily(fields, statement, verdict.why);
+        return this.#bridge(message, fields, statement);
+      case 'refuse':
+        this.engine.passed('refuse');
+        throw verdict.error === 'parameter' ? new PgError('42P02', 'there is no parameter') : verdict.error;
+      default:
+        verdict satisfies never;
+    }
+  }
+
+  /** Has the primary parse and describe the statement, whose calls are carried out when it is executed. */
+  async #prepare({ fields, statement, key }: Request, bridged: boolean): Promise<void> {
+    const { engine } = this;
+    await checkAssumptions(engine, statement);
+    const prepared = await prepareStatement(engine, fields.name, fields.sql, fields.types, statement);
+    this.#objects.prepare(fields.name, prepared);
+    // In a batch or block it was too late for temporary functions; the next time it need not be.
+    if (bridged || !maySkipSource(statement)) this.#known.set(key, prepared);
+    engine.session.toClient(PARSE_COMPLETE);
+  }
+
+  /** The primary gets the statement, changed if need be. */
+  #relayParse(
+    message: Buffer,
+    fields: ParseFields,
+    change: (Verdict & { plan: 'relay' })['change'],
+    { statement, facts }: { readonly statement: Statement; readonly facts?: SessionFacts },
+  ): void {
+    let changed: ReplacedText | undefined;
+    if (change === 'lookup') changed = lookupCalls(fields.sql, statement, this.engine);
+    if (change === 'refusal' && facts !== undefined)
+      changed = withAmbiguousCall(fields.sql, statement, facts);
+    this.#passed.parsed(fields.name, 'relay');
+    if (changed === undefined) this.#relay('parse', message);
+    else this.#parseRenamed(fields, changed);
   }
 
   /**
@@ -191,18 +242,22 @@ export class ExtendedQuery {
    */
   async #bridgeTemporarily(fields: ParseFields, statement: Statement, reason: string): Promise<void> {
     const { engine } = this;
-    const renamed =
-      engine.inBlock || engine.primary.batchOpen ? undefined : renameCalls(fields.sql, statement, engine);
+    const renamed = renameCalls(fields.sql, statement, engine);
     const made = renamed !== undefined && (await makeTemporaryFunctions(engine, this.bridge, statement));
     // A cancel may have met what makes them.
     engine.throwIfCancelled();
-    if (renamed === undefined || !made) throw new NeedsBridge(reason);
+    if (renamed === undefined || !made) {
+      engine.passed('refuse');
+      throw new NeedsBridge(reason);
+    }
+    this.#passed.parsed(fields.name, 'bridge');
     this.#parseRenamed(fields, renamed);
   }
 
   /** The primary runs the statement; its functions ask for the calls. */
   #bridge(message: Buffer, fields: ParseFields, statement: Statement): void {
     const renamed = renameListedCalls(fields.sql, statement, this.engine);
+    this.#passed.parsed(fields.name, 'bridge');
     if (renamed === undefined) this.#relay('parse', message);
     else this.#parseRenamed(fields, renamed);
   }
@@ -223,6 +278,7 @@ export class ExtendedQuery {
 
   /** Bind, Describe, Execute or Close while `tracking`. @returns undefined when it is not about such a statement */
   message(type: number, message: Buffer): Promise<void> | undefined {
+    this.#passed.message(type, message);
     switch (type) {
       case Frontend.bind: {
         const fields = readBind(message);
@@ -297,7 +353,7 @@ export class ExtendedQuery {
     const { error } = await sink.answered;
     primary.assertOpen();
     if (error !== undefined) throw new PrimaryRaised(error);
-    checkPrivileges(statement, await probe.get('flush').catch(raised));
+    checkPrivileges(statement, await probe.get('flush').catch(asRaised));
     const bound = boundOf(prepared, fields);
     for (const call of computed) await checkArguments(call, text, bound, bound.types, this.engine);
   }
@@ -338,10 +394,10 @@ export class ExtendedQuery {
     const { prepared, bound } = portal;
     const { statement, text } = prepared;
     engine.begin();
-    let plan: Plan = 'splice';
+    engine.planned('splice');
     await this.#guard(async () => {
       engine.throwIfStopped();
-      const facts = await engine.probe.get('flush').catch(raised);
+      const facts = await engine.probe.get('flush').catch(asRaised);
       const bridged = this.bridge !== undefined && bridgeOf(statement, facts) === 'bridged';
       const outcome = await runCalls(engine, {
         text,
@@ -361,13 +417,13 @@ export class ExtendedQuery {
         return undefined;
       });
       if (outcome === undefined) {
-        plan = 'bridge';
+        engine.planned('bridge');
         this.#executePlain(name, portal, maxRows);
         return;
       }
       if (outcome.kind !== 'results') {
         portal.state = 'done';
-        plan = 'stream';
+        engine.planned('stream');
         if (outcome.kind === 'status') session.toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));
         session.toClient(commandComplete(`SELECT ${outcome.kind === 'status' ? 1 : outcome.rows}`));
         return;
@@ -398,7 +454,7 @@ export class ExtendedQuery {
       if (source === styled) primary.send(close('S', styled), { kind: 'close', sink: new MessageSink() });
       portal.state = 'bound';
     }, text);
-    engine.finish(plan);
+    engine.finish();
     // A client that does not read must not pile up the answers to what it goes on sending.
     await session.client.drained();
   }
@@ -443,11 +499,7 @@ export class ExtendedQuery {
         );
         return false;
       }
-      const told = error instanceof PrimaryRaised ? error.error : error;
-      if (!(told instanceof PgError)) throw error;
-      await this.engine.failTransaction(told);
-      const own = !(error instanceof PrimaryRaised);
-      session.toClient(errorResponse(own ? this.engine.inClientEncoding(told) : told));
+      await tell(this.engine, error, { inTransaction: true });
       return false;
     }
   }
@@ -463,10 +515,6 @@ const boundOf = (prepared: PreparedDblink, fields: BindFields): BoundParameters 
   formats: fields.formats,
   values: fields.values,
 });
-
-const raised = (error: unknown): never => {
-  throw error instanceof PgError ? new PrimaryRaised(error) : error;
-};
 
 function parameterDescription(types: readonly number[]): Buffer {
   const writer = new MessageWriter(Backend.parameterDescription, 2 + types.length * 4).int16(types.length);

@@ -1,12 +1,11 @@
 import { type Preparable, runExtensionCommand } from '../../bridge/extension/extensionCommand.js';
 import { MessageSink } from '../../primary/answerSink.js';
-import { PrimaryRaised } from '../../primary/raised.js';
 import { FORWARD } from '../../primary/responseQueue.js';
 import type { Engine } from '../../session/context.js';
 import type { ExtensionCommand } from '../../sql/index.js';
-import { errorResponse, PgError } from '../../wire/errors.js';
 import { commandComplete, readBind, readExecute, readParse } from '../../wire/messages.js';
 import { Backend, Frontend } from '../../wire/protocol.js';
+import { tell } from '../tell.js';
 import { PreparedObjects } from './preparedObjects.js';
 
 /**
@@ -82,24 +81,20 @@ export class ExtendedCommands {
     await primary.settled();
     if (primary.queue.skipping) return this.#relay(message);
     engine.begin();
-    let tag: string | undefined;
     try {
       engine.throwIfStopped();
-      tag = await runExtensionCommand(engine, this.bridge, command);
+      engine.planned('bridge');
+      const tag = await runExtensionCommand(engine, this.bridge, command);
       if (tag === undefined) {
+        engine.planned('relay');
         // A cancel that came before the primary had anything to cancel.
         engine.throwIfStopped();
         this.#relay(message);
       } else session.toClient(commandComplete(tag));
     } catch (error) {
-      if (primary.closed) throw error;
-      const told = error instanceof PrimaryRaised ? error.error : error;
-      if (!(told instanceof PgError)) throw error;
-      await engine.failTransaction(told);
-      const own = !(error instanceof PrimaryRaised);
-      session.toClient(errorResponse(own ? engine.inClientEncoding(told) : told));
+      await tell(engine, error, { inTransaction: true });
     } finally {
-      engine.finish(tag === undefined ? undefined : 'bridge');
+      engine.finish();
     }
   }
 

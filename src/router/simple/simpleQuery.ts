@@ -6,7 +6,7 @@ import {
   renameListedCalls,
 } from '../../bridge/extension/temporaryFunctions.js';
 import { MessageSink } from '../../primary/answerSink.js';
-import { PrimaryRaised } from '../../primary/raised.js';
+import { asRaised, PrimaryRaised } from '../../primary/raised.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
 import type { Engine } from '../../session/context.js';
 import { asksForOwnText } from '../../sql/analysis/ownText.js';
@@ -33,13 +33,12 @@ import { Performer } from '../calls/callRunner.js';
 import { isLocal, NO_PARAMETERS } from '../calls/evaluateArguments.js';
 import { withAmbiguousCall } from '../decide/ambiguous.js';
 import { checkAssumptions } from '../decide/assumptions.js';
-import { bridgeOf, isNative, isShadowed, untrustedOf } from '../decide/meantFunctions.js';
 import { refuseNewerSyntax } from '../decide/newerSyntax.js';
-import type { Plan } from '../decide/plan.js';
-import { checkPrivileges, needsVerification } from '../decide/privileges.js';
-import { NeedsBridge, NoSuchSignature, Untrusted } from '../failures.js';
+import { type Circumstances, decide, decideAgain, decideByText, type Verdict } from '../decide/verdict.js';
+import { NeedsBridge, NoSuchSignature } from '../failures.js';
 import { PreparedCache } from '../plans/splice/preparedCache.js';
 import { knownStream, type Prepared, prepare, spliceSimple } from '../plans/splice/spliceSimple.js';
+import { tell } from '../tell.js';
 import { HiddenBlock } from './hiddenBlock.js';
 
 /** Does nothing in a transaction that has done nothing, and returns no rows. */
@@ -59,6 +58,18 @@ const NOT_IN_BLOCK: ReadonlySet<string> = new Set(['commitPrepared', 'rollbackPr
 
 /** An error response has been sent to the client: the message is over. */
 class AlreadyTold extends Error {}
+
+/** A statement that is to be served, and what is known of the session for it. */
+interface Task {
+  readonly statement: Statement;
+  /** Of its Query. */
+  readonly last: boolean;
+  readonly facts: SessionFacts;
+  /** What the primary has been asked about it already. */
+  readonly preparing: Promise<Prepared> | undefined;
+}
+
+type Relayed = Pick<Task, 'statement' | 'last'> & Partial<Task>;
 
 /** What a session's Query messages have in common. */
 export class SimpleQueries {
@@ -122,7 +133,8 @@ class SimpleQuery {
       for (const [i, statement] of this.statements.entries()) {
         this.engine.begin();
         this.engine.throwIfStopped();
-        this.engine.finish(await this.#statement(statement, i === this.statements.length - 1));
+        await this.#statement(statement, i === this.statements.length - 1);
+        this.engine.finish();
       }
       await this.#finishBatch();
       await this.#hidden.end('COMMIT');
@@ -140,109 +152,128 @@ class SimpleQuery {
     await session.client.drained();
   }
 
-  async #statement(statement: Statement, last: boolean): Promise<Plan> {
-    if (statement.calls.length === 0 && statement.shape.kind === 'none') return this.#plain(statement, last);
-    if (statement.shape.kind === 'lookup')
-      return this.#plain(statement, last, lookupCalls(this.text, statement, this.engine));
-    // In a failed block the primary refuses the statement itself.
-    if (this.engine.primary.status === TransactionStatus.failed) return this.#plain(statement, last);
-    if (statement.shape.kind === 'extension')
-      return this.#extension(statement, statement.shape.command, last);
-    if (statement.shape.kind === 'ambiguous')
-      return this.#plain(statement, last, withAmbiguousCall(this.text, statement, await this.#facts()));
+  async #statement(statement: Statement, last: boolean): Promise<void> {
+    const { engine } = this;
+    const plain = decideByText(statement, engine.primary.status === TransactionStatus.failed);
+    if (plain?.plan === 'relay') return this.#relay(plain, { statement, last });
+    if (plain !== undefined) return this.#extension(statement, plain.command, last);
     const asked = this.#facts();
     const preparing = this.#prepareEarly(statement);
     const facts = await asked;
-    if (isShadowed(statement, facts.shadowing) || this.#isExtensions(statement, facts))
-      return this.#plain(statement, last);
-    const names = bridgeOf(statement, facts);
-    const untrusted = untrustedOf(statement, facts);
-    if (untrusted !== undefined && names !== 'none') throw new Untrusted(untrusted);
-    const bridged = names === 'bridged' && this.queries.bridge !== undefined;
-    const listed = bridged ? renameListedCalls(this.text, statement, this.engine) : undefined;
-    if (
-      names === 'elsewhere' ||
-      (bridged &&
-        (this.#leavesToBridge(statement) ||
-          needsVerification(statement, facts) ||
-          asksForOwnText(this.text, statement)))
-    )
-      return this.#bridge(statement, last, preparing, listed);
-    if (statement.shape.kind === 'bridge') {
-      if (bridged) return this.#bridge(statement, last, preparing, listed);
-      return this.#bridgeTemporarily(statement, statement.shape.reason, last);
-    }
-    if (statement.parameters > 0) throw this.#noParameter(statement);
-    checkPrivileges(statement, facts);
+    const verdict = decide(statement, this.#circumstances(statement, facts));
+    const task: Task = { statement, last, facts, preparing };
     try {
-      const alone = !this.engine.inBlock && this.engine.sameEncoding;
-      if (statement.shape.kind === 'answer' && alone && this.#allLocal(statement)) {
-        await this.#answer(statement, facts);
-        return 'answer';
-      }
-      return await this.#splice(statement, facts, preparing, bridged, last);
+      await this.#carryOut(verdict, task);
     } catch (error) {
+      if (!('otherwise' in verdict)) throw error;
       if (error instanceof NoSuchSignature)
-        return this.#plain(statement, last, withAmbiguousCall(this.text, statement, facts));
-      if (error instanceof NeedsBridge) {
-        if (bridged) return this.#bridge(statement, last, preparing, listed);
-        if (names === 'none') return this.#bridgeTemporarily(statement, error.reason, last);
-      }
-      throw error;
+        return this.#relay({ change: 'refusal' }, { ...task, preparing: undefined });
+      if (!(error instanceof NeedsBridge)) throw error;
+      await this.#carryOut(decideAgain(verdict.otherwise, error.reason, this.#tooLate), task);
     }
   }
 
-  /** The primary has the extension, and is to carry out the calls. */
-  #isExtensions(statement: Statement, facts: SessionFacts): boolean {
-    return this.engine.settings.leaveToExtension && isNative(statement, facts.native);
+  /** The session can make itself no temporary functions now. */
+  get #tooLate(): boolean {
+    return this.engine.inBlock || this.statements.length > 1;
   }
 
-  /** With `bridge: always` whatever it can serve; of a Query of several statements it knows only its own. */
-  #leavesToBridge({ calls }: Statement): boolean {
-    const asksQuery = calls.some(({ name }) => name === 'dblink_current_query');
-    return this.engine.settings.bridgeOnly && !(asksQuery && this.statements.length > 1);
+  #circumstances(statement: Statement, facts: SessionFacts): Circumstances {
+    const { engine, text, queries } = this;
+    const { leaveToExtension, bridgeOnly } = engine.settings;
+    const hasBridge = queries.bridge !== undefined;
+    return {
+      facts,
+      hasBridge,
+      leaveToExtension,
+      bridgeOnly,
+      several: this.statements.length > 1,
+      tooLate: this.#tooLate,
+      answerable: !engine.inBlock && engine.sameEncoding && this.#allLocal(statement),
+      asksOwnText: hasBridge && facts.bridged.length > 0 && asksForOwnText(text, statement),
+      fitsNone: false,
+      prepared: false,
+    };
+  }
+
+  async #carryOut(verdict: Verdict, task: Task): Promise<void> {
+    const { statement, last, facts, preparing } = task;
+    this.engine.planned(verdict.plan);
+    switch (verdict.plan) {
+      case 'relay':
+        return this.#relay(verdict, task);
+      case 'answer':
+        return this.#answer(statement, facts);
+      case 'stream':
+      case 'splice':
+        return this.#splice(task, verdict.otherwise === 'installed');
+      case 'bridge':
+        if (verdict.by === 'extension') return this.#extension(statement, verdict.command, last);
+        if (verdict.by === 'temporary') return this.#bridgeTemporarily(statement, verdict.why, last);
+        return this.#bridge(task, renameListedCalls(this.text, statement, this.engine));
+      case 'refuse':
+        // What was asked early has to be over before the batch is.
+        await preparing?.catch(() => undefined);
+        throw verdict.error === 'parameter' ? this.#noParameter(statement) : verdict.error;
+      default:
+        verdict satisfies never;
+    }
+  }
+
+  /** The primary gets the statement, changed if need be. */
+  async #relay({ change }: Pick<Verdict & { plan: 'relay' }, 'change'>, task: Relayed): Promise<void> {
+    const { statement, last, facts, preparing } = task;
+    this.engine.planned('relay');
+    // What was asked early has to be over before the batch is.
+    await preparing?.catch(() => undefined);
+    let changed: ReplacedText | undefined;
+    if (change === 'lookup') changed = lookupCalls(this.text, statement, this.engine);
+    if (change === 'refusal' && facts !== undefined) changed = withAmbiguousCall(this.text, statement, facts);
+    await this.#plain(statement, last, changed);
   }
 
   /** CREATE EXTENSION dblink and the like, which the primary may have to do itself. */
-  async #extension(statement: Statement, command: ExtensionCommand, last: boolean): Promise<Plan> {
+  async #extension(statement: Statement, command: ExtensionCommand, last: boolean): Promise<void> {
+    this.engine.planned('bridge');
     await this.#openHidden();
     const tag = await runExtensionCommand(this.engine, this.queries.bridge, command);
-    if (tag === undefined) return this.#plain(statement, last);
+    if (tag === undefined) return this.#relay({ change: 'none' }, { statement, last });
     this.#heldTag = commandComplete(tag);
-    if (last) return 'bridge';
+    if (last) return;
     await this.#finishBatch();
     this.#releaseTag();
-    return 'bridge';
   }
 
   /** The primary runs the statement as it is; its functions ask for the calls. */
   async #bridge(
-    statement: Statement,
-    last: boolean,
-    preparing?: Promise<Prepared>,
-    text?: ReplacedText,
-  ): Promise<Plan> {
+    { statement, last, preparing }: Pick<Task, 'statement' | 'last' | 'preparing'>,
+    text: ReplacedText | undefined,
+  ): Promise<void> {
     // What was asked early has to be over before the batch is.
     await preparing?.catch(() => undefined);
     await this.#plain(statement, last, text);
-    return 'bridge';
   }
 
   /**
    * Without functions of the bridge in the database: the session makes itself temporary ones, between transactions.
    * @throws NeedsBridge when it cannot
    */
-  async #bridgeTemporarily(statement: Statement, reason: string, last: boolean): Promise<Plan> {
+  async #bridgeTemporarily(statement: Statement, reason: string, last: boolean): Promise<void> {
     const { engine } = this;
-    const renamed =
-      engine.inBlock || this.statements.length > 1 ? undefined : renameCalls(this.text, statement, engine);
-    if (renamed === undefined) throw new NeedsBridge(reason);
+    const renamed = renameCalls(this.text, statement, engine);
+    if (renamed === undefined) return this.#unserved(reason);
     await this.#finishBatch();
     const made = await makeTemporaryFunctions(engine, this.queries.bridge, statement);
     // A cancel may have met what makes them.
     engine.throwIfStopped();
-    if (!made) throw new NeedsBridge(reason);
-    return this.#bridge(statement, last, undefined, renamed);
+    if (!made) return this.#unserved(reason);
+    await this.#bridge({ statement, last, preparing: undefined }, renamed);
+  }
+
+  /** @throws NeedsBridge */
+  #unserved(reason: string): never {
+    this.engine.planned('refuse');
+    throw new NeedsBridge(reason);
   }
 
   /**
@@ -278,9 +309,7 @@ class SimpleQuery {
 
   #facts(): Promise<SessionFacts> {
     const { primary, probe } = this.engine;
-    return probe.get(this.engine.inBlock || primary.batchOpen ? 'flush' : 'sync').catch((error: unknown) => {
-      throw error instanceof PgError ? new PrimaryRaised(error) : error;
-    });
+    return probe.get(this.engine.inBlock || primary.batchOpen ? 'flush' : 'sync').catch(asRaised);
   }
 
   /** Several statements are one transaction. */
@@ -315,13 +344,7 @@ class SimpleQuery {
   }
 
   /** The plans `splice` and `stream`. */
-  async #splice(
-    statement: Statement,
-    facts: SessionFacts,
-    preparing: Promise<Prepared> | undefined,
-    bridged: boolean,
-    last: boolean,
-  ): Promise<Plan> {
+  async #splice({ statement, last, facts, preparing }: Task, bridged: boolean): Promise<void> {
     await this.#openHidden();
     await checkAssumptions(this.engine, statement);
     const endBatch = last ? () => this.#finishBatch() : undefined;
@@ -334,15 +357,15 @@ class SimpleQuery {
       bridged,
       endBatch,
     });
+    this.engine.planned(plan);
     this.#heldTag = tag;
-    if (last) return plan;
+    if (last) return;
     await this.#finishBatch();
     this.#releaseTag();
-    return plan;
   }
 
   /** A statement without dblink. Its ReadyForQuery is the message's, so it is kept back. */
-  async #plain(statement: Statement, last: boolean, renamed?: ReplacedText): Promise<Plan> {
+  async #plain(statement: Statement, last: boolean, renamed?: ReplacedText): Promise<void> {
     await this.#finishBatch();
     if (this.#answered && statement.transaction?.options !== undefined) await this.#takeSnapshot();
     if (this.#hidden.isOpen && statement.transaction !== undefined) return this.#transaction(statement);
@@ -366,7 +389,7 @@ class SimpleQuery {
     last: boolean,
     implicitBlock = false,
     renamed?: ReplacedText,
-  ): Promise<Plan> {
+  ): Promise<void> {
     const { primary, session } = this.engine;
     const before = implicitBlock ? NOTHING : EMPTY;
     const offset = (): number =>
@@ -412,7 +435,6 @@ class SimpleQuery {
     if (copying) session.client.hold();
     primary.assertOpen();
     if (told) throw new AlreadyTold();
-    return 'relay';
   }
 
   /** A SELECT in front of BEGIN ISOLATION LEVEL … has taken the transaction's snapshot (25001). */
@@ -423,7 +445,7 @@ class SimpleQuery {
   }
 
   /** BEGIN, COMMIT and the like in the hidden block do what they do in an implicit transaction. */
-  async #transaction(statement: Statement): Promise<Plan> {
+  async #transaction(statement: Statement): Promise<void> {
     const { primary, session } = this.engine;
     const { kind, options } = statement.transaction!;
     switch (kind) {
@@ -438,7 +460,7 @@ class SimpleQuery {
         this.#hidden.handOver();
         const word = this.text.subarray(statement.span.start, statement.span.end).toString('latin1');
         session.toClient(commandComplete(/^\s*start/i.test(word) ? 'START TRANSACTION' : 'BEGIN'));
-        return 'relay';
+        return;
       }
       case 'commit':
       case 'rollback': {
@@ -491,17 +513,12 @@ class SimpleQuery {
 
   /** Tells the client of an error and leaves the transaction as the error leaves it. */
   async #raise(error: unknown): Promise<void> {
-    const { primary, session } = this.engine;
+    const { primary, inBlock } = this.engine;
     this.#heldTag = undefined;
     if (primary.closed) throw error;
     if (!(error instanceof AlreadyTold)) {
-      const raised = error instanceof PrimaryRaised ? error.error : error;
-      if (!(raised instanceof PgError)) throw raised;
-      if (!(error instanceof PrimaryRaised) && (primary.batchOpen || this.engine.inBlock)) {
-        await this.engine.failTransaction(raised);
-      }
-      const own = !(error instanceof PrimaryRaised);
-      session.toClient(errorResponse(this.#placed(own ? this.engine.inClientEncoding(raised) : raised)));
+      const place = (told: PgError): PgError => this.#placed(told);
+      await tell(this.engine, error, { inTransaction: primary.batchOpen || inBlock, place });
     }
     if (primary.batchOpen) await primary.sync();
     await this.#hidden.abandon();
