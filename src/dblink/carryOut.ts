@@ -43,7 +43,9 @@ export async function callScalar(
     }
     case 'dblink_error_message':
       return dblink.errorMessage(args.connection ?? '', context);
-    default: {
+    case 'dblink':
+    case 'dblink_fetch':
+    case 'dblink_get_result': {
       // In a select list there is no column list: a command's tag makes a row of one column, rows have no type.
       const outcome = await callSource(dblink, call, args, NO_COLUMNS, context);
       if (outcome.kind === 'status') return outcome.tag;
@@ -52,8 +54,21 @@ export async function callScalar(
         'function returning record called in context that cannot accept type record',
       );
     }
+    case 'dblink_get_pkey':
+    case 'dblink_build_sql_insert':
+    case 'dblink_build_sql_delete':
+    case 'dblink_build_sql_update':
+    case 'dblink_current_query':
+    case 'dblink_get_notify':
+    case 'dblink_fdw_validator':
+      throw notHere(call.name);
+    default:
+      return call.name satisfies never;
   }
 }
+
+/** Functions that only the primary carries out, or that return rows of their own. */
+const notHere = (name: DblinkFunction): Error => new Error(`${name} is not carried out by the proxy`);
 
 /** Carries out dblink(), dblink_fetch() or dblink_get_result(). @throws PgError what it raises, and what the sink throws */
 export function callSource(
@@ -69,8 +84,10 @@ export function callSource(
       return dblink.fetchCursor(connection, cursor ?? '', howMany, failOnError, sink, context);
     case 'dblink_get_result':
       return dblink.getResult(connection ?? '', failOnError, sink, context);
-    default:
+    case 'dblink':
       return dblink.query(connection, args.sql!, failOnError, sink, context);
+    default:
+      throw notHere(name);
   }
 }
 
