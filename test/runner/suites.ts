@@ -42,7 +42,13 @@ export const FULL_ONLY: Readonly<Record<string, string>> = {
  * Files that measure how much one session is delayed by others, and so run when no other file does, and up to three times where they
  * fail: whatever else the machine does can only make a delay longer.
  */
-const ALONE: readonly string[] = ['attacks/flood', 'attacks/loop.', 'attacks/remote', 'fuzz/'];
+const ALONE: readonly string[] = [
+  'attacks/delays',
+  'attacks/flood',
+  'attacks/loop.',
+  'attacks/remote',
+  'fuzz/',
+];
 
 export const runsAlone = (file: string): boolean => ALONE.some((prefix) => file.startsWith(prefix));
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FaultClient } from '../../faults/world/client.js';
-import type { ProxyProcess } from '../../faults/world/proxyProcess.js';
 
 /** What an attack costs others, in ms. */
 export interface Delay {
@@ -13,9 +12,16 @@ export interface Delay {
 
 const EVERY_MS = 20;
 
+/** A proxy whose event loop is watched. */
+export interface WatchedProxy {
+  readonly port: number;
+  /** How long the loop stood still at most since the last question. */
+  state(): Promise<{ readonly longestPauseMs: number }>;
+}
+
 /** Measures while something is done, and a little longer: what it has left behind counts as well. */
 export async function delayDuring(
-  world: { readonly proxy: ProxyProcess },
+  world: { readonly proxy: WatchedProxy },
   act: () => Promise<unknown>,
 ): Promise<Delay> {
   const other = await FaultClient.open(world.proxy.port, { user: 'other' });
@@ -52,7 +58,7 @@ const TRIES = 3;
  * now and then: the best of a few tries counts.
  */
 export async function costsNoMoreThan(
-  world: { readonly proxy: ProxyProcess },
+  world: { readonly proxy: WatchedProxy },
   control: () => Promise<unknown>,
   attack: () => Promise<unknown>,
 ): Promise<void> {
