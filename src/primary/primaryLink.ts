@@ -114,6 +114,7 @@ export class PrimaryLink {
   #fatal = false;
   #answered = false;
   #closed = false;
+  #broken = false;
   /** The client is slow. */
   #paused = false;
   readonly #share = new LoopShare(() => this.#giveWay());
@@ -165,7 +166,8 @@ export class PrimaryLink {
     try {
       act();
     } catch (error) {
-      // A primary that breaks the protocol ends this session, nothing else.
+      // A primary that breaks the protocol ends this session, nothing else. Where its messages begin is not known any more.
+      this.#broken = true;
       this.#socket.destroy(error as Error);
     } finally {
       this.#events.chunk(false);
@@ -176,7 +178,7 @@ export class PrimaryLink {
   #giveWay(): void {
     this.#framer.stop();
     setImmediate(() => {
-      if (this.#closed) return;
+      if (this.#closed || this.#broken) return;
       this.#handle(() => this.#framer.resume());
       this.#updateReading();
     });
@@ -190,7 +192,7 @@ export class PrimaryLink {
   #ended(): void {
     if (this.#closed) return;
     // Its last words may be among what is held.
-    while (this.#framer.stopped) this.#handle(() => this.#framer.resume());
+    while (this.#framer.stopped && !this.#broken) this.#handle(() => this.#framer.resume());
     this.#closed = true;
     this.queue.abandon();
     this.#wakeIdle();

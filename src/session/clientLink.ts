@@ -84,6 +84,8 @@ export class ClientLink {
     socket.on('error', () => undefined);
     socket.on('drain', () => this.#drain());
     socket.on('close', () => {
+      // What it sent before it went counts, unless a request in front of it is being carried out.
+      while (this.#holds === 0 && this.#framer.stopped) this.#guard(() => this.#framer.resume());
       this.#closed = true;
       this.#drain();
       events.closed();

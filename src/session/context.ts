@@ -117,12 +117,15 @@ export class Engine {
     if (plan !== undefined) this.#served({ plan, durationMs: Date.now() - this.#began });
   }
 
-  /** A statement that was looked at is served by the primary, which alone knows how long it takes. @param plan its name */
+  /**
+   * A statement that was looked at when it was prepared is the primary's from then on: how often it is executed, and how long that
+   * takes, is not known here. @param plan its name
+   */
   passed(plan: string): void {
     this.#served({ plan });
   }
 
-  /** Every statement that was looked at ends here, once each time that it is executed. */
+  /** Every statement that was looked at ends here: each time that it is carried out, or once when it is passed on. */
   #served(how: { readonly plan: string; readonly durationMs?: number }): void {
     this.session.log.debug(how, 'dblink statement');
   }

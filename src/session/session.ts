@@ -60,6 +60,8 @@ export class Session implements Cancellable {
   readonly #interceptor: Interceptor;
   readonly #closed: Promise<void>;
   #markClosed!: () => void;
+  /** The primary has been sent what ends its COPY. */
+  #copyBroken = false;
   #heldReports:
     | {
         readonly parameters: Map<
@@ -103,6 +105,7 @@ export class Session implements Cancellable {
       chunk: (begin) => {
         if (begin) return options.primary.cork();
         if (this.primary.queue.copyIn) this.#breakCopy(false);
+        else this.#copyBroken = false;
         options.primary.uncork();
       },
       failed: (error) => this.fail(error),
@@ -248,7 +251,10 @@ export class Session implements Cancellable {
    */
   #breakCopy(acting: boolean): void {
     const type = acting ? this.#actingOn : this.client.collecting;
-    if (type === undefined || DURING_COPY.has(type)) return;
+    if (type === undefined || DURING_COPY.has(type) || this.#copyBroken) return;
+    // Before 14 a server reads the whole message first, and goes on behind it.
+    if (!acting && this.primary.majorVersion < 14) return;
+    this.#copyBroken = true;
     this.primary.write(Buffer.from([type, 0, 0, 0, EMPTY_MESSAGE_BYTES - 1]));
   }
 

@@ -103,18 +103,17 @@ describe('the plan of a statement in the log', () => {
     assert.deepEqual(plans, ['relay', 'stream', 'splice', 'splice']);
   });
 
-  it('a prepared statement counts each time that it is executed', async () => {
-    const sql = "SELECT dblink_exec('c', 'SELECT 1') FROM l";
+  it('a prepared statement that is passed on is logged once, one that is carried out each time', async () => {
     const execute = [frontend.bind({ statement: 's' }), frontend.execute('', 0)];
-    const plans = await plansOf(async () => {
-      client.wire.send(
-        Buffer.concat([frontend.parse('s', sql), ...execute, ...execute, ...execute, frontend.sync()]),
-      );
+    const threeTimes = (sql: string) => async (): Promise<void> => {
+      client.wire.send(Buffer.concat([frontend.parse('s', sql), ...execute, ...execute, frontend.sync()]));
       await client.answer();
       client.wire.send(Buffer.concat([...execute, frontend.sync()]));
       await client.answer();
-    });
-    assert.deepEqual(plans, ['bridge', 'bridge', 'bridge', 'bridge']);
+      await client.query('DEALLOCATE s');
+    };
+    assert.deepEqual(await plansOf(threeTimes("SELECT dblink_exec('c', 'SELECT 1') FROM l")), ['bridge']);
+    assert.deepEqual(await plansOf(threeTimes(`SELECT a + 1 FROM ${ROWS}`)), ['splice', 'splice', 'splice']);
   });
 
   it('what nothing serves is refused', async () => {

@@ -265,6 +265,11 @@ export class RemoteConnection {
   async #consume(signal: AbortSignal): Promise<void> {
     await this.settled(signal);
     await arrived();
+    // What has come may be more than is looked at in one turn.
+    while (this.client.givingWay) {
+      await arrived();
+      signal.throwIfAborted();
+    }
     const activity = this.#current();
     if (activity.kind === 'asynchronous') {
       const { results } = activity;

@@ -41,7 +41,6 @@ import {
 import { asAmbiguous, withAmbiguousCall } from '../decide/ambiguous.js';
 import { checkAssumptions } from '../decide/assumptions.js';
 import { bridgeOf } from '../decide/meantFunctions.js';
-import type { Plan } from '../decide/plan.js';
 import { checkPrivileges } from '../decide/privileges.js';
 import {
   type Circumstances,
@@ -70,7 +69,6 @@ import {
 } from '../plans/splice/spliceExtended.js';
 import { runCalls } from '../plans/streamOrCollect.js';
 import { tell } from '../tell.js';
-import { PassedStatements } from './passedStatements.js';
 import { PreparedObjects } from './preparedObjects.js';
 
 /** A Parse that is to be served, and what is known of the session for it. */
@@ -103,8 +101,6 @@ export class ExtendedQuery {
   /** By text and declared types. */
   readonly #known: PreparedCache<PreparedDblink>;
 
-  readonly #passed = new PassedStatements<Plan>((plan) => this.engine.passed(plan));
-
   readonly #toClient = (message: Buffer): void => this.engine.session.toClient(message);
 
   /** @param bridge the session's, if it has one */
@@ -117,19 +113,17 @@ export class ExtendedQuery {
   }
 
   get tracking(): boolean {
-    return this.#objects.hasStatements || !this.#passed.isEmpty;
+    return this.#objects.hasStatements;
   }
 
   /** A ReadyForQuery passed. */
   ready(): void {
     this.#objects.ready();
-    if (!this.engine.inBlock) this.#passed.idle();
   }
 
   /** A Query or another Parse replaces the unnamed statement. */
   forgetUnnamed(): void {
     this.#objects.forgetUnnamed();
-    this.#passed.forgetUnnamed();
   }
 
   /**
@@ -231,7 +225,7 @@ export class ExtendedQuery {
     if (change === 'lookup') changed = lookupCalls(fields.sql, statement, this.engine);
     if (change === 'refusal' && facts !== undefined)
       changed = withAmbiguousCall(fields.sql, statement, facts);
-    this.#passed.parsed(fields.name, 'relay');
+    this.engine.passed('relay');
     if (changed === undefined) this.#relay('parse', message);
     else this.#parseRenamed(fields, changed);
   }
@@ -250,14 +244,14 @@ export class ExtendedQuery {
       engine.passed('refuse');
       throw new NeedsBridge(reason);
     }
-    this.#passed.parsed(fields.name, 'bridge');
+    this.engine.passed('bridge');
     this.#parseRenamed(fields, renamed);
   }
 
   /** The primary runs the statement; its functions ask for the calls. */
   #bridge(message: Buffer, fields: ParseFields, statement: Statement): void {
     const renamed = renameListedCalls(fields.sql, statement, this.engine);
-    this.#passed.parsed(fields.name, 'bridge');
+    this.engine.passed('bridge');
     if (renamed === undefined) this.#relay('parse', message);
     else this.#parseRenamed(fields, renamed);
   }
@@ -278,7 +272,6 @@ export class ExtendedQuery {
 
   /** Bind, Describe, Execute or Close while `tracking`. @returns undefined when it is not about such a statement */
   message(type: number, message: Buffer): Promise<void> | undefined {
-    this.#passed.message(type, message);
     switch (type) {
       case Frontend.bind: {
         const fields = readBind(message);

@@ -74,6 +74,8 @@ export class WireClient {
   #paused = false;
   /** Between `hold` and `proceed`. */
   #holding = false;
+  /** Others have their turn before more is looked at. */
+  #givingWay = false;
   /** The answer to a message of the startup is being computed. */
   #replying = false;
   /** The socket is not read: enough is held back. */
@@ -270,6 +272,11 @@ export class WireClient {
     if (this.#lost === undefined) this.#goOn();
   }
 
+  /** More has come than is looked at in one turn of the event loop. */
+  get givingWay(): boolean {
+    return this.#givingWay;
+  }
+
   /** So much is held back that no more is read. */
   get full(): boolean {
     return this.#full;
@@ -366,7 +373,9 @@ export class WireClient {
 
   /** In a later turn of the event loop, unless there is something else to wait for. */
   #resumeLater(): void {
+    this.#givingWay = true;
     setImmediate(() => {
+      this.#givingWay = false;
       if (!this.#holding && !this.#replying) this.#goOn();
     });
   }

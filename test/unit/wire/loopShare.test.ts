@@ -160,6 +160,28 @@ test('requests of a client', async () => {
   end();
 });
 
+test('requests of a client that goes right behind them', async () => {
+  const { near, far, end } = await connected();
+  let passed = 0;
+  const closed = new Promise<void>((resolve, reject) => {
+    const link = new ClientLink(near, {
+      head: () => 'pass',
+      whole: () => true,
+      pass: (bytes) => {
+        passed += bytes.length;
+      },
+      chunk: () => {},
+      failed: reject,
+      closed: resolve,
+    });
+    link.start(Buffer.alloc(0));
+  });
+  far.end(flood(Buffer.from([0x53, 0, 0, 0, 4])));
+  await closed;
+  assert.equal(passed, 5 * MANY);
+  end();
+});
+
 test('notices of a remote, also while it logs one in', async () => {
   const notice = noticeResponse(new PgError('00000', 'n', { severity: 'NOTICE' }));
   const server = createServer((socket) => {
