@@ -26,9 +26,9 @@ export function watchProcess(config: Config, log: Logger, proxy: RunningProxy, d
       void proxy.close(0);
       return;
     }
-    log.info({ signal, graceMs: config.timeouts.shutdownMs }, 'shutting down');
+    log.info({ signal, graceMs: config.timeouts.shutdown }, 'shutting down');
     try {
-      await proxy.close(config.timeouts.shutdownMs);
+      await proxy.close(config.timeouts.shutdown);
       await demo?.stop();
     } catch (error) {
       log.error({ err: error }, 'the shutdown did not go in order');

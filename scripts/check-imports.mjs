@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Holds the plan of the house (docs/architecture.md): which folder may import which, that no files import each other in a
-// circle, types included, that no folder has more files than one can look at, and that nothing lies loose in src/.
+// circle, types included, that no folder has more files than one can look at, that nothing lies loose in src/, and that no two
+// files of src/ export different things by one name.
 // Usage: check-imports.mjs [ROOT]
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
@@ -96,6 +97,19 @@ function checkDirection(file, { from, target }) {
   if (sameFloor) problems.push(`${pathOf(file)} imports from a folder of its own floor in ${own}: ${from}`);
 }
 
+/** A name means one thing. What is only passed on from another file is the same thing. */
+function checkNames(files) {
+  const homes = new Map();
+  for (const file of files) {
+    if (parts(file)[0] !== 'src') continue;
+    const declared = /^export (?:async )?(?:const|function\*?|class|interface|type|enum) (\w+)/gm;
+    for (const [, name] of readFileSync(file, 'utf8').matchAll(declared))
+      homes.set(name, [...(homes.get(name) ?? []), pathOf(file)]);
+  }
+  for (const [name, where] of homes)
+    if (where.length > 1) problems.push(`${name} is the name of several things: ${where.join(', ')}`);
+}
+
 /** Types count as well: a type that is needed below belongs below. */
 function checkCircles(graph) {
   const state = new Map();
@@ -114,6 +128,7 @@ function checkCircles(graph) {
 
 const files = ['src', 'bin', 'bench', 'test'].flatMap((name) => [...sources(join(root, name))]);
 checkFolders(files);
+checkNames(files);
 const graph = new Map();
 for (const file of files) {
   const imports = importsOf(file);

@@ -1,10 +1,8 @@
 import type { DeclaredServer } from '../primary/declaredServers.js';
 import type { ListenAddress } from './listen.js';
+import type { Renamed } from './names.js';
 import type { PrimaryAddress } from './primary.js';
-import type { LogLevel } from './schema.js';
-
-/** How clients are authenticated; see the setting `auth`. */
-export type AuthMode = 'relay' | 'password';
+import type { SourceValues } from './schema.js';
 
 /** Paths of the certificate chain and the private key, both PEM. */
 export interface TlsFiles {
@@ -17,63 +15,37 @@ export interface DatabaseConfig {
   readonly primary: PrimaryAddress;
 }
 
-/** The configuration as the rest of the program sees it: checked, complete, with units in the names. */
+/** The schema's values with everything that has a default present. */
+export type Complete = {
+  [Name in keyof SourceValues]-?: NonNullable<SourceValues[Name]> extends infer Group
+    ? Name extends 'databases' | 'tls' | 'listen' | 'unix_socket_mode'
+      ? Group
+      : Group extends object
+        ? { readonly [Inner in keyof Group]-?: NonNullable<Group[Inner]> }
+        : Group
+    : never;
+};
+
+/**
+ * The configuration as the rest of the program sees it: checked and complete. What a setting does, and its unit, says the
+ * schema, and nothing else; its name here is the one of the file.
+ */
 export interface Config {
   readonly listen: readonly ListenAddress[];
-  /** Mode of Unix sockets that are listened on; undefined: the umask's. */
+  /** undefined: the umask's. */
   readonly unixSocketMode: number | undefined;
   /** By database name; `*` stands for every other. Empty only if `embedded` is set or the check was partial. */
   readonly databases: ReadonlyMap<string, DatabaseConfig>;
   readonly embedded: boolean;
-  readonly auth: AuthMode;
+  readonly auth: Complete['auth'];
   readonly tls: TlsFiles | undefined;
-  readonly log: {
-    readonly level: LogLevel;
-    /** `auto`: on a terminal. */
-    readonly pretty: 'auto' | 'true' | 'false';
-  };
-  /** 0 means no limit. */
-  readonly timeouts: {
-    /** From accept to the end of authentication. */
-    readonly loginMs: number;
-    /** Opening a connection to the primary. */
-    readonly connectMs: number;
-    /** Grace for running transactions at shutdown. */
-    readonly shutdownMs: number;
-  };
-  readonly limits: {
-    /** Longest Query or Parse text that is searched for dblink. */
-    readonly statementBytes: number;
-    /** Largest remote result handed to the primary in memory. */
-    readonly spliceBytes: number;
-    /** Connections to remotes that are being opened at a time: of one session, and of all beside one of each. */
-    readonly remoteLoginsPerSession: number;
-    readonly remoteLogins: number;
-    /** Of all such results together; 0 means no limit, here and below. */
-    readonly memoryBytes: number;
-    readonly clients: number;
-    readonly remoteConnections: number;
-    readonly remoteConnectionsPerSession: number;
-    /** File descriptors that remote connections leave for logins. */
-    readonly reservedDescriptors: number;
-  };
-  readonly dblink: {
-    readonly schemas: readonly string[];
-    /** Who answers where the primary has the extension itself. */
-    readonly calls: 'proxy' | 'primary';
-    readonly bridge: 'auto' | 'always' | 'off';
-    /** Whose connection strings may name files of the proxy's host, and be completed from its environment. */
-    readonly hostFiles: 'superusers' | 'everybody' | 'nobody';
-    readonly hostEnvironment: 'superusers' | 'everybody' | 'nobody';
-    /** The most that a server may ask for. */
-    readonly maxScramIterations: number;
-    /** Found by name where the primary has no foreign server of that name. */
+  readonly log: Renamed<Complete['log']>;
+  readonly timeouts: Renamed<Complete['timeouts']>;
+  readonly limits: Renamed<Complete['limits']>;
+  readonly dblink: Omit<Renamed<Complete['dblink']>, 'servers'> & {
     readonly servers: readonly DeclaredServer[];
   };
-  readonly tcp: {
-    /** Idle time before the first probe; 0 switches probes off. */
-    readonly keepaliveMs: number;
-  };
+  readonly tcp: Renamed<Complete['tcp']>;
   /** Combinations that are allowed but deserve a line in the log at the start. */
   readonly warnings: readonly string[];
 }

@@ -1,5 +1,4 @@
 export {
-  type AuthMode,
   type Config,
   type DatabaseConfig,
   primaryFor,
@@ -10,6 +9,6 @@ export { documentSettings } from './document.js';
 export { ConfigError, type ConfigIssue, ValueError } from './errors.js';
 export { type ListenAddress, parseListenAddress } from './listen.js';
 export { type ConfigSources, loadConfig } from './load.js';
-export { type PrimaryAddress, parsePrimaryUrl, type SslMode } from './primary.js';
+export { type PrimaryAddress, parsePrimaryUrl } from './primary.js';
 export type { LogLevel } from './schema.js';
 export { type Setting, settings } from './settings.js';

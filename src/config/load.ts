@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import type { Config, TlsFiles } from './config.js';
+import type { Complete, Config, TlsFiles } from './config.js';
 import { ConfigError, type ConfigIssue, ValueError } from './errors.js';
-import type { SourceValues } from './schema.js';
+import { renamed } from './names.js';
 import { schema } from './schema.js';
 import { type ServerSetting, withPasswords } from './servers.js';
 import { nest, settings, valueAt } from './settings.js';
@@ -49,17 +49,6 @@ function readConfigFile(file: string): string {
     ]);
   }
 }
-
-/** The schema's values with everything that has a default present. */
-type Complete = {
-  [K in keyof SourceValues]-?: NonNullable<SourceValues[K]> extends infer Group
-    ? K extends 'databases' | 'tls' | 'listen' | 'unix_socket_mode'
-      ? Group
-      : Group extends object
-        ? { [L in keyof Group]-?: NonNullable<Group[L]> }
-        : Group
-    : never;
-};
 
 function combine(
   sources: readonly Source[],
@@ -108,29 +97,11 @@ function combine(
     embedded,
     auth,
     tls,
-    log,
-    timeouts: { loginMs: timeouts.login, connectMs: timeouts.connect, shutdownMs: timeouts.shutdown },
-    limits: {
-      statementBytes: limits.statement_bytes,
-      spliceBytes: limits.splice_bytes,
-      remoteLoginsPerSession: limits.remote_logins_per_session,
-      remoteLogins: limits.remote_logins,
-      memoryBytes: limits.memory,
-      clients: limits.clients,
-      remoteConnections: limits.remote_connections,
-      remoteConnectionsPerSession: limits.remote_connections_per_session,
-      reservedDescriptors: limits.reserved_descriptors,
-    },
-    dblink: {
-      schemas: dblink.schemas,
-      calls: dblink.calls,
-      bridge: dblink.bridge,
-      hostFiles: dblink.host_files,
-      hostEnvironment: dblink.host_environment,
-      maxScramIterations: dblink.max_scram_iterations,
-      servers,
-    },
-    tcp: { keepaliveMs: tcp.keepalive },
+    log: renamed(log),
+    timeouts: renamed(timeouts),
+    limits: renamed(limits),
+    dblink: { ...renamed(dblink), servers },
+    tcp: renamed(tcp),
     warnings: warningsOf({
       primary,
       auth,

@@ -1,12 +1,9 @@
 import { isIPv6 } from 'node:net';
+import { SSL_MODES, type SslMode } from '../dblink/conninfo/index.js';
 import { ValueError } from './errors.js';
 import { socketPath } from './listen.js';
 import { nearest, suggestion } from './nearest.js';
 import { parseBoolean, parseChoice, parseInteger } from './values.js';
-
-/** libpq's values of sslmode (PostgreSQL documentation, "SSL Mode Descriptions"). */
-export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
-export type SslMode = (typeof SSL_MODES)[number];
 
 /** Where the primary is, with the proxy's own account on it if there is one. */
 export interface PrimaryAddress {

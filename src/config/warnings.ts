@@ -1,10 +1,10 @@
-import type { AuthMode, TlsFiles } from './config.js';
+import type { Config, TlsFiles } from './config.js';
 import type { PrimaryAddress } from './primary.js';
 
 /** What the warnings are about: a configuration that can be used. */
 export interface Doubtful {
   readonly primary: PrimaryAddress | undefined;
-  readonly auth: AuthMode;
+  readonly auth: Config['auth'];
   readonly tls: TlsFiles | undefined;
   /** The primary's URL was given by a flag. */
   readonly onCommandLine: boolean;

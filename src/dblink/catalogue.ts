@@ -3,7 +3,7 @@
  * the only place where their signatures are written. Every function is LANGUAGE C, VOLATILE and not leakproof.
  */
 
-export type ArgumentType = 'text' | 'boolean' | 'integer' | 'int2vector' | 'text[]' | 'oid';
+export type DeclaredType = 'text' | 'boolean' | 'integer' | 'int2vector' | 'text[]' | 'oid';
 
 const TYPE_OF = {
   connection: 'text',
@@ -19,7 +19,7 @@ const TYPE_OF = {
   targetKeys: 'text[]',
   options: 'text[]',
   catalog: 'oid',
-} as const satisfies Readonly<Record<string, ArgumentType>>;
+} as const satisfies Readonly<Record<string, DeclaredType>>;
 
 /** What an argument is for. Its declared type follows from it. */
 export type Role = keyof typeof TYPE_OF;
@@ -34,7 +34,7 @@ export interface Column {
 export interface Overload {
   readonly name: DblinkFunction;
   /** The IN arguments. Only a few have a name by which named notation can pass them. */
-  readonly args: readonly { readonly type: ArgumentType; readonly role: Role; readonly name?: string }[];
+  readonly args: readonly { readonly type: DeclaredType; readonly role: Role; readonly name?: string }[];
   readonly returns: 'text' | 'integer' | 'text[]' | 'void' | 'setof record' | 'setof dblink_pkey_results';
   /** The OUT arguments; without them the caller of a `setof record` has to give a column definition list. */
   readonly columns?: readonly Column[];

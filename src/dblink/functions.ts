@@ -1,15 +1,15 @@
 /** How PostgreSQL chooses among the signatures of the dblink functions (catalogue.ts). */
 
-import { type ArgumentType, CATALOGUE, type DblinkFunction, type Overload, type Role } from './catalogue.js';
+import { CATALOGUE, type DblinkFunction, type DeclaredType, type Overload, type Role } from './catalogue.js';
 
-export type { ArgumentType, DblinkFunction, Overload, Role } from './catalogue.js';
+export type { DblinkFunction, DeclaredType, Overload, Role } from './catalogue.js';
 
 const OVERLOADS: ReadonlyMap<DblinkFunction, readonly Overload[]> = new Map(
   CATALOGUE.map(({ name }) => [name, CATALOGUE.filter((other) => other.name === name)]),
 );
 
 /** The names of the functions. */
-export const DBLINK_FUNCTIONS: readonly DblinkFunction[] = [...OVERLOADS.keys()];
+export const FUNCTION_NAMES: readonly DblinkFunction[] = [...OVERLOADS.keys()];
 
 /** The overloads of a function: at least one. */
 export const overloadsOf = (name: DblinkFunction): readonly Overload[] => OVERLOADS.get(name)!;
@@ -21,7 +21,7 @@ export const overloadsOf = (name: DblinkFunction): readonly Overload[] => OVERLO
 export type ArgumentKind = 'unknown' | 'text' | 'boolean' | 'integer' | 'other';
 
 /** Those of a call's arguments; `open`: not known yet. */
-type Kinds = readonly (ArgumentKind | ArgumentType | 'open')[];
+type Kinds = readonly (ArgumentKind | DeclaredType | 'open')[];
 
 /**
  * Candidates that every argument fits, of which unknown ones prefer text, the string category's preferred type
@@ -33,13 +33,13 @@ type Kinds = readonly (ArgumentKind | ArgumentType | 'open')[];
  */
 export function resolve<Candidate>(
   candidates: readonly Candidate[],
-  typesOf: (candidate: Candidate) => readonly ArgumentType[],
+  typesOf: (candidate: Candidate) => readonly DeclaredType[],
   known: Kinds,
 ): readonly Candidate[] {
   const fitting = candidates.filter((candidate) => fits(typesOf(candidate), known));
   if (fitting.length < 2 || known.includes('open')) return fitting;
-  const wanted = known.map((kind, i): ArgumentType | 'other' => {
-    if (kind !== 'unknown') return kind as ArgumentType | 'other';
+  const wanted = known.map((kind, i): DeclaredType | 'other' => {
+    if (kind !== 'unknown') return kind as DeclaredType | 'other';
     const types = new Set(fitting.map((candidate) => typesOf(candidate)[i]!));
     return types.has('text') ? 'text' : types.size === 1 ? [...types][0]! : 'other';
   });
@@ -47,7 +47,7 @@ export function resolve<Candidate>(
 }
 
 /** Whether arguments of these kinds can be given for these types. */
-const fits = (types: readonly ArgumentType[], kinds: readonly string[]): boolean =>
+const fits = (types: readonly DeclaredType[], kinds: readonly string[]): boolean =>
   types.length === kinds.length && types.every((type, i) => isOpen(kinds[i]) || kinds[i] === type);
 
 const isOpen = (kind: string | undefined): boolean => kind === 'unknown' || kind === 'open';

@@ -1,5 +1,6 @@
 import type { ForeignServer } from '../dblink/connections/foreignServer.js';
 import { transcode } from '../wire/encoding/transcode.js';
+import { EQ } from './operators.js';
 
 /** A server that the configuration declares: found by name where the primary has no foreign server of that name. */
 export interface DeclaredServer {
@@ -52,5 +53,5 @@ export const asForeignServer = ({ name, options, plainPassword = false }: Declar
  */
 export const memberQuery = (roles: string, role: string): string => `
 SELECT EXISTS (SELECT FROM pg_catalog.pg_roles AS r
-   WHERE r.rolname OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT pg_catalog.json_array_elements_text((${roles})::pg_catalog.json)::pg_catalog.name))
+   WHERE r.rolname ${EQ} ANY (ARRAY(SELECT pg_catalog.json_array_elements_text((${roles})::pg_catalog.json)::pg_catalog.name))
      AND pg_catalog.pg_has_role((${role}), r.oid, 'USAGE'))`;

@@ -1,3 +1,4 @@
+import { EQ } from './operators.js';
 /**
  * SQL that finds a foreign server as a role may use it. Nothing in it depends on the search_path: whoever could put an
  * operator of their own in front could make up what it finds.
@@ -5,7 +6,7 @@
 
 /** Whether there is one, quick to plan. @param name SQL of the type name */
 export const serverExists = (name: string): string =>
-  `EXISTS (SELECT FROM pg_catalog.pg_foreign_server WHERE srvname OPERATOR(pg_catalog.=) ${name})`;
+  `EXISTS (SELECT FROM pg_catalog.pg_foreign_server WHERE srvname ${EQ} ${name})`;
 
 /**
  * What there is to know of it, as the text of a JSON array that `readServer` reads; no row where there is none.
@@ -19,19 +20,18 @@ SELECT pg_catalog.json_build_array(s.srvname, r.rolname, pg_catalog.has_server_p
     coalesce(s.srvoptions, '{}'),
     CASE WHEN m.for_all THEN 'public' WHEN NOT m.for_all THEN 'own' END, coalesce(m.umoptions, '{}'),
     CASE WHEN m.for_all THEN pg_catalog.pg_has_role(s.srvowner, 'USAGE')
-      ELSE r.rolname OPERATOR(pg_catalog.=) current_user OR me.rolsuper END)::pg_catalog.text
+      ELSE r.rolname ${EQ} current_user OR me.rolsuper END)::pg_catalog.text
   FROM pg_catalog.pg_foreign_server AS s
-  JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) (${role})
-  JOIN pg_catalog.pg_roles AS me ON me.rolname OPERATOR(pg_catalog.=) current_user
-  LEFT JOIN LATERAL (SELECT u.umuser OPERATOR(pg_catalog.=) 0::pg_catalog.oid AS for_all, u.umoptions FROM pg_catalog.pg_user_mappings AS u
-      WHERE u.srvid OPERATOR(pg_catalog.=) s.oid
-        AND (u.umuser OPERATOR(pg_catalog.=) r.oid OR u.umuser OPERATOR(pg_catalog.=) 0::pg_catalog.oid)
+  JOIN pg_catalog.pg_roles AS r ON r.oid ${EQ} (${role})
+  JOIN pg_catalog.pg_roles AS me ON me.rolname ${EQ} current_user
+  LEFT JOIN LATERAL (SELECT u.umuser ${EQ} 0::pg_catalog.oid AS for_all, u.umoptions FROM pg_catalog.pg_user_mappings AS u
+      WHERE u.srvid ${EQ} s.oid
+        AND (u.umuser ${EQ} r.oid OR u.umuser ${EQ} 0::pg_catalog.oid)
       ORDER BY u.umuser DESC LIMIT 1) AS m ON true
- WHERE s.srvname OPERATOR(pg_catalog.=) ${name}`;
+ WHERE s.srvname ${EQ} ${name}`;
 
 /** SQL of the current role's OID. */
-export const CURRENT_ROLE =
-  'SELECT c.oid FROM pg_catalog.pg_roles AS c WHERE c.rolname OPERATOR(pg_catalog.=) current_user';
+export const CURRENT_ROLE = `SELECT c.oid FROM pg_catalog.pg_roles AS c WHERE c.rolname ${EQ} current_user`;
 
 /** A foreign server as a role finds it. Text is byte strings in the database's encoding. */
 export interface FoundServer {

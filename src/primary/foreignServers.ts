@@ -17,7 +17,8 @@ import {
   serverExists,
   serverQuery,
 } from './foreignServerQuery.js';
-import { bridgeComment } from './marks.js';
+import { BRIDGE_COMMENT } from './marks.js';
+import { EQ, LIKE, MATCHES } from './operators.js';
 import type { PrimaryLink } from './primaryLink.js';
 
 /** $1 is bytes in the database's encoding: what the session's connection carries is in the client's. */
@@ -27,11 +28,11 @@ const asHex = (query: string): string =>
   `SELECT pg_catalog.encode(pg_catalog.convert_to(q.text, pg_catalog.getdatabaseencoding()), 'hex') FROM (${query}) AS q(text)`;
 
 /** The owner of the extension's dblink_connect_u, or of the one that stands for it, where there is one. */
-const OWNER = `coalesce((SELECT p.proowner FROM pg_catalog.pg_proc AS p WHERE p.proname OPERATOR(pg_catalog.=) 'dblink_connect_u'
-      AND (EXISTS (SELECT FROM pg_catalog.pg_description AS d WHERE d.objoid OPERATOR(pg_catalog.=) p.oid
-          AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objsubid OPERATOR(pg_catalog.=) 0
-          AND d.description OPERATOR(pg_catalog.~~) '${bridgeComment('%')}')
-        OR p.probin OPERATOR(pg_catalog.~~) '%dblink')
+const OWNER = `coalesce((SELECT p.proowner FROM pg_catalog.pg_proc AS p WHERE p.proname ${EQ} 'dblink_connect_u'
+      AND (EXISTS (SELECT FROM pg_catalog.pg_description AS d WHERE d.objoid ${EQ} p.oid
+          AND d.classoid ${EQ} 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objsubid ${EQ} 0
+          AND d.description ${MATCHES} '${BRIDGE_COMMENT}')
+        OR p.probin ${LIKE} '%dblink')
     ORDER BY pg_catalog.pg_function_is_visible(p.oid) DESC LIMIT 1), (${CURRENT_ROLE}))`;
 
 const EXISTS = `SELECT ${serverExists(NAME)}`;
@@ -42,7 +43,7 @@ const MEMBER = memberQuery(GIVEN, CURRENT_ROLE);
 /** For a connection that speaks the database's encoding: of the server $1, what the role $2 is to find. */
 export const FIND_FOR = serverQuery(
   '$1',
-  'SELECT g.oid FROM pg_catalog.pg_roles AS g WHERE g.rolname OPERATOR(pg_catalog.=) $2',
+  `SELECT g.oid FROM pg_catalog.pg_roles AS g WHERE g.rolname ${EQ} $2`,
 );
 
 /** For whom a mapping is read that the session itself cannot read. */

@@ -5,9 +5,16 @@ export const SERVICE_SCHEMA = 'dblink_proxy';
 /** Grows with every change of what is installed; objects of an older version are replaced. */
 export const BRIDGE_VERSION = 5;
 
-/** The comment by which objects of the bridge are known. */
-export const bridgeComment = (version: number | '%' = BRIDGE_VERSION): string =>
+/** The comment by which objects of the bridge are known, of a version or (a regular expression) of any. */
+export const bridgeComment = (version: number | '([0-9]+)' = BRIDGE_VERSION): string =>
   `dblink-proxy bridge ${version}`;
+
+/** Matches such a comment, in JavaScript and in PostgreSQL; the group is the version. */
+export const BRIDGE_COMMENT = `^${bridgeComment('([0-9]+)')}$`;
+
+/** The version that a comment tells of; 0 if it is none of the bridge's. */
+export const bridgeVersion = (comment: string): number =>
+  Number(new RegExp(BRIDGE_COMMENT).exec(comment)?.[1] ?? 0);
 
 /** The setting by which a session's functions know the proxy: token, two advisory lock keys, OID of a large object. Set at login. */
 export const SESSION_SETTING = 'dblink_proxy.session';

@@ -2,23 +2,14 @@ import type { Socket } from 'node:net';
 import { batchWrites } from '../wire/batch.js';
 import { PgError, parseFields } from '../wire/errors.js';
 import { type Delivery, type FrameHandler, Framer } from '../wire/framer.js';
-import {
-  type BindFields,
-  bindParts,
-  close,
-  describe,
-  execute,
-  FLUSH,
-  LARGE_VALUE_BYTES,
-  parse,
-  SYNC,
-} from '../wire/messages.js';
+import { close, FLUSH, LARGE_VALUE_BYTES, SYNC } from '../wire/messages.js';
 import { LoopShare } from '../wire/pace/loopShare.js';
 import { Backend, EMPTY, MAX_MESSAGE_BYTES, TransactionStatus } from '../wire/protocol.js';
 import { MessageReader } from '../wire/reader.js';
 import { MessageSink } from './answerSink.js';
 import { OwnNames } from './ownNames.js';
-import { type Expected, ResponseQueue, type ResponseSink } from './responseQueue.js';
+import { type OwnQuery, type OwnResult, OwnSink, ownRequests, type Until } from './ownQuery.js';
+import { type Expected, ResponseQueue } from './responseQueue.js';
 
 /** What a session does with what its primary sends. */
 export interface PrimaryEvents {
@@ -49,28 +40,6 @@ export interface PrimaryEvents {
   closed(fatal: boolean): void;
 }
 
-/** The answer to SQL of the proxy's own. */
-export interface OwnResult {
-  /** Whole RowDescription message, if the statement returns rows. */
-  readonly description: Buffer | undefined;
-  readonly rows: readonly (readonly (Buffer | null)[])[];
-  readonly error: PgError | undefined;
-  /** The primary skipped (part of) it, because an earlier request of the batch failed. */
-  readonly skipped: boolean;
-}
-
-export interface OwnQuery {
-  readonly sql: string | Buffer;
-  readonly types?: readonly number[];
-  readonly formats?: readonly number[];
-  readonly values?: readonly (Buffer | null)[];
-  readonly resultFormats?: readonly number[];
-  /** Whether the client gets notices that the SQL raises (it contains expressions of the client's). */
-  readonly notices?: boolean;
-  /** Sees every notice that comes meanwhile, before anybody else. @returns whether nobody else is to */
-  readonly notice?: (message: Buffer) => boolean;
-}
-
 /** Of a notice longer than this only the head is looked at; no request of the bridge is that long but by its CONTEXT. */
 const HOOKED_BYTES = 64 << 20;
 
@@ -96,8 +65,7 @@ export class PrimaryLink {
   readonly parameters = new Map<string, string>();
   /** Transaction status byte of the last ReadyForQuery. */
   status: number = TransactionStatus.idle;
-  /** Counts what was sent that may change facts about the session (anything of the client's that runs). */
-  forwarded = 0;
+  #changes = 0;
   readonly #socket: Socket;
   readonly #events: PrimaryEvents;
   readonly #framer: Framer;
@@ -107,7 +75,7 @@ export class PrimaryLink {
   batchOpen = false;
   /** SQL of the proxy's own failed and may have left its prepared statement behind. */
   #ownLeft = false;
-  /** Something of the client's has run since the last Sync. */
+  /** Something of the client's has been executed since the last Sync. */
   #executed = false;
   #idleWaiters: (() => void)[] = [];
   /** The primary said why it ends the session, and the client was told. */
@@ -134,6 +102,14 @@ export class PrimaryLink {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /**
+   * Counts what was sent by which anything that is known of the session may have become wrong: who keeps what the primary has
+   * said keeps the count with it.
+   */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** 0 until the primary has said it. */
@@ -303,20 +279,22 @@ export class PrimaryLink {
 
   /** Announces a forwarded request. */
   expect(expected: Expected): void {
-    const { kind } = expected;
-    if (kind === 'query' || kind === 'execute' || kind === 'functionCall') {
-      this.forwarded++;
-      this.#executed = kind === 'execute';
-    } else if (kind === 'sync' && this.#executed) {
-      // The end of an implicit transaction takes back what was set for it alone.
-      this.forwarded++;
-      this.#executed = false;
-    }
     this.#push(expected);
   }
 
+  /** Every request that is sent. */
   #push(expected: Expected): void {
     const { kind } = expected;
+    if (kind === 'query' || kind === 'execute' || kind === 'functionCall') {
+      if (expected.harmless !== true) {
+        this.#changes++;
+        this.#executed = kind === 'execute';
+      }
+    } else if (kind === 'sync' && this.#executed) {
+      // The end of an implicit transaction takes back what was set for it alone.
+      this.#changes++;
+      this.#executed = false;
+    }
     if (kind === 'sync' || kind === 'query') this.batchOpen = false;
     else if (kind !== 'copyEnd' && kind !== 'functionCall') this.batchOpen = true;
     this.queue.push(expected);
@@ -375,18 +353,11 @@ export class PrimaryLink {
    * @param until how far to go: to its end, or only to parse it, or to parse, bind and plan it
    * @throws PgError 08006 when the primary is lost; an error of the SQL is returned in the result
    */
-  run(own: OwnQuery, end: 'flush' | 'sync', until: 'parse' | 'bind' | 'end' = 'end'): Promise<OwnResult> {
+  run(own: OwnQuery, end: 'flush' | 'sync', until: Until = 'end'): Promise<OwnResult> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(connectionLost());
       const name = this.names.running;
-      const requests: [Expected['kind'], Buffer | readonly Buffer[]][] = [
-        ['parse', parse(name, own.sql, own.types ?? [])],
-      ];
-      if (until !== 'parse') requests.push(['bind', bindParts(ownBind(own, name))]);
-      if (until === 'end') requests.push(['describe', describe('P', name)], ['execute', execute(name)]);
-      if (until !== 'parse') requests.push(['close', close('P', name)]);
-      requests.push(['close', close('S', name)]);
-      if (end === 'sync') requests.push(['sync', SYNC]);
+      const requests = ownRequests(own, name, end, until);
       // An error keeps the primary from closing what it has prepared; that is done before it is prepared again.
       if (this.#ownLeft) requests.unshift(['close', close('P', name)], ['close', close('S', name)]);
       const sink = new OwnSink(requests.length, own, (result) => {
@@ -394,7 +365,8 @@ export class PrimaryLink {
         if (this.#closed) reject(connectionLost());
         else resolve(result);
       });
-      for (const [kind] of requests) this.#push({ kind, sink });
+      const harmless = own.changes !== true;
+      for (const [kind] of requests) this.#push({ kind, sink, harmless });
       const parts = requests.flatMap(([, message]) => message);
       if (end !== 'sync') parts.push(FLUSH);
       if (parts.every((part) => part.length < LARGE_VALUE_BYTES)) this.#socket.write(Buffer.concat(parts));
@@ -449,62 +421,3 @@ export const connectionLost = (): PgError =>
     severity: 'FATAL',
     hint: 'The primary may have been restarted or be out of reach of the proxy. Connect again.',
   });
-
-const ownBind = (own: OwnQuery, name: Buffer): BindFields => ({
-  portal: name,
-  statement: name,
-  formats: own.formats ?? [],
-  values: own.values ?? [],
-  resultFormats: own.resultFormats ?? [],
-});
-
-/** Reads the values of a DataRow; copies, so they outlive the message. */
-const readRow = (message: Buffer): (Buffer | null)[] => {
-  const reader = new MessageReader(Buffer.from(message));
-  return Array.from({ length: reader.uint16() }, () => reader.value());
-};
-
-class OwnSink implements ResponseSink {
-  readonly passRows = false;
-  #description: Buffer | undefined;
-  readonly #rows: (Buffer | null)[][] = [];
-  #error: PgError | undefined;
-  #skipped = false;
-
-  readonly muted: boolean;
-
-  constructor(
-    private outstanding: number,
-    private readonly own: OwnQuery,
-    private readonly done: (result: OwnResult) => void,
-  ) {
-    this.muted = own.notices !== true;
-  }
-
-  notice(message: Buffer): boolean {
-    return this.own.notice?.(message) ?? false;
-  }
-
-  message(type: number, message: Buffer, last: boolean): boolean {
-    if (type === Backend.rowDescription) this.#description = Buffer.from(message);
-    else if (type === Backend.dataRow) this.#rows.push(readRow(message));
-    else if (type === Backend.errorResponse) this.#error ??= PgError.from(parseFields(message));
-    if (last) this.#count();
-    return false;
-  }
-
-  skipped(): void {
-    this.#skipped = true;
-    this.#count();
-  }
-
-  #count(): void {
-    if (--this.outstanding > 0) return;
-    this.done({
-      description: this.#description,
-      rows: this.#rows,
-      error: this.#error,
-      skipped: this.#skipped,
-    });
-  }
-}

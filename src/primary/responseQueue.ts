@@ -38,6 +38,8 @@ export interface ResponseSink {
 export interface Expected {
   readonly kind: RequestKind;
   readonly sink: ResponseSink | undefined;
+  /** It runs something, but nothing by which what is known of the session could become wrong. */
+  readonly harmless?: boolean;
 }
 
 /** Entries for forwarded requests: shared, so that relaying allocates nothing. */

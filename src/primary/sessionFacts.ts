@@ -1,5 +1,6 @@
 import { CATALOGUE } from '../dblink/catalogue.js';
-import { bridgeComment, SERVICE_SCHEMA } from './marks.js';
+import { BRIDGE_COMMENT, bridgeComment, SERVICE_SCHEMA } from './marks.js';
+import { EQ, GE, GT, LIKE, LT, MATCHES, MATCHES_NOT, SHIFTED, XOR } from './operators.js';
 import type { PrimaryLink } from './primaryLink.js';
 
 /** A function on the primary that has the name of one of dblink's. */
@@ -39,11 +40,11 @@ const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.cur
   pg_catalog.current_setting('client_min_messages'), pg_catalog.current_setting('extra_float_digits'),
   pg_catalog.current_setting('datestyle'), pg_catalog.current_setting('intervalstyle'),
   pg_catalog.current_setting('timezone'),
-  (SELECT pg_catalog.concat_ws(' ', pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 OPERATOR(pg_catalog.#) (xmin::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32), 1)),
-      (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 OPERATOR(pg_catalog.#) (xmin::pg_catalog.text::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32), 1)) FROM pg_catalog.pg_namespace),
+  (SELECT pg_catalog.concat_ws(' ', pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 ${XOR} (xmin::pg_catalog.text::pg_catalog.int8 ${SHIFTED} 32), 1)),
+      (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 ${XOR} (xmin::pg_catalog.text::pg_catalog.int8 ${SHIFTED} 32), 1)) FROM pg_catalog.pg_namespace),
       current_user, pg_catalog.pg_my_temp_schema(), pg_catalog.current_setting('search_path'))
-     FROM pg_catalog.pg_proc WHERE proname OPERATOR(pg_catalog.>=) 'dblink' AND proname OPERATOR(pg_catalog.<) 'dblinl'
-    HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0)`;
+     FROM pg_catalog.pg_proc WHERE proname ${GE} 'dblink' AND proname ${LT} 'dblinl'
+    HAVING pg_catalog.count(*) ${GT} 0)`;
 
 /** OIDs of the types of dblink's arguments. */
 const TYPE_OIDS: Readonly<Record<string, number>> = {
@@ -85,38 +86,37 @@ const named = ({
   bodies,
 }: BridgeFingerprint): string => `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_catalog.pg_function_is_visible(p.oid),
        pg_catalog.has_function_privilege(p.oid, 'EXECUTE'),
-       CASE WHEN p.probin OPERATOR(pg_catalog.~~) '%dblink' THEN 'native'
-            WHEN d.description OPERATOR(pg_catalog.~~) '${bridgeComment('%')}' THEN
-              CASE WHEN n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() OR o.own OR (o.trusted AND b.trusted AND
-                CASE WHEN d.description OPERATOR(pg_catalog.=) '${bridgeComment()}'
-                  THEN pg_catalog.md5(p.prosrc) OPERATOR(pg_catalog.=) ANY ('{${bodies.join()}}')
+       CASE WHEN p.probin ${LIKE} '%dblink' THEN 'native'
+            WHEN d.description ${MATCHES} '${BRIDGE_COMMENT}' THEN
+              CASE WHEN n.oid ${EQ} pg_catalog.pg_my_temp_schema() OR o.own OR (o.trusted AND b.trusted AND
+                CASE WHEN d.description ${EQ} '${bridgeComment()}'
+                  THEN pg_catalog.md5(p.prosrc) ${EQ} ANY ('{${bodies.join()}}')
                   ELSE o.superuser OR o.account END)
                 THEN 'bridged' ELSE 'untrusted' END
-            WHEN NOT o.trusted AND NOT o.own AND pg_catalog.concat(p.proname, ':', p.proargtypes) OPERATOR(pg_catalog.=) ANY ('{${SIGNATURES}}')
+            WHEN NOT o.trusted AND NOT o.own AND pg_catalog.concat(p.proname, ':', p.proargtypes) ${EQ} ANY ('{${SIGNATURES}}')
               AND pg_catalog.has_schema_privilege('public', n.oid, 'CREATE') THEN 'untrusted'
             ELSE 'shadowing' END
-  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
-  LEFT JOIN pg_catalog.pg_description d ON d.objoid OPERATOR(pg_catalog.=) p.oid
-       AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objsubid OPERATOR(pg_catalog.=) 0
-  JOIN pg_catalog.pg_database g ON g.datname OPERATOR(pg_catalog.=) pg_catalog.current_database(),
-  LATERAL (SELECT r.rolsuper AS superuser, r.rolname OPERATOR(pg_catalog.=) current_user AS own, ${isAccount('r', account)} AS account,
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} p.pronamespace
+  LEFT JOIN pg_catalog.pg_description d ON d.objoid ${EQ} p.oid
+       AND d.classoid ${EQ} 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objsubid ${EQ} 0
+  JOIN pg_catalog.pg_database g ON g.datname ${EQ} pg_catalog.current_database(),
+  LATERAL (SELECT r.rolsuper AS superuser, r.rolname ${EQ} current_user AS own, ${isAccount('r', account)} AS account,
       pg_catalog.pg_has_role(r.oid, g.datdba, 'USAGE') OR ${isAccount('r', account)} AS trusted
-    FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) p.proowner) AS o,
+    FROM pg_catalog.pg_roles r WHERE r.oid ${EQ} p.proowner) AS o,
   LATERAL (SELECT coalesce((SELECT pg_catalog.pg_has_role(r.oid, g.datdba, 'USAGE') OR ${isAccount('r', account)}
-      FROM pg_catalog.pg_namespace s JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) s.nspowner
-     WHERE s.nspname OPERATOR(pg_catalog.=) '${SERVICE_SCHEMA}'), true) AS trusted) AS b
- WHERE p.proname OPERATOR(pg_catalog.>=) 'dblink' AND p.proname OPERATOR(pg_catalog.<) 'dblinl'
-   AND (n.nspname OPERATOR(pg_catalog.!~) '^pg_temp_' OR n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())`;
+      FROM pg_catalog.pg_namespace s JOIN pg_catalog.pg_roles r ON r.oid ${EQ} s.nspowner
+     WHERE s.nspname ${EQ} '${SERVICE_SCHEMA}'), true) AS trusted) AS b
+ WHERE p.proname ${GE} 'dblink' AND p.proname ${LT} 'dblinl'
+   AND (n.nspname ${MATCHES_NOT} '^pg_temp_' OR n.oid ${EQ} pg_catalog.pg_my_temp_schema())`;
 
 /** SQL: whether the row of pg_roles is the proxy's account, whose name is in UTF-8. */
 const isAccount = (row: string, account: string | undefined): string =>
   account === undefined
     ? 'false'
-    : `${row}.rolname OPERATOR(pg_catalog.=) pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(account).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.name`;
+    : `${row}.rolname ${EQ} pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(account).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.name`;
 
 /** The setting is only as new as the session's last SET ROLE; the catalog knows of an ALTER ROLE elsewhere. */
-const SUPERUSER =
-  'SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user';
+const SUPERUSER = `SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname ${EQ} current_user`;
 
 /** Units in which PostgreSQL shows times, in ms. */
 const UNIT_MS: Readonly<Record<string, number>> = {
@@ -134,8 +134,7 @@ function milliseconds(shown: string): number {
 }
 
 /**
- * Facts about the session, found by one probe and kept until anything of the client's was forwarded to the primary,
- * which may have changed them.
+ * Facts about the session, found by one probe and kept until something was sent to the primary that may have changed them.
  */
 export class FactsProbe {
   #facts: SessionFacts | undefined;
@@ -155,7 +154,7 @@ export class FactsProbe {
 
   /** The facts if they are known to be true now. */
   get current(): SessionFacts | undefined {
-    return this.#asOf === this.primary.forwarded ? this.#facts : undefined;
+    return this.#asOf === this.primary.changes ? this.#facts : undefined;
   }
 
   /** The facts as they were found last. */
@@ -170,7 +169,7 @@ export class FactsProbe {
   async get(end: 'flush' | 'sync'): Promise<SessionFacts> {
     const known = this.current;
     if (known !== undefined) return known;
-    const asOf = this.primary.forwarded;
+    const asOf = this.primary.changes;
     const [row = []] = await this.#ask(PROBE, end);
     const [superuser, timeout, minMessages, floatDigits, dateStyle, intervalStyle, timeZone, named] = row;
     const functions = named === undefined ? [] : await this.#named(named, end);

@@ -10,7 +10,7 @@ import { ForeignServers } from '../primary/foreignServers.js';
 import { SESSION_SETTING } from '../primary/marks.js';
 import { FORWARD } from '../primary/responseQueue.js';
 import { FactsProbe } from '../primary/sessionFacts.js';
-import { Engine } from '../session/context.js';
+import { SessionContext } from '../session/context.js';
 import type { Login, Route } from '../session/route.js';
 import type { Interceptor, Session } from '../session/session.js';
 import type { RouterSettings } from '../session/settings.js';
@@ -51,12 +51,13 @@ interface Common extends Shared {
 /** Prepares the parser and returns what looks at startup packets, and makes the sessions' interceptors. */
 export async function makeRouter(settings: RouterSettings, shared: Shared): Promise<Route> {
   await loadParser();
-  const { perSession, total } = settings.remoteLogins;
-  const logins = new Turns({ perOwner: perSession, total, firstIsFree: true });
+  const { remoteLoginsPerSession, remoteLogins } = settings.limits;
+  const logins = new Turns({ perOwner: remoteLoginsPerSession, total: remoteLogins, firstIsFree: true });
   const common = { ...shared, settings, logins };
   return ({ raw, parameters }) => {
     // A replication connection runs no functions.
-    const keys = settings.bridge && !parameters.has('replication') ? makeSessionKeys() : undefined;
+    const keys =
+      settings.dblink.bridge !== 'off' && !parameters.has('replication') ? makeSessionKeys() : undefined;
     return {
       packet: keys === undefined ? raw : withParameter(raw, SESSION_SETTING, sessionSetting(keys)),
       interceptor: (session, login) => new DblinkInterceptor(session, login, keys, common),
@@ -66,7 +67,7 @@ export async function makeRouter(settings: RouterSettings, shared: Shared): Prom
 
 /** Finds the requests that contain dblink calls and has them carried out. */
 class DblinkInterceptor implements Interceptor {
-  readonly #engine: Engine;
+  readonly #context: SessionContext;
   /** Serves the functions of the primary that call dblink; undefined when the session has none. */
   readonly #bridge: Bridge | undefined;
   readonly #queries: SimpleQueries;
@@ -88,9 +89,9 @@ class DblinkInterceptor implements Interceptor {
       user,
       database,
       scram: login.scram,
-      hostRules: settings.hostRules,
+      hostRules: settings.dblink,
       logins,
-      maxScramIterations: settings.maxScramIterations,
+      maxScramIterations: settings.dblink.maxScramIterations,
       admission,
       memory,
     });
@@ -102,17 +103,28 @@ class DblinkInterceptor implements Interceptor {
       return services.of(database, { user: service.user, password, own: false });
     };
     const { primary } = session;
-    const foreignServers = new ForeignServers(primary, settings.servers, (...server) =>
+    const foreignServers = new ForeignServers(primary, settings.dblink.servers, (...server) =>
       databaseServices().readMapping(...server),
     );
     const probe = new FactsProbe(primary, { account: settings.service?.user, bodies: PUBLIC_BODIES });
-    this.#engine = new Engine(session, settings, dblink, foreignServers, memory, probe);
-    this.#engine.asker = [user, session];
+    this.#context = new SessionContext(session, {
+      settings,
+      dblink,
+      foreignServers,
+      memory,
+      probe,
+      asker: [user, session],
+    });
     if (keys !== undefined)
-      this.#bridge = new Bridge(this.#engine, keys, databaseServices, user, () => session.cancelPrimary());
-    this.#queries = new SimpleQueries(this.#engine, this.#bridge);
-    this.#extended = new ExtendedQuery(this.#engine, this.#bridge);
-    this.#commands = new ExtendedCommands(this.#engine, this.#bridge);
+      this.#bridge = new Bridge(this.#context, {
+        keys,
+        services: databaseServices,
+        user,
+        cancelPrimary: () => session.cancelPrimary(),
+      });
+    this.#queries = new SimpleQueries(this.#context, this.#bridge);
+    this.#extended = new ExtendedQuery(this.#context, this.#bridge);
+    this.#commands = new ExtendedCommands(this.#context, this.#bridge);
     this.#dumps = isDumpSession(startup);
   }
 
@@ -122,7 +134,7 @@ class DblinkInterceptor implements Interceptor {
 
   intercept(type: number, message: Buffer): Promise<void> | undefined {
     const action = readable(() => this.#intercept(type, message));
-    if (action !== undefined) this.#engine.taken();
+    if (action !== undefined) this.#context.statement.taken();
     return action;
   }
 
@@ -156,9 +168,9 @@ class DblinkInterceptor implements Interceptor {
 
   /** Forwards a Query of pg_dump's that would see the bridge, changed. @returns undefined if it would not */
   #dumpQuery(message: Buffer): Promise<void> | undefined {
-    const { primary, clientEncoding } = this.#engine;
+    const { primary, encodings } = this.#context;
     const text = message.subarray(HEADER_BYTES, -1);
-    if (primary.queue.copyIn || text.includes(0) || (!isAsciiSafe(clientEncoding) && !isAscii(text)))
+    if (primary.queue.copyIn || text.includes(0) || (!isAsciiSafe(encodings.client) && !isAscii(text)))
       return undefined;
     const changed = asWithExtension(text);
     if (changed === undefined) return undefined;
@@ -181,17 +193,17 @@ class DblinkInterceptor implements Interceptor {
     kind: 'query' | 'parse',
     act: (message: Buffer, text: ReadableText, statements: readonly Statement[]) => Promise<void>,
   ): Promise<void> | undefined {
-    if (!containsDblink(message, start) || this.#engine.primary.queue.copyIn) return undefined;
+    if (!containsDblink(message, start) || this.#context.primary.queue.copyIn) return undefined;
     const end = message.indexOf(0, start);
     if (end < 0 || (kind === 'query' && end !== message.length - 1)) return undefined;
     // What is handled later must not change meanwhile.
     const whole = Buffer.from(message);
     const text = whole.subarray(start, end);
-    if (!isAsciiSafe(this.#engine.clientEncoding) && !isAscii(text)) return undefined;
+    if (!isAsciiSafe(this.#context.encodings.client) && !isAscii(text)) return undefined;
     const readable = this.#readable(text);
     if (readable === undefined) return undefined;
-    const { settings, asker } = this.#engine;
-    const analysis = analyzeAsync(readable.text, { schemas: settings.dblinkSchemas }, asker);
+    const { settings, asker } = this.#context;
+    const analysis = analyzeAsync(readable.text, { schemas: settings.dblink.schemas }, asker);
     if (!(analysis instanceof Promise)) {
       const statements = withCalls(analysis);
       return statements && act(whole, readable, statements);
@@ -205,22 +217,22 @@ class DblinkInterceptor implements Interceptor {
 
   /** Forwards what was looked at first. A cancel that came meanwhile, when the primary had nothing to cancel, is for it. */
   #forward(kind: 'query' | 'parse', message: Buffer): void {
-    const { primary, session, cancelled } = this.#engine;
+    const { primary, session, statement } = this.#context;
     primary.expect(FORWARD[kind]);
     primary.write(message);
-    if (cancelled) session.cancelPrimary();
+    if (statement.cancelled) session.cancelPrimary();
   }
 
   /** SQL text as the parser reads it. */
   #readable(text: Buffer): ReadableText | undefined {
-    const { primary, countCharacters } = this.#engine;
+    const { primary, encodings } = this.#context;
     if (primary.parameters.get('standard_conforming_strings') !== 'off' || !text.includes(BACKSLASH))
       return { text, mapPosition: (position) => position };
-    return asEscapeStrings(text, countCharacters);
+    return asEscapeStrings(text, encodings.countCharacters);
   }
 
   async #query(message: Buffer, text: ReadableText, statements: readonly Statement[]): Promise<void> {
-    const { primary } = this.#engine;
+    const { primary } = this.#context;
     await primary.settled();
     if (primary.queue.skipping) {
       this.#forward('query', message);
@@ -241,7 +253,7 @@ class DblinkInterceptor implements Interceptor {
   }
 
   ready(): void {
-    this.#engine.ready();
+    this.#context.statement.ready();
     this.#extended.ready();
     this.#commands.ready();
   }
@@ -260,13 +272,13 @@ class DblinkInterceptor implements Interceptor {
 
   cancel(): boolean {
     this.#bridge?.cancel();
-    return this.#engine.cancel();
+    return this.#context.statement.cancel();
   }
 
   close(): void {
-    this.#engine.close();
+    this.#context.statement.close();
     this.#bridge?.close();
-    this.#engine.dblink.close();
+    this.#context.dblink.close();
   }
 }
 

@@ -1,5 +1,5 @@
 import { PrimaryRaised } from '../primary/raised.js';
-import type { Engine } from '../session/context.js';
+import type { SessionContext } from '../session/context.js';
 import { errorResponse, PgError } from '../wire/errors.js';
 
 /** How the client is told of an error. */
@@ -15,12 +15,16 @@ export interface Telling {
  * the primary's own has done so already.
  * @throws the error itself, when the primary is lost or it is none of those that a client is told
  */
-export async function tell(engine: Engine, error: unknown, { inTransaction, place }: Telling): Promise<void> {
-  if (engine.primary.closed) throw error;
+export async function tell(
+  context: SessionContext,
+  error: unknown,
+  { inTransaction, place }: Telling,
+): Promise<void> {
+  if (context.primary.closed) throw error;
   const raised = error instanceof PrimaryRaised;
   const told = raised ? error.error : error;
   if (!(told instanceof PgError)) throw error;
-  if (!raised && inTransaction) await engine.failTransaction(told);
-  const shown = raised ? told : engine.inClientEncoding(told);
-  engine.session.toClient(errorResponse(place?.(shown) ?? shown));
+  if (!raised && inTransaction) await context.failTransaction(told);
+  const shown = raised ? told : context.encodings.inClient(told);
+  context.session.toClient(errorResponse(place?.(shown) ?? shown));
 }

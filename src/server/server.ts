@@ -43,7 +43,10 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
   const keys = new CancelKeys();
   const sessions = new Set<Session>();
   const sockets = new Set<Socket>();
-  const bridge = new Services({ ...settings.primary, maxScramIterations: settings.maxScramIterations }, log);
+  const bridge = new Services(
+    { ...settings.primary, maxScramIterations: settings.dblink.maxScramIterations },
+    log,
+  );
   const { limits } = config;
   const nearlyUsedUp = logSeldom<undefined>((missed) => {
     log.warn({ missed }, 'file descriptors are nearly used up (ulimit -n)');
@@ -64,7 +67,7 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
         log.error({ err: error.message, missed }, 'a dblink connection cannot be opened'),
       ),
     ),
-    memory: new MemoryBudget(limits.memoryBytes),
+    memory: new MemoryBudget(limits.memory),
   });
   void checkPrimary(settings.service, log);
   let number = 0;
@@ -104,7 +107,7 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
     for (const address of config.listen) {
       servers.push(
         await openListener(address, {
-          keepAliveMs: config.tcp.keepaliveMs,
+          keepAliveMs: config.tcp.keepalive,
           socketMode: config.unixSocketMode,
           onConnection,
           onError: exhausted,

@@ -5,7 +5,7 @@ import type { Descriptors } from '../wire/host/descriptors.js';
 const UNKNOWN_CLIENTS = 100;
 
 /** Gives back a place; what is done again does nothing. */
-export type Leave = () => void;
+type Leave = () => void;
 
 /** Lets clients in, as long as there is room for them. */
 export class ClientAdmission {

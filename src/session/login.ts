@@ -29,9 +29,7 @@ const noteFailure = (session: Session, message: Buffer): void => {
 function common(
   session: Session,
   options: LoginOptions,
-  type: number,
-  message: Buffer,
-  last: boolean,
+  { type, message, last }: { readonly type: number; readonly message: Buffer; readonly last: boolean },
 ): boolean {
   if (type === Backend.backendKeyData) {
     const reader = new MessageReader(message);
@@ -61,7 +59,7 @@ export function relayLogin(session: Session, options: LoginOptions): ResponseSin
       }
       if (type === Backend.errorResponse) noteFailure(session, message);
       if (type !== Backend.authentication || !options.hideChannelBinding) {
-        return common(session, options, type, message, last);
+        return common(session, options, { type, message, last });
       }
       const offer = withoutChannelBinding(message);
       if (offer === undefined) return true;
@@ -162,7 +160,7 @@ export function passwordLogin(
       }
       inTurn(async () => {
         if (type === Backend.authentication) return authenticate(copy);
-        if (!common(session, options, type, copy, last)) return;
+        if (!common(session, options, { type, message: copy, last })) return;
         session.toClient(copy);
         if (!last || type !== Backend.readyForQuery) return;
         session.parameterChanged = forwardParameter;

@@ -18,7 +18,7 @@ export async function openPrimary(
   signal: AbortSignal,
 ): Promise<Socket> {
   const { address, tls } = settings.primary;
-  const limit = settings.primaryConnectTimeoutMs;
+  const limit = settings.timeouts.connect;
   const open = async (options: typeof tls): Promise<Socket> => {
     const signals = limit === 0 ? [signal] : [signal, AbortSignal.timeout(limit)];
     const socket = await openServerSocket(address, options, AbortSignal.any(signals));

@@ -33,7 +33,7 @@ export interface ServeOptions {
  */
 export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   const { settings, log } = options;
-  const accepted = await acceptClient(raw, { ...options, loginTimeoutMs: settings.loginTimeoutMs });
+  const accepted = await acceptClient(raw, { ...options, loginTimeoutMs: settings.timeouts.login });
   if (accepted === undefined) return;
   const { socket: client, startup, tls, clock } = accepted;
   const who = { user: startup.parameters.get('user'), database: startup.parameters.get('database') };
@@ -81,7 +81,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       client,
       primary,
       firstBytes: accepted.rest,
-      maxStatementBytes: settings.maxStatementBytes,
+      statementBytes: settings.limits.statementBytes,
       keys: options.keys,
       log,
       startup: (session) => {
@@ -98,7 +98,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
           : passwordLogin(session, login, (given) => {
               password = given;
               const made = authenticator(primary, startup.parameters, given, {
-                maxScramIterations: settings.maxScramIterations,
+                maxScramIterations: settings.dblink.maxScramIterations,
                 keyOwner: { owner: session, signal: left.signal },
                 plainPassword: settings.primary.plainPassword,
               });

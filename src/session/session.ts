@@ -38,7 +38,8 @@ export interface SessionOptions {
   readonly primary: Socket;
   /** Bytes of the client's that were read behind its startup packet. */
   readonly firstBytes: Buffer;
-  readonly maxStatementBytes: number;
+  /** The longest Query or Parse that is looked at, with its header. */
+  readonly statementBytes: number;
   readonly keys: CancelKeys;
   readonly log: RouterLog;
   /** Handles the answer to the startup packet: authentication up to the first ReadyForQuery. */
@@ -178,7 +179,7 @@ export class Session implements Cancellable {
     }
     // Nobody may occupy the parser, or this much memory, before the primary knows them.
     const limit = this.authenticated ? Number.POSITIVE_INFINITY : EARLY_STATEMENT_BYTES;
-    const inspected = length <= Math.min(limit, this.#options.maxStatementBytes);
+    const inspected = length <= Math.min(limit, this.#options.statementBytes);
     switch (type) {
       case Frontend.query:
         if (inspected) return 'whole';

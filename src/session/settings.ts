@@ -26,7 +26,10 @@ export interface ServiceAccount {
   readonly database: string;
 }
 
-/** What the router has to know of the configuration. */
+/**
+ * What sessions and the router have to know of the configuration. What comes from the file as it is has the file's name
+ * (docs/configuration.md).
+ */
 export interface RouterSettings {
   /** `relay`: the client authenticates to the primary; `password`: the proxy asks the client and does it itself. */
   readonly auth: 'relay' | 'password';
@@ -35,30 +38,21 @@ export interface RouterSettings {
   readonly service: ServiceAccount | undefined;
   /** Certificate and key for clients; undefined refuses TLS. */
   readonly clientTls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
-  /** From accept until the client is authenticated; 0 for no limit. */
-  readonly loginTimeoutMs: number;
-  /** Until the primary has accepted a connection; 0 for no limit. */
-  readonly primaryConnectTimeoutMs: number;
-  /** Largest Query or Parse that is inspected for dblink calls. */
-  readonly maxStatementBytes: number;
-  /** Largest result of a remote that is handed to the primary in memory. */
-  readonly maxSpliceBytes: number;
-  /** Connections to remotes that are being opened at a time: of one session, and of all beside one of each. */
-  readonly remoteLogins: { readonly perSession: number; readonly total: number };
-  /** The most SCRAM iterations that a remote or the primary may ask the proxy for. */
-  readonly maxScramIterations: number;
-  /** What connection strings may use of the proxy's host. */
-  readonly hostRules: HostRules;
-  /** Servers that are found by name where the primary has no foreign server of that name. */
-  readonly servers: readonly DeclaredServer[];
-  /** Schemas in which the names of dblink's functions mean dblink. */
-  readonly dblinkSchemas: readonly string[];
-  /** Calls of the extension's own functions are the primary's to carry out, where it has the extension. */
-  readonly leaveToExtension: boolean;
-  /** Whether functions of the primary can have dblink calls carried out. */
-  readonly bridge: boolean;
-  /** Leave to the bridge whatever it can serve, for comparisons. */
-  readonly bridgeOnly: boolean;
+  /** In ms; 0 for no limit. */
+  readonly timeouts: { readonly login: number; readonly connect: number };
+  readonly limits: {
+    readonly statementBytes: number;
+    readonly spliceBytes: number;
+    readonly remoteLoginsPerSession: number;
+    readonly remoteLogins: number;
+  };
+  readonly dblink: HostRules & {
+    readonly schemas: readonly string[];
+    readonly calls: 'proxy' | 'primary';
+    readonly bridge: 'auto' | 'always' | 'off';
+    readonly maxScramIterations: number;
+    readonly servers: readonly DeclaredServer[];
+  };
 }
 
 /** What to do where a primary without TLS asks for a password in clear text. */

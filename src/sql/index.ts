@@ -1,8 +1,8 @@
 export { analyze } from './analysis/analyze.js';
 export {
-  DBLINK_FUNCTIONS,
   type DeclaredType,
   declaredTypes,
+  FUNCTION_FACTS,
   isDblinkFunction,
   returnsRows,
   TYPE_OIDS,

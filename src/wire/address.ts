@@ -1,14 +1,10 @@
+import { byteString } from './byteString.js';
+
 /** Where a server listens. `host` is an address, or a name that the system's resolver knows. */
 export type SocketAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 /** Space for a path in the kernel's socket address (sun_path, its terminator not counted). */
 const MAX_SOCKET_PATH_BYTES = 107;
-
-/**
- * Text as a byte string: one character for each byte of its UTF-8 form. Everything that can become part of a message to
- * a user is kept in this form (see ErrorFields), because what comes from servers is bytes in their own encoding.
- */
-export const byteString = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
 
 /**
  * How libpq names a server in its messages: `server at "h" (127.0.0.1), port 5432`, or without the parentheses when the

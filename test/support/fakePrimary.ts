@@ -19,6 +19,8 @@ export interface FakeConnection {
   startup(): Promise<Buffer>;
   /** Waits for a message with a type. */
   message(): Promise<Buffer>;
+  /** Reads no further, so that somebody else can. @returns what has come and was not taken */
+  release(): Buffer;
 }
 
 /** Starts a server on a free port that treats every connection according to the script. */
@@ -51,10 +53,11 @@ export async function fakePrimary(
 function connectionOf(socket: Socket, number: number): FakeConnection {
   let buffer: Buffer = Buffer.alloc(0);
   let wake: () => void = () => {};
-  socket.on('data', (chunk: Buffer) => {
+  const receive = (chunk: Buffer): void => {
     buffer = Buffer.concat([buffer, chunk]);
     wake();
-  });
+  };
+  socket.on('data', receive);
   socket.on('close', () => wake());
   const need = async (bytes: number): Promise<void> => {
     while (buffer.length < bytes) {
@@ -85,6 +88,10 @@ function connectionOf(socket: Socket, number: number): FakeConnection {
     async message() {
       await need(5);
       return take(buffer.readInt32BE(1) + 1);
+    },
+    release() {
+      socket.off('data', receive);
+      return buffer;
     },
   };
 }

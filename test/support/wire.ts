@@ -1,10 +1,12 @@
 import { connect, type Socket } from 'node:net';
+import { serialize } from 'pg-protocol';
 import { LIVENESS_MS } from './pace.js';
 
 /**
  * A raw client for the frontend/backend protocol 3, for tests only.
  *
- * It shares no code with src/wire, so that a mistake there cannot hide itself. It hides nothing either: what the
+ * It shares no code with src/wire, so that a mistake there cannot hide itself; messages are made by pg-protocol where that can
+ * say what a test means, and here where it cannot (bytes that are no UTF-8, any formats). It hides nothing either: what the
  * server sent is handed over as frames, in order, and any bytes can be sent. No TLS, no password: the servers of the
  * tests trust their clients.
  */
@@ -67,9 +69,12 @@ export const frontend = {
   cancelRequest(processId: Int, secret: Buffer): Buffer {
     return Buffer.concat([int32(12 + secret.length), int32(80877102), int32(processId), secret]);
   },
-  query: (sql: string | Buffer): Buffer => message('Q', zeroTerminated(sql)),
+  query: (sql: string | Buffer): Buffer =>
+    typeof sql === 'string' ? serialize.query(sql) : message('Q', zeroTerminated(sql)),
   parse: (name: string, sql: string | Buffer, types: readonly Int[] = []): Buffer =>
-    message('P', zeroTerminated(name), zeroTerminated(sql), counted(types, int32)),
+    typeof sql === 'string'
+      ? serialize.parse({ name, text: sql, types: [...types] })
+      : message('P', zeroTerminated(name), zeroTerminated(sql), counted(types, int32)),
   bind(options: {
     readonly portal?: string;
     readonly statement?: string;
@@ -89,15 +94,15 @@ export const frontend = {
       counted(options.resultFormats ?? [], int16),
     );
   },
-  describe: (kind: 'S' | 'P', name: string): Buffer => message('D', Buffer.from(kind), zeroTerminated(name)),
-  execute: (portal: string, maxRows: Int): Buffer => message('E', zeroTerminated(portal), int32(maxRows)),
-  close: (kind: 'S' | 'P', name: string): Buffer => message('C', Buffer.from(kind), zeroTerminated(name)),
-  flush: (): Buffer => message('H'),
-  sync: (): Buffer => message('S'),
-  terminate: (): Buffer => message('X'),
-  copyData: (bytes: Buffer): Buffer => message('d', bytes),
-  copyDone: (): Buffer => message('c'),
-  copyFail: (reason: string): Buffer => message('f', zeroTerminated(reason)),
+  describe: (kind: 'S' | 'P', name: string): Buffer => serialize.describe({ type: kind, name }),
+  execute: (portal: string, maxRows: Int): Buffer => serialize.execute({ portal, rows: maxRows }),
+  close: (kind: 'S' | 'P', name: string): Buffer => serialize.close({ type: kind, name }),
+  flush: (): Buffer => serialize.flush(),
+  sync: (): Buffer => serialize.sync(),
+  terminate: (): Buffer => serialize.end(),
+  copyData: (bytes: Buffer): Buffer => serialize.copyData(bytes),
+  copyDone: (): Buffer => serialize.copyDone(),
+  copyFail: (reason: string): Buffer => serialize.copyFail(reason),
 };
 
 /** How to reach a server; `parameters` are those of the startup packet (user, database, …). */

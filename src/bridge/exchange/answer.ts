@@ -1,34 +1,43 @@
 import { PgError } from '../../wire/errors.js';
+import { type AnswerKind, PARTS, type PartOf } from '../installed/answerParts.js';
 import { sealOf } from './answerSeal.js';
 import type { BridgeRequest } from './request.js';
 
-/** What the proxy answers to a request: the parts that publicFunctions.ts reads. null is SQL's NULL. */
-export type Answer = readonly (Buffer | null)[];
+/** What the proxy answers to a request: a kind and its parts, at the places that answerParts.ts says. null is SQL's NULL. */
+export type BridgeAnswer = readonly (Buffer | null)[];
 
-const bytes = (text: string | undefined): Buffer | null =>
-  text === undefined ? null : Buffer.from(text, 'latin1');
-const EMPTY = Buffer.alloc(0);
 const TEXT_OID = 25;
 const INT4_OID = 23;
 
-export const valueAnswer = (value: string | null): Answer => [
-  bytes('value'),
-  EMPTY,
-  value === null ? null : bytes(value),
-];
+/** @param parts bytes, or a byte string; what is missing is NULL @param earlier what follows in place of the part of that name */
+function answer<Kind extends AnswerKind>(
+  kind: Kind,
+  parts: { readonly [Part in PartOf<Kind>]?: Buffer | string | null | undefined },
+  earlier: readonly Buffer[] = [],
+): BridgeAnswer {
+  const places: Readonly<Record<string, number>> = PARTS[kind];
+  const made: (Buffer | null)[] = [Buffer.from(kind, 'latin1')];
+  for (const [name, place] of Object.entries(places)) {
+    if (name === 'earlier') continue;
+    const value = (parts as Readonly<Record<string, Buffer | string | null | undefined>>)[name] ?? null;
+    while (made.length < place) made.push(null);
+    made[place - 1] = typeof value === 'string' ? Buffer.from(value, 'latin1') : value;
+  }
+  return [...made, ...earlier];
+}
+
+export const valueAnswer = (value: string | null): BridgeAnswer => answer('value', { value });
 
 /** An error to raise, or a notice; the context lines travel in a comment of the statement that raises it. */
-export function raisingAnswer(kind: 'error' | 'notice', error: PgError): Answer {
+export function raisingAnswer(kind: 'error' | 'notice', error: PgError): BridgeAnswer {
   const { context, message, detail, hint } = error.fields;
-  const sqlstate = /^[0-9A-Z]{5}$/.test(error.sqlstate) ? error.sqlstate : 'XX000';
-  return [
-    bytes(kind),
-    bytes(Buffer.from(context ?? '', 'latin1').toString('hex')),
-    bytes(sqlstate),
-    bytes(message),
-    bytes(detail),
-    bytes(hint),
-  ];
+  return answer(kind, {
+    context: Buffer.from(context ?? '', 'latin1').toString('hex'),
+    sqlstate: /^[0-9A-Z]{5}$/.test(error.sqlstate) ? error.sqlstate : 'XX000',
+    message,
+    detail,
+    hint,
+  });
 }
 
 /** An error of a service connection as the session is to get it: without the statement of the bridge's that it came from. */
@@ -43,74 +52,51 @@ export interface Reading {
   readonly earlier: readonly Buffer[];
 }
 
-const array = (oids: readonly number[]): Buffer | null => bytes(`{${oids.join()}}`);
-
-const further = ({ style, earlier }: Reading): Answer => [
-  bytes(style.dateStyle),
-  bytes(style.intervalStyle),
-  ...earlier,
-];
+const array = (oids: readonly number[]): string => `{${oids.join()}}`;
 
 /** The one row of a command. @param reading of what came before it */
-export const statusAnswer = (tag: string, reading: Reading | undefined): Answer => [
-  bytes('status'),
-  EMPTY,
-  bytes(tag),
-  ...(reading === undefined ? [] : [array(reading.oids), ...further(reading)]),
-];
+export const statusAnswer = (tag: string, reading: Reading | undefined): BridgeAnswer =>
+  reading === undefined
+    ? answer('status', { tag })
+    : answer('status', { tag, oids: array(reading.oids), ...reading.style }, reading.earlier);
 
 /** All rows of the last result. */
-export const rowsAnswer = (json: Buffer, reading: Reading): Answer => [
-  bytes('rows'),
-  EMPTY,
-  array(reading.oids),
-  json,
-  ...further(reading),
-];
+export const rowsAnswer = (rows: Buffer, { oids, style, earlier }: Reading): BridgeAnswer =>
+  answer('rows', { oids: array(oids), rows, ...style }, earlier);
 
 const NO_STYLE = { dateStyle: undefined, intervalStyle: undefined };
 
 /** The notifications that a connection has received. Names and payloads are byte strings. */
 export const notificationsAnswer = (
   notifications: readonly { readonly name: string; readonly pid: number; readonly payload: string }[],
-): Answer => {
+): BridgeAnswer => {
   const rows = notifications.map(({ name, pid, payload }) => ({ c1: name, c2: pid, c3: payload }));
   const json = Buffer.from(JSON.stringify(rows), 'latin1');
   return rowsAnswer(json, { oids: [TEXT_OID, INT4_OID, TEXT_OID], style: NO_STYLE, earlier: [] });
 };
 
 /** Rows that are converted only; the call goes on behind them. */
-export const checkedAnswer = (reading: Reading): Answer => [
-  bytes('checked'),
-  EMPTY,
-  array(reading.oids),
-  null,
-  ...further(reading),
-];
+export const checkedAnswer = ({ oids, style, earlier }: Reading): BridgeAnswer =>
+  answer('checked', { oids: array(oids), ...style }, earlier);
 
 /** The rows are in this relation. */
-export const tableAnswer = (relation: string, reading: Reading): Answer => [
-  bytes('table'),
-  EMPTY,
-  bytes(relation),
-  null,
-  ...further(reading),
-];
+export const tableAnswer = (relation: string, { style, earlier }: Reading): BridgeAnswer =>
+  answer('table', { relation, ...style }, earlier);
 
 /** Which foreign server does the function find under the name? */
-export const serverAnswer: Answer = [bytes('server'), EMPTY];
+export const serverAnswer: BridgeAnswer = answer('server', {});
 
 /** Can the function show what only its role can get (roleProof.ts)? */
-export const proofAnswer = (question: string): Answer => [bytes('prove'), EMPTY, bytes(question)];
+export const proofAnswer = (question: string): BridgeAnswer => answer('prove', { question });
 
 /** No result at all: the remote refused, and that was to be no error. */
-export const nothingAnswer: Answer = [bytes('nothing'), EMPTY];
+export const nothingAnswer: BridgeAnswer = answer('nothing', {});
 
 /** There are more rows than an answer holds: which types are wanted? */
-export const moreAnswer = (oids: readonly number[]): Answer => [bytes('more'), EMPTY, array(oids)];
+export const moreAnswer = (oids: readonly number[]): BridgeAnswer => answer('more', { oids: array(oids) });
 
 /** An answer as the binary form of text[]. */
-export function encodeAnswer(parts: Answer): Buffer {
+export function encodeAnswer(parts: BridgeAnswer): Buffer {
   const length = parts.reduce((sum, part) => sum + 4 + (part?.length ?? 0), 20);
   const out = Buffer.allocUnsafe(length);
   out.writeInt32BE(1, 0);
@@ -133,14 +119,14 @@ const COPY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 const COPY_TRAILER = Buffer.from([0xff, 0xff]);
 
 /** An answer as a JSON array of strings, in the database's encoding. */
-export const packAnswer = (parts: Answer): Buffer =>
+export const packAnswer = (parts: BridgeAnswer): Buffer =>
   Buffer.from(JSON.stringify(parts.map((part) => part?.toString('latin1') ?? null)), 'latin1');
 
 /**
  * An answer as COPY BINARY data of numbered parts (packAnswer), from 1 on; 0 is its seal.
  * @param mustRelease a row of number −1 says that the session holds a lock that it is to give back
  */
-export function copyAnswer(request: BridgeRequest, parts: Answer, mustRelease: boolean): Buffer {
+export function copyAnswer(request: BridgeRequest, parts: BridgeAnswer, mustRelease: boolean): Buffer {
   const json = packAnswer(parts);
   const rows: Buffer[] = [COPY_HEADER];
   const add = (n: number, part: Buffer): void => {

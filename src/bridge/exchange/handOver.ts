@@ -1,7 +1,7 @@
 import { OBJECT_HEAD_BYTES, SLOT_BYTES, SLOTS, VOUCHING } from '../installed/askFunction.js';
 import { removeObjects } from '../service/housekeeping.js';
 import type { Rows, ServiceConnection, Step } from '../service/serviceConnection.js';
-import { type Answer, copyAnswer, encodeAnswer, packAnswer } from './answer.js';
+import { type BridgeAnswer, copyAnswer, encodeAnswer, packAnswer } from './answer.js';
 import { handleOf, sealOf } from './answerSeal.js';
 import type { BridgeRequest } from './request.js';
 
@@ -10,7 +10,7 @@ import type { BridgeRequest } from './request.js';
 /** An answer, and the session's two locks: the function waits for `held`; `next` is taken before that is let go. */
 export interface HandOver {
   readonly request: BridgeRequest;
-  readonly answer: Answer;
+  readonly answer: BridgeAnswer;
   /** Keys of advisory locks. */
   readonly held: bigint;
   readonly next: bigint;

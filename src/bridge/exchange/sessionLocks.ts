@@ -4,7 +4,7 @@ import { FIRST_OBJECT } from '../../primary/marks.js';
 import { PgError } from '../../wire/errors.js';
 import type { Parameter, Rows, ServiceConnection } from '../service/serviceConnection.js';
 import type { Membership } from '../service/services.js';
-import type { Answer } from './answer.js';
+import type { BridgeAnswer } from './answer.js';
 import {
   answerTable,
   giveInTable,
@@ -232,7 +232,7 @@ export class SessionLocks {
    */
   give(
     request: BridgeRequest,
-    answer: Answer,
+    answer: BridgeAnswer,
     waits: () => boolean,
     making: (table: string) => void,
   ): Promise<void> {
@@ -251,7 +251,7 @@ export class SessionLocks {
 
   async #give(
     request: BridgeRequest,
-    answer: Answer,
+    answer: BridgeAnswer,
     waits: () => boolean,
     making: (table: string) => void,
   ): Promise<void> {

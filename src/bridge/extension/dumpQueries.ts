@@ -1,4 +1,5 @@
-import { FIRST_OBJECT, SERVICE_SCHEMA } from '../../primary/marks.js';
+import { BRIDGE_COMMENT, FIRST_OBJECT, SERVICE_SCHEMA } from '../../primary/marks.js';
+import { EQ, LT, MATCHES, NE } from '../../primary/operators.js';
 import { isLight } from '../../sql/analysis/weight.js';
 import { type ShownTables, showTables } from '../../sql/rewrite/showTables.js';
 import { EXTENSION_VERSION, FUNCTIONS_QUERY, TYPE_QUERY, WRAPPER_QUERY } from './extensionSql.js';
@@ -22,18 +23,18 @@ const MAX_QUERY_BYTES = 64 * 1024;
 const catalog = (name: string): string => `'pg_catalog.${name}'::pg_catalog.regclass::pg_catalog.oid`;
 
 const HIDDEN_SCHEMAS = `pg_catalog.pg_namespace n
-  JOIN pg_catalog.pg_description d ON d.objoid OPERATOR(pg_catalog.=) n.oid
-   AND d.classoid OPERATOR(pg_catalog.=) ${catalog('pg_namespace')} AND d.objsubid OPERATOR(pg_catalog.=) 0
- WHERE n.nspname OPERATOR(pg_catalog.=) '${SERVICE_SCHEMA}' AND d.description OPERATOR(pg_catalog.~) '^dblink-proxy bridge [0-9]+$'`;
+  JOIN pg_catalog.pg_description d ON d.objoid ${EQ} n.oid
+   AND d.classoid ${EQ} ${catalog('pg_namespace')} AND d.objsubid ${EQ} 0
+ WHERE n.nspname ${EQ} '${SERVICE_SCHEMA}' AND d.description ${MATCHES} '${BRIDGE_COMMENT}'`;
 const HIDDEN_SCHEMA = `SELECT n.oid FROM ${HIDDEN_SCHEMAS}`;
 
 /** The rows of a catalog but those of the service account's schema. */
 const without = (name: string, column: string): string =>
-  `SELECT tableoid, * FROM pg_catalog.${name} WHERE ${column} OPERATOR(pg_catalog.<>) ALL (ARRAY(${HIDDEN_SCHEMA}))`;
+  `SELECT tableoid, * FROM pg_catalog.${name} WHERE ${column} ${NE} ALL (ARRAY(${HIDDEN_SCHEMA}))`;
 
 /** The extension, as long as there is none of that name: it goes by the OID of one of its functions. */
 const EXTENSION = `SELECT m.oid, m.owner, m.namespace FROM (${FUNCTIONS_QUERY}) m
- WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_extension x WHERE x.extname OPERATOR(pg_catalog.=) 'dblink') ORDER BY m.oid LIMIT 1`;
+ WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_extension x WHERE x.extname ${EQ} 'dblink') ORDER BY m.oid LIMIT 1`;
 
 /** The catalogs that are shown otherwise, each as a query with the columns it has (PostgreSQL 13 to 18). */
 const SHOWN: Readonly<Record<string, string>> = {
@@ -42,7 +43,7 @@ const SHOWN: Readonly<Record<string, string>> = {
   pg_proc: without('pg_proc', 'pronamespace'),
   pg_type: without('pg_type', 'typnamespace'),
   pg_largeobject_metadata: `SELECT tableoid, * FROM pg_catalog.pg_largeobject_metadata
- WHERE oid OPERATOR(pg_catalog.<) ${FIRST_OBJECT}::pg_catalog.oid OR lomowner OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT n.nspowner FROM ${HIDDEN_SCHEMAS}))`,
+ WHERE oid ${LT} ${FIRST_OBJECT}::pg_catalog.oid OR lomowner ${NE} ALL (ARRAY(SELECT n.nspowner FROM ${HIDDEN_SCHEMAS}))`,
   pg_extension: `SELECT tableoid, oid, extname, extowner, extnamespace, extrelocatable, extversion, extconfig, extcondition
   FROM pg_catalog.pg_extension
  UNION ALL SELECT ${catalog('pg_extension')}, e.oid, 'dblink', e.owner, e.namespace, true, '${EXTENSION_VERSION}', NULL, NULL FROM (${EXTENSION}) e`,
@@ -55,7 +56,7 @@ const SHOWN: Readonly<Record<string, string>> = {
   pg_init_privs: `SELECT tableoid, objoid, classoid, objsubid, privtype, initprivs FROM pg_catalog.pg_init_privs
  UNION ALL SELECT ${catalog('pg_init_privs')}, f.oid, ${catalog('pg_proc')}, 0, 'e',
    ARRAY[pg_catalog.makeaclitem(f.owner, f.owner, 'EXECUTE', false)]
-  FROM (${FUNCTIONS_QUERY}) f WHERE f.name OPERATOR(pg_catalog.=) 'dblink_connect_u'`,
+  FROM (${FUNCTIONS_QUERY}) f WHERE f.name ${EQ} 'dblink_connect_u'`,
   pg_description: `SELECT tableoid, objoid, classoid, objsubid, description FROM pg_catalog.pg_description
  UNION ALL SELECT ${catalog('pg_description')}, e.oid, ${catalog('pg_extension')}, 0,
    'connect to other PostgreSQL databases from within a database' FROM (${EXTENSION}) e`,

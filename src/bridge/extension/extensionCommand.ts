@@ -1,7 +1,8 @@
 import { BRIDGE_VERSION } from '../../primary/marks.js';
+import { EQ } from '../../primary/operators.js';
 import { asRaised, PrimaryRaised } from '../../primary/raised.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 import type { ExtensionCommand } from '../../sql/index.js';
 import { noticeResponse, PgError, parseFields } from '../../wire/errors.js';
 import { abortable } from '../../wire/pace/abortable.js';
@@ -41,13 +42,13 @@ interface State {
   readonly bridge: { readonly schema: string; readonly version: number; readonly owned: boolean } | undefined;
 }
 
-const STATE = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'dblink'),
-  EXISTS (SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name OPERATOR(pg_catalog.=) 'dblink'),
+const STATE = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extname ${EQ} 'dblink'),
+  EXISTS (SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name ${EQ} 'dblink'),
   pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_schema(),
-  EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) $1::pg_catalog.name),
+  EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname ${EQ} $1::pg_catalog.name),
   (SELECT pg_catalog.min(schema::pg_catalog.text COLLATE "C") FROM m), (SELECT pg_catalog.min(version) FROM m),
   (SELECT pg_catalog.bool_and(pg_catalog.pg_has_role(owner, 'USAGE')) FROM m),
-  (SELECT pg_catalog.pg_has_role(d.datdba, 'USAGE') FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()),
+  (SELECT pg_catalog.pg_has_role(d.datdba, 'USAGE') FROM pg_catalog.pg_database d WHERE d.datname ${EQ} pg_catalog.current_database()),
   current_user
   FROM (SELECT 1) AS one`;
 
@@ -67,43 +68,43 @@ const NAMES: Readonly<Record<ExtensionCommand['kind'], string>> = {
  * way of a bridge; PrimaryRaised for what the primary raised: 3F000, 42501, 42723, 2BP01
  */
 export async function runExtensionCommand(
-  engine: Engine,
+  context: SessionContext,
   bridge: Preparable | undefined,
   command: ExtensionCommand,
 ): Promise<string | undefined> {
   if (bridge === undefined) return undefined;
-  const state = await readState(engine, command);
+  const state = await readState(context, command);
   // The extension itself wins; and the primary says better than anybody that there is none.
   if (state.installed) return undefined;
   if (command.kind === 'create' ? state.available && state.bridge === undefined : state.bridge === undefined)
     return undefined;
   const tag = NAMES[command.kind];
   if (state.readOnly) throw new PgError('25006', `cannot execute ${tag} in a read-only transaction`);
-  const prepare = () => prepareBridge(engine, bridge);
-  await act(engine, prepare, command, state);
+  const prepare = () => prepareBridge(context, bridge);
+  await act(context, prepare, command, state);
   return tag;
 }
 
 async function act(
-  engine: Engine,
+  context: SessionContext,
   prepare: () => Promise<void>,
   command: ExtensionCommand,
   state: State,
 ): Promise<void> {
   const { bridge } = state;
   if (command.kind === 'create') {
-    if (bridge === undefined) return create(engine, prepare, command, state);
+    if (bridge === undefined) return create(context, prepare, command, state);
     const message = 'extension "dblink" already exists';
     if (!command.ifNotExists) throw new PgError('42710', message);
-    return notify(engine, '42710', `${message}, skipping`);
+    return notify(context, '42710', `${message}, skipping`);
   }
   if (bridge?.owned === false) throw new PgError('42501', 'must be owner of extension dblink');
   switch (command.kind) {
     case 'drop':
-      return change(engine, dropSql(command.cascade));
+      return change(context, dropSql(command.cascade));
     case 'setSchema':
-      if (!state.schemaExists) await raiseNoSchema(engine, command.schema);
-      return change(engine, moveSql(command.schema));
+      if (!state.schemaExists) await raiseNoSchema(context, command.schema);
+      return change(context, moveSql(command.schema));
     case 'update':
       if ((command.version ?? EXTENSION_VERSION) !== EXTENSION_VERSION) {
         throw new PgError(
@@ -113,10 +114,10 @@ async function act(
       }
       if (bridge!.version < BRIDGE_VERSION) {
         await prepare();
-        return change(engine, upgradeSql(bridge!.schema));
+        return change(context, upgradeSql(bridge!.schema));
       }
       return notify(
-        engine,
+        context,
         '00000',
         `version "${EXTENSION_VERSION}" of extension "dblink" is already installed`,
       );
@@ -127,7 +128,7 @@ async function act(
 }
 
 async function create(
-  engine: Engine,
+  context: SessionContext,
   prepare: () => Promise<void>,
   command: ExtensionCommand & { readonly kind: 'create' },
   state: State,
@@ -139,12 +140,12 @@ async function create(
       `extension "dblink" has no installation script nor update path for version "${version}"`,
     );
   }
-  if (command.schema !== undefined && !state.schemaExists) await raiseNoSchema(engine, command.schema);
+  if (command.schema !== undefined && !state.schemaExists) await raiseNoSchema(context, command.schema);
   const schema = command.schema ?? state.currentSchema;
   if (schema === undefined) throw new PgError('3F000', 'no schema has been selected to create in');
   if (!state.trusted) throw notPermitted();
   await prepare();
-  await change(engine, installSql(schema));
+  await change(context, installSql(schema));
 }
 
 const notPermitted = (): PgError =>
@@ -153,15 +154,16 @@ const notPermitted = (): PgError =>
   });
 
 /** Makes what the functions need, under the statement's cancel and clock. @throws PgError */
-async function prepareBridge(engine: Engine, bridge: Preparable): Promise<void> {
-  await engine.remotely(await factsOf(engine), ({ signal }) => abortable(bridge.prepare(), signal));
+async function prepareBridge(context: SessionContext, bridge: Preparable): Promise<void> {
+  await context.remotely(await factsOf(context), ({ signal }) => abortable(bridge.prepare(), signal));
 }
 
-const factsOf = (engine: Engine): Promise<SessionFacts> => engine.probe.get('flush').catch(asRaised);
+const factsOf = (context: SessionContext): Promise<SessionFacts> =>
+  context.probe.get('flush').catch(asRaised);
 
 /** Has the primary say that there is no such schema. @throws PrimaryRaised 3F000 */
-async function raiseNoSchema(engine: Engine, name: string): Promise<void> {
-  const { error } = await engine.primary.run(
+async function raiseNoSchema(context: SessionContext, name: string): Promise<void> {
+  const { error } = await context.primary.run(
     {
       sql: 'SELECT pg_catalog.quote_ident($1)::pg_catalog.regnamespace',
       types: [TEXT_OID],
@@ -172,9 +174,9 @@ async function raiseNoSchema(engine: Engine, name: string): Promise<void> {
   if (error !== undefined) throw new PrimaryRaised(error);
 }
 
-async function readState(engine: Engine, command: ExtensionCommand): Promise<State> {
+async function readState(context: SessionContext, command: ExtensionCommand): Promise<State> {
   const named = 'schema' in command ? command.schema : undefined;
-  const { rows, error } = await engine.primary.run(
+  const { rows, error } = await context.primary.run(
     {
       sql: `WITH m AS MATERIALIZED (${FUNCTIONS_QUERY}) ${STATE}`,
       types: [TEXT_OID],
@@ -191,31 +193,30 @@ async function readState(engine: Engine, command: ExtensionCommand): Promise<Sta
     available: available === 't',
     readOnly: readOnly === 'on',
     currentSchema,
-    trusted: owner === 't' || isAccount(engine, role),
+    trusted: owner === 't' || isAccount(context, role),
     schemaExists: schemaExists === 't',
     bridge: schema === undefined ? undefined : { schema, version: Number(version), owned: owned === 't' },
   };
 }
 
-const isAccount = ({ settings: { service } }: Engine, role: string | undefined): boolean =>
+const isAccount = ({ settings: { service } }: SessionContext, role: string | undefined): boolean =>
   service !== undefined && role === Buffer.from(service.user).toString('latin1');
 
 const TEXT_OID = 25;
 
 /** A notice of our own, if the client wants notices. */
-async function notify(engine: Engine, sqlstate: string, message: string): Promise<void> {
-  engine.notify(await factsOf(engine), new PgError(sqlstate, message, { severity: 'NOTICE' }));
+async function notify(context: SessionContext, sqlstate: string, message: string): Promise<void> {
+  context.notify(await factsOf(context), new PgError(sqlstate, message, { severity: 'NOTICE' }));
 }
 
 /** Runs one of the DO blocks. @throws PrimaryRaised */
-async function change(engine: Engine, sql: string): Promise<void> {
-  const { session } = engine;
+async function change(context: SessionContext, sql: string): Promise<void> {
+  const { session } = context;
   const told: PgError[] = [];
-  // What the client gets next has to know of it.
-  engine.primary.forwarded++;
-  const { error } = await engine.primary.run(
+  const { error } = await context.primary.run(
     {
       sql: Buffer.from(sql, 'latin1'),
+      changes: true,
       notice: (message) => {
         const notice = PgError.from(parseFields(message));
         if (notice.fields.severityNonLocalized !== 'NOTICE') return false;

@@ -1,4 +1,5 @@
-import { bridgeComment } from '../../primary/marks.js';
+import { BRIDGE_COMMENT, bridgeComment } from '../../primary/marks.js';
+import { CAT, EQ, GE, LT, MATCHES, NE } from '../../primary/operators.js';
 import { pkeyResultsSql, publicFunctionsSql } from '../installed/publicFunctions.js';
 
 /**
@@ -17,31 +18,31 @@ const TYPE = 'dblink_pkey_results';
 const WRAPPER = 'dblink_fdw';
 
 /** Condition that a row of pg_description (alias d) marks an object of the bridge's. */
-const MARKED = `d.objsubid OPERATOR(pg_catalog.=) 0
-   AND d.description OPERATOR(pg_catalog.~) '^${bridgeComment('%').slice(0, -1)}[0-9]+$'`;
+const MARKED = `d.objsubid ${EQ} 0
+   AND d.description ${MATCHES} '${BRIDGE_COMMENT}'`;
 
 /** Query for OID, owner, schema's OID and name, name and version of the functions; temporary ones do not count. */
 export const FUNCTIONS_QUERY = `SELECT p.oid, p.proowner AS owner, n.oid AS namespace, n.nspname AS schema, p.proname AS name,
-  pg_catalog.substring(d.description, '[0-9]+$')::pg_catalog.int4 AS version
+  pg_catalog.substring(d.description, '${BRIDGE_COMMENT}')::pg_catalog.int4 AS version
   FROM pg_catalog.pg_proc p
-  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
-  JOIN pg_catalog.pg_description d ON d.objoid OPERATOR(pg_catalog.=) p.oid
-   AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass AND ${MARKED}
- WHERE p.proname OPERATOR(pg_catalog.>=) 'dblink' AND p.proname OPERATOR(pg_catalog.<) 'dblinl'
-   AND pg_catalog.left(n.nspname::pg_catalog.text, 8) OPERATOR(pg_catalog.<>) 'pg_temp_'`;
+  JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} p.pronamespace
+  JOIN pg_catalog.pg_description d ON d.objoid ${EQ} p.oid
+   AND d.classoid ${EQ} 'pg_catalog.pg_proc'::pg_catalog.regclass AND ${MARKED}
+ WHERE p.proname ${GE} 'dblink' AND p.proname ${LT} 'dblinl'
+   AND pg_catalog.left(n.nspname::pg_catalog.text, 8) ${NE} 'pg_temp_'`;
 
 /** Query for OID, schema and name of the composite type. */
 export const TYPE_QUERY = `SELECT t.oid, n.nspname AS schema, t.typname AS name FROM pg_catalog.pg_type t
-  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
-  JOIN pg_catalog.pg_description d ON d.objoid OPERATOR(pg_catalog.=) t.oid
-   AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass AND ${MARKED}
- WHERE t.typname OPERATOR(pg_catalog.=) '${TYPE}'`;
+  JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} t.typnamespace
+  JOIN pg_catalog.pg_description d ON d.objoid ${EQ} t.oid
+   AND d.classoid ${EQ} 'pg_catalog.pg_type'::pg_catalog.regclass AND ${MARKED}
+ WHERE t.typname ${EQ} '${TYPE}'`;
 
 /** Query for OID and name of the foreign-data wrapper. */
 export const WRAPPER_QUERY = `SELECT w.oid, w.fdwname AS name FROM pg_catalog.pg_foreign_data_wrapper w
-  JOIN pg_catalog.pg_description d ON d.objoid OPERATOR(pg_catalog.=) w.oid
-   AND d.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass AND ${MARKED}
- WHERE w.fdwname OPERATOR(pg_catalog.=) '${WRAPPER}'`;
+  JOIN pg_catalog.pg_description d ON d.objoid ${EQ} w.oid
+   AND d.classoid ${EQ} 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass AND ${MARKED}
+ WHERE w.fdwname ${EQ} '${WRAPPER}'`;
 
 const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
@@ -52,7 +53,7 @@ function dollarQuoted(text: string): string {
   return `${tag}${text}${tag}`;
 }
 
-const SUPERUSER = `(SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user)`;
+const SUPERUSER = `(SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname ${EQ} current_user)`;
 
 const execute = (statement: string): string => `EXECUTE ${dollarQuoted(`${EXTENSION_MARK} ${statement}`)};`;
 
@@ -96,7 +97,7 @@ export function upgradeSql(schema: string): string {
   ${publicFunctionsSql(schema).map(execute).join('\n  ')}
   IF EXISTS (${WRAPPER_QUERY}) THEN
     IF ${SUPERUSER} THEN ${execute(`COMMENT ON FOREIGN DATA WRAPPER ${WRAPPER} IS '${bridgeComment()}'`)} END IF;
-  ELSIF ${SUPERUSER} AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_foreign_data_wrapper w WHERE w.fdwname OPERATOR(pg_catalog.=) '${WRAPPER}') THEN ${wrapperSql(schema)}
+  ELSIF ${SUPERUSER} AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_foreign_data_wrapper w WHERE w.fdwname ${EQ} '${WRAPPER}') THEN ${wrapperSql(schema)}
   END IF;`),
   );
 }
@@ -137,8 +138,8 @@ export function dropSql(cascade: boolean): string {
   IF wrapper IS NOT NULL THEN
     EXECUTE pg_catalog.concat('${EXTENSION_MARK} ALTER FOREIGN DATA WRAPPER ', wrapper, ' NO VALIDATOR');
   END IF;
-  FOREACH statement IN ARRAY ARRAY['FUNCTION ' OPERATOR(pg_catalog.||) functions, 'TYPE ' OPERATOR(pg_catalog.||) type,
-    'FOREIGN DATA WRAPPER ' OPERATOR(pg_catalog.||) wrapper]
+  FOREACH statement IN ARRAY ARRAY['FUNCTION ' ${CAT} functions, 'TYPE ' ${CAT} type,
+    'FOREIGN DATA WRAPPER ' ${CAT} wrapper]
   LOOP
     CONTINUE WHEN statement IS NULL;
     statement := pg_catalog.concat('${EXTENSION_MARK} DROP ', statement);${

@@ -1,4 +1,4 @@
-import { BRIDGE_VERSION, SERVICE_SCHEMA } from '../../primary/marks.js';
+import { BRIDGE_COMMENT, BRIDGE_VERSION, SERVICE_SCHEMA } from '../../primary/marks.js';
 import { CLEARTEXT_HINT, type ServiceAccount } from '../../session/settings.js';
 import { PLAIN_PASSWORD_REFUSED } from '../../wire/auth/authenticator.js';
 import { PgError } from '../../wire/errors.js';
@@ -146,7 +146,7 @@ interface State {
 async function stateOf(client: InstallConnection): Promise<State> {
   const extensions = await client.query(`SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'dblink'`);
   const [service] = await client.query(
-    `SELECT pg_catalog.substring(pg_catalog.obj_description(oid, 'pg_namespace'), '^dblink-proxy bridge ([0-9]+)$'),
+    `SELECT pg_catalog.substring(pg_catalog.obj_description(oid, 'pg_namespace'), '${BRIDGE_COMMENT}'),
        nspowner::pg_catalog.regrole::pg_catalog.text, pg_catalog.pg_has_role(nspowner, 'USAGE')
        FROM pg_catalog.pg_namespace WHERE nspname = $1`,
     [SERVICE_SCHEMA],

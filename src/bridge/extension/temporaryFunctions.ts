@@ -1,7 +1,7 @@
 import { CATALOGUE } from '../../dblink/catalogue.js';
 import { SERVICE_SCHEMA } from '../../primary/marks.js';
 import { isTemporary } from '../../primary/sessionFacts.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 import type { Statement } from '../../sql/index.js';
 import { movePosition, qualifyCalls, type ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
 import { PgError } from '../../wire/errors.js';
@@ -10,8 +10,12 @@ import { asExtensionLookup } from './dumpQueries.js';
 import type { Preparable } from './extensionCommand.js';
 
 /** Has all calls go to the session's temporary functions. @returns undefined for a statement that cannot be carried out so */
-export const renameCalls = (text: Buffer, statement: Statement, engine: Engine): ReplacedText | undefined =>
-  qualifyCalls(text, statement, engine.countCharacters, 'pg_temp.', statement.calls);
+export const renameCalls = (
+  text: Buffer,
+  statement: Statement,
+  context: SessionContext,
+): ReplacedText | undefined =>
+  qualifyCalls(text, statement, context.encodings.countCharacters, 'pg_temp.', statement.calls);
 
 /** Functions whose rows have one column of text where the remote ran a command. */
 const LISTED: ReadonlySet<string> = new Set(['dblink', 'dblink_get_result']);
@@ -23,19 +27,23 @@ const LISTED: ReadonlySet<string> = new Set(['dblink', 'dblink_get_result']);
 export function renameListedCalls(
   text: Buffer,
   statement: Statement,
-  engine: Engine,
+  context: SessionContext,
 ): ReplacedText | undefined {
   const listed = statement.calls.filter(
     ({ name, use }) => LISTED.has(name) && use.kind === 'scalar' && use.item === undefined,
   );
   return listed.length === 0
     ? undefined
-    : qualifyCalls(text, statement, engine.countCharacters, `${SERVICE_SCHEMA}.`, listed);
+    : qualifyCalls(text, statement, context.encodings.countCharacters, `${SERVICE_SCHEMA}.`, listed);
 }
 
 /** Has a lookup of the extension find the bridge. @returns undefined for a statement that stays as it is */
-export function lookupCalls(text: Buffer, { span }: Statement, engine: Engine): ReplacedText | undefined {
-  const changed = asExtensionLookup(text.subarray(span.start, span.end), engine.countCharacters);
+export function lookupCalls(
+  text: Buffer,
+  { span }: Statement,
+  context: SessionContext,
+): ReplacedText | undefined {
+  const changed = asExtensionLookup(text.subarray(span.start, span.end), context.encodings.countCharacters);
   return changed && { sql: changed.sql, mapError: (error) => movePosition(error, changed.mapPosition) };
 }
 
@@ -48,16 +56,16 @@ const inOneBlock = (statements: readonly string[]): string =>
  * @throws PgError 25006 on a standby, and what else stands in the way of a bridge
  */
 export async function makeTemporaryFunctions(
-  engine: Engine,
+  context: SessionContext,
   bridge: Preparable | undefined,
   statement: Statement,
 ): Promise<boolean> {
   if (bridge === undefined) return false;
-  const { primary } = engine;
+  const { primary } = context;
   const standby = await primary.run({ sql: 'SELECT pg_catalog.pg_is_in_recovery()' }, 'sync');
   if (standby.rows[0]?.[0]?.toString() === 't') throw onStandby();
   await bridge.prepare();
-  const facts = await engine.probe.get('sync');
+  const facts = await context.probe.get('sync');
   const there = new Set(facts.bridged.filter(isTemporary).map(({ name }) => name));
   const wanted = new Set(statement.calls.map(({ name }) => name).filter((name) => !there.has(name)));
   if (wanted.size === 0) return true;
@@ -68,10 +76,8 @@ export async function makeTemporaryFunctions(
     ...(wanted.has('dblink_get_pkey') ? [pkeyResultsSql('pg_temp')] : []),
     ...publicFunctionsSql('pg_temp', overloads),
   ];
-  const { error } = await primary.run({ sql: inOneBlock(making) }, 'sync');
+  const { error } = await primary.run({ sql: inOneBlock(making), changes: true }, 'sync');
   await primary.run({ sql: error === undefined ? 'COMMIT' : 'ROLLBACK' }, 'sync');
-  // The facts have changed.
-  primary.forwarded++;
   return error === undefined;
 }
 

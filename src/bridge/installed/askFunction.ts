@@ -6,6 +6,7 @@ import {
   SESSION_SETTING,
   SESSION_SETTING_LENGTH,
 } from '../../primary/marks.js';
+import { errorParts } from './answerParts.js';
 
 /** Answers of a session lie in one of so many slots, by the first digit of the handle. */
 export const SLOTS = 16;
@@ -35,6 +36,11 @@ const OPEN_MODE = 0x40000 | 0x20000;
 /** The release from which on read-only transactions may not open a large object so. */
 const NO_WRITING_OPEN = 160000;
 
+/** What the session's setting holds, in the variable `session`: sessionLocks.ts makes it. */
+const SESSION = { token: 'session[1]', a: 'session[2]', b: 'session[3]', object: 'session[4]' };
+
+const NO_ANSWER = `'dblink-proxy gave no answer to a dblink call'`;
+
 /** Gives back whichever of the two locks the session itself holds. */
 const GIVE_BACK = `
       PERFORM /*${MARK}*/ pg_advisory_unlock(k.key) FROM (VALUES (key_a), (key_b)) AS k(key)
@@ -44,7 +50,7 @@ const GIVE_BACK = `
 /** Looks into the session's large object. There is none where answers are too long for it, or it was not to be had. */
 const LOOK_IN_OBJECT = `
         BEGIN
-          object := lo_open(session[4]::oid, ${OPEN_MODE});
+          object := lo_open(${SESSION.object}::oid, ${OPEN_MODE});
           PERFORM lo_lseek(object, this_slot * ${SLOT_BYTES}, 0);
           bytes := loread(object, ${FIRST_BYTES});
           IF substring(bytes FROM 1 FOR 20) = uuid_send(handle) || int4send(pg_backend_pid()) THEN
@@ -100,11 +106,10 @@ const BE_VOUCHED_FOR = `
         EXIT WHEN EXISTS (${VOUCHING_LOCKS(OF_THE_OWNER)});
       END IF;
       IF attempt = 400 THEN
-        RETURN ARRAY['error', '', '08006', 'dblink-proxy gave no answer to a dblink call',
-          'The session does not come through dblink-proxy, or its setting dblink_proxy.session was changed.', NULL];
+        RETURN ${errorParts('08006', NO_ANSWER, `'The session does not come through dblink-proxy, or its setting dblink_proxy.session was changed.'`)};
       END IF;
       IF attempt % 25 = 0 THEN
-        RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:vouch:', session[1], gen_random_uuid(), pg_backend_pid();
+        RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:vouch:', ${SESSION.token}, gen_random_uuid(), pg_backend_pid();
       END IF;
       PERFORM pg_sleep(least(0.001 * (1 + attempt / 5), 0.05));
     END LOOP;
@@ -160,29 +165,39 @@ DECLARE
   size integer;
   relation text;
 BEGIN
-  IF session IS NULL OR cardinality(session) <> 4 OR length(current_setting('${SESSION_SETTING}', true)) > ${SESSION_SETTING_LENGTH} THEN
-    RETURN ARRAY['error', '', '55000', 'dblink calls are carried out by dblink-proxy, which this session does not come through',
-      NULL, 'Connect to the port of dblink-proxy instead of the server''s own.'];
+  IF session IS NULL OR cardinality(session) <> ${Object.keys(SESSION).length} OR length(current_setting('${SESSION_SETTING}', true)) > ${SESSION_SETTING_LENGTH} THEN
+    RETURN ${errorParts(
+      '55000',
+      `'dblink calls are carried out by dblink-proxy, which this session does not come through'`,
+      'NULL',
+      `'Connect to the port of dblink-proxy instead of the server''s own.'`,
+    )};
   END IF;
   IF pg_is_in_recovery() THEN
-    RETURN ARRAY['error', '', '25006', format('cannot execute %s on a standby by way of dblink-proxy', function),
-      'The answer of a remote is handed over in a table, which a standby cannot write.',
-      'Call dblink in the statement itself, as in SELECT ... FROM dblink(...), or connect to the primary.'];
+    RETURN ${errorParts(
+      '25006',
+      `format('cannot execute %s on a standby by way of dblink-proxy', function)`,
+      `'The answer of a remote is handed over in a table, which a standby cannot write.'`,
+      `'Call dblink in the statement itself, as in SELECT ... FROM dblink(...), or connect to the primary.'`,
+    )};
   END IF;
   FOREACH arg IN ARRAY args LOOP
     list := concat_ws(',', list, coalesce(encode(convert_to(arg, getdatabaseencoding()), 'hex'), '-'));
   END LOOP;
   IF length(list) > 60000000 THEN
-    RETURN ARRAY['error', '', '54000', 'arguments of more than 30 MB cannot be handed to dblink-proxy',
-      format('It is the call of %s.', function), NULL];
+    RETURN ${errorParts(
+      '54000',
+      `'arguments of more than 30 MB cannot be handed to dblink-proxy'`,
+      `format('It is the call of %s.', function)`,
+    )};
   END IF;
-  key_a := session[2];
-  key_b := session[3];${BE_VOUCHED_FOR}
+  key_a := ${SESSION.a};
+  key_b := ${SESSION.b};${BE_VOUCHED_FOR}
   FOR attempt IN 0 .. 400 LOOP
     held := CASE WHEN NOT (pg_try_advisory_lock(key_a) AND pg_advisory_unlock(key_a)) THEN 'a'
                  WHEN NOT (pg_try_advisory_lock(key_b) AND pg_advisory_unlock(key_b)) THEN 'b' ELSE 'none' END;
     IF attempt = 0 THEN
-      RAISE INFO USING MESSAGE = /*${MARK}*/ concat_ws(':', '${REQUEST_PREFIX}', session[1], this_call, held, mode, pg_backend_pid(),
+      RAISE INFO USING MESSAGE = /*${MARK}*/ concat_ws(':', '${REQUEST_PREFIX}', ${SESSION.token}, this_call, held, mode, pg_backend_pid(),
         function, encode(convert_to(role, getdatabaseencoding()), 'hex'), list) /*${MARK}*/;
     END IF;
     -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
@@ -207,7 +222,7 @@ BEGIN
         IF unheld = 1 OR attempt % 50 = 20 THEN ${GIVE_BACK} END IF;
         -- Means nothing to the proxy; but if that is gone, the server notices only when it sends something.
         IF attempt % 25 = 24 OR unheld % 10 = 9 THEN
-          RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:again:', session[1], this_call, pg_backend_pid();
+          RAISE INFO '${REQUEST_PREFIX}:%:%:none:row:%:again:', ${SESSION.token}, this_call, pg_backend_pid();
         END IF;
     END CASE;
     IF held <> 'none' THEN
@@ -216,14 +231,16 @@ BEGIN
     END IF;
   END LOOP;
   IF given IS NULL THEN
-    RETURN ARRAY['error', '', '08006', 'dblink-proxy gave no answer to a dblink call',
-      'The connection by which it answers was lost, or the session is being ended.', NULL];
+    RETURN ${errorParts('08006', NO_ANSWER, `'The connection by which it answers was lost, or the session is being ended.'`)};
   END IF;
   IF must_release THEN ${GIVE_BACK} END IF;
   IF seal IS DISTINCT FROM sha256(uuid_send(this_call) || sha256(uuid_send(this_call)
       || convert_to(coalesce(packed, array_to_json(given)::text), getdatabaseencoding()))) THEN
-    RETURN ARRAY['error', '', '08P01', 'the answer to a dblink call is not one of dblink-proxy',
-      'Somebody has changed it on its way.', NULL];
+    RETURN ${errorParts(
+      '08P01',
+      `'the answer to a dblink call is not one of dblink-proxy'`,
+      `'Somebody has changed it on its way.'`,
+    )};
   END IF;
   RETURN given;
 END $bridge$;`;

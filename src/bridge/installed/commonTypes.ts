@@ -1,4 +1,5 @@
 import { MARK } from '../../primary/marks.js';
+import { CAT, PLUS } from '../../primary/operators.js';
 
 /**
  * Types that have had these OIDs in every version, by the names of their rows in pg_type; none is json, which is read in
@@ -52,9 +53,9 @@ BEGIN
   FOREACH wanted IN ARRAY oids::pg_catalog.oid[] LOOP
     place := pg_catalog.array_position(known, wanted);
     IF place IS NULL THEN RETURN NULL; END IF;
-    i := i OPERATOR(pg_catalog.+) 1;
+    i := i ${PLUS} 1;
     columns := pg_catalog.concat_ws(', ', columns, pg_catalog.concat('c', i));
     definitions := pg_catalog.concat_ws(', ', definitions, pg_catalog.concat('c', i, ' pg_catalog.', names[place]));
   END LOOP;
-  RETURN '/*${MARK}*/ SELECT ' OPERATOR(pg_catalog.||) columns OPERATOR(pg_catalog.||) ' FROM pg_catalog.json_to_recordset($1) AS t(' OPERATOR(pg_catalog.||) definitions OPERATOR(pg_catalog.||) ') /*${MARK}*/';
+  RETURN '/*${MARK}*/ SELECT ' ${CAT} columns ${CAT} ' FROM pg_catalog.json_to_recordset($1) AS t(' ${CAT} definitions ${CAT} ') /*${MARK}*/';
 END $bridge$;`;

@@ -1,4 +1,5 @@
 import { MARK } from '../../primary/marks.js';
+import { CAT, EQ, GE, GT, LE, MINUS, NE } from '../../primary/operators.js';
 import { validatorBody } from './optionValidator.js';
 
 /**
@@ -32,11 +33,11 @@ const marked = (args: string): string => `/*${MARK}*/ ${args} /*${MARK}*/`;
  */
 const OPEN = `LOOP
     relation := pg_catalog.regclass(${marked('$1')});
-    EXIT WHEN pg_catalog.pg_relation_size(${marked("relation, 'main'")}) OPERATOR(pg_catalog.>=) 0 AND relation OPERATOR(pg_catalog.=) pg_catalog.regclass($1);
+    EXIT WHEN pg_catalog.pg_relation_size(${marked("relation, 'main'")}) ${GE} 0 AND relation ${EQ} pg_catalog.regclass($1);
   END LOOP;
   SELECT c.relkind::pg_catalog.text INTO kind FROM pg_catalog.pg_class c
-   WHERE c.oid OPERATOR(pg_catalog.=) relation::pg_catalog.oid;
-  IF kind OPERATOR(pg_catalog.=) ANY (ARRAY['i', 'I', 'c']) OR NOT pg_catalog.has_table_privilege(relation, 'SELECT') THEN
+   WHERE c.oid ${EQ} relation::pg_catalog.oid;
+  IF kind ${EQ} ANY (ARRAY['i', 'I', 'c']) OR NOT pg_catalog.has_table_privilege(relation, 'SELECT') THEN
     -- This one opens a relation just as the extension does, and says what is wrong with it.
     kind := pg_catalog.currtid2(${marked("$1, '(0,0)'")})::pg_catalog.text;
   END IF;`;
@@ -53,15 +54,15 @@ BEGIN
     SELECT k.number::pg_catalog.int4, a.attname::pg_catalog.text
       FROM pg_catalog.pg_index i
      CROSS JOIN LATERAL pg_catalog.unnest(i.indkey) WITH ORDINALITY AS k(attnum, number)
-      JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) i.indrelid AND a.attnum OPERATOR(pg_catalog.=) k.attnum
-     WHERE i.indrelid OPERATOR(pg_catalog.=) relation::pg_catalog.oid AND i.indisprimary
-       AND k.number OPERATOR(pg_catalog.<=) i.indnkeyatts
+      JOIN pg_catalog.pg_attribute a ON a.attrelid ${EQ} i.indrelid AND a.attnum ${EQ} k.attnum
+     WHERE i.indrelid ${EQ} relation::pg_catalog.oid AND i.indisprimary
+       AND k.number ${LE} i.indnkeyatts
      ORDER BY k.number;
 END`;
 
 /** SQL expression: the condition that the key columns have these values, a variable of type text[]. */
 const condition = (values: string): string => `(
-    SELECT pg_catalog.string_agg(pg_catalog.concat(k.name, coalesce(' = ' OPERATOR(pg_catalog.||) pg_catalog.quote_literal(k.value), ' IS NULL')),
+    SELECT pg_catalog.string_agg(pg_catalog.concat(k.name, coalesce(' = ' ${CAT} pg_catalog.quote_literal(k.value), ' IS NULL')),
              ' AND ' ORDER BY k.i)
       FROM ROWS FROM (pg_catalog.unnest(key_names), pg_catalog.unnest(${values})) WITH ORDINALITY AS k(name, value, i))`;
 
@@ -70,19 +71,19 @@ const CHOOSE_KEYS = `SELECT pg_catalog.array_agg(pg_catalog.quote_ident(a.attnam
          pg_catalog.array_agg(a.attisdropped ORDER BY a.attnum)
     INTO live, dropped
     FROM pg_catalog.pg_attribute a
-   WHERE a.attrelid OPERATOR(pg_catalog.=) relation::pg_catalog.oid AND a.attnum OPERATOR(pg_catalog.>) 0;
+   WHERE a.attrelid ${EQ} relation::pg_catalog.oid AND a.attnum ${GT} 0;
   SELECT pg_catalog.concat(CASE WHEN NOT pg_catalog.pg_table_is_visible(c.oid) THEN pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.') END,
            pg_catalog.quote_ident(c.relname))
     INTO named
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-   WHERE c.oid OPERATOR(pg_catalog.=) relation::pg_catalog.oid;
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} c.relnamespace
+   WHERE c.oid ${EQ} relation::pg_catalog.oid;
   numbers := ARRAY(SELECT k.number FROM pg_catalog.unnest($2) AS k(number));
   key_count := least($3, pg_catalog.cardinality(numbers));
-  IF key_count OPERATOR(pg_catalog.<=) 0 THEN
+  IF key_count ${LE} 0 THEN
     ${raise('22023', "'number of key attributes must be > 0'")}
   END IF;
   FOR i IN 1 .. key_count LOOP
-    IF numbers[i] OPERATOR(pg_catalog.<=) 0 OR numbers[i] OPERATOR(pg_catalog.>) coalesce(pg_catalog.cardinality(live), 0) THEN
+    IF numbers[i] ${LE} 0 OR numbers[i] ${GT} coalesce(pg_catalog.cardinality(live), 0) THEN
       ${raise('22023', "pg_catalog.concat('invalid attribute number ', numbers[i])")}
     END IF;
     key_names[i] := live[numbers[i]];
@@ -99,7 +100,7 @@ const CHOOSE_KEYS_VARIABLES = `
 /** The values of an array in their order, whatever its dimensions. */
 const values = (variable: string, argument: string, whose: 'source' | 'target'): string =>
   `${variable} := ARRAY(SELECT v.value FROM pg_catalog.unnest(${argument}) AS v(value));
-  IF pg_catalog.cardinality(${variable}) OPERATOR(pg_catalog.<>) key_count THEN
+  IF pg_catalog.cardinality(${variable}) ${NE} key_count THEN
     ${raise('2202E', `'${whose} key array length must match number of key attributes'`)}
   END IF;`;
 
@@ -111,20 +112,20 @@ const values = (variable: string, argument: string, whose: 'source' | 'target'):
 const LITERALS = `looked_up := pg_catalog.concat('SELECT ', (
       SELECT pg_catalog.string_agg(CASE WHEN a.attisdropped THEN 'NULL' ELSE pg_catalog.quote_ident(a.attname) END, ', ' ORDER BY a.attnum)
         FROM pg_catalog.pg_attribute a
-       WHERE a.attrelid OPERATOR(pg_catalog.=) relation::pg_catalog.oid AND a.attnum OPERATOR(pg_catalog.>) 0),
+       WHERE a.attrelid ${EQ} relation::pg_catalog.oid AND a.attnum ${GT} 0),
     ' FROM ', named, ' WHERE ', ${condition('source')});
   EXECUTE looked_up INTO source_row;
   GET DIAGNOSTICS matching = ROW_COUNT;
-  IF matching OPERATOR(pg_catalog.>) 1 THEN
+  IF matching ${GT} 1 THEN
     ${raise('21000', "'source criteria matched more than one record'")}
-  ELSIF matching OPERATOR(pg_catalog.=) 0 THEN
+  ELSIF matching ${EQ} 0 THEN
     ${raise('21000', "'source row not found'")}
   END IF;
   written := source_row::pg_catalog.text;
   literals := ARRAY(
-    SELECT CASE WHEN f.part[1] OPERATOR(pg_catalog.=) '' THEN 'NULL'
+    SELECT CASE WHEN f.part[1] ${EQ} '' THEN 'NULL'
              WHEN pg_catalog.starts_with(f.part[1], '"') THEN pg_catalog.quote_literal(pg_catalog.replace(pg_catalog.replace(
-               pg_catalog.substr(f.part[1], 2, pg_catalog.length(f.part[1]) OPERATOR(pg_catalog.-) 2), '""', '"'), E'\\\\\\\\', E'\\\\'))
+               pg_catalog.substr(f.part[1], 2, pg_catalog.length(f.part[1]) ${MINUS} 2), '""', '"'), E'\\\\\\\\', E'\\\\'))
              ELSE pg_catalog.quote_literal(f.part[1]) END
       FROM ROWS FROM (pg_catalog.regexp_matches(written, '[(,]("(?:[^"]|"")*"|[^",)]*)', 'g'), pg_catalog.unnest(dropped))
            WITH ORDINALITY AS f(part, dropped, i)

@@ -1,5 +1,16 @@
 import { CATALOGUE, COST, type Overload, PKEY_RESULTS, SET_ROWS } from '../../dblink/catalogue.js';
 import { bridgeComment, QUIET, ROLL_BACK } from '../../primary/marks.js';
+import { CAT, EQ, GT, LE, NE } from '../../primary/operators.js';
+import {
+  type AnswerKind,
+  errorParts,
+  FIRST_EARLIER,
+  KIND,
+  NO_RECORD,
+  part,
+  WANTED_SETTINGS,
+  WITHOUT_EARLIER,
+} from './answerParts.js';
 import { fingerprintsOf } from './fingerprints.js';
 import { LOCAL_FUNCTIONS } from './localFunctions.js';
 import { TELL_ANSWER } from './serviceSchema.js';
@@ -37,17 +48,24 @@ const tellConnecting = (overload: Overload, otherwise: string): string => {
   return `IF ${is('server')} THEN
       answer := dblink_proxy.ask('server', current_user::pg_catalog.text, dblink_proxy.server($${server + 1}));
     ELSIF ${is('prove')} THEN
-      answer := dblink_proxy.prove(answer[3]);
+      answer := dblink_proxy.prove(${part('prove', 'question')});
     ELSE
       ${otherwise}
     END IF;`;
 };
 
 /** Whether the answer is of one of these kinds. */
-const is = (...kinds: readonly string[]): string =>
-  kinds.map((kind) => `answer[1] OPERATOR(pg_catalog.=) '${kind}'`).join(' OR ');
+const is = (...kinds: readonly AnswerKind[]): string =>
+  kinds.map((kind) => `${KIND} ${EQ} '${kind}'`).join(' OR ');
 
 const CARDINALITY = 'pg_catalog.cardinality(answer)';
+
+/** In PL/pgSQL: the session's settings, those of the styles as they were when the function was called. */
+const SETTINGS: Readonly<Record<(typeof WANTED_SETTINGS)[number], string>> = {
+  timeZone: `pg_catalog.current_setting('timezone')`,
+  dateStyle: 'style[1]',
+  intervalStyle: 'style[2]',
+};
 
 const NEXT = `dblink_proxy.ask('next', current_user::pg_catalog.text, '{}')`;
 
@@ -55,14 +73,14 @@ const NEXT = `dblink_proxy.ask('next', current_user::pg_catalog.text, '{}')`;
 function scalarBody(overload: Overload): string {
   const value =
     overload.returns === 'text'
-      ? 'answer[3]'
-      : `answer[3]::pg_catalog.${overload.returns === 'integer' ? 'int4' : overload.returns}`;
+      ? part('value', 'value')
+      : `${part('value', 'value')}::pg_catalog.${overload.returns === 'integer' ? 'int4' : overload.returns}`;
   return `
 DECLARE
   answer pg_catalog.text[];
 BEGIN
   answer := ${request(overload)};
-  WHILE answer[1] OPERATOR(pg_catalog.<>) 'value' LOOP
+  WHILE ${KIND} ${NE} 'value' LOOP
     ${tellConnecting(overload, `${TELL_ANSWER} answer := ${NEXT};`)}
   END LOOP;
   RETURN ${value};
@@ -70,10 +88,7 @@ END`;
 }
 
 /**
- * A function of rows. Parts of an answer that has any: its kind; nothing; for `rows` and `more` the OIDs of the remote's types, for `status` the command tag, for `table` the relation that the rows are in; for `rows` their JSON, for `status`
- * OIDs; DateStyle and IntervalStyle to read them in; the rows of the string's earlier statements, JSON or the name of a
- * relation, which are converted though not returned (behaviour reference, section 4.4). `checked` has such rows only, and
- * the types of `rows`: what comes behind them is asked for when they have been converted.
+ * A function of rows; what its answers are made of says answerParts.ts.
  *
  * Which types the caller's column definition list has, only a complaint tells: types is tried and corrected until there is
  * none. With more rows than an answer holds that happens first, so that the service account can convert what it may.
@@ -100,25 +115,25 @@ BEGIN
     END IF;
     IF ${is('nothing')} THEN RETURN; END IF;
     prepared := NULL;
-    IF ${is('rows')} AND ${CARDINALITY} OPERATOR(pg_catalog.=) 6 THEN
-      prepared := dblink_proxy.common(answer[3]);
+    IF ${is('rows')} AND ${CARDINALITY} ${EQ} ${WITHOUT_EARLIER} THEN
+      prepared := dblink_proxy.common(${part('rows', 'oids')});
     END IF;
-    IF prepared IS NULL AND answer[1] OPERATOR(pg_catalog.<>) 'table' THEN
-      types := dblink_proxy.guessed(CASE WHEN ${is('status')} THEN coalesce(answer[4], '{25}') ELSE answer[3] END);
+    IF prepared IS NULL AND ${KIND} ${NE} 'table' THEN
+      types := dblink_proxy.guessed(CASE WHEN ${is('status')} THEN coalesce(${part('status', 'oids')}, '{25}') ELSE ${part('rows', 'oids')} END);
     END IF;
     LOOP
       fitting := false;
-      styled := answer[5] OPERATOR(pg_catalog.<>) style[1] OR answer[6] OPERATOR(pg_catalog.<>) style[2];
+      styled := ${part('rows', 'dateStyle')} ${NE} style[1] OR ${part('rows', 'intervalStyle')} ${NE} style[2];
       BEGIN
         IF styled THEN
-          PERFORM pg_catalog.set_config('datestyle', coalesce(answer[5], style[1]), true),
-            pg_catalog.set_config('intervalstyle', coalesce(answer[6], style[2]), true);
+          PERFORM pg_catalog.set_config('datestyle', coalesce(${part('rows', 'dateStyle')}, style[1]), true),
+            pg_catalog.set_config('intervalstyle', coalesce(${part('rows', 'intervalStyle')}, style[2]), true);
         END IF;
-        IF ${is('more')} OR ${CARDINALITY} OPERATOR(pg_catalog.>) 6 THEN
+        IF ${is('more')} OR ${CARDINALITY} ${GT} ${WITHOUT_EARLIER} THEN
           RETURN QUERY EXECUTE dblink_proxy.reading(types) USING '[]'::pg_catalog.json;
           EXIT WHEN ${is('more')};
           fitting := true;
-          FOR i IN 7 .. pg_catalog.cardinality(answer) LOOP
+          FOR i IN ${FIRST_EARLIER} .. pg_catalog.cardinality(answer) LOOP
             IF pg_catalog.starts_with(answer[i], '[') THEN
               EXECUTE dblink_proxy.counting(dblink_proxy.reading(types)) USING answer[i]::pg_catalog.json;
             ELSE
@@ -133,14 +148,14 @@ BEGIN
           EXIT;
         END IF;
         IF ${is('table')} THEN
-          RETURN QUERY EXECUTE dblink_proxy.reading_table(types, converted, answer[3]);
+          RETURN QUERY EXECUTE dblink_proxy.reading_table(types, converted, ${part('table', 'relation')});
           -- Rolled back, so that no lock on the table stays; the rows do.
           RAISE EXCEPTION USING ERRCODE = '${ROLL_BACK}';
         ELSIF ${is('status')} THEN
           -- The executor says which types it takes for text; no input function reads it.
-          RETURN QUERY EXECUTE dblink_proxy.reading_status(types) USING answer[3];
+          RETURN QUERY EXECUTE dblink_proxy.reading_status(types) USING ${part('status', 'tag')};
         ELSE
-          RETURN QUERY EXECUTE coalesce(prepared, dblink_proxy.reading(types)) USING answer[4]::pg_catalog.json;
+          RETURN QUERY EXECUTE coalesce(prepared, dblink_proxy.reading(types)) USING ${part('rows', 'rows')}::pg_catalog.json;
         END IF;
         IF styled THEN
           PERFORM pg_catalog.set_config('datestyle', style[1], true), pg_catalog.set_config('intervalstyle', style[2], true);
@@ -151,11 +166,11 @@ BEGIN
       WHEN datatype_mismatch OR feature_not_supported THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, complaint = PG_EXCEPTION_DETAIL;
         IF prepared IS NOT NULL THEN
-          types := dblink_proxy.guessed(answer[3]);
+          types := dblink_proxy.guessed(${part('rows', 'oids')});
           prepared := NULL;
         END IF;
         corrected := dblink_proxy.corrected(types, message, complaint);
-        IF corrected IS NULL AND SQLSTATE OPERATOR(pg_catalog.=) '0A000' THEN
+        IF corrected IS NULL AND SQLSTATE ${EQ} '0A000' THEN
           BEGIN
             RETURN QUERY EXECUTE 'SELECT WHERE false';
           EXCEPTION WHEN datatype_mismatch THEN NULL;
@@ -163,17 +178,20 @@ BEGIN
             -- In a select list nobody says which types are wanted, so that this function can return no row.
             IF ${is('status')} THEN RETURN; END IF;
             corrected := types;
-            answer := ARRAY['error', '', '0A000', 'function returning record called in context that cannot accept type record', NULL, NULL];
+            answer := ${NO_RECORD};
           END;
           EXIT WHEN ${is('error')};
         END IF;
-        IF corrected IS NULL OR corrected OPERATOR(pg_catalog.=) types AND types OPERATOR(pg_catalog.<>) '{}' THEN RAISE; END IF;
-        IF ${is('status')} AND corrected OPERATOR(pg_catalog.=) '{}' AND (fitting OR ${CARDINALITY} OPERATOR(pg_catalog.<=) 6) THEN
-          answer := ARRAY['error', '', '42804', 'function return row and query-specified return row do not match',
-            'Returned row contains 1 attribute, but query expects ' OPERATOR(pg_catalog.||)
-              (pg_catalog.regexp_match(complaint, E'(\\\\d+)[^\\\\d]*$'))[1] OPERATOR(pg_catalog.||) '.', NULL];
-        ELSIF corrected OPERATOR(pg_catalog.=) '{}' THEN
-          answer := ARRAY['error', '', '42804', 'remote query result rowtype does not match the specified FROM clause rowtype', NULL, NULL];
+        IF corrected IS NULL OR corrected ${EQ} types AND types ${NE} '{}' THEN RAISE; END IF;
+        IF ${is('status')} AND corrected ${EQ} '{}' AND (fitting OR ${CARDINALITY} ${LE} ${WITHOUT_EARLIER}) THEN
+          answer := ${errorParts(
+            '42804',
+            `'function return row and query-specified return row do not match'`,
+            `'Returned row contains 1 attribute, but query expects ' ${CAT}
+              (pg_catalog.regexp_match(complaint, E'(\\\\d+)[^\\\\d]*$'))[1] ${CAT} '.'`,
+          )};
+        ELSIF corrected ${EQ} '{}' THEN
+          answer := ${errorParts('42804', `'remote query result rowtype does not match the specified FROM clause rowtype'`)};
         END IF;
         EXIT WHEN ${is('error')};
         types := corrected;
@@ -184,7 +202,7 @@ BEGIN
     ELSIF ${is('more')} THEN
       converted := dblink_proxy.portable(types);
       answer := dblink_proxy.ask('types', current_user::pg_catalog.text,
-        converted OPERATOR(pg_catalog.||) ARRAY[pg_catalog.current_setting('timezone'), style[1], style[2]]);
+        converted ${CAT} ARRAY[${WANTED_SETTINGS.map((name) => SETTINGS[name]).join(', ')}]);
     END IF;
   END LOOP;
 END`;

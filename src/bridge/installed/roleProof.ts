@@ -1,4 +1,5 @@
 import { MARK, QUIET } from '../../primary/marks.js';
+import { EQ } from '../../primary/operators.js';
 
 /**
  * How a function of the bridge proves the role that it runs as (docs/decisions/010-evidence.md). PostgreSQL lets nobody execute
@@ -32,7 +33,7 @@ DECLARE
   evidence pg_catalog.text;
 BEGIN
   BEGIN
-    IF maker OPERATOR(pg_catalog.=) '' THEN
+    IF maker ${EQ} '' THEN
       evidence := dblink_proxy.evidence(nonce, current_user::pg_catalog.text);
     ELSE
       EXECUTE pg_catalog.format('/*${MARK}*/ SELECT dblink_proxy.%I($1) /*${MARK}*/', maker) INTO evidence USING nonce;

@@ -1,3 +1,4 @@
+import { CAT, EQ, LT, MATCHES, MATCHES_NOT, NE } from '../../primary/operators.js';
 /**
  * What the service account keeps in a database for the bridge: the schema dblink_proxy. The functions with dblink's own
  * names (publicFunctions.ts) are made of these.
@@ -8,6 +9,7 @@
  */
 
 import { bridgeComment, MARK, QUIET, SERVICE_SCHEMA } from '../../primary/marks.js';
+import { KIND, NO_RECORD, part } from './answerParts.js';
 import { ASK } from './askFunction.js';
 import { COMMON } from './commonTypes.js';
 import { PORTABLE_NAMES } from './portableTypes.js';
@@ -18,7 +20,7 @@ import { SERVER_FUNCTION } from './serverFunction.js';
  * In PL/pgSQL: raises an answer's error or notice; the comment holds the context lines that stand for the bridge's, as hexadecimal
  * digits and nothing else.
  */
-export const TELL_ANSWER = `EXECUTE 'SELECT dblink_proxy.tell($1) /*${MARK} ' OPERATOR(pg_catalog.||) pg_catalog.encode(pg_catalog.decode(answer[2], 'hex'), 'hex') OPERATOR(pg_catalog.||) '*/' USING answer;`;
+export const TELL_ANSWER = `EXECUTE 'SELECT dblink_proxy.tell($1) /*${MARK} ' ${CAT} pg_catalog.encode(pg_catalog.decode(${part('error', 'context')}, 'hex'), 'hex') ${CAT} '*/' USING answer;`;
 
 const listedSql = (name: string, types: string): string => {
   const args = types.split(',').map((type, i) => `$${i + 1}${type === 'text' ? '' : '::pg_catalog.text'}`);
@@ -40,26 +42,26 @@ export const VERSION_HINT =
 const TELL = `
 CREATE OR REPLACE FUNCTION dblink_proxy.tell(answer text[]) RETURNS void LANGUAGE plpgsql AS $bridge$
 BEGIN
-  IF answer[1] OPERATOR(pg_catalog.=) 'error' THEN
-    IF answer[5] IS NULL AND answer[6] IS NULL THEN
-      RAISE EXCEPTION USING ERRCODE = answer[3], MESSAGE = answer[4];
-    ELSIF answer[6] IS NULL THEN
-      RAISE EXCEPTION USING ERRCODE = answer[3], MESSAGE = answer[4], DETAIL = answer[5];
-    ELSIF answer[5] IS NULL THEN
-      RAISE EXCEPTION USING ERRCODE = answer[3], MESSAGE = answer[4], HINT = answer[6];
+  IF ${KIND} ${EQ} 'error' THEN
+    IF ${part('error', 'detail')} IS NULL AND ${part('error', 'hint')} IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = ${part('error', 'sqlstate')}, MESSAGE = ${part('error', 'message')};
+    ELSIF ${part('error', 'hint')} IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = ${part('error', 'sqlstate')}, MESSAGE = ${part('error', 'message')}, DETAIL = ${part('error', 'detail')};
+    ELSIF ${part('error', 'detail')} IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = ${part('error', 'sqlstate')}, MESSAGE = ${part('error', 'message')}, HINT = ${part('error', 'hint')};
     ELSE
-      RAISE EXCEPTION USING ERRCODE = answer[3], MESSAGE = answer[4], DETAIL = answer[5], HINT = answer[6];
+      RAISE EXCEPTION USING ERRCODE = ${part('error', 'sqlstate')}, MESSAGE = ${part('error', 'message')}, DETAIL = ${part('error', 'detail')}, HINT = ${part('error', 'hint')};
     END IF;
-  ELSIF answer[1] OPERATOR(pg_catalog.<>) 'notice' THEN
+  ELSIF ${KIND} ${NE} 'notice' THEN
     RAISE EXCEPTION USING ERRCODE = '0A000', MESSAGE = '${VERSION_MESSAGE}', HINT = '${VERSION_HINT}';
-  ELSIF answer[5] IS NULL AND answer[6] IS NULL THEN
-    RAISE NOTICE USING ERRCODE = answer[3], MESSAGE = answer[4];
-  ELSIF answer[6] IS NULL THEN
-    RAISE NOTICE USING ERRCODE = answer[3], MESSAGE = answer[4], DETAIL = answer[5];
-  ELSIF answer[5] IS NULL THEN
-    RAISE NOTICE USING ERRCODE = answer[3], MESSAGE = answer[4], HINT = answer[6];
+  ELSIF ${part('error', 'detail')} IS NULL AND ${part('error', 'hint')} IS NULL THEN
+    RAISE NOTICE USING ERRCODE = ${part('error', 'sqlstate')}, MESSAGE = ${part('error', 'message')};
+  ELSIF ${part('error', 'hint')} IS NULL THEN
+    RAISE NOTICE USING ERRCODE = ${part('error', 'sqlstate')}, MESSAGE = ${part('error', 'message')}, DETAIL = ${part('error', 'detail')};
+  ELSIF ${part('error', 'detail')} IS NULL THEN
+    RAISE NOTICE USING ERRCODE = ${part('error', 'sqlstate')}, MESSAGE = ${part('error', 'message')}, HINT = ${part('error', 'hint')};
   ELSE
-    RAISE NOTICE USING ERRCODE = answer[3], MESSAGE = answer[4], DETAIL = answer[5], HINT = answer[6];
+    RAISE NOTICE USING ERRCODE = ${part('error', 'sqlstate')}, MESSAGE = ${part('error', 'message')}, DETAIL = ${part('error', 'detail')}, HINT = ${part('error', 'hint')};
   END IF;
 END $bridge$;`;
 
@@ -172,7 +174,7 @@ DECLARE
 BEGIN
   found := pg_catalog.regexp_match(detail, E'^Returned type .*? does not match expected type (.*?) in column (?:".*" \\\\(position )?(\\\\d+)\\\\)?\\\\.$');
   IF found IS NULL THEN
-    IF detail OPERATOR(pg_catalog.~) E'^Number of returned columns \\\\(\\\\d+\\\\) does not match expected column count \\\\(\\\\d+\\\\)\\\\.$' THEN
+    IF detail ${MATCHES} E'^Number of returned columns \\\\(\\\\d+\\\\) does not match expected column count \\\\(\\\\d+\\\\)\\\\.$' THEN
       RETURN '{}';
     END IF;
     -- The server may speak another language: a complaint whose words are known shows how it says it.
@@ -181,9 +183,9 @@ BEGIN
     EXCEPTION WHEN datatype_mismatch THEN
       GET STACKED DIAGNOSTICS sample_message = MESSAGE_TEXT, sample = PG_EXCEPTION_DETAIL;
     END;
-    IF message OPERATOR(pg_catalog.<>) sample_message THEN RETURN NULL; END IF;
-    swapped := pg_catalog.strpos(sample, '2') OPERATOR(pg_catalog.<) pg_catalog.strpos(sample, 'macaddr');
-    pattern := '^' OPERATOR(pg_catalog.||) pg_catalog.regexp_replace(sample, '([^[:alnum:][:space:]])', E'\\\\\\\\\\\\1', 'g') OPERATOR(pg_catalog.||) '$';
+    IF message ${NE} sample_message THEN RETURN NULL; END IF;
+    swapped := pg_catalog.strpos(sample, '2') ${LT} pg_catalog.strpos(sample, 'macaddr');
+    pattern := '^' ${CAT} pg_catalog.regexp_replace(sample, '([^[:alnum:][:space:]])', E'\\\\\\\\\\\\1', 'g') ${CAT} '$';
     pattern := pg_catalog.replace(pattern, 'circle', '.*?');
     pattern := pg_catalog.replace(pattern, E'dblink\\\\_proxy', '.*');
     pattern := pg_catalog.replace(pattern, 'macaddr', '(.*?)');
@@ -194,8 +196,8 @@ BEGIN
   END IF;
   -- It becomes part of SQL text, so it has to be the name of a type and nothing else.
   IF pg_catalog.to_regtype(found[1]) IS NULL OR pg_catalog.regexp_replace(found[1], E'\\\\([^()"]*\\\\)', '')
-      OPERATOR(pg_catalog.<>) ALL (ARRAY[pg_catalog.format_type(pg_catalog.to_regtype(found[1]), NULL), pg_catalog.format_type(pg_catalog.to_regtype(found[1]), -1)])
-      AND found[1] OPERATOR(pg_catalog.!~) E'^interval [a-z ]+(\\\\(\\\\d\\\\))?(\\\\[\\\\])*$' THEN
+      ${NE} ALL (ARRAY[pg_catalog.format_type(pg_catalog.to_regtype(found[1]), NULL), pg_catalog.format_type(pg_catalog.to_regtype(found[1]), -1)])
+      AND found[1] ${MATCHES_NOT} E'^interval [a-z ]+(\\\\(\\\\d\\\\))?(\\\\[\\\\])*$' THEN
     RETURN NULL;
   END IF;
   types[found[2]::integer] := found[1];
@@ -207,7 +209,7 @@ const STATUS = `
 CREATE OR REPLACE FUNCTION dblink_proxy.status(tag text) RETURNS record LANGUAGE sql AS 'SELECT ROW(tag)';
 CREATE OR REPLACE FUNCTION dblink_proxy.reading_status(types text[]) RETURNS text LANGUAGE plpgsql STABLE AS $bridge$
 BEGIN
-  RETURN '/*${MARK}*/ SELECT * FROM dblink_proxy.status($1) AS t(c1 ' OPERATOR(pg_catalog.||) types[1] OPERATOR(pg_catalog.||) ') /*${MARK}*/';
+  RETURN '/*${MARK}*/ SELECT * FROM dblink_proxy.status($1) AS t(c1 ' ${CAT} types[1] ${CAT} ') /*${MARK}*/';
 END $bridge$;`;
 
 /**
@@ -222,19 +224,19 @@ DECLARE
 BEGIN
   answer := dblink_proxy.ask(function, current_user::pg_catalog.text, args);
   LOOP
-    IF answer[1] OPERATOR(pg_catalog.=) 'nothing' THEN RETURN;
-    ELSIF answer[1] OPERATOR(pg_catalog.=) 'status' THEN
-      RETURN NEXT answer[3];
+    IF ${KIND} ${EQ} 'nothing' THEN RETURN;
+    ELSIF ${KIND} ${EQ} 'status' THEN
+      RETURN NEXT ${part('status', 'tag')};
       RETURN;
-    ELSIF answer[1] OPERATOR(pg_catalog.=) 'server' THEN
+    ELSIF ${KIND} ${EQ} 'server' THEN
       answer := dblink_proxy.ask('server', current_user::pg_catalog.text, dblink_proxy.server(args[1]));
-    ELSIF answer[1] OPERATOR(pg_catalog.=) 'prove' THEN
-      answer := dblink_proxy.prove(answer[3]);
-    ELSIF answer[1] OPERATOR(pg_catalog.=) 'error' OR answer[1] OPERATOR(pg_catalog.=) 'notice' THEN
+    ELSIF ${KIND} ${EQ} 'prove' THEN
+      answer := dblink_proxy.prove(${part('prove', 'question')});
+    ELSIF ${KIND} ${EQ} 'error' OR ${KIND} ${EQ} 'notice' THEN
       ${TELL_ANSWER}
       answer := dblink_proxy.ask('next', current_user::pg_catalog.text, '{}');
     ELSE
-      answer := ARRAY['error', '', '0A000', 'function returning record called in context that cannot accept type record', NULL, NULL];
+      answer := ${NO_RECORD};
     END IF;
   END LOOP;
 END $bridge$;
@@ -245,7 +247,7 @@ ${['text', 'text,boolean'].map((types) => listedSql('dblink_get_result', types))
 const COUNTING = `
 CREATE OR REPLACE FUNCTION dblink_proxy.counting(reading text) RETURNS text LANGUAGE plpgsql STABLE AS $bridge$
 BEGIN
-  RETURN '/*${MARK}*/ SELECT pg_catalog.count(earlier) FROM (' OPERATOR(pg_catalog.||) pg_catalog.replace(reading, '/*${MARK}*/', '') OPERATOR(pg_catalog.||) ') AS earlier /*${MARK}*/';
+  RETURN '/*${MARK}*/ SELECT pg_catalog.count(earlier) FROM (' ${CAT} pg_catalog.replace(reading, '/*${MARK}*/', '') ${CAT} ') AS earlier /*${MARK}*/';
 END $bridge$;`;
 
 /** The types that a remote's columns have if the caller's are the same: those that every server knows, else text. */
@@ -280,7 +282,7 @@ BEGIN
     FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i),
          LATERAL (SELECT dblink_proxy.is_json(pg_catalog.to_regtype(t.type)::pg_catalog.oid)) AS j(is_json);
   IF columns IS NULL THEN RETURN '/*${MARK}*/ SELECT WHERE false /*${MARK}*/'; END IF;
-  RETURN '/*${MARK}*/ SELECT ' OPERATOR(pg_catalog.||) columns OPERATOR(pg_catalog.||) ' FROM pg_catalog.json_to_recordset($1) AS t(' OPERATOR(pg_catalog.||) definitions OPERATOR(pg_catalog.||) ') /*${MARK}*/';
+  RETURN '/*${MARK}*/ SELECT ' ${CAT} columns ${CAT} ' FROM pg_catalog.json_to_recordset($1) AS t(' ${CAT} definitions ${CAT} ') /*${MARK}*/';
 END $bridge$;
 -- json, jsonb or a domain over one of them.
 CREATE OR REPLACE FUNCTION dblink_proxy.is_json(type pg_catalog.oid) RETURNS boolean LANGUAGE plpgsql STABLE AS $bridge$
@@ -289,8 +291,8 @@ DECLARE
   below pg_catalog.oid;
 BEGIN
   LOOP
-    IF base OPERATOR(pg_catalog.<) 10000::pg_catalog.oid THEN RETURN base::pg_catalog.int8 OPERATOR(pg_catalog.=) ANY ('{114,3802}'::pg_catalog.int8[]); END IF;
-    SELECT t.typbasetype INTO below FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) base AND t.typtype OPERATOR(pg_catalog.=) 'd';
+    IF base ${LT} 10000::pg_catalog.oid THEN RETURN base::pg_catalog.int8 ${EQ} ANY ('{114,3802}'::pg_catalog.int8[]); END IF;
+    SELECT t.typbasetype INTO below FROM pg_catalog.pg_type t WHERE t.oid ${EQ} base AND t.typtype ${EQ} 'd';
     IF below IS NULL THEN RETURN false; END IF;
     base := below;
   END LOOP;
@@ -303,10 +305,10 @@ END $bridge$;`;
 const PORTABLE = `
 CREATE OR REPLACE FUNCTION dblink_proxy.portable(types text[]) RETURNS text[] LANGUAGE plpgsql STABLE AS $bridge$
 BEGIN
-  RETURN (SELECT pg_catalog.array_agg((SELECT t.type FROM pg_catalog.pg_type p WHERE p.oid OPERATOR(pg_catalog.=) pg_catalog.to_regtype(t.type)::pg_catalog.oid
-      AND p.oid OPERATOR(pg_catalog.<) 10000 AND p.typtype OPERATOR(pg_catalog.=) 'b'
-      AND (pg_catalog.regexp_replace(t.type, E'\\\\(\\\\d+(,-?\\\\d+)?\\\\)|\\\\[\\\\]$', '', 'g') OPERATOR(pg_catalog.=) ANY (ARRAY[${PORTABLE_NAMES.map((name) => `'${name}'`).join(', ')}])
-        OR t.type OPERATOR(pg_catalog.~) '^interval ')) ORDER BY t.i)
+  RETURN (SELECT pg_catalog.array_agg((SELECT t.type FROM pg_catalog.pg_type p WHERE p.oid ${EQ} pg_catalog.to_regtype(t.type)::pg_catalog.oid
+      AND p.oid ${LT} 10000 AND p.typtype ${EQ} 'b'
+      AND (pg_catalog.regexp_replace(t.type, E'\\\\(\\\\d+(,-?\\\\d+)?\\\\)|\\\\[\\\\]$', '', 'g') ${EQ} ANY (ARRAY[${PORTABLE_NAMES.map((name) => `'${name}'`).join(', ')}])
+        OR t.type ${MATCHES} '^interval ')) ORDER BY t.i)
     FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i));
 END $bridge$;`;
 
@@ -325,22 +327,22 @@ DECLARE
   fetched boolean;
 BEGIN
   -- Nothing has gone into the TOAST table, if it is there. (An older snapshot does not see that, and reads with care.)
-  SELECT c.reltoastrelid OPERATOR(pg_catalog.=) 0 OR pg_catalog.pg_relation_size(c.reltoastrelid) OPERATOR(pg_catalog.=) 0 INTO fetched
-    FROM pg_catalog.pg_class c WHERE c.relname OPERATOR(pg_catalog.=) pg_catalog."left"(relation, -2)::pg_catalog.name
-     AND c.relnamespace OPERATOR(pg_catalog.=) 'dblink_proxy'::pg_catalog.regnamespace;
-  SELECT pg_catalog.string_agg(CASE WHEN fetched AND p.type IS NOT NULL THEN 'r.c' OPERATOR(pg_catalog.||) t.i WHEN b.typlen OPERATOR(pg_catalog.=) -1 AND b.typelem OPERATOR(pg_catalog.<>) 0 THEN pg_catalog.format('pg_catalog.array_cat(r.c%s, NULL)::%s', t.i, t.type)
-           WHEN b.typlen OPERATOR(pg_catalog.=) -1 THEN pg_catalog.format('(ARRAY[r.c%s])[1]', t.i)
-           WHEN p.type IS NOT NULL THEN 'r.c' OPERATOR(pg_catalog.||) t.i WHEN j.is_json THEN pg_catalog.format('r.c%s::%s', t.i, t.type) ELSE 'j.c' OPERATOR(pg_catalog.||) t.i END, ', ' ORDER BY t.i),
+  SELECT c.reltoastrelid ${EQ} 0 OR pg_catalog.pg_relation_size(c.reltoastrelid) ${EQ} 0 INTO fetched
+    FROM pg_catalog.pg_class c WHERE c.relname ${EQ} pg_catalog."left"(relation, -2)::pg_catalog.name
+     AND c.relnamespace ${EQ} 'dblink_proxy'::pg_catalog.regnamespace;
+  SELECT pg_catalog.string_agg(CASE WHEN fetched AND p.type IS NOT NULL THEN 'r.c' ${CAT} t.i WHEN b.typlen ${EQ} -1 AND b.typelem ${NE} 0 THEN pg_catalog.format('pg_catalog.array_cat(r.c%s, NULL)::%s', t.i, t.type)
+           WHEN b.typlen ${EQ} -1 THEN pg_catalog.format('(ARRAY[r.c%s])[1]', t.i)
+           WHEN p.type IS NOT NULL THEN 'r.c' ${CAT} t.i WHEN j.is_json THEN pg_catalog.format('r.c%s::%s', t.i, t.type) ELSE 'j.c' ${CAT} t.i END, ', ' ORDER BY t.i),
          pg_catalog.string_agg(pg_catalog.format('''c%s'', r.c%s', t.i, t.i), ', ' ORDER BY t.i) FILTER (WHERE p.type IS NULL AND NOT j.is_json),
          pg_catalog.string_agg(pg_catalog.format('c%s %s', t.i, t.type), ', ' ORDER BY t.i) FILTER (WHERE p.type IS NULL AND NOT j.is_json)
     INTO columns, objects, definitions
     FROM pg_catalog.unnest(types) WITH ORDINALITY AS t(type, i)
-    JOIN pg_catalog.unnest(portable) WITH ORDINALITY AS p(type, i) ON p.i OPERATOR(pg_catalog.=) t.i
-    LEFT JOIN pg_catalog.pg_type AS b ON b.oid OPERATOR(pg_catalog.=) pg_catalog.to_regtype(p.type)::pg_catalog.oid,
+    JOIN pg_catalog.unnest(portable) WITH ORDINALITY AS p(type, i) ON p.i ${EQ} t.i
+    LEFT JOIN pg_catalog.pg_type AS b ON b.oid ${EQ} pg_catalog.to_regtype(p.type)::pg_catalog.oid,
          LATERAL (SELECT dblink_proxy.is_json(pg_catalog.to_regtype(t.type)::pg_catalog.oid)) AS j(is_json);
-  RETURN '/*${MARK}*/ SELECT ' OPERATOR(pg_catalog.||) columns OPERATOR(pg_catalog.||) ' FROM dblink_proxy.' OPERATOR(pg_catalog.||) pg_catalog.quote_ident(relation) OPERATOR(pg_catalog.||) ' AS r'
-    OPERATOR(pg_catalog.||) coalesce(', LATERAL pg_catalog.json_to_record(pg_catalog.json_build_object(' OPERATOR(pg_catalog.||) objects OPERATOR(pg_catalog.||) ')) AS j(' OPERATOR(pg_catalog.||) definitions OPERATOR(pg_catalog.||) ')', '')
-    OPERATOR(pg_catalog.||) ' /*${MARK}*/';
+  RETURN '/*${MARK}*/ SELECT ' ${CAT} columns ${CAT} ' FROM dblink_proxy.' ${CAT} pg_catalog.quote_ident(relation) ${CAT} ' AS r'
+    ${CAT} coalesce(', LATERAL pg_catalog.json_to_record(pg_catalog.json_build_object(' ${CAT} objects ${CAT} ')) AS j(' ${CAT} definitions ${CAT} ')', '')
+    ${CAT} ' /*${MARK}*/';
 END $bridge$;`;
 
 /**

@@ -1,3 +1,4 @@
+import { EQ } from '../../primary/operators.js';
 import { PgError } from '../../wire/errors.js';
 import type { CopyInControl, WireClient } from '../../wire/outbound/index.js';
 import { withoutPlace } from '../exchange/answer.js';
@@ -6,8 +7,11 @@ import { sealed } from '../installed/serviceSchema.js';
 import type { DatabaseServices } from '../service/services.js';
 import { CopyText } from './copyText.js';
 
-/** How the values of a side table are to be read. */
-export interface BulkFormat {
+/** A side table, and how its values are to be read. */
+export interface BulkTable {
+  readonly name: string;
+  /** The process that may read it. */
+  readonly pid: number;
   /** For each column its type's name, or null: kept as text. */
   readonly types: readonly (string | null)[];
   readonly timeZone: string;
@@ -39,19 +43,17 @@ export class BulkRows {
   readonly #finished: Promise<unknown>;
 
   private constructor(
-    readonly table: string,
+    private readonly table: BulkTable,
     services: DatabaseServices,
-    private readonly pid: number,
-    format: BulkFormat,
     { user, signal, made }: BulkCall,
     started: { resolve: () => void; reject: (error: unknown) => void },
   ) {
-    this.#text = new CopyText(format.types.length);
+    this.#text = new CopyText(table.types.length);
     this.#finished = services.bulk(
       async (connection) => {
         signal.throwIfAborted();
         try {
-          await connection.script(this.#sql(format), (control) => {
+          await connection.script(this.#sql(), (control) => {
             this.#control = control;
             control.onDrain = () => this.#resume();
             if (signal.aborted) this.abort();
@@ -71,34 +73,28 @@ export class BulkRows {
   }
 
   /** Begins a table. @throws PgError what its making raises */
-  static async open(
-    services: DatabaseServices,
-    table: string,
-    pid: number,
-    format: BulkFormat,
-    call: BulkCall,
-  ): Promise<BulkRows> {
+  static async open(services: DatabaseServices, table: BulkTable, call: BulkCall): Promise<BulkRows> {
     let bulk!: BulkRows;
     await new Promise<void>((resolve, reject) => {
-      bulk = new BulkRows(table, services, pid, format, call, { resolve, reject });
+      bulk = new BulkRows(table, services, call, { resolve, reject });
     });
     return bulk;
   }
 
-  #sql(format: BulkFormat): string {
+  #sql(): string {
+    const { name, pid, types, dateStyle, intervalStyle, timeZone } = this.table;
     // A type that is not known here can only be one that was made up: no function of the bridge reads such a table.
-    const columns = format.types
+    const columns = types
       .map((type, i) => `c${i + 1} ${type !== null && isPortableType(type) ? type : 'pg_catalog.text'}`)
       .join(', ');
-    const { table } = this;
-    return `SELECT pg_catalog.set_config('datestyle', ${literal(format.dateStyle)}, true), pg_catalog.set_config('intervalstyle', ${literal(format.intervalStyle)}, true),
-        pg_catalog.set_config('timezone', ${literal(format.timeZone)}, true);
-      CREATE UNLOGGED TABLE dblink_proxy.${table} (${columns}) WITH (autovacuum_enabled = off, parallel_workers = 0);
-      ${sealed(table)};
-      CREATE VIEW dblink_proxy.${table}_v AS SELECT * FROM dblink_proxy.${table} WHERE pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) ${this.pid};
-      ${sealed(`${table}_v`)};
-      GRANT SELECT ON dblink_proxy.${table}_v TO PUBLIC;
-      COPY dblink_proxy.${table} FROM STDIN WITH (FREEZE)`;
+    return `SELECT pg_catalog.set_config('datestyle', ${literal(dateStyle)}, true), pg_catalog.set_config('intervalstyle', ${literal(intervalStyle)}, true),
+        pg_catalog.set_config('timezone', ${literal(timeZone)}, true);
+      CREATE UNLOGGED TABLE dblink_proxy.${name} (${columns}) WITH (autovacuum_enabled = off, parallel_workers = 0);
+      ${sealed(name)};
+      CREATE VIEW dblink_proxy.${name}_v AS SELECT * FROM dblink_proxy.${name} WHERE pg_catalog.pg_backend_pid() ${EQ} ${pid};
+      ${sealed(`${name}_v`)};
+      GRANT SELECT ON dblink_proxy.${name}_v TO PUBLIC;
+      COPY dblink_proxy.${name} FROM STDIN WITH (FREEZE)`;
   }
 
   /** Rows of the remote, whole DataRow messages; a full pipe stops the remote. */
@@ -128,7 +124,7 @@ export class BulkRows {
       // Where in the COPY it was is nobody's business.
       throw error instanceof PgError ? withoutPlace(error) : error;
     }
-    return `${this.table}_v`;
+    return `${this.table.name}_v`;
   }
 
   /** Rejects when the table fails before it is complete: a value cannot be converted, the connection is lost. */

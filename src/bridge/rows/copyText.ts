@@ -69,46 +69,44 @@ export class CopyText {
    */
   encode(messages: Buffer): Buffer {
     const input = new Bytes(this.#head.length === 0 ? messages : Buffer.concat([this.#head, messages]));
-    const end = input.length;
     // But for special bytes a line is shorter than its row.
-    let output = new Bytes(this.#allocate(MESSAGE_HEAD_BYTES + end + BLOCK_BYTES + MARGIN_BYTES));
+    let output = new Bytes(this.#allocate(MESSAGE_HEAD_BYTES + input.length + BLOCK_BYTES + MARGIN_BYTES));
+    output.at = MESSAGE_HEAD_BYTES;
     let columns = this.#columnsLeft;
     let value = this.#valueLeft;
-    let from = 0;
-    let to = MESSAGE_HEAD_BYTES;
     for (;;) {
+      const left = input.length - input.at;
       if (value > 0) {
-        const part = Math.min(value, end - from, BLOCK_BYTES);
+        const part = Math.min(value, left, BLOCK_BYTES);
         if (part === 0) break;
-        if (to + part + (end - from) + MARGIN_BYTES > output.length) output = output.grown(to);
-        to = escapeValue(input, from, from + part, output, to);
-        from += part;
+        if (output.at + part + left + MARGIN_BYTES > output.length) output = output.grown();
+        escapeValue(input, part, output);
         value -= part;
-        if (value === 0) output.bytes[to++] = --columns === 0 ? NEWLINE : TAB;
+        if (value === 0) output.put(--columns === 0 ? NEWLINE : TAB);
       } else if (columns > 0) {
-        if (end - from < VALUE_HEAD_BYTES) break;
-        value = input.view.getInt32(from);
-        from += VALUE_HEAD_BYTES;
+        if (left < VALUE_HEAD_BYTES) break;
+        value = input.view.getInt32(input.at);
+        input.at += VALUE_HEAD_BYTES;
         if (value > 0) continue;
         if (value < 0) {
-          output.bytes[to++] = BACKSLASH;
-          output.bytes[to++] = LETTER_N;
+          output.put(BACKSLASH);
+          output.put(LETTER_N);
           value = 0;
         }
-        output.bytes[to++] = --columns === 0 ? NEWLINE : TAB;
+        output.put(--columns === 0 ? NEWLINE : TAB);
       } else {
-        if (end - from < ROW_HEAD_BYTES) break;
-        from += ROW_HEAD_BYTES;
+        if (left < ROW_HEAD_BYTES) break;
+        input.at += ROW_HEAD_BYTES;
         columns = this.columns;
-        if (columns === 0) output.bytes[to++] = NEWLINE;
+        if (columns === 0) output.put(NEWLINE);
       }
     }
     this.#columnsLeft = columns;
     this.#valueLeft = value;
-    this.#head = from === end ? NOTHING : Buffer.from(input.buffer.subarray(from));
+    this.#head = input.at === input.length ? NOTHING : Buffer.from(input.buffer.subarray(input.at));
     output.bytes[0] = Frontend.copyData;
-    output.view.setInt32(1, to - 1);
-    return output.buffer.subarray(0, to);
+    output.view.setInt32(1, output.at - 1);
+    return output.buffer.subarray(0, output.at);
   }
 }
 
@@ -116,6 +114,8 @@ export class CopyText {
 class Bytes {
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  /** Where it is read or written next. */
+  at = 0;
 
   constructor(readonly buffer: Buffer) {
     this.bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
@@ -126,20 +126,26 @@ class Bytes {
     return this.bytes.length;
   }
 
+  put(byte: number): void {
+    this.bytes[this.at++] = byte;
+  }
+
   /** Twice as long, with the same beginning. */
-  grown(used: number): Bytes {
-    const grown = Buffer.allocUnsafe(2 * this.length);
-    this.buffer.copy(grown, 0, 0, used);
-    return new Bytes(grown);
+  grown(): Bytes {
+    const grown = new Bytes(Buffer.allocUnsafe(2 * this.length));
+    this.buffer.copy(grown.buffer, 0, 0, this.at);
+    grown.at = this.at;
+    return grown;
   }
 }
 
-/** Writes a part of a value, of which four bytes at a time mostly stand for themselves. @returns where the output goes on */
-function escapeValue(input: Bytes, from: number, end: number, output: Bytes, to: number): number {
+/** Writes a part of a value, of which four bytes at a time mostly stand for themselves. */
+function escapeValue(input: Bytes, length: number, output: Bytes): void {
   const { bytes: source, view: sourceView } = input;
   const { bytes: target, view: targetView } = output;
-  let at = from;
-  let place = to;
+  const end = input.at + length;
+  let at = input.at;
+  let place = output.at;
   while (at + 4 <= end) {
     const word = sourceView.getInt32(at, true);
     if (isPlain(word)) {
@@ -151,7 +157,8 @@ function escapeValue(input: Bytes, from: number, end: number, output: Bytes, to:
     }
   }
   for (; at < end; at++) place = escapeByte(source[at]!, target, place);
-  return place;
+  input.at = at;
+  output.at = place;
 }
 
 /**

@@ -5,7 +5,7 @@ import { type JsonKeys, JsonRows, jsonKeys } from '../../primary/jsonRows.js';
 import type { WireClient } from '../../wire/outbound/index.js';
 import { parseRowDescription } from '../../wire/rows.js';
 import {
-  type Answer,
+  type BridgeAnswer,
   checkedAnswer,
   nothingAnswer,
   rowsAnswer,
@@ -175,7 +175,7 @@ export class RowsSink implements RowSink {
    * @param tag of the string's last statement, if that was a command
    * @throws PgError 42804, what a conversion raised
    */
-  async answer(tag: string | undefined): Promise<Answer> {
+  async answer(tag: string | undefined): Promise<BridgeAnswer> {
     const last = this.#results.at(-1);
     if (last === undefined) return tag === undefined ? nothingAnswer : statusAnswer(tag, undefined);
     // Whatever the caller expects, one of them has another number of columns.
@@ -196,7 +196,7 @@ export class RowsSink implements RowSink {
    * What the function is to convert before it is told of an error that came behind: results that had rows, or had ended.
    * @returns undefined when there is nothing @throws PgError 42804, what a conversion raised
    */
-  async checking(): Promise<Answer | undefined> {
+  async checking(): Promise<BridgeAnswer | undefined> {
     const results = this.#results.filter((result) => result.ended || !result.empty);
     const last = results.at(-1);
     if (last === undefined) return undefined;

@@ -1,3 +1,4 @@
+import { EQ } from '../../primary/operators.js';
 import type { ServiceAccount } from '../../session/settings.js';
 import { PgError } from '../../wire/errors.js';
 import {
@@ -35,7 +36,7 @@ const SETTINGS = `SELECT pg_catalog.set_config(s.name, v.value, false) FROM pg_c
   ('default_transaction_read_only', 'off'), ('synchronous_commit', 'off'), ('row_security', 'on'), ('client_min_messages', 'warning'),
   ('standard_conforming_strings', 'on'), ('client_encoding', pg_catalog.current_setting('server_encoding')), ('extra_float_digits', '1'), ('bytea_output', 'hex'),
   ('log_parameter_max_length_on_error', '0')
-) AS v(name, value) ON v.name OPERATOR(pg_catalog.=) s.name`;
+) AS v(name, value) ON v.name ${EQ} s.name`;
 
 /**
  * Answers of remotes are parameters here, which log_statement and log_min_duration_statement would show: not where the

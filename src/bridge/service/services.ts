@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FIND_FOR } from '../../primary/foreignServers.js';
-import { BRIDGE_VERSION, bridgeComment } from '../../primary/marks.js';
+import { BRIDGE_VERSION, bridgeComment, bridgeVersion } from '../../primary/marks.js';
 import type { RouterLog } from '../../session/settings.js';
 import type { SocketAddress } from '../../wire/address.js';
 import { PgError } from '../../wire/errors.js';
@@ -182,7 +182,7 @@ export class DatabaseServices {
     );
     // Whoever owns the schema decides what its functions do, with the rights of the account that calls them.
     if (row?.[3]?.toString() === 'f') throw foreignSchema(row[2]!.toString('latin1'), this.database);
-    const version = Number(/^dblink-proxy bridge (\d+)$/.exec(row?.[0]?.toString('latin1') ?? '')?.[1] ?? 0);
+    const version = bridgeVersion(row?.[0]?.toString('latin1') ?? '');
     this.#standby = row?.[1]?.toString() === 't';
     if (this.#standby) return;
     // Everybody's calls would run it.

@@ -14,12 +14,12 @@ export type HostRule = 'superusers' | 'everybody' | 'nobody';
 /** What connection strings may use of the host that the proxy runs on. */
 export interface HostRules {
   /** Files and sockets that a string names. */
-  readonly files: HostRule;
+  readonly hostFiles: HostRule;
   /** What a string leaves out: environment variables, the password and service files, `~/.postgresql`. */
-  readonly environment: HostRule;
+  readonly hostEnvironment: HostRule;
 }
 
-export const DEFAULT_HOST_RULES: HostRules = { files: 'superusers', environment: 'superusers' };
+export const DEFAULT_HOST_RULES: HostRules = { hostFiles: 'superusers', hostEnvironment: 'superusers' };
 
 /** One connection that is to be opened. */
 export interface HostAccessRequest {
@@ -55,9 +55,10 @@ export async function permittedContext(
     rule === 'everybody' || (rule === 'superusers' && superuser && (await confirmSuperuser()));
   const { defaults } = context;
   const named = namedFileOption(explicit, defaults.host);
-  if (named !== undefined && !(await permitted(rules.files))) throw hostFileRefused(named, rules.files);
+  if (named !== undefined && !(await permitted(rules.hostFiles)))
+    throw hostFileRefused(named, rules.hostFiles);
 
-  const { environment } = rules;
+  const { hostEnvironment: environment } = rules;
   const service = explicit.has('service');
   if (environment === 'superusers' && superuser && !service && !needsRoots(explicit)) {
     // Where there is nothing to be used nobody has to be asked.

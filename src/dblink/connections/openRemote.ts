@@ -87,7 +87,7 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
       completed.set('dbname', home.database);
     }
     const resolved = await resolveConninfo(completed, context);
-    checkRoots(bare, resolved, rules.environment);
+    checkRoots(bare, resolved, rules.hostEnvironment);
     client = await login(resolved, options, server?.declared !== true || server.plainPassword === true);
   } catch (error) {
     if (isOutOfFiles(error)) home.admission?.exhausted(error as Error);

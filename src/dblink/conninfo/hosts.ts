@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { type ByteString, byteString, textOf } from './bytes.js';
 import type { ConninfoDefaults } from './context.js';
 import { type ConninfoError, conninfoError } from './error.js';
-import { invalidInteger, parseInteger } from './integer.js';
+import { invalidInteger, parseCInteger } from './integer.js';
 
 const DEFAULT_PORT = '5432';
 /** Longest path of a Unix socket: sun_path has 108 bytes on Linux, the final NUL included. */
@@ -121,7 +121,7 @@ interface CheckedPort {
 }
 
 function checkPort(text: ByteString): CheckedPort {
-  const number = parseInteger(text);
+  const number = parseCInteger(text);
   if (number === undefined)
     return { number: 0, problem: hostProblem(invalidInteger(text, 'port'), { fatal: true }) };
   if (number < 1 || number > 65535) {

@@ -18,4 +18,4 @@ export {
   type TargetSessionAttrs,
 } from './resolve.js';
 export type { Keepalive } from './timing.js';
-export type { SslMode, TlsOptions, TlsVersion } from './tls.js';
+export { type ConninfoTls, SSL_MODES, type SslMode, type TlsVersion } from './tls.js';

@@ -5,7 +5,7 @@ const C_INTEGER = /^[ \t-\r]*([+-]?[0-9]+)[ \t-\r]*$/;
 const INT_MAX = 2147483647;
 
 /** A C int in decimal, blanks around it allowed; undefined for anything else and on overflow. */
-export function parseInteger(value: ByteString): number | undefined {
+export function parseCInteger(value: ByteString): number | undefined {
   const digits = C_INTEGER.exec(value)?.[1];
   if (digits === undefined) return undefined;
   const number = Number(digits);

@@ -9,7 +9,7 @@ import { type AuthMethod, permittedAuthMethods } from './requireAuth.js';
 import { decodeScramKey } from './scramKeys.js';
 import { startupParameters } from './startup.js';
 import { type Keepalive, resolveTiming, type Timing } from './timing.js';
-import { resolveTls, type TlsOptions } from './tls.js';
+import { type ConninfoTls, resolveTls } from './tls.js';
 
 export const TARGET_SESSION_ATTRS = [
   'any',
@@ -51,7 +51,7 @@ export interface ResolvedConninfo {
   /** Time for each address, in ms; 0 for no limit. */
   readonly connectTimeoutMs: number;
   readonly keepalive: Keepalive;
-  readonly tls: TlsOptions;
+  readonly tls: ConninfoTls;
   readonly channelBinding: 'disable' | 'prefer' | 'require';
   /** As given, for libpq's message; what it permits is in `permittedAuth`. */
   readonly requireAuth?: string;

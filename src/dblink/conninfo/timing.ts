@@ -1,6 +1,6 @@
 import type { ByteString } from './bytes.js';
 import { type HostProblem, hostProblem } from './hosts.js';
-import { invalidInteger, parseInteger } from './integer.js';
+import { invalidInteger, parseCInteger } from './integer.js';
 
 /**
  * TCP keepalive; a number that is absent leaves the system's default. So does one of 0 or less, as the
@@ -34,7 +34,7 @@ export function resolveTiming(options: ReadonlyMap<string, ByteString>): Timing 
   const socketOption = (option: string): number | undefined => {
     const value = options.get(option);
     if (value === undefined) return undefined;
-    const number = parseInteger(value);
+    const number = parseCInteger(value);
     if (number === undefined) {
       tcpProblem ??= hostProblem(invalidInteger(value, option), { prefixed: true });
     }
@@ -66,7 +66,7 @@ export function resolveTiming(options: ReadonlyMap<string, ByteString>): Timing 
 /** Zero and negative mean no limit; one second is rounded up to two, as libpq 15 does. */
 function connectTimeout(value: ByteString | undefined): Pick<Timing, 'connectTimeoutMs' | 'timeoutProblem'> {
   if (value === undefined) return { connectTimeoutMs: 0 };
-  const seconds = parseInteger(value);
+  const seconds = parseCInteger(value);
   if (seconds === undefined) {
     const error = invalidInteger(value, 'connect_timeout');
     return { connectTimeoutMs: 0, timeoutProblem: hostProblem(error, { prefixed: true, fatal: true }) };

@@ -21,7 +21,7 @@ export type TlsVersion = (typeof TLS_VERSIONS)[number];
  *   (`certificate present, but not private key file "…"`) and must not be readable by others.
  * - `crlFile` and `crlDir` are used if they exist, together with `rootCertFile` only.
  */
-export interface TlsOptions {
+export interface ConninfoTls {
   readonly mode: SslMode;
   /** `direct`: TLS from the first byte with ALPN `postgresql`, no SSLRequest. */
   readonly negotiation: 'postgres' | 'direct';
@@ -49,7 +49,7 @@ export interface TlsOptions {
 export function resolveTls(
   options: ReadonlyMap<string, ByteString>,
   homedir: string | undefined,
-): TlsOptions {
+): ConninfoTls {
   const mode = chooseOption(options, 'sslmode', SSL_MODES, 'prefer');
   const negotiation = chooseOption(options, 'sslnegotiation', ['postgres', 'direct'], 'postgres');
   if (negotiation === 'direct' && ['disable', 'allow', 'prefer'].includes(mode)) {
@@ -65,7 +65,7 @@ export function resolveTls(
       throw conninfoError`invalid SSL protocol version range`;
     }
   }
-  const tls: TlsOptions = {
+  const tls: ConninfoTls = {
     mode,
     negotiation,
     sni: (options.get('sslsni') ?? '1').startsWith('1'),
@@ -79,7 +79,7 @@ export function resolveTls(
   return tls;
 }
 
-type TlsFiles = Pick<TlsOptions, 'certFile' | 'keyFile' | 'rootCertFile' | 'crlFile' | 'crlDir'>;
+type TlsFiles = Pick<ConninfoTls, 'certFile' | 'keyFile' | 'rootCertFile' | 'crlFile' | 'crlDir'>;
 
 function resolveFiles(options: ReadonlyMap<string, ByteString>, homedir: string | undefined): TlsFiles {
   const given = (option: string): string | undefined => {

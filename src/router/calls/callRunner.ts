@@ -3,7 +3,7 @@ import { callScalar, callSource } from '../../dblink/carryOut.js';
 import type { CallContext } from '../../dblink/context.js';
 import type { RowSink } from '../../dblink/remote/results.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 import type { DblinkCall, Statement } from '../../sql/index.js';
 import { isPlainlyReadOnlyAsync, returnsRows } from '../../sql/index.js';
 import { isAscii } from '../../wire/encoding/encoding.js';
@@ -11,7 +11,7 @@ import { PgError } from '../../wire/errors.js';
 import { NeedsBridge } from '../failures.js';
 import { type CollectSink, heldRows } from './collectSink.js';
 import { convertRows } from './convertRows.js';
-import { type BoundParameters, evaluateLocally, evaluateOnPrimary, isLocal } from './evaluateArguments.js';
+import { type BoundText, evaluateLocally, evaluateOnPrimary, isLocal } from './evaluateArguments.js';
 import type { SourceShape } from './sourceShape.js';
 
 /** What a call left for the primary to go on with. */
@@ -27,22 +27,35 @@ export type CallResult =
   /** The call failed; to be raised when PostgreSQL reaches it. */
   | { readonly kind: 'failed'; readonly error: PgError };
 
+/** A call of a function of rows, with all that running it takes. */
+export interface SourceCall {
+  readonly call: DblinkCall;
+  readonly args: CallArguments & { readonly kind: 'call' };
+  readonly shape: SourceShape;
+}
+
+/** Where a source's rows go. */
+interface SourceRows {
+  /** The collector itself, or one that feeds it. */
+  readonly sink: RowSink;
+  readonly collector: CollectSink;
+}
+
 const BYTEA_OID = 17;
 const TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043]);
 
 /** Carries out the calls of one statement, in the order and at the time that its plan allows. */
 export class Performer {
   constructor(
-    private readonly engine: Engine,
-    private readonly text: Buffer,
-    private readonly bound: BoundParameters,
+    private readonly context: SessionContext,
+    private readonly text: BoundText,
     private readonly facts: SessionFacts,
   ) {}
 
   /** The arguments of a call. @throws PgError, NoSuchSignature */
   evaluate(call: DblinkCall): CallArguments | Promise<CallArguments> {
-    if (isLocal(call, this.text, this.bound, this.engine)) return evaluateLocally(call, this.bound);
-    return evaluateOnPrimary(call, this.text, this.bound, this.engine);
+    if (isLocal(call, this.text, this.context)) return evaluateLocally(call, this.text.bound);
+    return evaluateOnPrimary(call, this.text, this.context);
   }
 
   /** dblink() of NULL in a select list returns no rows at all, which is no value. @throws NeedsBridge */
@@ -58,19 +71,20 @@ export class Performer {
       return { kind: 'value', value: null };
     }
     if (call.name === 'dblink_current_query') return { kind: 'value', value: await this.#currentQuery() };
-    const value = await this.engine.remotely(this.facts, (context) =>
-      callScalar(this.engine.dblink, call, args, context),
+    const value = await this.context.remotely(this.facts, (callContext) =>
+      callScalar(this.context.dblink, call, args, callContext),
     );
     return { kind: 'value', value: value === null ? null : Buffer.from(value, 'latin1') };
   }
 
   /** The text that the client sent, in the database's encoding. */
   async #currentQuery(): Promise<Buffer> {
-    const { engine, text } = this;
-    if (engine.sameEncoding || isAscii(text)) return text;
-    const sql = `SELECT pg_catalog.convert($1, '${engine.clientEncoding}', '${engine.databaseEncoding}')`;
+    const { context } = this;
+    const { text } = this.text;
+    if (context.encodings.same || isAscii(text)) return text;
+    const sql = `SELECT pg_catalog.convert($1, '${context.encodings.client}', '${context.encodings.database}')`;
     const own = { sql, types: [BYTEA_OID], formats: [1], values: [text], resultFormats: [1] };
-    const { error, rows } = await engine.primary.run(own, 'flush');
+    const { error, rows } = await context.primary.run(own, 'flush');
     if (error !== undefined) throw error;
     return rows[0]?.[0] ?? text;
   }
@@ -113,11 +127,11 @@ export class Performer {
         results.set(call, { kind: 'value', value: null });
         continue;
       }
-      const connection = await this.engine.remotely(this.facts, async (context) =>
-        this.engine.dblink.connectionKey(args.connection, context),
+      const connection = await this.context.remotely(this.facts, async (callContext) =>
+        this.context.dblink.connectionKey(args.connection, callContext),
       );
       const previous = chains.get(connection) ?? Promise.resolve();
-      const run = previous.then(() => this.#caught(call, () => this.source(call, args, shape)));
+      const run = previous.then(() => this.#caught(call, () => this.source({ call, args, shape })));
       // Awaited below, in order; a failure of one must not be unhandled while another is awaited.
       run.catch(() => undefined);
       chains.set(
@@ -138,7 +152,7 @@ export class Performer {
     } catch (error) {
       if (call.certain || !(error instanceof PgError) || error instanceof NeedsBridge) throw error;
       // A cancel or time limit is meant for the whole statement.
-      if (error === this.engine.stopped) throw error;
+      if (error === this.context.statement.stopped) throw error;
       if (call.use.kind === 'scalar') throw error;
       return { kind: 'failed', error };
     }
@@ -151,14 +165,14 @@ export class Performer {
     bridged: boolean,
   ): Promise<void> {
     if (call.name !== 'dblink') throw new NeedsBridge(`${call.name}() where PostgreSQL may skip it`);
-    const disturbed = await this.engine.remotely(this.facts, async (context) =>
-      this.engine.dblink.disturbs(args.connection, context),
+    const disturbed = await this.context.remotely(this.facts, async (callContext) =>
+      this.context.dblink.disturbs(args.connection, callContext),
     );
     // An error message that is gone, though PostgreSQL has skipped the query, is no reason to refuse the statement.
     if (disturbed === 'results' || (disturbed === 'message' && bridged)) {
       throw new NeedsBridge('a query that PostgreSQL may skip, on a connection where it would be noticed');
     }
-    if (!(await isPlainlyReadOnlyAsync(args.sql!, this.engine.asker))) {
+    if (!(await isPlainlyReadOnlyAsync(args.sql!, this.context.asker))) {
       throw new NeedsBridge(
         'a remote statement other than a plain SELECT whose execution PostgreSQL may skip or repeat',
       );
@@ -169,37 +183,28 @@ export class Performer {
   }
 
   /** A source: collects its rows. @throws PgError */
-  async source(
-    call: DblinkCall,
-    args: CallArguments & { kind: 'call' },
-    shape: SourceShape,
-  ): Promise<CallResult> {
-    const sink = heldRows(this.engine, shape);
-    return this.engine.remotely(this.facts, (context) =>
-      this.collect(call, args, shape, sink, sink, context),
+  async source(source: SourceCall): Promise<CallResult> {
+    const collector = heldRows(this.context, source.shape);
+    return this.context.remotely(this.facts, (callContext) =>
+      this.collect(source, { sink: collector, collector }, callContext),
     );
   }
 
-  /**
-   * Runs dblink() with a sink that leaves rows in a collector.
-   * @param sink the collector itself, or one that feeds it
-   */
+  /** Runs a source with a sink that leaves rows in a collector. */
   async collect(
-    call: DblinkCall,
-    args: CallArguments & { kind: 'call' },
-    shape: SourceShape,
-    sink: RowSink,
-    collector: CollectSink,
-    context: CallContext,
+    { call, args, shape }: SourceCall,
+    { sink, collector }: SourceRows,
+    callContext: CallContext,
   ): Promise<CallResult> {
     const notices: PgError[] = [];
-    const held = { ...context, notice: (notice: PgError) => void notices.push(notice) };
-    const outcome = await callSource(this.engine.dblink, call, args, sink, held).catch(async (error) => {
-      if (error instanceof PgError && !context.signal.aborted) await this.#convert(call, shape, collector);
+    const held = { ...callContext, notice: (notice: PgError) => void notices.push(notice) };
+    const outcome = await callSource(this.context.dblink, call, args, sink, held).catch(async (error) => {
+      if (error instanceof PgError && !callContext.signal.aborted)
+        await this.#convert(call, shape, collector);
       throw error;
     });
     if (notices.length > 0) await this.#convert(call, shape, collector);
-    for (const notice of notices) context.notice(notice);
+    for (const notice of notices) callContext.notice(notice);
     if (outcome.kind === 'nothing') return { kind: 'value', value: null };
     if (outcome.kind === 'status') {
       await this.checkStatusRow(call, shape);
@@ -216,7 +221,7 @@ export class Performer {
   async #convert(call: DblinkCall, shape: SourceShape, collector: CollectSink): Promise<void> {
     if (call.name !== 'dblink') return;
     const styles = collector.stylesBeside(this.facts.style);
-    await convertRows(this.engine, call, shape, collector.everything, styles);
+    await convertRows(this.context, call, shape, { rows: collector.everything, styles });
   }
 
   /**
@@ -233,7 +238,7 @@ export class Performer {
     }
     const type = shape.types?.[0];
     if (type === undefined || TEXT_OIDS.has(type.declaredOid)) return;
-    const named = await this.engine.primary.run(
+    const named = await this.context.primary.run(
       { sql: `SELECT pg_catalog.format_type(${type.declaredOid}, NULL)` },
       'flush',
     );

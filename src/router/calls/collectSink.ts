@@ -1,7 +1,7 @@
 import { HeldMemory } from '../../dblink/memory.js';
 import type { RemoteStyle, RowSink } from '../../dblink/remote/results.js';
 import { type JsonKeys, JsonRows, jsonKeys } from '../../primary/jsonRows.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 import type { SourceShape } from './sourceShape.js';
 
 /** Collects the rows of a source as the JSON that the primary turns into typed rows. */
@@ -111,8 +111,8 @@ export const sameStyle = (a: RemoteStyle, b: RemoteStyle): boolean =>
   a.dateStyle === b.dateStyle && a.intervalStyle === b.intervalStyle;
 
 /** Takes the rows of a source of the present statement, and holds them until that is over. */
-export function heldRows(engine: Engine, shape: SourceShape): CollectSink {
-  const sink = new CollectSink(shape, engine.settings.maxSpliceBytes, new HeldMemory(engine.memory));
-  engine.hold(sink);
+export function heldRows(context: SessionContext, shape: SourceShape): CollectSink {
+  const sink = new CollectSink(shape, context.settings.limits.spliceBytes, new HeldMemory(context.memory));
+  context.statement.hold(sink);
   return sink;
 }

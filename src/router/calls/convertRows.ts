@@ -1,6 +1,6 @@
 import type { RemoteStyle } from '../../dblink/remote/results.js';
 import { PrimaryRaised } from '../../primary/raised.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 import type { DblinkCall } from '../../sql/index.js';
 import type { SourceShape } from './sourceShape.js';
 
@@ -8,19 +8,24 @@ const BYTEA_OID = 17;
 
 const SET_STYLE = `SELECT pg_catalog.set_config('datestyle', $1, true), pg_catalog.set_config('intervalstyle', $2, true)`;
 
+/** Rows that are converted only. */
+interface Unreturned {
+  /** JSON, as a CollectSink makes it. */
+  readonly rows: readonly Buffer[];
+  /** The remote's and the session's, where they differ. */
+  readonly styles: { readonly remote: RemoteStyle; readonly local: RemoteStyle } | undefined;
+}
+
 /**
  * Has the primary convert rows that are not returned: results of a string's earlier statements, rows before an error. An
  * error in them comes before whatever the remote said later (behaviour reference, section 4.4).
- * @param rows JSON, as a CollectSink makes it
- * @param styles the remote's and the session's, where they differ
  * @throws PrimaryRaised the error of a conversion
  */
 export async function convertRows(
-  engine: Engine,
+  context: SessionContext,
   call: DblinkCall,
   { keys, asArray }: SourceShape,
-  rows: readonly Buffer[],
-  styles: { readonly remote: RemoteStyle; readonly local: RemoteStyle } | undefined,
+  { rows, styles }: Unreturned,
 ): Promise<void> {
   if (rows.length === 0 || call.use.kind !== 'source' || keys.length === 0) return;
   const definitions = call.use.columns.map(
@@ -30,8 +35,8 @@ export async function convertRows(
     `SELECT pg_catalog.count(t) FROM pg_catalog.json_to_recordset(pg_catalog.convert_from($1, pg_catalog.getdatabaseencoding())::pg_catalog.json) AS t(${definitions.join(', ')})`,
     'latin1',
   );
-  const run = async (own: Parameters<typeof engine.primary.run>[0]): Promise<void> => {
-    const { error } = await engine.primary.run(own, 'flush');
+  const run = async (own: Parameters<typeof context.primary.run>[0]): Promise<void> => {
+    const { error } = await context.primary.run(own, 'flush');
     if (error !== undefined) throw new PrimaryRaised(error.with({ position: undefined }));
   };
   const adopt = (style: RemoteStyle, otherwise: RemoteStyle): Promise<void> => {

@@ -1,7 +1,7 @@
 import { argumentsOf, type CallArguments } from '../../dblink/callArguments.js';
 import { type ArgumentKind, chooseSignature, kindOfType, resolutionOf } from '../../dblink/functions.js';
 import { PrimaryRaised } from '../../primary/raised.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 import type { Argument, DblinkCall } from '../../sql/index.js';
 import { isAscii } from '../../wire/encoding/encoding.js';
 import type { PgError } from '../../wire/errors.js';
@@ -15,19 +15,28 @@ export interface BoundParameters {
   readonly values: readonly (Buffer | null)[];
 }
 
-export const NO_PARAMETERS: BoundParameters = { types: [], formats: [], values: [] };
+const NO_PARAMETERS: BoundParameters = { types: [], formats: [], values: [] };
+
+/** SQL text of the client's, and what its parameters are. */
+export interface BoundText {
+  readonly text: Buffer;
+  readonly bound: BoundParameters;
+}
+
+/** The text of a Query message, which has no parameters. */
+export const unbound = (text: Buffer): BoundText => ({ text, bound: NO_PARAMETERS });
 
 /**
  * Whether the call's arguments can be had without the primary: constants and bare parameters whose bytes are their bytes
  * in the database's encoding.
  */
-export function isLocal(call: DblinkCall, text: Buffer, bound: BoundParameters, engine: Engine): boolean {
+export function isLocal(call: DblinkCall, { text, bound }: BoundText, context: SessionContext): boolean {
   return call.args.every((argument) => {
     if (argument.type === 'parameter')
-      return engine.sameEncoding && localParameter(argument, bound) !== undefined;
+      return context.encodings.same && localParameter(argument, bound) !== undefined;
     if (argument.constant === undefined) return false;
     if (argument.constant.kind !== 'string') return true;
-    return engine.sameEncoding || isAscii(text.subarray(argument.span.start, argument.span.end));
+    return context.encodings.same || isAscii(text.subarray(argument.span.start, argument.span.end));
   });
 }
 
@@ -72,8 +81,10 @@ const kindOfArgument = (argument: Argument): ArgumentKind => {
   }
 };
 
-/** SQL that computes the arguments of a call, and where in it each of them stands. */
+/** SQL that computes the arguments of a call in the client's text, and where in it each of them stands. */
 interface ArgumentQuery {
+  readonly call: DblinkCall;
+  readonly text: Buffer;
   readonly sql: Buffer;
   readonly starts: readonly { readonly at: number; readonly argument: Argument }[];
 }
@@ -97,26 +108,23 @@ function argumentQuery(call: DblinkCall, text: Buffer): ArgumentQuery {
     return { at, argument };
   });
   append(`)) AS x(${call.args.map((_, i) => `a${i}`).join(', ')})`);
-  return { sql, starts };
+  return { call, text, sql, starts };
 }
 
 /**
  * Has the primary check a call's arguments without computing them: what is wrong with them when the statement is parsed
  * and planned has to be said before anything else.
- * @param bound undefined when nothing is bound yet: then planning is left out
  * @throws PrimaryRaised, NeedsBridge
  */
 export async function checkArguments(
   call: DblinkCall,
-  text: Buffer,
-  bound: BoundParameters | undefined,
-  types: readonly number[],
-  engine: Engine,
+  { text, bound }: BoundText,
+  context: SessionContext,
 ): Promise<void> {
   const query = argumentQuery(call, text);
-  const own = { ...bound, types, sql: query.sql, resultFormats: [1] };
-  const { error } = await engine.primary.run(own, 'flush', bound === undefined ? 'parse' : 'bind');
-  if (error !== undefined) throw argumentError(error, call, query, text, engine);
+  const own = { ...bound, sql: query.sql, resultFormats: [1] };
+  const { error } = await context.primary.run(own, 'flush', 'bind');
+  if (error !== undefined) throw argumentError(error, query, context);
 }
 
 /**
@@ -125,14 +133,13 @@ export async function checkArguments(
  */
 export async function evaluateOnPrimary(
   call: DblinkCall,
-  text: Buffer,
-  bound: BoundParameters,
-  engine: Engine,
+  { text, bound }: BoundText,
+  context: SessionContext,
 ): Promise<CallArguments> {
   const query = argumentQuery(call, text);
-  const own = { ...bound, sql: query.sql, resultFormats: [1], notices: true };
-  const result = await engine.primary.run(own, 'flush');
-  if (result.error !== undefined) throw argumentError(result.error, call, query, text, engine);
+  const own = { ...bound, sql: query.sql, resultFormats: [1], notices: true, changes: callsAny(call, text) };
+  const result = await context.primary.run(own, 'flush');
+  if (result.error !== undefined) throw argumentError(result.error, query, context);
   const row = result.rows[0] ?? [];
   const kinds = call.args.map((argument, i): ArgumentKind => {
     if (argument.type === 'unknown') return 'unknown';
@@ -149,6 +156,10 @@ export async function evaluateOnPrimary(
   );
 }
 
+/** Whether computing the arguments may call a function, which may change the session's settings. */
+const callsAny = ({ args }: DblinkCall, text: Buffer): boolean =>
+  args.some(({ span }) => text.subarray(span.start, span.end).includes('('));
+
 /** Whether no signature of a function fits, as far as the types are known before anything is evaluated. */
 export function fitsNoSignature(call: DblinkCall, types: readonly number[]): boolean {
   const kinds = call.args.map((argument): ArgumentKind | 'open' => {
@@ -163,17 +174,15 @@ export function fitsNoSignature(call: DblinkCall, types: readonly number[]): boo
 /** An error in SQL made from the arguments, with its position moved to where the argument stands in the client's text. */
 function argumentError(
   error: PgError,
-  call: DblinkCall,
-  { sql, starts }: ArgumentQuery,
-  text: Buffer,
-  engine: Engine,
+  { call, text, sql, starts }: ArgumentQuery,
+  context: SessionContext,
 ): Error {
   const unknownName = error.sqlstate === '42703' || error.sqlstate === '42P01';
   if (unknownName && call.args.some((argument) => argument.perhapsOuter)) {
     return new NeedsBridge('an argument that depends on the surrounding query');
   }
   if (error.fields.position === undefined) return new PrimaryRaised(error);
-  const count = engine.countCharacters;
+  const count = context.encodings.countCharacters;
   const position = Number(error.fields.position) - 1;
   const start = starts.findLast(({ at }) => position >= count(sql.subarray(0, at)));
   if (start === undefined) return new PrimaryRaised(error.with({ position: undefined }));

@@ -1,5 +1,5 @@
 import { PrimaryRaised } from '../../primary/raised.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 import type { Statement } from '../../sql/index.js';
 import { NeedsBridge } from '../failures.js';
 
@@ -20,7 +20,7 @@ const UNUSUAL = `SELECT p.proname FROM pg_catalog.pg_proc p
  * Checks the assumptions on the primary.
  * @throws NeedsBridge when one does not hold; PrimaryRaised when the primary cannot tell
  */
-export async function checkAssumptions(engine: Engine, statement: Statement): Promise<void> {
+export async function checkAssumptions(context: SessionContext, statement: Statement): Promise<void> {
   const { assumptions } = statement;
   if (assumptions.length === 0) return;
   const list = (items: readonly string[]): Buffer =>
@@ -28,7 +28,7 @@ export async function checkAssumptions(engine: Engine, statement: Statement): Pr
       `{${items.map((item) => `"${item.replace(/["\\]/g, (c) => `\\${c}`)}"`).join(',')}}`,
       'latin1',
     );
-  const { error, rows } = await engine.primary.run(
+  const { error, rows } = await context.primary.run(
     {
       sql: UNUSUAL,
       values: [

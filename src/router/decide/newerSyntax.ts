@@ -1,5 +1,5 @@
 import { PrimaryRaised } from '../../primary/raised.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 import type { Statement } from '../../sql/index.js';
 
 /** The major version whose grammar the analysis knows. */
@@ -32,11 +32,11 @@ const ANALYSED: ReadonlySet<string> = new Set([
  * @throws PrimaryRaised 42601
  */
 export async function refuseNewerSyntax(
-  engine: Engine,
+  context: SessionContext,
   text: Buffer,
   statements: readonly Statement[],
 ): Promise<void> {
-  const { primary } = engine;
+  const { primary } = context;
   if (primary.majorVersion >= PARSER_MAJOR || statements.length === 1) return;
   const parsed = statements
     .filter(({ tag }) => !ANALYSED.has(tag))
@@ -46,7 +46,7 @@ export async function refuseNewerSyntax(
       const { error } = await primary.run({ sql }, 'sync', 'parse');
       // 25P02, say: the statement's own turn is the time for it.
       if (error?.sqlstate !== '42601' || error.fields.position === undefined) return undefined;
-      const before = engine.countCharacters(text.subarray(0, span.start)) - prefix.length;
+      const before = context.encodings.countCharacters(text.subarray(0, span.start)) - prefix.length;
       return error.with({ position: String(Number(error.fields.position) + before) });
     });
   const first = (await Promise.all(parsed)).find((error) => error !== undefined);

@@ -5,11 +5,11 @@ import {
   renameCalls,
   renameListedCalls,
 } from '../../bridge/extension/temporaryFunctions.js';
-import { forwardAnswer, forwardError, MessageSink } from '../../primary/answerSink.js';
+import { forwardAnswer, MessageSink } from '../../primary/answerSink.js';
 import { asRaised, PrimaryRaised } from '../../primary/raised.js';
 import { FORWARD } from '../../primary/responseQueue.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 import { asksForOwnText } from '../../sql/analysis/ownText.js';
 import type { DblinkCall, Statement } from '../../sql/index.js';
 import type { ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
@@ -18,11 +18,7 @@ import {
   BIND_COMPLETE,
   type BindFields,
   bind,
-  bindParts,
-  close,
   commandComplete,
-  dataRow,
-  execute,
   PARSE_COMPLETE,
   type ParseFields,
   parse,
@@ -32,15 +28,9 @@ import {
 } from '../../wire/messages.js';
 import { Backend, Frontend, TransactionStatus } from '../../wire/protocol.js';
 import { MessageWriter } from '../../wire/writer.js';
-import {
-  type BoundParameters,
-  checkArguments,
-  fitsNoSignature,
-  isLocal,
-} from '../calls/evaluateArguments.js';
+import { checkArguments, fitsNoSignature, isLocal } from '../calls/evaluateArguments.js';
 import { asAmbiguous, withAmbiguousCall } from '../decide/ambiguous.js';
 import { checkAssumptions } from '../decide/assumptions.js';
-import { bridgeOf } from '../decide/meantFunctions.js';
 import { checkPrivileges } from '../decide/privileges.js';
 import {
   type Circumstances,
@@ -51,24 +41,11 @@ import {
   type Verdict,
 } from '../decide/verdict.js';
 import { NeedsBridge, NoSuchSignature } from '../failures.js';
-import { PreparedCache } from '../plans/splice/preparedCache.js';
-import {
-  bindWith,
-  dryValues,
-  mapPosition,
-  Poison,
-  parameterTypes,
-  spliceStatement,
-  styleValues,
-} from '../plans/splice/splicedStatement.js';
-import {
-  type PreparedDblink,
-  parseAndDescribe,
-  prepareStatement,
-  readParameterTypes,
-} from '../plans/splice/spliceExtended.js';
-import { runCalls } from '../plans/streamOrCollect.js';
+import { KnownStatements } from '../plans/splice/knownStatements.js';
+import { bindWith, dryValues, mapPosition, parameterTypes } from '../plans/splice/splicedStatement.js';
+import { type PreparedDblink, prepareStatement, readParameterTypes } from '../plans/splice/spliceExtended.js';
 import { tell } from '../tell.js';
+import { boundTextOf, type Portal, PortalExecution } from './executePortal.js';
 import { PreparedObjects } from './preparedObjects.js';
 
 /** A Parse that is to be served, and what is known of the session for it. */
@@ -83,13 +60,6 @@ interface Request {
   readonly key: Buffer;
 }
 
-interface Portal {
-  readonly prepared: PreparedDblink;
-  readonly bound: BindFields;
-  /** dry: bound without rows, to be bound again when it is executed; done: its rows went to the client directly. */
-  state: 'dry' | 'bound' | 'done';
-}
-
 const nameOf = (name: Buffer): string => name.toString('latin1');
 
 /**
@@ -99,17 +69,17 @@ const nameOf = (name: Buffer): string => name.toString('latin1');
 export class ExtendedQuery {
   readonly #objects: PreparedObjects<PreparedDblink, Portal>;
   /** By text and declared types. */
-  readonly #known: PreparedCache<PreparedDblink>;
+  readonly #known: KnownStatements<PreparedDblink>;
 
-  readonly #toClient = (message: Buffer): void => this.engine.session.toClient(message);
+  readonly #toClient = (message: Buffer): void => this.context.session.toClient(message);
 
   /** @param bridge the session's, if it has one */
   constructor(
-    private readonly engine: Engine,
+    private readonly context: SessionContext,
     private readonly bridge: Preparable | undefined,
   ) {
-    this.#objects = new PreparedObjects(engine.primary);
-    this.#known = new PreparedCache(engine.primary);
+    this.#objects = new PreparedObjects(context.primary);
+    this.#known = new KnownStatements(context.primary);
   }
 
   get tracking(): boolean {
@@ -132,10 +102,10 @@ export class ExtendedQuery {
    * @param fields of it, with its text as the parser reads it
    */
   async parse(message: Buffer, fields: ParseFields, statement: Statement): Promise<void> {
-    const { engine } = this;
-    const { primary } = engine;
+    const { context } = this;
+    const { primary } = context;
     const key = Buffer.concat([fields.sql, Buffer.from(`\0${fields.types.join()}`, 'latin1')]);
-    const known = engine.probe.current === undefined ? undefined : this.#known.get(key);
+    const known = context.probe.current === undefined ? undefined : this.#known.get(key);
     if (known !== undefined && !primary.queue.skipping)
       return this.#parseKnown(fields.name, fields.types, known);
     await primary.settled();
@@ -145,11 +115,11 @@ export class ExtendedQuery {
     const plain = decideByText(statement, false);
     if (plain !== undefined)
       return this.#relayParse(message, fields, plain.plan === 'relay' ? plain.change : 'none', { statement });
-    const end = primary.batchOpen || engine.inBlock ? 'flush' : 'sync';
+    const end = primary.batchOpen || context.inBlock ? 'flush' : 'sync';
     await this.#guard(async () => {
-      const facts = await engine.probe.get(end).catch(asRaised);
+      const facts = await context.probe.get(end).catch(asRaised);
       // The primary has nothing to cancel yet.
-      engine.throwIfCancelled();
+      context.statement.throwIfCancelled();
       const request: Request = { message, fields, statement, facts, key };
       const verdict = decide(statement, this.#circumstances(request));
       try {
@@ -163,17 +133,17 @@ export class ExtendedQuery {
 
   /** The session can make itself no temporary functions now. */
   get #tooLate(): boolean {
-    return this.engine.inBlock || this.engine.primary.batchOpen;
+    return this.context.inBlock || this.context.primary.batchOpen;
   }
 
   #circumstances({ fields, statement, facts }: Request): Circumstances {
-    const { leaveToExtension, bridgeOnly } = this.engine.settings;
+    const { calls, bridge } = this.context.settings.dblink;
     const hasBridge = this.bridge !== undefined;
     return {
       facts,
       hasBridge,
-      leaveToExtension,
-      bridgeOnly,
+      leaveToExtension: calls === 'primary',
+      bridgeOnly: bridge === 'always',
       several: false,
       tooLate: this.#tooLate,
       answerable: false,
@@ -196,7 +166,7 @@ export class ExtendedQuery {
         if (verdict.by === 'temporary') return this.#bridgeTemporarily(fields, statement, verdict.why);
         return this.#bridge(message, fields, statement);
       case 'refuse':
-        this.engine.passed('refuse');
+        this.context.statement.passed('refuse');
         throw verdict.error === 'parameter' ? new PgError('42P02', 'there is no parameter') : verdict.error;
       default:
         verdict satisfies never;
@@ -205,13 +175,14 @@ export class ExtendedQuery {
 
   /** Has the primary parse and describe the statement, whose calls are carried out when it is executed. */
   async #prepare({ fields, statement, key }: Request, bridged: boolean): Promise<void> {
-    const { engine } = this;
-    await checkAssumptions(engine, statement);
-    const prepared = await prepareStatement(engine, fields.name, fields.sql, fields.types, statement);
+    const { context } = this;
+    await checkAssumptions(context, statement);
+    const source = { text: fields.sql, statement, clientTypes: fields.types };
+    const prepared = await prepareStatement(context, fields.name, source);
     this.#objects.prepare(fields.name, prepared);
     // In a batch or block it was too late for temporary functions; the next time it need not be.
     if (bridged || !maySkipSource(statement)) this.#known.set(key, prepared);
-    engine.session.toClient(PARSE_COMPLETE);
+    context.session.toClient(PARSE_COMPLETE);
   }
 
   /** The primary gets the statement, changed if need be. */
@@ -222,10 +193,10 @@ export class ExtendedQuery {
     { statement, facts }: { readonly statement: Statement; readonly facts?: SessionFacts },
   ): void {
     let changed: ReplacedText | undefined;
-    if (change === 'lookup') changed = lookupCalls(fields.sql, statement, this.engine);
+    if (change === 'lookup') changed = lookupCalls(fields.sql, statement, this.context);
     if (change === 'refusal' && facts !== undefined)
       changed = withAmbiguousCall(fields.sql, statement, facts);
-    this.engine.passed('relay');
+    this.context.statement.passed('relay');
     if (changed === undefined) this.#relay('parse', message);
     else this.#parseRenamed(fields, changed);
   }
@@ -235,30 +206,30 @@ export class ExtendedQuery {
    * @throws NeedsBridge when it cannot
    */
   async #bridgeTemporarily(fields: ParseFields, statement: Statement, reason: string): Promise<void> {
-    const { engine } = this;
-    const renamed = renameCalls(fields.sql, statement, engine);
-    const made = renamed !== undefined && (await makeTemporaryFunctions(engine, this.bridge, statement));
+    const { context } = this;
+    const renamed = renameCalls(fields.sql, statement, context);
+    const made = renamed !== undefined && (await makeTemporaryFunctions(context, this.bridge, statement));
     // A cancel may have met what makes them.
-    engine.throwIfCancelled();
+    context.statement.throwIfCancelled();
     if (renamed === undefined || !made) {
-      engine.passed('refuse');
+      context.statement.passed('refuse');
       throw new NeedsBridge(reason);
     }
-    this.engine.passed('bridge');
+    this.context.statement.passed('bridge');
     this.#parseRenamed(fields, renamed);
   }
 
   /** The primary runs the statement; its functions ask for the calls. */
   #bridge(message: Buffer, fields: ParseFields, statement: Statement): void {
-    const renamed = renameListedCalls(fields.sql, statement, this.engine);
-    this.engine.passed('bridge');
+    const renamed = renameListedCalls(fields.sql, statement, this.context);
+    this.context.statement.passed('bridge');
     if (renamed === undefined) this.#relay('parse', message);
     else this.#parseRenamed(fields, renamed);
   }
 
   #parseRenamed(fields: ParseFields, renamed: ReplacedText): void {
     const sink = forwardAnswer(this.#toClient, (error) => renamed.mapError(error));
-    this.engine.primary.send(parse(fields.name, renamed.sql, fields.types), { kind: 'parse', sink });
+    this.context.primary.send(parse(fields.name, renamed.sql, fields.types), { kind: 'parse', sink });
   }
 
   /** A statement of which everything is known: its Parse needs no answer before the next request. */
@@ -266,7 +237,7 @@ export class ExtendedQuery {
     const { spliced, statement } = prepared;
     const types = parameterTypes(clientTypes, spliced.parameters, statement.calls.length);
     const sink = forwardAnswer(this.#toClient, (error) => mapPosition(error, spliced));
-    this.engine.primary.send(parse(name, spliced.rewritten.sql, types), { kind: 'parse', sink });
+    this.context.primary.send(parse(name, spliced.rewritten.sql, types), { kind: 'parse', sink });
     this.#objects.prepare(name, prepared);
   }
 
@@ -289,7 +260,7 @@ export class ExtendedQuery {
         const { portal: name, maxRows } = readExecute(message);
         const portal = this.#objects.portal(name);
         if (portal === undefined || portal.state === 'bound') return undefined;
-        return this.#execute(Buffer.from(message), name, portal, maxRows);
+        return this.#execute(Buffer.from(message), portal, maxRows);
       }
       case Frontend.close:
         return this.#objects.close(message);
@@ -300,12 +271,12 @@ export class ExtendedQuery {
 
   /** The portal is bound without rows at once, which tells what is wrong with it; the rows come when it is executed. */
   async #bind(fields: BindFields, prepared: PreparedDblink): Promise<void> {
-    const { primary } = this.engine;
+    const { primary } = this.context;
     const { statement, spliced } = prepared;
     if (primary.queue.skipping) return;
     const computed = statement.calls.filter((call) => this.#computes(call, prepared, fields));
     const message = bind(bindWith(fields, dryValues(statement)));
-    const facts = this.engine.probe.current;
+    const facts = this.context.probe.current;
     if (fields.values.length === spliced.parameters && computed.length === 0 && facts?.superuser === true) {
       primary.send(message, { kind: 'bind', sink: forwardAnswer(this.#toClient) });
     } else {
@@ -316,13 +287,13 @@ export class ExtendedQuery {
         prepared.text,
       );
       if (!checked) return;
-      this.engine.session.toClient(BIND_COMPLETE);
+      this.context.session.toClient(BIND_COMPLETE);
     }
-    this.#objects.bind(fields.portal, { prepared, bound: fields, state: 'dry' });
+    this.#objects.bind(fields.portal, { name: fields.portal, prepared, bound: fields, state: 'dry' });
   }
 
   #computes(call: DblinkCall, prepared: PreparedDblink, fields: BindFields): boolean {
-    return !isLocal(call, prepared.text, boundOf(prepared, fields), this.engine);
+    return !isLocal(call, boundTextOf(prepared, fields), this.context);
   }
 
   /**
@@ -335,8 +306,8 @@ export class ExtendedQuery {
     prepared: PreparedDblink,
     computed: readonly DblinkCall[],
   ): Promise<void> {
-    const { primary, probe } = this.engine;
-    const { statement, spliced, text } = prepared;
+    const { primary, probe } = this.context;
+    const { statement, spliced } = prepared;
     if (fields.values.length !== spliced.parameters) {
       throw new PrimaryRaised(await this.#wrongCount(fields, spliced.parameters));
     }
@@ -347,14 +318,14 @@ export class ExtendedQuery {
     primary.assertOpen();
     if (error !== undefined) throw new PrimaryRaised(error);
     checkPrivileges(statement, await probe.get('flush').catch(asRaised));
-    const bound = boundOf(prepared, fields);
-    for (const call of computed) await checkArguments(call, text, bound, bound.types, this.engine);
+    const text = boundTextOf(prepared, fields);
+    for (const call of computed) await checkArguments(call, text, this.context);
   }
 
   /** The primary's own complaint about a Bind with too many or too few parameters. */
   async #wrongCount(fields: BindFields, wanted: number): Promise<PgError> {
     const parameters = Array.from({ length: wanted }, (_, i) => `$${i + 1}::pg_catalog.text`).join(', ');
-    const { error } = await this.engine.primary.run(
+    const { error } = await this.context.primary.run(
       { sql: `SELECT ${parameters}`, values: fields.values },
       'flush',
       'bind',
@@ -365,7 +336,7 @@ export class ExtendedQuery {
 
   /** Describe of a statement: the parameters of the proxy are not the client's business. */
   async #describe(message: Buffer, prepared: PreparedDblink): Promise<void> {
-    const { session, primary } = this.engine;
+    const { session, primary } = this.context;
     const sink = new MessageSink({
       message: (type, answer) => {
         if (type !== Backend.parameterDescription) return true;
@@ -378,99 +349,18 @@ export class ExtendedQuery {
     primary.send(message, { kind: 'describe', sink });
   }
 
-  async #execute(message: Buffer, name: Buffer, portal: Portal, maxRows: number): Promise<void> {
-    const { engine } = this;
-    const { primary, session } = engine;
+  async #execute(message: Buffer, portal: Portal, maxRows: number): Promise<void> {
+    const { context } = this;
+    const { primary, session } = context;
     await primary.settled();
     if (primary.queue.skipping) return this.#relay('execute', message);
     if (portal.state === 'done') return void session.toClient(commandComplete('SELECT 0'));
-    const { prepared, bound } = portal;
-    const { statement, text } = prepared;
-    engine.begin();
-    engine.planned('splice');
-    await this.#guard(async () => {
-      engine.throwIfStopped();
-      const facts = await engine.probe.get('flush').catch(asRaised);
-      const bridged = this.bridge !== undefined && bridgeOf(statement, facts) === 'bridged';
-      const outcome = await runCalls(engine, {
-        text,
-        statement,
-        bound: boundOf(prepared, bound),
-        facts,
-        shapes: prepared.spliced.shapes,
-        allRows: maxRows !== 1,
-        stream:
-          statement.shape.kind === 'stream' &&
-          maxRows === 0 &&
-          bound.resultFormats.every((format) => format === 0),
-        bridged,
-        begin: () => undefined,
-      }).catch((error: unknown) => {
-        if (!bridged || !(error instanceof NeedsBridge)) throw error;
-        return undefined;
-      });
-      if (outcome === undefined) {
-        engine.planned('bridge');
-        this.#executePlain(name, portal, maxRows);
-        return;
-      }
-      if (outcome.kind !== 'results') {
-        portal.state = 'done';
-        engine.planned('stream');
-        if (outcome.kind === 'status') session.toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));
-        session.toClient(commandComplete(`SELECT ${outcome.kind === 'status' ? 1 : outcome.rows}`));
-        return;
-      }
-      const poison = new Poison(engine);
-      let values = poison.values(statement, outcome.results);
-      let spliced = prepared.spliced;
-      const { styled } = primary.names;
-      let source = bound.statement;
-      if (outcome.style !== undefined) {
-        spliced = spliceStatement(engine, text, statement, spliced.parameters, prepared.types, {
-          styled: true,
-          clientTypes: prepared.parameterTypes,
-        });
-        values = [...values, ...styleValues(facts, outcome.style)];
-        source = styled;
-        // An error in an earlier one may have left it behind.
-        primary.send(close('S', styled), { kind: 'close', sink: new MessageSink() });
-        await parseAndDescribe(engine, styled, spliced, prepared.parameterTypes, statement);
-      }
-      engine.throwIfStopped();
-      if (name.length > 0) primary.send(close('P', name), { kind: 'close', sink: new MessageSink() });
-      const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
-      const rebind = bindParts(bindWith({ ...bound, statement: source }, values));
-      primary.forwarded++;
-      primary.send(rebind, { kind: 'bind', sink: forwardError(this.#toClient, map) });
-      primary.send(execute(name, maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient, map) });
-      if (source === styled) primary.send(close('S', styled), { kind: 'close', sink: new MessageSink() });
-      portal.state = 'bound';
-    }, text);
-    engine.finish();
+    context.statement.begin();
+    const execution = new PortalExecution(context, portal, maxRows, this.bridge !== undefined);
+    await this.#guard(() => execution.run(), portal.prepared.text);
+    context.statement.finish();
     // A client that does not read must not pile up the answers to what it goes on sending.
     await session.client.drained();
-  }
-
-  /** Binds the client's own text to the portal and executes that: the functions of the bridge ask for the calls. */
-  #executePlain(name: Buffer, portal: Portal, maxRows: number): void {
-    const { primary } = this.engine;
-    // A cancel that came before the primary had anything to cancel.
-    this.engine.throwIfStopped();
-    const { plain } = primary.names;
-    const { prepared, bound } = portal;
-    const unheard = (): { sink: MessageSink } => ({ sink: new MessageSink() });
-    primary.send(close('S', plain), { kind: 'close', ...unheard() });
-    if (name.length > 0) primary.send(close('P', name), { kind: 'close', ...unheard() });
-    const errors = (): { sink: MessageSink } => ({ sink: forwardError(this.#toClient) });
-    const listed = renameListedCalls(prepared.text, prepared.statement, this.engine);
-    const sql = listed?.sql ?? prepared.text;
-    primary.send(parse(plain, sql, prepared.parameterTypes), { kind: 'parse', ...errors() });
-    primary.forwarded++;
-    primary.send(bind({ ...bound, statement: plain }), { kind: 'bind', ...errors() });
-    primary.send(execute(name, maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient) });
-    primary.send(close('S', plain), { kind: 'close', ...unheard() });
-    portal.state = 'bound';
   }
 
   /**
@@ -478,7 +368,7 @@ export class ExtendedQuery {
    * @returns whether there was none
    */
   async #guard(act: () => Promise<void>, text: Buffer): Promise<boolean> {
-    const { primary, session } = this.engine;
+    const { primary, session } = this.context;
     try {
       await act();
       return true;
@@ -492,22 +382,16 @@ export class ExtendedQuery {
         );
         return false;
       }
-      await tell(this.engine, error, { inTransaction: true });
+      await tell(this.context, error, { inTransaction: true });
       return false;
     }
   }
 
   #relay(kind: 'parse' | 'execute', message: Buffer): void {
-    this.engine.primary.expect(FORWARD[kind]);
-    this.engine.primary.write(message);
+    this.context.primary.expect(FORWARD[kind]);
+    this.context.primary.write(message);
   }
 }
-
-const boundOf = (prepared: PreparedDblink, fields: BindFields): BoundParameters => ({
-  types: prepared.parameterTypes,
-  formats: fields.formats,
-  values: fields.values,
-});
 
 function parameterDescription(types: readonly number[]): Buffer {
   const writer = new MessageWriter(Backend.parameterDescription, 2 + types.length * 4).int16(types.length);

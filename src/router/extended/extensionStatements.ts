@@ -1,7 +1,7 @@
 import { type Preparable, runExtensionCommand } from '../../bridge/extension/extensionCommand.js';
 import { MessageSink } from '../../primary/answerSink.js';
 import { FORWARD } from '../../primary/responseQueue.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 import type { ExtensionCommand } from '../../sql/index.js';
 import { commandComplete, readBind, readExecute, readParse } from '../../wire/messages.js';
 import { Backend, Frontend } from '../../wire/protocol.js';
@@ -18,10 +18,10 @@ export class ExtendedCommands {
 
   /** @param bridge the session's, if it has one */
   constructor(
-    private readonly engine: Engine,
+    private readonly context: SessionContext,
     private readonly bridge: Preparable | undefined,
   ) {
-    this.#objects = new PreparedObjects(engine.primary);
+    this.#objects = new PreparedObjects(context.primary);
   }
 
   get tracking(): boolean {
@@ -39,7 +39,7 @@ export class ExtendedCommands {
 
   /** Parse of such a command. @param message whole, to be kept */
   async parse(message: Buffer, command: ExtensionCommand): Promise<void> {
-    const { primary } = this.engine;
+    const { primary } = this.context;
     const { name } = readParse(message);
     let parsed = false;
     const sink = new MessageSink({
@@ -76,30 +76,30 @@ export class ExtendedCommands {
   }
 
   async #execute(message: Buffer, command: ExtensionCommand): Promise<void> {
-    const { engine } = this;
-    const { primary, session } = engine;
+    const { context } = this;
+    const { primary, session } = context;
     await primary.settled();
     if (primary.queue.skipping) return this.#relay(message);
-    engine.begin();
+    context.statement.begin();
     try {
-      engine.throwIfStopped();
-      engine.planned('bridge');
-      const tag = await runExtensionCommand(engine, this.bridge, command);
+      context.statement.throwIfStopped();
+      context.statement.planned('bridge');
+      const tag = await runExtensionCommand(context, this.bridge, command);
       if (tag === undefined) {
-        engine.planned('relay');
+        context.statement.planned('relay');
         // A cancel that came before the primary had anything to cancel.
-        engine.throwIfStopped();
+        context.statement.throwIfStopped();
         this.#relay(message);
       } else session.toClient(commandComplete(tag));
     } catch (error) {
-      await tell(engine, error, { inTransaction: true });
+      await tell(context, error, { inTransaction: true });
     } finally {
-      engine.finish();
+      context.statement.finish();
     }
   }
 
   #relay(message: Buffer): void {
-    this.engine.primary.expect(FORWARD.execute);
-    this.engine.primary.write(message);
+    this.context.primary.expect(FORWARD.execute);
+    this.context.primary.write(message);
   }
 }

@@ -1,12 +1,12 @@
 import type { CallArguments } from '../../dblink/callArguments.js';
 import type { RemoteStyle } from '../../dblink/remote/results.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 import type { DblinkCall, Statement } from '../../sql/index.js';
-import { type CallResult, Performer } from '../calls/callRunner.js';
+import { type CallResult, Performer, type SourceCall } from '../calls/callRunner.js';
 import { heldRows, sameStyle } from '../calls/collectSink.js';
 import { convertRows } from '../calls/convertRows.js';
-import type { BoundParameters } from '../calls/evaluateArguments.js';
+import type { BoundText } from '../calls/evaluateArguments.js';
 import type { SourceShape } from '../calls/sourceShape.js';
 import { NeedsBridge } from '../failures.js';
 import { ignoresStyle } from './stream/streamable.js';
@@ -26,9 +26,8 @@ export type CallsOutcome =
     };
 
 export interface RunCallsOptions {
-  readonly text: Buffer;
+  readonly text: BoundText;
   readonly statement: Statement;
-  readonly bound: BoundParameters;
   readonly facts: SessionFacts;
   readonly shapes: ReadonlyMap<DblinkCall, SourceShape>;
   /** Whether the client wants more than one row at once. */
@@ -45,14 +44,19 @@ export interface RunCallsOptions {
  * Runs the dblink calls of a statement.
  * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature; NeedsBridge, where there is one before `begin`
  */
-export async function runCalls(engine: Engine, options: RunCallsOptions): Promise<CallsOutcome> {
+export async function runCalls(context: SessionContext, options: RunCallsOptions): Promise<CallsOutcome> {
   const { statement, shapes } = options;
-  const performer = new Performer(engine, options.text, options.bound, options.facts);
+  const performer = new Performer(context, options.text, options.facts);
   const [first] = statement.calls;
   let results: readonly CallResult[];
   if (options.stream && first !== undefined && shapes.get(first)?.types !== undefined) {
     options.begin();
-    const outcome = await stream(engine, performer, first, shapes.get(first)!, options.facts);
+    const outcome = await stream(
+      context,
+      performer,
+      { call: first, shape: shapes.get(first)! },
+      options.facts,
+    );
     if (outcome.kind === 'streamed') return outcome;
     results = [outcome];
   } else {
@@ -65,36 +69,35 @@ export async function runCalls(engine: Engine, options: RunCallsOptions): Promis
     if (only.status !== undefined && only.sink?.earlier.length === 0)
       return { kind: 'status', tag: only.status };
   }
-  await convertEarlier(engine, options, results);
+  await convertEarlier(context, options, results);
   return { kind: 'results', results, style: commonStyle(options, results) };
 }
 
 async function stream(
-  engine: Engine,
+  context: SessionContext,
   performer: Performer,
-  call: DblinkCall,
-  shape: SourceShape,
+  { call, shape }: Omit<SourceCall, 'args'>,
   facts: SessionFacts,
 ): Promise<CallResult | { readonly kind: 'streamed'; readonly rows: number }> {
   const args = await performer.evaluate(call);
   if (args.kind === 'null') return { kind: 'value', value: null };
   // Rows before a NOTICE of fail_on_error = false, or of a string's earlier statements, must not be sent.
-  if (!args.failOnError || !returnsOneResult(call, args) || !engine.sameEncoding) {
-    return performer.source(call, args, shape);
+  if (!args.failOnError || !returnsOneResult(call, args) || !context.encodings.same) {
+    return performer.source({ call, args, shape });
   }
-  const collector = heldRows(engine, shape);
+  const collector = heldRows(context, shape);
   const sink = new StreamSink(
     shape.types!,
     {
       ...facts.style,
-      version: engine.majorVersion * 10000,
+      version: context.majorVersion * 10000,
       extraFloatDigits: facts.extraFloatDigits,
     },
-    engine.session.client,
+    context.session.client,
     collector,
   );
-  const result = await engine.remotely(facts, (context) =>
-    performer.collect(call, args, shape, sink, collector, context),
+  const result = await context.remotely(facts, (callContext) =>
+    performer.collect({ call, args, shape }, { sink, collector }, callContext),
   );
   return sink.streamed ? { kind: 'streamed', rows: sink.count } : result;
 }
@@ -109,7 +112,7 @@ function returnsOneResult(call: DblinkCall, { sql, cursor }: CallArguments & { k
 
 /** Converts what earlier statements of the calls' strings returned. @throws PrimaryRaised the error of a conversion */
 async function convertEarlier(
-  engine: Engine,
+  context: SessionContext,
   { statement, shapes, facts }: RunCallsOptions,
   results: readonly CallResult[],
 ): Promise<void> {
@@ -117,7 +120,8 @@ async function convertEarlier(
     if (result.kind !== 'value' || result.sink === undefined) continue;
     const call = statement.calls[i]!;
     const { earlier } = result.sink;
-    await convertRows(engine, call, shapes.get(call)!, earlier, result.sink.stylesBeside(facts.style));
+    const styles = result.sink.stylesBeside(facts.style);
+    await convertRows(context, call, shapes.get(call)!, { rows: earlier, styles });
   }
 }
 

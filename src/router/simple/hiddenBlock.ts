@@ -1,5 +1,5 @@
 import { PrimaryRaised } from '../../primary/raised.js';
-import type { Engine } from '../../session/context.js';
+import type { SessionContext } from '../../session/context.js';
 
 /**
  * A transaction block that the client does not see: it stands for the implicit transaction of a Query of several statements
@@ -8,7 +8,7 @@ import type { Engine } from '../../session/context.js';
 export class HiddenBlock {
   #open = false;
 
-  constructor(private readonly engine: Engine) {}
+  constructor(private readonly context: SessionContext) {}
 
   get isOpen(): boolean {
     return this.#open;
@@ -16,8 +16,8 @@ export class HiddenBlock {
 
   /** Begins it, unless there is a block already. @throws PrimaryRaised */
   async begin(): Promise<void> {
-    if (this.#open || this.engine.inBlock) return;
-    const { error } = await this.engine.primary.run({ sql: 'BEGIN' }, 'sync');
+    if (this.#open || this.context.inBlock) return;
+    const { error } = await this.context.primary.run({ sql: 'BEGIN' }, 'sync');
     if (error !== undefined) throw new PrimaryRaised(error);
     this.#open = true;
   }
@@ -26,7 +26,7 @@ export class HiddenBlock {
   async end(how: 'COMMIT' | 'ROLLBACK'): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    const { error } = await this.engine.primary.run({ sql: how, notices: true }, 'sync');
+    const { error } = await this.context.primary.run({ sql: how, notices: true }, 'sync');
     if (error !== undefined) throw new PrimaryRaised(error);
   }
 
@@ -34,7 +34,7 @@ export class HiddenBlock {
   async abandon(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    await this.engine.primary.run({ sql: 'ROLLBACK' }, 'sync');
+    await this.context.primary.run({ sql: 'ROLLBACK' }, 'sync');
   }
 
   /** The client has begun a block of its own: it is that one from now on. */

@@ -1,5 +1,5 @@
 import type { FuncCall, RawStmt, SelectStmt, TransactionStmt } from 'libpg-query';
-import { type ParsedText, parseText, unwrap } from '../parse/parser.js';
+import { type ParsedText, parseSql, unwrap } from '../parse/parser.js';
 import { Tokens } from '../parse/tokens.js';
 import type {
   Analysis,
@@ -14,7 +14,7 @@ import { parametersOf } from './arguments.js';
 import { Ambiguous, CallReader, LeaveAlone } from './calls.js';
 import { Evaluation, isCertainlyRead, isTargetsOnly } from './evaluation.js';
 import { isExtensionLookup, readExtensionCommand } from './extension.js';
-import { DBLINK_FUNCTIONS } from './functions.js';
+import { FUNCTION_FACTS } from './functions.js';
 import { shapeOf } from './shape.js';
 import { countCalls, type PlacedCall, StatementWalker } from './walker.js';
 
@@ -27,7 +27,7 @@ import { countCalls, type PlacedCall, StatementWalker } from './walker.js';
  */
 export function analyze(text: Buffer, options: AnalyzeOptions): Analysis {
   try {
-    const parsed = parseText(text);
+    const parsed = parseSql(text);
     if (parsed === undefined) return undefined;
     const tokens = new Tokens(parsed);
     const reader = new CallReader(parsed, tokens, options.schemas);
@@ -123,7 +123,7 @@ function certainCalls(
 function finish(call: PlacedCall, certain: boolean): DblinkCall {
   const { name, schema, span, args, use } = call;
   // One that is told a name fails if there is no connection of that name.
-  const pure = DBLINK_FUNCTIONS[name].readsOnly && args.length === 0;
+  const pure = FUNCTION_FACTS[name].readsOnly && args.length === 0;
   return { name, ...(schema === undefined ? {} : { schema }), span, args, use, certain, pure };
 }
 

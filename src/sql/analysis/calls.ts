@@ -11,9 +11,9 @@ import {
   type Surroundings,
 } from './arguments.js';
 import {
-  DBLINK_FUNCTIONS,
   type DeclaredType,
   declaredTypes,
+  FUNCTION_FACTS,
   isDblinkFunction,
   resolutionFor,
 } from './functions.js';
@@ -106,7 +106,7 @@ export class CallReader {
     const before = first > 0 && !rowsFrom && this.#tokens.isWord(first - 1, 'lateral') ? first - 1 : first;
     const span = this.#tokens.span(before, last);
     const aliasGiven = alias !== undefined;
-    if (DBLINK_FUNCTIONS[name as DblinkFunction].returns !== 'rows') {
+    if (FUNCTION_FACTS[name as DblinkFunction].returns !== 'rows') {
       return this.#read(
         call,
         around,

@@ -1,8 +1,8 @@
 import {
   type ArgumentKind,
   type DblinkFunction,
-  type ArgumentType as DeclaredType,
-  DBLINK_FUNCTIONS as NAMES,
+  type DeclaredType,
+  FUNCTION_NAMES,
   type Overload,
   overloadsOf,
   type Resolution,
@@ -11,7 +11,7 @@ import {
 } from '../../dblink/functions.js';
 import type { ArgumentType } from '../types.js';
 
-export type { ArgumentType as DeclaredType } from '../../dblink/functions.js';
+export type { DeclaredType } from '../../dblink/functions.js';
 
 interface FunctionFacts {
   readonly overloads: readonly (readonly DeclaredType[])[];
@@ -49,12 +49,11 @@ function factsOf(name: DblinkFunction): FunctionFacts {
 }
 
 /** Every function, as far as the analysis needs to know it. */
-export const DBLINK_FUNCTIONS = Object.fromEntries(NAMES.map((name) => [name, factsOf(name)])) as Readonly<
-  Record<DblinkFunction, FunctionFacts>
->;
+export const FUNCTION_FACTS = Object.fromEntries(
+  FUNCTION_NAMES.map((name) => [name, factsOf(name)]),
+) as Readonly<Record<DblinkFunction, FunctionFacts>>;
 
-export const isDblinkFunction = (name: string): name is DblinkFunction =>
-  Object.hasOwn(DBLINK_FUNCTIONS, name);
+export const isDblinkFunction = (name: string): name is DblinkFunction => Object.hasOwn(FUNCTION_FACTS, name);
 
 /** The OID of the type of a function of one value, and of dblink() in a select list. */
 export const TYPE_OIDS: Readonly<Record<FunctionFacts['returns'], number>> = {
@@ -68,7 +67,7 @@ export const TYPE_OIDS: Readonly<Record<FunctionFacts['returns'], number>> = {
 
 /** A function of rows whose columns the caller gives: dblink(), dblink_fetch(), dblink_get_result(). */
 export const returnsRows = ({ name }: { readonly name: DblinkFunction }): boolean =>
-  DBLINK_FUNCTIONS[name].returns === 'rows';
+  FUNCTION_FACTS[name].returns === 'rows';
 
 const kindsOf = (types: readonly ArgumentType[]): (ArgumentKind | 'open')[] =>
   types.map((type) =>
@@ -76,7 +75,7 @@ const kindsOf = (types: readonly ArgumentType[]): (ArgumentKind | 'open')[] =>
   );
 
 const overloadsFor = (name: DblinkFunction, types: readonly ArgumentType[]): FunctionFacts['overloads'] =>
-  resolve(DBLINK_FUNCTIONS[name].overloads, (overload) => overload, kindsOf(types));
+  resolve(FUNCTION_FACTS[name].overloads, (overload) => overload, kindsOf(types));
 
 /** What PostgreSQL makes of a call whose arguments are of these types, as far as they are known. */
 export const resolutionFor = (name: DblinkFunction, types: readonly ArgumentType[]): Resolution =>

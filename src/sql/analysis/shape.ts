@@ -1,7 +1,7 @@
 import type { Node, SelectStmt } from 'libpg-query';
 import { nameParts } from '../parse/parser.js';
 import type { DblinkCall, DblinkFunction, Shape } from '../types.js';
-import { DBLINK_FUNCTIONS, returnsRows } from './functions.js';
+import { FUNCTION_FACTS, returnsRows } from './functions.js';
 import type { PlacedCall } from './walker.js';
 
 /** What is known of a statement when its shape is decided. */
@@ -69,7 +69,7 @@ function obstacleIn({ tag, body, found }: ShapeFacts): string | undefined {
   }
   const spans = found.map((call) => call.span);
   for (const call of found) {
-    if (DBLINK_FUNCTIONS[call.name].bridgeOnly) return `${call.name}()`;
+    if (FUNCTION_FACTS[call.name].bridgeOnly) return `${call.name}()`;
     if (call.place.recursive) return 'a dblink call in the recursive term of WITH RECURSIVE';
     if (call.place.matched) return 'a dblink call in GROUP BY, ORDER BY, DISTINCT ON or WINDOW';
     if (spans.some((other) => other.start > call.span.start && other.end < call.span.end)) {

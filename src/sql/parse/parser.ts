@@ -51,7 +51,7 @@ export function parseOnly(latin1: string): readonly RawStmt[] | undefined {
  * Parses text and finds its tokens. The parser works on UTF-8, where every byte above 127 of the original takes two:
  * all locations that it gives are translated back.
  */
-export function parseText(text: Buffer): ParsedText | undefined {
+export function parseSql(text: Buffer): ParsedText | undefined {
   const latin1 = text.toString('latin1');
   const statements = parseOnly(latin1);
   if (statements === undefined) return undefined;

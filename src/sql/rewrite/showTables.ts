@@ -1,4 +1,4 @@
-import { type ParsedText, parseText, unwrap, walk } from '../parse/parser.js';
+import { type ParsedText, parseSql, unwrap, walk } from '../parse/parser.js';
 import { TextBuilder } from './textBuilder.js';
 
 /** Statements that may contain queries; a name in another one is not what is read from. */
@@ -29,7 +29,7 @@ export function showTables(
   shown: (name: string) => string | undefined,
   countCharacters: (bytes: Buffer) => number,
 ): ShownTables | undefined {
-  const parsed = parseText(text);
+  const parsed = parseSql(text);
   if (parsed === undefined) return undefined;
   const found = parsed.statements.flatMap(({ stmt }) =>
     stmt !== undefined && QUERIES.has(unwrap(stmt).tag) ? tablesIn(stmt, parsed, shown) : [],

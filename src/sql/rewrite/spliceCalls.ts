@@ -1,4 +1,4 @@
-import { DBLINK_FUNCTIONS, type DeclaredType, declaredTypes } from '../analysis/functions.js';
+import { type DeclaredType, declaredTypes, FUNCTION_FACTS } from '../analysis/functions.js';
 import type { DblinkCall, ScalarUse, SourceUse, Span, Statement } from '../types.js';
 import { TextBuilder } from './textBuilder.js';
 
@@ -265,7 +265,7 @@ const SCALAR_TYPES: Readonly<Record<string, string>> = {
 
 /** A value in the place of a call. */
 function writeScalar(builder: TextBuilder, call: DblinkCall, use: ScalarUse, value: () => void): void {
-  const { returns } = DBLINK_FUNCTIONS[call.name];
+  const { returns } = FUNCTION_FACTS[call.name];
   if (use.item !== undefined) {
     // An item of a FROM list has to look like a function call; its one column is named after the alias.
     const other = returns === 'text' ? undefined : SCALAR_TYPES[returns];

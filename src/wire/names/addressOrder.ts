@@ -15,7 +15,7 @@ function withDottedEnd(address: string): string {
 }
 
 /** 16 bytes: IPv4 addresses as those of IPv6 that stand for them. */
-export function bytesOf(address: string): Uint8Array {
+export function addressBytes(address: string): Uint8Array {
   const bytes = new Uint8Array(16);
   if (isIP(address) === 4) {
     bytes.set([0xff, 0xff, ...address.split('.').map(Number)], 10);
@@ -50,7 +50,7 @@ const POLICY = (
     ['::', 0, 40, 1],
   ] as const
 )
-  .map(([prefix, length, precedence, label]) => ({ prefix: bytesOf(prefix), length, precedence, label }))
+  .map(([prefix, length, precedence, label]) => ({ prefix: addressBytes(prefix), length, precedence, label }))
   .sort((a, b) => b.length - a.length);
 
 const policyOf = (address: Uint8Array): (typeof POLICY)[number] =>
@@ -77,8 +77,8 @@ function scopeOf(bytes: Uint8Array): number {
   return commonBits(bytes, LOOPBACK) === 128 ? 2 : 14;
 }
 
-const IPV4 = bytesOf('::ffff:0:0');
-const LOOPBACK = bytesOf('::1');
+const IPV4 = addressBytes('::ffff:0:0');
+const LOOPBACK = addressBytes('::1');
 
 /** A destination, and the address that a connection to it would come from. */
 export interface Candidate {
@@ -97,11 +97,11 @@ interface Ranked extends Candidate {
 }
 
 function rank({ address, source }: Candidate, netmaskOf: (source: string) => string | undefined): Ranked {
-  const bytes = bytesOf(address);
+  const bytes = addressBytes(address);
   const scope = scopeOf(bytes);
   const { precedence, label } = policyOf(bytes);
   const family = isIP(address);
-  const from = source === undefined ? undefined : bytesOf(source);
+  const from = source === undefined ? undefined : addressBytes(source);
   let prefix = 0;
   if (from !== undefined) {
     const common = commonBits(bytes, from);
@@ -109,7 +109,7 @@ function rank({ address, source }: Candidate, netmaskOf: (source: string) => str
     // As in the C library: how near IPv4 addresses are counts in the host's own networks only.
     if (
       family === 6 ||
-      (netmask !== undefined && common >= commonBits(bytesOf(netmask), bytesOf('255.255.255.255')))
+      (netmask !== undefined && common >= commonBits(addressBytes(netmask), addressBytes('255.255.255.255')))
     ) {
       prefix = common;
     }

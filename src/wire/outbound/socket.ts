@@ -1,12 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import {
-  byteString,
-  connectTarget,
-  describeServer,
-  type SocketAddress,
-  socketPathProblem,
-} from '../address.js';
+import { connectTarget, describeServer, type SocketAddress, socketPathProblem } from '../address.js';
+import { byteString } from '../byteString.js';
 import { ConnectError, connectError, socketFailure, systemCode, systemMessage } from '../connectErrors.js';
 import { lookupConfigured } from '../names/configuredNames.js';
 import { nameFailure } from '../names/nameError.js';

@@ -1,5 +1,5 @@
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
-import { byteString } from '../address.js';
+import { byteString } from '../byteString.js';
 import { systemCode, systemMessage, tlsReason } from '../connectErrors.js';
 import { configuredFiles, type HostFile, type HostFiles } from '../host/hostFiles.js';
 import { abortable } from '../pace/abortable.js';

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { bindSocket, CommandCode } from 'pg-server';
 import { backend, type FakeConnection, fakePrimary } from '../../support/fakePrimary.js';
 
 /** A remote that logs everybody in and then does what a script says. */
@@ -81,12 +82,25 @@ export interface RemoteScript {
   readonly cancel?: () => void;
 }
 
+/** Protocol version of a cancel request. */
+const CANCEL_REQUEST = 80877102;
+
+/** The commands of a client that is logged in, as pg-server reads them. */
+function serve(socket: Socket, startup: Buffer, { query }: RemoteScript): void {
+  bindSocket(socket, ({ command }) => {
+    if (command.type === CommandCode.end) socket.end();
+    else if (command.type === CommandCode.query) query?.(command.query, socket);
+  });
+  // It reads a connection from its startup packet on.
+  socket.unshift(startup);
+}
+
 export async function scriptedRemote(script: RemoteScript): Promise<ScriptedRemote> {
   let open = 0;
   const server = await fakePrimary(async (connection) => {
     const { socket } = connection;
     const startup = await connection.startup();
-    if (startup.readInt32BE(4) === 80877102) {
+    if (startup.readInt32BE(4) === CANCEL_REQUEST) {
       script.cancel?.();
       return void socket.end();
     }
@@ -94,11 +108,7 @@ export async function scriptedRemote(script: RemoteScript): Promise<ScriptedRemo
     socket.once('close', () => open--);
     if (script.login === undefined) socket.write(WELCOME);
     else await script.login(connection, startup);
-    for (;;) {
-      const message = await connection.message();
-      if (message[0] === 0x58) return void socket.end();
-      if (message[0] === 0x51) script.query?.(message.toString('utf8', 5, message.length - 1), socket);
-    }
+    serve(socket, Buffer.concat([startup, connection.release()]), script);
   });
   return {
     port: server.port,

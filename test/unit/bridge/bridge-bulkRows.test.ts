@@ -4,7 +4,14 @@ import { BulkRows } from '../../../src/bridge/rows/bulkRows.js';
 import type { DatabaseServices } from '../../../src/bridge/service/services.js';
 import type { CopyInControl, WireClient } from '../../../src/wire/outbound/index.js';
 
-const FORMAT = { types: ['integer'], timeZone: 'UTC', dateStyle: 'ISO', intervalStyle: 'postgres' };
+const TABLE = {
+  name: 'rows_1',
+  pid: 1,
+  types: ['integer'],
+  timeZone: 'UTC',
+  dateStyle: 'ISO',
+  intervalStyle: 'postgres',
+};
 const ROW = Buffer.from('D\0\0\0\x0b\0\x01\0\0\0\x011', 'latin1');
 
 /** A COPY into a server that takes nothing, so that what is written never goes out. */
@@ -32,7 +39,7 @@ async function opened(): Promise<{ bulk: BulkRows; remote: WireClient; stopped: 
   };
   const services = { bulk: (act: (it: unknown) => unknown) => act(connection) };
   const call = { user: undefined, signal: new AbortController().signal, made: () => undefined };
-  const bulk = await BulkRows.open(services as unknown as DatabaseServices, 'rows_1', 1, FORMAT, call);
+  const bulk = await BulkRows.open(services as unknown as DatabaseServices, TABLE, call);
   return { bulk, remote, stopped: () => stopped };
 }
 

@@ -50,13 +50,13 @@ describe('configuration', () => {
       auth: 'relay',
       tls: undefined,
       log: { level: 'info', pretty: 'auto' },
-      timeouts: { loginMs: 60_000, connectMs: 15_000, shutdownMs: 30_000 },
+      timeouts: { login: 60_000, connect: 15_000, shutdown: 30_000 },
       limits: {
         statementBytes: 1024 ** 2,
         spliceBytes: 256 * 1024 ** 2,
         remoteLoginsPerSession: 8,
         remoteLogins: 64,
-        memoryBytes: 1024 ** 3,
+        memory: 1024 ** 3,
         clients: 5000,
         remoteConnections: 5000,
         remoteConnectionsPerSession: 100,
@@ -71,7 +71,7 @@ describe('configuration', () => {
         maxScramIterations: 100_000,
         servers: [],
       },
-      tcp: { keepaliveMs: 60_000 },
+      tcp: { keepalive: 60_000 },
       warnings: [],
     });
     const example = load(readFileSync(new URL('config.example.yaml', root), 'utf8'));
@@ -98,7 +98,7 @@ describe('configuration', () => {
     assert.equal(load(file, { env }).log.level, 'warn');
     const all = load(file, { env, flags: { 'log-level': 'debug', listen: ['[::1]:1', '/run/pg:7000'] } });
     assert.equal(all.log.level, 'debug');
-    assert.deepEqual(all.timeouts, { loginMs: 5000, connectMs: 250, shutdownMs: 30_000 });
+    assert.deepEqual(all.timeouts, { login: 5000, connect: 250, shutdown: 30_000 });
     assert.deepEqual(all.listen, [
       { kind: 'tcp', host: '::1', port: 1 },
       { kind: 'unix', directory: '/run/pg', port: 7000, path: '/run/pg/.s.PGSQL.7000' },

@@ -72,6 +72,10 @@ const BREACHES: Readonly<Record<string, readonly [Readonly<Record<string, string
     },
     /^src\/router\/simple\/k\.ts imports from a folder of its own floor in router/m,
   ],
+  'one name for two things': [
+    { 'src/wire/c.ts': 'export type Key = 1;\n', 'src/wire/m.ts': 'export const Key = 2;\n' },
+    /^Key is the name of several things: src\/wire\/c\.ts, src\/wire\/m\.ts$/m,
+  ],
   'a circle': [
     {
       'src/wire/c.ts': "import { m } from './m.js';\n",

@@ -1,5 +1,5 @@
 import { MessageSink } from '../../../primary/answerSink.js';
-import type { Engine } from '../../../session/context.js';
+import type { SessionContext } from '../../../session/context.js';
 import type { DblinkCall, Statement } from '../../../sql/index.js';
 import { close, describe, parse } from '../../../wire/messages.js';
 import { MessageReader } from '../../../wire/reader.js';
@@ -8,6 +8,7 @@ import {
   assumedRight,
   parameterTypes,
   type SplicedStatement,
+  type SpliceSource,
   sourceTypes,
   spliceStatement,
   statementError,
@@ -28,40 +29,34 @@ export interface PreparedDblink {
  * @throws PrimaryRaised with positions in the client's text; NoSuchSignature, NeedsBridge
  */
 export async function prepareStatement(
-  engine: Engine,
+  context: SessionContext,
   name: Buffer,
-  text: Buffer,
-  clientTypes: readonly number[],
-  statement: Statement,
+  source: SpliceSource,
 ): Promise<PreparedDblink> {
-  const parameters = Math.max(statement.parameters, clientTypes.length);
-  const splice = (known: ReadonlyMap<DblinkCall, readonly ColumnType[]>): SplicedStatement =>
-    spliceStatement(engine, text, statement, parameters, known, { clientTypes });
-  const { primary } = engine;
+  const { text, statement } = source;
+  const { primary } = context;
   // Outside of a batch the types are asked on their own, so that no transaction begins before the client begins one.
-  const alone = !primary.batchOpen && !engine.inBlock;
-  const asked = alone ? sourceTypes(engine, statement, 'sync') : undefined;
-  const parsed = parseAndDescribe(engine, name, splice(new Map()), clientTypes, statement);
-  const [described, types] = await Promise.all([parsed, asked ?? sourceTypes(engine, statement, 'flush')]);
-  const spliced = splice(types);
+  const alone = !primary.batchOpen && !context.inBlock;
+  const asked = alone ? sourceTypes(context, statement, 'sync') : undefined;
+  const parsed = parseAndDescribe(context, name, source, spliceStatement(context, source, new Map()));
+  const [described, types] = await Promise.all([parsed, asked ?? sourceTypes(context, statement, 'flush')]);
+  const spliced = spliceStatement(context, source, types);
   let resolved = described;
   if (!assumedRight(types)) {
     primary.send(close('S', name), { kind: 'close', sink: new MessageSink() });
-    resolved = await parseAndDescribe(engine, name, spliced, clientTypes, statement);
+    resolved = await parseAndDescribe(context, name, source, spliced);
   }
-  const parameterTypes = resolved.slice(0, parameters);
-  return { text, statement, spliced, types, parameterTypes };
+  return { text, statement, spliced, types, parameterTypes: resolved.slice(0, spliced.parameters) };
 }
 
 /** @returns the types of all parameters @throws PrimaryRaised, NoSuchSignature */
 export async function parseAndDescribe(
-  engine: Engine,
+  context: SessionContext,
   name: Buffer,
+  { statement, clientTypes }: SpliceSource,
   spliced: SplicedStatement,
-  clientTypes: readonly number[],
-  statement: Statement,
 ): Promise<readonly number[]> {
-  const { primary } = engine;
+  const { primary } = context;
   const muted = name === primary.names.styled;
   const parsed = new MessageSink({ muted });
   const described = new MessageSink({ muted });
@@ -73,7 +68,7 @@ export async function parseAndDescribe(
   const answer = await described.answered;
   primary.assertOpen();
   const failure = error ?? answer.error;
-  if (failure !== undefined) throw statementError(engine, failure, statement, spliced);
+  if (failure !== undefined) throw statementError(context, failure, statement, spliced);
   return readParameterTypes(answer.parameters);
 }
 

@@ -1,63 +1,54 @@
 import { MessageSink } from '../../../primary/answerSink.js';
 import { PrimaryRaised } from '../../../primary/raised.js';
 import type { SessionFacts } from '../../../primary/sessionFacts.js';
-import type { Engine } from '../../../session/context.js';
-import type { DblinkCall, Statement } from '../../../sql/index.js';
+import type { SessionContext } from '../../../session/context.js';
+import type { Statement } from '../../../sql/index.js';
 import type { PgError } from '../../../wire/errors.js';
-import {
-  type BindFields,
-  bind,
-  bindParts,
-  commandComplete,
-  dataRow,
-  describe,
-  execute,
-  parse,
-} from '../../../wire/messages.js';
+import { bindParts, commandComplete, dataRow, execute } from '../../../wire/messages.js';
 import { Backend, EMPTY } from '../../../wire/protocol.js';
-import type { ColumnType } from '../../calls/columns.js';
-import { checkArguments, isLocal, NO_PARAMETERS } from '../../calls/evaluateArguments.js';
-import type { Plan } from '../../decide/plan.js';
-import { runCalls } from '../streamOrCollect.js';
-import type { PreparedCache } from './preparedCache.js';
+import { unbound } from '../../calls/evaluateArguments.js';
+import { type CallsOutcome, runCalls } from '../streamOrCollect.js';
+import { type Checked, checkSimple, dryRun, knownStream, rememberStream, UNNAMED } from './checkSimple.js';
+import type { KnownStatements } from './knownStatements.js';
 import {
-  assumedRight,
   bindWith,
-  dryValues,
   mapPosition,
   Poison,
-  parameterTypes,
   type SplicedStatement,
-  sourceTypes,
   spliceStatement,
-  statementError,
   styleValues,
 } from './splicedStatement.js';
 
-/** The unnamed statement and portal, which a Query message destroys anyway; everything in text format. */
-const UNNAMED: BindFields = { portal: EMPTY, statement: EMPTY, formats: [], values: [], resultFormats: [] };
-
 /** What became of a statement. */
 interface Spliced {
-  readonly plan: Plan;
+  readonly plan: 'stream' | 'splice';
   /** CommandComplete, which the client gets when the statement's transaction is known to hold. */
   readonly tag: Buffer | undefined;
 }
 
 /** A statement of a Query message whose calls are to be spliced or streamed. */
-export interface SimpleSplice {
+interface SimpleStatement {
+  /** Of the message. */
   readonly text: Buffer;
   readonly statement: Statement;
   readonly facts: SessionFacts;
   /** What the primary has said about streams. */
-  readonly cache: PreparedCache<Prepared>;
+  readonly streams: KnownStatements<Checked>;
   /** The primary has been asked already. */
-  readonly preparing: Promise<Prepared> | undefined;
+  readonly checking: Promise<Checked> | undefined;
   /** A bridge serves what this cannot. */
   readonly bridged: boolean;
   /** Sends what ends the batch. */
   readonly endBatch: (() => Promise<void>) | undefined;
 }
+
+/** The statement as the primary is to finish it, and the values of its parameters. */
+interface Filled {
+  readonly spliced: SplicedStatement;
+  readonly values: readonly (Buffer | null)[];
+}
+
+type Results = CallsOutcome & { readonly kind: 'results' };
 
 /**
  * The plans `splice` and `stream` for a statement of a Query message: has the primary check the statement, runs the
@@ -65,147 +56,124 @@ export interface SimpleSplice {
  * open, unless `endBatch` sends what ends it along with the last request.
  * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature; NeedsBridge: if bridged, nothing has happened yet
  */
-export async function spliceSimple(engine: Engine, splice: SimpleSplice): Promise<Spliced> {
-  const { text, statement, facts, cache, preparing, bridged, endBatch } = splice;
-  const { primary, session } = engine;
-  const streams = statement.shape.kind === 'stream';
-  const known = preparing === undefined ? knownStream(engine, splice) : undefined;
-  const prepared = known ?? (await (preparing ?? prepare(engine, text, statement)));
-  if (known === undefined && isCacheable(engine, text, statement)) {
-    cache.set(textOf(text, statement), prepared);
-  }
-  const { description } = prepared;
-  let { spliced } = prepared;
-  // A SELECT describes its rows before it runs; other statements when they have run.
-  const isSelect = statement.tag === 'SelectStmt';
+export const spliceSimple = (context: SessionContext, statement: SimpleStatement): Promise<Spliced> =>
+  new SimpleSplice(context, statement).run();
 
-  const outcome = await runCalls(engine, {
-    text,
-    statement,
-    bound: NO_PARAMETERS,
-    facts,
-    shapes: spliced.shapes,
-    allRows: true,
-    stream: streams,
-    bridged,
-    begin: () => {
-      if (isSelect && description !== undefined) session.toClient(description);
-    },
-  });
-  if (outcome.kind === 'streamed') {
-    return { plan: 'stream', tag: commandComplete(`SELECT ${outcome.rows}`) };
+class SimpleSplice {
+  readonly #poison: Poison;
+  /** A SELECT describes its rows before it runs; other statements when they have run. */
+  readonly #isSelect: boolean;
+
+  constructor(
+    private readonly context: SessionContext,
+    private readonly own: SimpleStatement,
+  ) {
+    this.#poison = new Poison(context);
+    this.#isSelect = own.statement.tag === 'SelectStmt';
   }
-  if (outcome.kind === 'status') {
-    session.toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));
+
+  async run(): Promise<Spliced> {
+    const known = this.own.checking === undefined ? this.#known() : undefined;
+    const checked = known ?? (await this.#check());
+    const outcome = await this.#call(checked);
+    if (outcome.kind !== 'results') return this.#streamed(outcome);
+    const filled = await this.#adoptStyle(checked, outcome);
+    // What is known of it was said of an unnamed statement that is gone.
+    if (known !== undefined && outcome.style === undefined) {
+      await dryRun(this.context, this.own.statement, filled.spliced);
+    }
+    this.context.statement.throwIfStopped();
+    return { plan: 'splice', tag: await this.#finish(checked, filled) };
+  }
+
+  #known(): Checked | undefined {
+    return knownStream(this.context, this.own, this.own.streams);
+  }
+
+  async #check(): Promise<Checked> {
+    const checked = await (this.own.checking ?? checkSimple(this.context, this.own));
+    rememberStream(this.context, this.own, this.own.streams, checked);
+    return checked;
+  }
+
+  /** Runs the calls of dblink. */
+  #call({ spliced, description }: Checked): Promise<CallsOutcome> {
+    const { text, statement, facts, bridged } = this.own;
+    return runCalls(this.context, {
+      text: unbound(text),
+      statement,
+      facts,
+      shapes: spliced.shapes,
+      allRows: true,
+      stream: statement.shape.kind === 'stream',
+      bridged,
+      begin: () => {
+        if (this.#isSelect && description !== undefined) this.context.session.toClient(description);
+      },
+    });
+  }
+
+  /** The client has its rows, or its one row: nothing is left to the primary. */
+  #streamed(outcome: Exclude<CallsOutcome, Results>): Spliced {
+    if (outcome.kind === 'streamed')
+      return { plan: 'stream', tag: commandComplete(`SELECT ${outcome.rows}`) };
+    this.context.session.toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));
     return { plan: 'stream', tag: commandComplete('SELECT 1') };
   }
 
-  const poison = new Poison(engine);
-  let values = poison.values(statement, outcome.results);
-  const map = (error: PgError): PgError => poison.translate(error) ?? mapPosition(error, spliced);
-  if (outcome.style !== undefined) {
-    spliced = spliceStatement(engine, text, statement, 0, prepared.types, { styled: true });
-    await dryRun(engine, statement, spliced, false, styleValues(facts, outcome.style));
-    values = [...values, ...styleValues(facts, outcome.style)];
+  /** Where a remote writes in another style than the session's, the statement is made to read its values in that. */
+  async #adoptStyle({ spliced, types }: Checked, { results, style }: Results): Promise<Filled> {
+    const { text, statement, facts } = this.own;
+    const values = this.#poison.values(statement, results);
+    if (style === undefined) return { spliced, values };
+    const own = styleValues(facts, style);
+    const styled = spliceStatement(this.context, { text, statement, clientTypes: [] }, types, 'styled');
+    await dryRun(this.context, statement, styled, { style: own });
+    return { spliced: styled, values: [...values, ...own] };
   }
-  if (known !== undefined && outcome.style === undefined) await dryRun(engine, statement, spliced, false);
-  engine.throwIfStopped();
-  let tag: Buffer | undefined;
-  let described = isSelect;
-  const sink = new MessageSink({
-    passRows: isSelect,
-    message: (type, message) => {
-      if (type === Backend.errorResponse) return false;
-      if (!described && description !== undefined) {
-        described = true;
-        session.toClient(description);
-      }
-      if (type !== Backend.commandComplete) return true;
-      tag = Buffer.from(message);
-      return false;
-    },
-  });
-  const bound = new MessageSink();
-  // Plain columns of a source change nothing about the session.
-  if (!streams) primary.forwarded++;
-  primary.send(bindParts(bindWith(UNNAMED, values)), { kind: 'bind', sink: bound });
-  primary.send(execute(EMPTY), { kind: 'execute', sink });
-  // An error is told by the answers below; the end of the batch then has nothing to add.
-  const ended = endBatch?.().then(
-    () => undefined,
-    (failure: unknown) => ({ failure }),
-  );
-  if (ended === undefined) primary.flush();
-  const error = (await bound.answered).error ?? (await sink.answered).error;
-  primary.assertOpen();
-  if (error !== undefined) {
-    await ended;
-    throw new PrimaryRaised(map(error));
+
+  /** Has the primary run the statement with the rows and values. @returns its CommandComplete */
+  async #finish({ description }: Checked, { spliced, values }: Filled): Promise<Buffer | undefined> {
+    const { primary, session } = this.context;
+    let tag: Buffer | undefined;
+    let described = this.#isSelect;
+    const sink = new MessageSink({
+      passRows: this.#isSelect,
+      message: (type, message) => {
+        if (type === Backend.errorResponse) return false;
+        if (!described && description !== undefined) {
+          described = true;
+          session.toClient(description);
+        }
+        if (type !== Backend.commandComplete) return true;
+        tag = Buffer.from(message);
+        return false;
+      },
+    });
+    const bound = new MessageSink();
+    primary.send(bindParts(bindWith(UNNAMED, values)), { kind: 'bind', sink: bound });
+    // Plain columns of a source change nothing about the session.
+    const harmless = this.own.statement.shape.kind === 'stream';
+    primary.send(execute(EMPTY), { kind: 'execute', sink, harmless });
+    // An error is told by the answers below; the end of the batch then has nothing to add.
+    const ended = this.own.endBatch?.().then(
+      () => undefined,
+      (failure: unknown) => ({ failure }),
+    );
+    if (ended === undefined) primary.flush();
+    const error = (await bound.answered).error ?? (await sink.answered).error;
+    primary.assertOpen();
+    if (error !== undefined) {
+      await ended;
+      throw new PrimaryRaised(this.#inClientText(error, spliced));
+    }
+    const late = await ended;
+    if (late !== undefined) throw late.failure;
+    return tag;
   }
-  const late = await ended;
-  if (late !== undefined) throw late.failure;
-  return { plan: 'splice', tag };
-}
 
-/** What the primary said about a statement. */
-export interface Prepared {
-  readonly spliced: SplicedStatement;
-  readonly description: Buffer | undefined;
-  readonly types: ReadonlyMap<DblinkCall, readonly ColumnType[]>;
-}
-
-const textOf = (text: Buffer, statement: Statement): Buffer =>
-  text.subarray(statement.span.start, statement.span.end);
-
-/** Outside of a transaction a stream leaves nothing to the primary once it has said what the statement returns. */
-const isCacheable = (engine: Engine, text: Buffer, statement: Statement): boolean =>
-  statement.shape.kind === 'stream' &&
-  !engine.inBlock &&
-  statement.calls.every((call) => isLocal(call, text, NO_PARAMETERS, engine));
-
-/** What the primary said earlier about a stream. */
-export const knownStream = (
-  engine: Engine,
-  { text, statement, cache }: Pick<SimpleSplice, 'text' | 'statement' | 'cache'>,
-): Prepared | undefined =>
-  isCacheable(engine, text, statement) ? cache.get(textOf(text, statement)) : undefined;
-
-/** Has the primary parse, plan and describe the statement without running it. @throws PrimaryRaised */
-export async function prepare(engine: Engine, text: Buffer, statement: Statement): Promise<Prepared> {
-  const none = new Map<DblinkCall, readonly ColumnType[]>();
-  const assumed = spliceStatement(engine, text, statement, 0, none);
-  const [description, types] = await Promise.all([
-    dryRun(engine, statement, assumed, true),
-    sourceTypes(engine, statement, 'flush'),
-  ]);
-  for (const call of statement.calls) {
-    if (!isLocal(call, text, NO_PARAMETERS, engine))
-      await checkArguments(call, text, NO_PARAMETERS, [], engine);
+  /** An error of the spliced statement as one of the client's. */
+  #inClientText(error: PgError, spliced: SplicedStatement): PgError {
+    return this.#poison.translate(error) ?? mapPosition(error, spliced);
   }
-  const spliced = spliceStatement(engine, text, statement, 0, types);
-  if (assumedRight(types)) return { spliced, description, types };
-  return { spliced, description: await dryRun(engine, statement, spliced, false), types };
-}
-
-/** @param first whether the client gets the notices that the statement raises while it is parsed and planned */
-async function dryRun(
-  engine: Engine,
-  statement: Statement,
-  spliced: SplicedStatement,
-  first: boolean,
-  more: readonly Buffer[] = [],
-): Promise<Buffer | undefined> {
-  const { primary } = engine;
-  const muted = !first;
-  const sinks = [new MessageSink({ muted }), new MessageSink({ muted }), new MessageSink({ muted })] as const;
-  const types = parameterTypes([], 0, statement.calls.length);
-  primary.send(parse(EMPTY, spliced.rewritten.sql, types), { kind: 'parse', sink: sinks[0] });
-  primary.send(bind(bindWith(UNNAMED, [...dryValues(statement), ...more])), { kind: 'bind', sink: sinks[1] });
-  primary.send(describe('P', EMPTY), { kind: 'describe', sink: sinks[2] });
-  primary.flush();
-  const answers = await Promise.all(sinks.map((sink) => sink.answered));
-  primary.assertOpen();
-  const error = answers.find((answer) => answer.error !== undefined)?.error;
-  if (error !== undefined) throw statementError(engine, error, statement, spliced);
-  return answers[2]!.description;
 }

@@ -3,7 +3,7 @@ import { kindOfType } from '../../../dblink/functions.js';
 import type { RemoteStyle } from '../../../dblink/remote/results.js';
 import { PrimaryRaised } from '../../../primary/raised.js';
 import type { SessionFacts } from '../../../primary/sessionFacts.js';
-import type { Engine } from '../../../session/context.js';
+import type { SessionContext } from '../../../session/context.js';
 import {
   type Argument,
   CannotRewrite,
@@ -24,6 +24,14 @@ import { NeedsBridge, NoSuchSignature } from '../../failures.js';
 const BYTEA = 17;
 const NO_ROWS = Buffer.from('[]', 'latin1');
 
+/** A statement with calls, as the client sent it. */
+export interface SpliceSource {
+  readonly text: Buffer;
+  readonly statement: Statement;
+  /** The types of its parameters, as far as the client declared them. */
+  readonly clientTypes: readonly number[];
+}
+
 /** A statement whose calls are replaced by parameters: what the primary is given in the place of the client's text. */
 export interface SplicedStatement {
   readonly rewritten: Rewritten;
@@ -38,17 +46,15 @@ const looksLikeJson = (type: string): boolean => /^\s*(pg_catalog\.)?jsonb?\s*$/
 /**
  * Rewrites a statement.
  * @param types of the columns of each source, where they are known
- * @param options styled: the sources' values are read in a DateStyle and IntervalStyle that are given as parameters;
- * clientTypes: the parameter types that the client declared
+ * @param styled the sources' values are read in a DateStyle and IntervalStyle that are given as parameters
  */
 export function spliceStatement(
-  engine: Engine,
-  text: Buffer,
-  statement: Statement,
-  parameters: number,
+  context: SessionContext,
+  { text, statement, clientTypes }: SpliceSource,
   types: ReadonlyMap<DblinkCall, readonly ColumnType[]>,
-  options: { readonly styled?: boolean; readonly clientTypes?: readonly number[] } = {},
+  styled?: 'styled',
 ): SplicedStatement {
+  const parameters = Math.max(statement.parameters, clientTypes.length);
   const rewritten = rewriteOrRefuse(text, statement, parameters + 1, {
     sourceColumns: (call) => {
       const known = types.get(call);
@@ -57,12 +63,12 @@ export function spliceStatement(
         jsonText: known === undefined ? looksLikeJson(column.type) : needsJsonText(known[i]!),
       }));
     },
-    countCharacters: engine.countCharacters,
-    styled: options.styled ?? false,
+    countCharacters: context.encodings.countCharacters,
+    styled: styled !== undefined,
     argumentTypes: (call) =>
       declaredTypes(
         call.name,
-        call.args.map((a) => knownType(a, options.clientTypes ?? [])),
+        call.args.map((a) => knownType(a, clientTypes)),
       ),
   });
   const shapes = new Map<DblinkCall, SourceShape>(
@@ -91,7 +97,7 @@ const rewriteOrRefuse: typeof rewrite = (...args) => {
 
 /** The types of all sources' columns. A list that the primary refuses is left out. */
 export async function sourceTypes(
-  engine: Engine,
+  context: SessionContext,
   statement: Statement,
   end: 'flush' | 'sync',
 ): Promise<ReadonlyMap<DblinkCall, readonly ColumnType[]>> {
@@ -99,7 +105,7 @@ export async function sourceTypes(
   await Promise.all(
     statement.calls.map(async (call) => {
       if (call.use.kind !== 'source' || call.use.columns.length === 0) return;
-      const found = await describeColumns(engine.primary, call.use.columns, end);
+      const found = await describeColumns(context.primary, call.use.columns, end);
       if (found !== undefined) types.set(call, found);
     }),
   );
@@ -160,7 +166,7 @@ const HOLDER = /^function pg_catalog\.(?:text|bool|int4)send\((.*)\) does not ex
  * @returns NoSuchSignature when it is an argument's type that no signature takes, and the primary can still say so itself
  */
 export function statementError(
-  engine: Engine,
+  context: SessionContext,
   error: PgError,
   statement: Statement,
   spliced: SplicedStatement,
@@ -168,7 +174,7 @@ export function statementError(
   const mapped = mapPosition(error, spliced);
   const type = error.sqlstate === '42883' ? HOLDER.exec(error.message)?.[1] : undefined;
   if (type === undefined) return new PrimaryRaised(mapped);
-  if (!engine.inBlock) return new NoSuchSignature();
+  if (!context.inBlock) return new NoSuchSignature();
   // The block has failed already, so the primary would not look at the statement again.
   const position = Number(mapped.fields.position) - 1;
   const call =
@@ -201,13 +207,13 @@ export class Poison {
     });
   }
 
-  constructor(private readonly engine: Engine) {}
+  constructor(private readonly context: SessionContext) {}
 
   /** The error that a primary's error about a poisoned source stands for, as the client reads it. */
   translate(error: PgError): PgError | undefined {
     const { context, detail, message } = error.fields;
     const match = new RegExp(`${this.#token}_(\\d+)`).exec(`${context ?? ''}\n${detail ?? ''}\n${message}`);
     const meant = match === null ? undefined : this.#errors[Number(match[1])];
-    return meant && this.engine.inClientEncoding(meant);
+    return meant && this.context.encodings.inClient(meant);
   }
 }

@@ -4,19 +4,19 @@ const MAX_ENTRIES = 64;
 const MAX_KEY_BYTES = 8192;
 
 /**
- * What the primary said about statements, by their text, kept until anything of the client's was forwarded to the
- * primary, which may have changed what the text means (types, search_path).
+ * What the primary said about statements, by their text, kept until something was sent to it that may have changed what the
+ * text means (types, search_path).
  */
-export class PreparedCache<T> {
+export class KnownStatements<T> {
   readonly #entries = new Map<string, T>();
   #asOf = -1;
 
   constructor(private readonly primary: PrimaryLink) {}
 
   #refresh(): void {
-    if (this.#asOf === this.primary.forwarded) return;
+    if (this.#asOf === this.primary.changes) return;
     this.#entries.clear();
-    this.#asOf = this.primary.forwarded;
+    this.#asOf = this.primary.changes;
   }
 
   get(text: Buffer): T | undefined {

@@ -1,0 +1,22 @@
+/**
+ * Operators in SQL that runs under somebody else's search_path, where a bare `=` could be an operator of theirs: each by the
+ * name that it has in PostgreSQL's own schema.
+ */
+
+const operator = (symbol: string): string => `OPERATOR(pg_catalog.${symbol})`;
+
+export const EQ = operator('=');
+export const NE = operator('<>');
+export const LT = operator('<');
+export const LE = operator('<=');
+export const GT = operator('>');
+export const GE = operator('>=');
+export const PLUS = operator('+');
+export const MINUS = operator('-');
+/** Concatenates, of texts and of arrays. */
+export const CAT = operator('||');
+export const LIKE = operator('~~');
+export const MATCHES = operator('~');
+export const MATCHES_NOT = operator('!~');
+export const XOR = operator('#');
+export const SHIFTED = operator('<<');

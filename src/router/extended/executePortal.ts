@@ -1,0 +1,174 @@
+import { renameListedCalls } from '../../bridge/extension/temporaryFunctions.js';
+import { forwardAnswer, forwardError, MessageSink } from '../../primary/answerSink.js';
+import { asRaised } from '../../primary/raised.js';
+import type { SessionFacts } from '../../primary/sessionFacts.js';
+import type { SessionContext } from '../../session/context.js';
+import type { PgError } from '../../wire/errors.js';
+import {
+  type BindFields,
+  bind,
+  bindParts,
+  close,
+  commandComplete,
+  dataRow,
+  execute,
+  parse,
+} from '../../wire/messages.js';
+import type { BoundText } from '../calls/evaluateArguments.js';
+import { bridgeOf } from '../decide/meantFunctions.js';
+import { NeedsBridge } from '../failures.js';
+import {
+  bindWith,
+  mapPosition,
+  Poison,
+  type SplicedStatement,
+  spliceStatement,
+  styleValues,
+} from '../plans/splice/splicedStatement.js';
+import { type PreparedDblink, parseAndDescribe } from '../plans/splice/spliceExtended.js';
+import { type CallsOutcome, runCalls } from '../plans/streamOrCollect.js';
+
+/** A portal of a prepared statement whose calls the proxy carries out. */
+export interface Portal {
+  /** Its name. */
+  readonly name: Buffer;
+  readonly prepared: PreparedDblink;
+  /** The client's Bind. */
+  readonly bound: BindFields;
+  /** dry: bound without rows, to be bound again when it is executed; done: its rows went to the client directly. */
+  state: 'dry' | 'bound' | 'done';
+}
+
+/** The text of a portal's statement with the values that the client bound. */
+export const boundTextOf = (prepared: PreparedDblink, { formats, values }: BindFields): BoundText => ({
+  text: prepared.text,
+  bound: { types: prepared.parameterTypes, formats, values },
+});
+
+/** What the primary is to execute. */
+interface Filled {
+  readonly spliced: SplicedStatement;
+  readonly values: readonly (Buffer | null)[];
+  /** The name of the statement to bind. */
+  readonly statement: Buffer;
+}
+
+type Results = CallsOutcome & { readonly kind: 'results' };
+
+/** One Execute of a portal that is bound without rows: carries out the calls, and has the primary finish with what they gave. */
+export class PortalExecution {
+  readonly #poison: Poison;
+
+  readonly #toClient = (message: Buffer): void => this.context.session.toClient(message);
+
+  /** @param hasBridge the session has one */
+  constructor(
+    private readonly context: SessionContext,
+    private readonly portal: Portal,
+    private readonly maxRows: number,
+    private readonly hasBridge: boolean,
+  ) {
+    this.#poison = new Poison(context);
+  }
+
+  /** @throws PgError what a call raised; PrimaryRaised, NoSuchSignature, NeedsBridge */
+  async run(): Promise<void> {
+    const { context } = this;
+    context.statement.planned('splice');
+    context.statement.throwIfStopped();
+    const facts = await context.probe.get('flush').catch(asRaised);
+    const outcome = await this.#call(facts);
+    if (outcome === undefined) return this.#leaveToBridge();
+    if (outcome.kind !== 'results') return this.#streamed(outcome);
+    const filled = await this.#adoptStyle(facts, outcome);
+    context.statement.throwIfStopped();
+    this.#finish(filled);
+  }
+
+  /** Runs the calls of dblink. @returns undefined when only the bridge can serve the statement: nothing has happened */
+  async #call(facts: SessionFacts): Promise<CallsOutcome | undefined> {
+    const { prepared, bound } = this.portal;
+    const { statement } = prepared;
+    const bridged = this.hasBridge && bridgeOf(statement, facts) === 'bridged';
+    try {
+      return await runCalls(this.context, {
+        text: boundTextOf(prepared, bound),
+        statement,
+        facts,
+        shapes: prepared.spliced.shapes,
+        allRows: this.maxRows !== 1,
+        stream:
+          statement.shape.kind === 'stream' &&
+          this.maxRows === 0 &&
+          bound.resultFormats.every((format) => format === 0),
+        bridged,
+        begin: () => undefined,
+      });
+    } catch (error) {
+      if (!bridged || !(error instanceof NeedsBridge)) throw error;
+      return undefined;
+    }
+  }
+
+  /** The client has its rows, or its one row: nothing is left to the primary. */
+  #streamed(outcome: Exclude<CallsOutcome, Results>): void {
+    this.context.statement.planned('stream');
+    this.portal.state = 'done';
+    if (outcome.kind === 'status') this.#toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));
+    this.#toClient(commandComplete(`SELECT ${outcome.kind === 'status' ? 1 : outcome.rows}`));
+  }
+
+  /** Where a remote writes in another style than the session's, a statement that reads its values in that takes the place. */
+  async #adoptStyle(facts: SessionFacts, { results, style }: Results): Promise<Filled> {
+    const { prepared, bound } = this.portal;
+    const { statement, spliced } = prepared;
+    const values = this.#poison.values(statement, results);
+    if (style === undefined) return { spliced, values, statement: bound.statement };
+    const source = { text: prepared.text, statement, clientTypes: prepared.parameterTypes };
+    const styled = spliceStatement(this.context, source, prepared.types, 'styled');
+    const name = this.context.primary.names.styled;
+    // An error in an earlier one may have left it behind.
+    this.#drop('S', name);
+    await parseAndDescribe(this.context, name, source, styled);
+    return { spliced: styled, values: [...values, ...styleValues(facts, style)], statement: name };
+  }
+
+  /** Has the primary execute the statement with the rows and values. */
+  #finish({ spliced, values, statement }: Filled): void {
+    const { primary } = this.context;
+    const { name, bound } = this.portal;
+    const map = (error: PgError): PgError => this.#poison.translate(error) ?? mapPosition(error, spliced);
+    if (name.length > 0) this.#drop('P', name);
+    const rebind = bindParts(bindWith({ ...bound, statement }, values));
+    primary.send(rebind, { kind: 'bind', sink: forwardError(this.#toClient, map) });
+    primary.send(execute(name, this.maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient, map) });
+    if (statement === primary.names.styled) this.#drop('S', statement);
+    this.portal.state = 'bound';
+  }
+
+  /** Binds the client's own text to the portal and executes that: the functions of the bridge ask for the calls. */
+  #leaveToBridge(): void {
+    const { context } = this;
+    const { primary } = context;
+    context.statement.planned('bridge');
+    // A cancel that came before the primary had anything to cancel.
+    context.statement.throwIfStopped();
+    const { plain } = primary.names;
+    const { name, prepared, bound } = this.portal;
+    this.#drop('S', plain);
+    if (name.length > 0) this.#drop('P', name);
+    const errors = (): { sink: MessageSink } => ({ sink: forwardError(this.#toClient) });
+    const listed = renameListedCalls(prepared.text, prepared.statement, context);
+    const sql = listed?.sql ?? prepared.text;
+    primary.send(parse(plain, sql, prepared.parameterTypes), { kind: 'parse', ...errors() });
+    primary.send(bind({ ...bound, statement: plain }), { kind: 'bind', ...errors() });
+    primary.send(execute(name, this.maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient) });
+    this.#drop('S', plain);
+    this.portal.state = 'bound';
+  }
+
+  /** Drops a statement or portal of the primary's, if it is there. */
+  #drop(target: 'S' | 'P', name: Buffer): void {
+    this.context.primary.send(close(target, name), { kind: 'close', sink: new MessageSink() });
+  }
+}

@@ -1,0 +1,114 @@
+import { MessageSink } from '../../../primary/answerSink.js';
+import type { SessionContext } from '../../../session/context.js';
+import type { DblinkCall, Statement } from '../../../sql/index.js';
+import { type BindFields, bind, describe, parse } from '../../../wire/messages.js';
+import { EMPTY } from '../../../wire/protocol.js';
+import type { ColumnType } from '../../calls/columns.js';
+import { checkArguments, isLocal, unbound } from '../../calls/evaluateArguments.js';
+import type { KnownStatements } from './knownStatements.js';
+import {
+  assumedRight,
+  bindWith,
+  dryValues,
+  parameterTypes,
+  type SplicedStatement,
+  sourceTypes,
+  spliceStatement,
+  statementError,
+} from './splicedStatement.js';
+
+/** What the primary said about a statement of a Query message before anything of it ran. */
+export interface Checked {
+  readonly spliced: SplicedStatement;
+  /** RowDescription; undefined for a statement without rows. */
+  readonly description: Buffer | undefined;
+  readonly types: ReadonlyMap<DblinkCall, readonly ColumnType[]>;
+}
+
+/** A statement of a Query message. */
+interface Queried {
+  /** Of the message. */
+  readonly text: Buffer;
+  readonly statement: Statement;
+}
+
+/** The unnamed statement and portal, which a Query message destroys anyway; everything in text format. */
+export const UNNAMED: BindFields = {
+  portal: EMPTY,
+  statement: EMPTY,
+  formats: [],
+  values: [],
+  resultFormats: [],
+};
+
+/** Outside of a transaction a stream leaves nothing to the primary once it has said what the statement returns. */
+const canBeKnown = (context: SessionContext, { text, statement }: Queried): boolean =>
+  statement.shape.kind === 'stream' &&
+  !context.inBlock &&
+  statement.calls.every((call) => isLocal(call, unbound(text), context));
+
+const textOf = ({ text, statement }: Queried): Buffer =>
+  text.subarray(statement.span.start, statement.span.end);
+
+/** What the primary said earlier about a stream. */
+export const knownStream = (
+  context: SessionContext,
+  queried: Queried,
+  known: KnownStatements<Checked>,
+): Checked | undefined => (canBeKnown(context, queried) ? known.get(textOf(queried)) : undefined);
+
+/** Keeps what the primary has said, if it is about a stream. */
+export function rememberStream(
+  context: SessionContext,
+  queried: Queried,
+  known: KnownStatements<Checked>,
+  checked: Checked,
+): void {
+  if (canBeKnown(context, queried)) known.set(textOf(queried), checked);
+}
+
+/** Has the primary parse, plan and describe the statement without running it. @throws PrimaryRaised */
+export async function checkSimple(context: SessionContext, { text, statement }: Queried): Promise<Checked> {
+  const source = { text, statement, clientTypes: [] };
+  const assumed = spliceStatement(context, source, new Map());
+  const [description, types] = await Promise.all([
+    dryRun(context, statement, assumed, { first: true }),
+    sourceTypes(context, statement, 'flush'),
+  ]);
+  for (const call of statement.calls) {
+    if (!isLocal(call, unbound(text), context)) await checkArguments(call, unbound(text), context);
+  }
+  const spliced = spliceStatement(context, source, types);
+  if (assumedRight(types)) return { spliced, description, types };
+  return { spliced, description: await dryRun(context, statement, spliced), types };
+}
+
+/**
+ * Has the primary parse, bind and describe a spliced statement, without rows.
+ * @param how first: the client gets the notices that the statement raises while it is parsed and planned; style: values of the
+ * parameters that a styled statement has behind those of its calls
+ * @returns RowDescription, for a statement with rows @throws PrimaryRaised
+ */
+export async function dryRun(
+  context: SessionContext,
+  statement: Statement,
+  spliced: SplicedStatement,
+  { first = false, style = [] }: { readonly first?: boolean; readonly style?: readonly Buffer[] } = {},
+): Promise<Buffer | undefined> {
+  const { primary } = context;
+  const muted = !first;
+  const sinks = [new MessageSink({ muted }), new MessageSink({ muted }), new MessageSink({ muted })] as const;
+  const types = parameterTypes([], 0, statement.calls.length);
+  primary.send(parse(EMPTY, spliced.rewritten.sql, types), { kind: 'parse', sink: sinks[0] });
+  primary.send(bind(bindWith(UNNAMED, [...dryValues(statement), ...style])), {
+    kind: 'bind',
+    sink: sinks[1],
+  });
+  primary.send(describe('P', EMPTY), { kind: 'describe', sink: sinks[2] });
+  primary.flush();
+  const answers = await Promise.all(sinks.map((sink) => sink.answered));
+  primary.assertOpen();
+  const error = answers.find((answer) => answer.error !== undefined)?.error;
+  if (error !== undefined) throw statementError(context, error, statement, spliced);
+  return answers[2]!.description;
+}
