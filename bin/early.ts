@@ -4,9 +4,9 @@ import { hidePasswords } from '../src/config/commandLine.js';
 /*
  * What cannot wait until the program has been loaded.
  *
- * SIGUSR1 makes Node open a debugger, by which whoever may signal the process, or connect to its port of 127.0.0.1, reads
- * everything that it knows. A listener takes the signal's place; a debugger that was opened before it was there is closed,
- * unless it was asked for. SIGHUP would end the process.
+ * SIGUSR1 makes Node open a debugger. Through it, whoever may signal the process, or connect to its port of 127.0.0.1, reads
+ * everything that the process knows. A listener for the signal prevents that. A debugger that was opened before there was a
+ * listener is closed, unless it was asked for. SIGHUP would end the process.
  */
 for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
@@ -20,7 +20,7 @@ export function closeDebugger(): void {
 }
 
 closeDebugger();
-// The signal is answered by another thread, which may have been about to open it.
+// Another thread answers the signal, and may have been about to open the debugger.
 setImmediate(closeDebugger);
 
 const args = process.argv.slice(2);

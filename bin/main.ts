@@ -1,4 +1,4 @@
-// First, on its own: it acts on what is loaded after it.
+// Imported first and on its own: it acts on what is loaded after it.
 import './v8.js';
 
 import { readFileSync } from 'node:fs';
@@ -50,7 +50,7 @@ function buildProgram(): Command {
     );
     const file = startCommand.getOptionValue('config') as string | undefined;
     const config = loadConfig({ flags, env: process.env, file });
-    // Only now: what serves connections takes a while to load and is of no use to the other commands.
+    // Imported only here: what serves connections takes a while to load and is of no use to the other commands.
     const { start } = await import('./start.js');
     await start(config);
   });
@@ -87,7 +87,7 @@ function buildProgram(): Command {
       .action(() => changeBridge(command));
   }
 
-  // The options of the default command work without its name, so they belong into the first help text as well.
+  // The options of the default command work without its name, so they belong in the first help text as well.
   return program.configureHelp({
     visibleOptions: (command) =>
       command === program
@@ -160,7 +160,7 @@ function packageVersion(): string {
 try {
   await buildProgram().parseAsync();
 } catch (error) {
-  // process.exit: whatever had been begun must not keep a proxy alive that did not start.
+  // process.exit(), because what had been begun must not keep a proxy alive that did not start.
   if (error instanceof CommanderError) {
     // Commander has printed its message; help and version end with 0.
     if (error.code === 'commander.excessArguments')

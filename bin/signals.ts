@@ -5,12 +5,13 @@ import { watchFaults } from '../src/server/processFaults.js';
 import type { RunningProxy } from '../src/server/server.js';
 import { closeDebugger } from './early.js';
 
-/** How long sessions are given to hear of the end of a process that cannot go on. */
+/** How much time there is to tell sessions of the end, when the process cannot go on. */
 const LAST_WORDS_MS = 5000;
 
 /**
- * What ends the process, and what does not: the first SIGTERM or SIGINT lets running transactions finish, a second one
- * tells all clients 57P01 and ends at once, a third one without a word. Faults end it only where it cannot be trusted.
+ * Decides what ends the process, and what does not. The first SIGTERM or SIGINT lets running transactions finish. The second one
+ * tells all clients 57P01 and ends at once. The third one ends without a word. Faults end the process only where it cannot be
+ * trusted any more.
  */
 export function watchProcess(config: Config, log: Logger, proxy: RunningProxy, demo: Demo | undefined): void {
   let signals = 0;
@@ -22,7 +23,7 @@ export function watchProcess(config: Config, log: Logger, proxy: RunningProxy, d
     }
     if (signals === 2) {
       log.warn({ signal }, 'second signal, ending all sessions at once');
-      // The first call waits for this end.
+      // The call for the first signal is still waiting, and resolves when this has ended the sessions.
       void proxy.close(0);
       return;
     }
@@ -40,7 +41,7 @@ export function watchProcess(config: Config, log: Logger, proxy: RunningProxy, d
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   process.on('SIGHUP', (signal) => {
-    // A person's terminal was closed, and nobody sees the sample servers any more.
+    // The terminal of a person was closed, so nobody uses the sample servers any more.
     if (demo !== undefined && process.stdin.isTTY) void stop(signal);
     else log.info({ signal }, 'signal ignored: a change of the configuration needs a restart');
   });

@@ -21,7 +21,7 @@ import { StartError } from './startError.js';
 type Address = RunningProxy['addresses'][number];
 
 /**
- * Runs the proxy until SIGTERM or SIGINT; returns when it is up.
+ * Starts the proxy, which then runs until SIGTERM or SIGINT. Returns when it is up.
  *
  * @throws StartError
  */
@@ -112,7 +112,7 @@ Ctrl-C stops everything and removes the data.
 `;
 }
 
-/** How a client on this machine reaches the first address of those that are listened on. */
+/** How a client on this machine reaches the first address that the proxy listens on. */
 function connectionUrl([address]: readonly Address[]): string {
   if (address?.path !== undefined) {
     const [, directory, port] = /^(.*)\/\.s\.PGSQL\.(\d+)$/.exec(address.path) ?? [];

@@ -1,4 +1,4 @@
-/** The proxy could not be started; the message is for the person who tried. */
+/** The proxy could not be started, or a command failed. The message is for the person who tried. */
 export class StartError extends Error {
   override readonly name = 'StartError';
 }

@@ -1,8 +1,8 @@
 import { setFlagsFromString } from 'node:v8';
 
 /*
- * What V8 is told, for a process that stays small: docs/decisions/005-v8-settings.md has the reasons and the figures. To be
- * imported before everything else: V8 acts on these when it compiles the parser and when its heap would grow.
+ * Tells V8 to keep the process small. The reasons and the figures are in docs/decisions/005-v8-settings.md. This has to be
+ * imported before everything else: V8 acts on these flags when it compiles the parser and when its heap would grow.
  */
 for (const flag of ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering', '--semi-space-growth-factor=1']) {
   setFlagsFromString(flag);

@@ -1,6 +1,7 @@
 import { SERVICE_SCHEMA } from '../primary/marks.js';
 import type { SessionContext } from '../session/context.js';
 import { errorResponse, noticeResponse, PgError, parseFields } from '../wire/errors.js';
+import { AbortPool } from './abortPool.js';
 import { BridgedCall, type CallBridge } from './bridgedCall.js';
 import { type BridgeAnswer, raisingAnswer } from './exchange/answer.js';
 import { withoutFrames } from './exchange/contextFrames.js';
@@ -11,49 +12,55 @@ import { type SessionKeys, SessionLocks } from './exchange/sessionLocks.js';
 import { Roles } from './roles.js';
 import { type DatabaseServices, Replacing } from './service/services.js';
 
-/** Requests by which a function goes on with the call that it waits for. */
+/** Requests with which a function goes on with the call that it waits for. All others begin a new call. */
 const FURTHER: ReadonlySet<string> = new Set(['next', 'types', 'server', 'proved']);
 
 /** SQLSTATE of a lost service connection. */
 const LOST = '08006';
 
-/** How often an answer is tried to be handed over: the connection that replaces a lost one can be lost, too. */
+/** How often the proxy tries to hand over one answer. The connection that replaces a lost one can be lost, too. */
 const DELIVERIES = 5;
 
-/** A cancel that does not reach the function that waits is told it this much later. */
+/**
+ * A cancel request goes to the primary, which ends the function that waits. If that has not happened after this time, the
+ * function gets the error as its answer.
+ */
 const CANCEL_GRACE_MS = 1000;
 
 /** What a session's bridge is made of. */
 export interface BridgeParts {
   readonly keys: SessionKeys;
+  /** The service connections to the session's database. */
   readonly services: () => DatabaseServices;
-  /** Who logged in, a byte string. */
+  /** The user that logged in, a byte string. */
   readonly user: string;
   /** Sends a cancel request to the primary. */
   readonly cancelPrimary: () => void;
 }
 
 /**
- * One session's bridge: carries out the calls that functions of the primary ask for, while the primary runs a statement,
- * and hands their results back to them.
+ * One session's bridge. While the primary runs a statement, functions in it ask for calls of dblink. The bridge carries these
+ * calls out and hands the results back to the functions.
  */
 export class Bridge implements CallBridge {
   readonly locks: SessionLocks;
   readonly roles: Roles;
+  readonly aborts = new AbortPool();
   /** The call that a function waits for. */
   #waiting: BridgedCall | undefined;
-  /** What was asked last in the statement that runs, answered or not. */
+  /** The last request in the statement that runs, answered or not. */
   #latest: BridgeRequest | undefined;
-  /** Stands for the cancel that ends a function which cannot be answered. */
+  /** A function that cannot be answered is ended by a cancel. The client gets this error in place of the cancel's. */
   #substitute: PgError | undefined;
-  /** Side tables, and functions by which roles are proven, of the statement that runs. */
+  /** Names of what the statement that runs has made in the service schema: side tables, and functions that prove roles. */
   #objects: string[] = [];
-  /** Something has been handed over in the table of answers. */
+  /** Whether an answer may be in the table of answers, so that the session's end has to remove it. */
   #answered = false;
   #objectCount = 0;
   #closed = false;
   #damagedCount = 0;
   readonly #acts = new RequestActs();
+  /** A request to vouch is being dealt with. Further ones need nothing of their own. */
   #vouching = false;
 
   constructor(
@@ -65,7 +72,10 @@ export class Bridge implements CallBridge {
     this.roles = new Roles(user, async () => ({ connection: this.locks }));
   }
 
-  /** Makes sure that a bridge can be had. @throws PgError that says what stands in the way */
+  /**
+   * Makes sure that functions of the primary can be answered. Where the service schema is being replaced it waits for that.
+   * @throws PgError that says what stands in the way, see SessionLocks.prepare
+   */
   async prepare(): Promise<void> {
     try {
       await this.locks.prepare();
@@ -77,9 +87,9 @@ export class Bridge implements CallBridge {
   }
 
   /**
-   * Every NoticeResponse of the primary.
-   * @param muted not for the client @param cut only its head: the rest is too long to be looked at
-   * @returns whether the client gets it as it is
+   * Called for every NoticeResponse of the primary. Requests of the bridge are among them, and do not reach the client.
+   * @param muted the client is not to get it @param cut it is only a head: the whole message is too long to be looked at
+   * @returns whether the client gets the message as it is; false also where a changed one has been sent instead
    */
   notice(message: Buffer, muted: boolean, cut: boolean): boolean {
     if (cut && mayBeRequest(message)) {
@@ -106,14 +116,17 @@ export class Bridge implements CallBridge {
     return false;
   }
 
-  /** Told of the first one, the tenth, the hundredth: anybody can send them by the thousand. */
+  /** Logs the first one, the tenth, the hundredth and so on. Anybody can send them by the thousand. */
   #damaged(): void {
     const count = ++this.#damagedCount;
     if (Number.isInteger(Math.log10(count)))
       this.context.session.log.warn({ count }, 'a request of the bridge that is none');
   }
 
-  /** Every ErrorResponse of the primary: what was running is over. @returns the message as the client gets it */
+  /**
+   * Called for every ErrorResponse of the primary. What was running is over, so its call is given up.
+   * @returns the message as the client gets it
+   */
   error(message: Buffer): Buffer {
     this.#abandon();
     const substitute = this.#substitute;
@@ -135,7 +148,7 @@ export class Bridge implements CallBridge {
     });
   }
 
-  /** A ReadyForQuery passed. */
+  /** Called when a ReadyForQuery of the primary has passed. The statement is over, and what was made for it goes. */
   ready(): void {
     this.#abandon();
     this.#latest = undefined;
@@ -144,21 +157,22 @@ export class Bridge implements CallBridge {
     this.locks.statementEnded();
   }
 
-  /** What was handed over has been read, and no lock on it stays. */
+  /** Has the objects of earlier calls dropped. They have been read, and the functions that read them keep no lock on them. */
   #discardObjects(): void {
     if (this.#objects.length > 0) this.locks.services?.discard(this.#objects.splice(0));
   }
 
-  /** The client's cancel request, which the primary gets as well. */
+  /** Called for a cancel request of the client. The primary gets it as well. */
   cancel(): void {
     this.#waiting?.abandon(cancelled);
   }
 
+  /** Called when the session is over. Ends the function that waits, and removes what the session has in the primary. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#acts.close();
-    // One that has seen no lock yet would go on looking for one.
+    // A function that has seen no lock yet would go on looking for one.
     if (this.#waiting?.request.held === 'none') this.parts.cancelPrimary();
     const { services } = this.locks;
     this.#abandon();
@@ -168,7 +182,7 @@ export class Bridge implements CallBridge {
       .then(() => services?.discard(this.#objects.splice(0)));
   }
 
-  /** Whatever a function waited for, it does not any more. */
+  /** No function waits any more. Gives up the call that is under way. */
   #abandon(): void {
     const waiting = this.#waiting;
     if (waiting === undefined) return;
@@ -196,7 +210,7 @@ export class Bridge implements CallBridge {
       this.#acts.begin(() => this.#give(request, raisingAnswer('error', outOfOrder())));
       return;
     }
-    // Still an earlier one: the user's code caught a cancel or a time limit and went on.
+    // An earlier call may still be under way: the user's code caught a cancel or a time limit and went on.
     this.#abandon();
     this.#discardObjects();
     const call = new BridgedCall(this, request);
@@ -217,13 +231,20 @@ export class Bridge implements CallBridge {
       });
   }
 
-  /** @param askedAt when the function that is to be answered has asked */
+  /**
+   * Makes sure that a function can be answered.
+   * @param askedAt when it has asked, by performance.now()
+   * @throws PgError see SessionLocks.attach; Replacing
+   */
   async #attachFor(askedAt: number): Promise<void> {
     const { services } = await this.locks.attach();
     services.refuseOlder(askedAt);
   }
 
-  /** So that it can be answered. @throws PgError what stands in the way */
+  /**
+   * See CallBridge. A function that has seen no lock cannot be given the error as its answer. It is ended by a cancel, and the
+   * client gets the error in the cancel's place.
+   */
   async attach(call: BridgedCall): Promise<void> {
     try {
       await this.#attachFor(call.askedAt);
@@ -251,7 +272,7 @@ export class Bridge implements CallBridge {
       await this.#give(call.request, answer);
     };
     if (call.abandoned && this.#waiting === call) {
-      // The primary is cancelled as well, and says so itself; unless the request was lost on the way.
+      // The primary got the cancel request as well and ends the function itself, unless that request was lost on the way.
       setTimeout(() => this.#acts.begin(give), CANCEL_GRACE_MS).unref();
     } else await give();
   }
@@ -262,7 +283,7 @@ export class Bridge implements CallBridge {
 
   async #give(request: BridgeRequest, answer: BridgeAnswer): Promise<void> {
     const { locks } = this;
-    // Another call must not lose the lock that it waits for.
+    // Only the last request is answered: another call must not lose the lock that it waits for.
     const waits = (): boolean => this.#latest === request;
     if (request.mode === 'row') this.#answered = true;
     let table: string | undefined;
@@ -277,14 +298,15 @@ export class Bridge implements CallBridge {
           break;
         } catch (error) {
           if (!(error instanceof PgError) || this.#closed || !waits() || attempt === DELIVERIES) throw error;
-          // What a connection that was lost did not bring, another one may; what cannot be stored may be an error that can.
+          // After the loss of a connection the same answer may get through on another one. If the answer cannot be stored,
+          // the error that says so may be.
           if (error.sqlstate !== LOST) given = raisingAnswer('error', error);
         }
       }
     } catch (error) {
       if (this.#closed) return;
       this.context.session.log.warn({ err: (error as Error).message }, 'a dblink call could not be answered');
-      // With no lock held a function that waits finds no answer; one that never saw a lock has to be stopped.
+      // Once no lock is held, a function that waits finds that there is no answer. One that never saw a lock has to be stopped.
       await locks.withdraw(waits).catch(() => undefined);
       if (request.held === 'none' && waits()) this.#stop(error);
     } finally {
@@ -301,14 +323,14 @@ export class Bridge implements CallBridge {
     if (this.#closed || this.#latest === undefined) this.#discardObjects();
   }
 
-  /** Ends a function that cannot be answered, which then raises this error. */
+  /** Ends a function that cannot be answered, by a cancel. The client gets this error in the cancel's place. */
   #stop(error: unknown): void {
     this.#substitute = error instanceof PgError ? error : lost();
     this.parts.cancelPrimary();
   }
 }
 
-/** One for all: a flood of requests abandons as many calls. */
+/** One object for all uses: a flood of requests abandons as many calls. */
 const cancelled = new PgError('57014', 'canceling statement due to user request');
 
 const tooLong = (): PgError =>

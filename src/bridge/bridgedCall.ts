@@ -11,6 +11,7 @@ import { readServer } from '../primary/foreignServerQuery.js';
 import type { MappingReader } from '../primary/foreignServers.js';
 import type { SessionContext } from '../session/context.js';
 import { PgError } from '../wire/errors.js';
+import type { AbortPool } from './abortPool.js';
 import {
   type BridgeAnswer,
   moreAnswer,
@@ -38,79 +39,109 @@ const BY_SIGNATURE: ReadonlyMap<string, Overload> = new Map(
 
 type Arguments = CallArguments & { readonly kind: 'call' };
 
-/** What a call needs of its session's bridge. */
+/** What a call needs from its session's bridge. */
 export interface CallBridge {
   readonly context: SessionContext;
   readonly locks: SessionLocks;
   readonly roles: Roles;
-  /** Makes sure that the call can be answered. @throws PgError what stands in the way */
+  readonly aborts: AbortPool;
+  /** Makes sure that the call can be answered. @throws PgError what stands in the way, see SessionLocks.attach */
   attach(call: BridgedCall): Promise<void>;
   /** Hands over an answer to the call's last request. */
   give(call: BridgedCall, answer: BridgeAnswer): Promise<void>;
-  /** A name for an object that the call makes in the service schema, which no other has. */
+  /** A new name for an object that the call makes in the service schema. @param pid the process that waits */
   nameObject(kind: 'rows' | 'proof', pid: number): string;
-  /** Such an object is there, or may be: it goes when the statement that runs is over. */
+  /** Called when such an object exists, or may exist. It is dropped when the statement that runs is over. */
   made(object: string): void;
 }
 
 /**
- * A call that a function of the primary waits for: carried out here, while the function is asked what only it can tell, and
- * answers by further requests.
+ * A call that a function of the primary waits for. It is carried out here. In between, the function is asked for what only it
+ * can tell, and it answers by further requests.
  */
 export class BridgedCall {
   /** The function's last request. */
   #request: BridgeRequest;
   /** When the call came, by performance.now(). */
   readonly askedAt = performance.now();
-  readonly #abort = new AbortController();
-  /** Resolved with the function's next request while the call goes on. */
+  readonly #abort: AbortController;
+  /** Ends the remote work for rows alone. */
+  #rowsAbort: AbortController | undefined;
+  #abandoned = false;
+  /** Everything has been done for it, so that there is nothing to stop. */
+  #over = false;
+  /** Set while the function's next request is awaited: takes that request. */
   #next: ((request: BridgeRequest) => void) | undefined;
+  /** Ends that waiting. */
+  #refuse: ((reason: PgError) => void) | undefined;
 
   constructor(
     private readonly bridge: CallBridge,
     request: BridgeRequest,
   ) {
     this.#request = request;
+    this.#abort = bridge.aborts.take();
   }
 
   get request(): BridgeRequest {
     return this.#request;
   }
 
-  /** Stops what goes on for it. */
+  /** Stops whatever is under way for the call. */
   abandon(reason: PgError): void {
+    this.#abandoned = true;
+    if (this.#over) return;
+    this.#refuse?.(reason);
     this.#abort.abort(reason);
+    this.#rowsAbort?.abort(reason);
   }
 
   get abandoned(): boolean {
-    return this.#abort.signal.aborted;
+    return this.#abandoned;
   }
 
-  /** The function goes on. @returns whether that was awaited */
+  /** Takes a further request of the function. @returns whether one was awaited */
   goOn(request: BridgeRequest): boolean {
     const next = this.#next;
     if (next === undefined) return false;
     this.#request = request;
     this.#next = undefined;
+    this.#refuse = undefined;
     next(request);
     return true;
   }
 
-  /** Answers in between, and waits for what the function then asks: one thing at a time. */
+  /**
+   * Gives the function an answer in between, and waits for its next request. Only one such exchange may be under way.
+   * @throws the reason for which the call was abandoned
+   */
   async #converse(answer: BridgeAnswer): Promise<BridgeRequest> {
-    const { signal } = this.#abort;
-    signal.throwIfAborted();
+    this.#abort.signal.throwIfAborted();
     const next = new Promise<BridgeRequest>((resolve, reject) => {
       this.#next = resolve;
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      this.#refuse = reject;
     });
     next.catch(() => undefined);
     await this.bridge.give(this, answer);
     return next;
   }
 
-  /** Carries it out. @returns the answer to its last request @throws PgError */
+  /**
+   * Carries the call out. An error of the dblink function itself is an answer, too.
+   * @returns the answer to the function's last request
+   * @throws PgError 0A000 for a function that the proxy does not carry out, 42501 for a dblink_connect_u that is not permitted,
+   * what keeps the function from being answered, the reason for which the call was abandoned
+   */
   async run(): Promise<BridgeAnswer> {
+    try {
+      return await this.#run();
+    } finally {
+      this.#over = true;
+      this.bridge.aborts.giveBack(this.#abort);
+    }
+  }
+
+  async #run(): Promise<BridgeAnswer> {
     const { function: signature, args: given } = this.#request;
     const overload = BY_SIGNATURE.get(signature);
     if (overload === undefined || overload.args.length !== given.length) throw unknownFunction();
@@ -119,9 +150,9 @@ export class BridgedCall {
       overload.args.map(({ role }) => role),
       given,
     );
-    // The functions are STRICT: only who forges a request gives a NULL.
+    // The functions are STRICT, so that only a forged request has a NULL among its arguments.
     if (args.kind === 'null') return valueAnswer(null);
-    // Until it can be answered nothing remote is to happen.
+    // Nothing remote is to happen before it is certain that the function can be answered.
     await this.bridge.attach(this);
     const notices: PgError[] = [];
     const callContext = await this.#callContext(overload, (notice) => void notices.push(notice));
@@ -137,7 +168,7 @@ export class BridgedCall {
     return answer;
   }
 
-  /** Whose rights count, and what there is. @throws PgError 42501 */
+  /** What the call needs to know, above all whose rights count. @throws PgError 42501 for dblink_connect_u */
   async #callContext(overload: Overload, notice: (notice: PgError) => void): Promise<CallContext> {
     const { context, roles } = this.bridge;
     const unchecked = overload.name === 'dblink_connect_u';
@@ -154,7 +185,7 @@ export class BridgedCall {
         superuser: await roles.mayBeSuperuser(role.name),
         confirmSuperuser: async () => (await roles.counting(role)).superuser,
         findServer: (name, _asOwner, signal) => {
-          // That of dblink_connect_u has been proven.
+          // The role that calls dblink_connect_u has been proven above.
           const counting = async () => (unchecked ? role.name : (await roles.counting(role)).name);
           return this.#findServer(name, { role: counting, signal }, role.name);
         },
@@ -174,7 +205,7 @@ export class BridgedCall {
     return valueAnswer(await callScalar(dblink, overload, args, callContext));
   }
 
-  /** Whether the function runs as the role of its request: only then can it get the evidence. */
+  /** Whether the function runs as the role that its request names. Only then can it get the evidence (roleProof.ts). */
   async #prove(by: Proving): Promise<boolean> {
     const { role, pid } = this.#request;
     const { bridge } = this;
@@ -186,7 +217,7 @@ export class BridgedCall {
       try {
         await connection.query(MAKE_PROOF_QUERY, [maker, role]);
       } catch (error) {
-        // Where in the bridge it was is nobody's business.
+        // The client is not to see in which statement of the bridge it happened.
         throw error instanceof PgError ? withoutPlace(error) : error;
       } finally {
         bridge.made(maker);
@@ -200,10 +231,11 @@ export class BridgedCall {
   }
 
   /**
-   * What the function finds under the name, else a server of the configuration. It is worth no more than a connection string
-   * of the session's.
-   * @param reader whose rights count beyond that: dblink_connect_u has its owner's
-   * @param claimed the role that the function runs as, by its own account
+   * The foreign server that the function finds under the name, or else one of the configuration. What the function says of it
+   * may be forged. So it is trusted no more than a connection string that the session gives itself.
+   * @param reader whose rights count for what the session itself cannot read: for dblink_connect_u those of its owner
+   * @param claimed the role that the function says it runs as
+   * @throws PgError see ForeignServers.usable and ForeignServers.declared
    */
   async #findServer(
     name: string,
@@ -216,25 +248,28 @@ export class BridgedCall {
     const server = found ? readServer(found.toString('latin1')) : undefined;
     if (server !== undefined) return foreignServers.usable(server, reader);
     return foreignServers.declared(name, async (declared) => {
-      // Who could not use it anyway has nothing to prove.
+      // A role that may not use the server does not have to be proven.
       if (!(await roles.isMember(claimed, rolesJson(declared, encodings.database)))) return false;
       return (await reader.role()) === claimed;
     });
   }
 
+  /** Carries out a function that returns rows. */
   async #rows(overload: Overload, args: Arguments, callContext: CallContext): Promise<BridgeAnswer> {
     const { dblink, memory: ofTheSession, settings } = this.bridge.context;
-    const stop = new AbortController();
-    const cancel = (): void => stop.abort(callContext.signal.reason);
-    callContext.signal.addEventListener('abort', cancel, { once: true });
+    const stop = this.bridge.aborts.take();
+    this.#rowsAbort = stop;
     const memory = new HeldMemory(ofTheSession);
     const sink = new RowsSink(
       settings.limits.spliceBytes,
       (oids, style) => this.#openTable(oids, style),
-      (error) => stop.abort(error),
+      (error) => {
+        // It can come when the controller is another call's.
+        if (this.#rowsAbort === stop) stop.abort(error);
+      },
       memory,
     );
-    /** What dblink() got before an error has been converted when the error comes. */
+    /** Has the function convert the rows that came before an error: natively dblink() has converted them when the error comes. */
     const check = async (): Promise<void> => {
       const answer = overload.name === 'dblink' ? await sink.checking() : undefined;
       if (answer !== undefined) await this.#converse(answer);
@@ -265,10 +300,12 @@ export class BridgedCall {
       throw error;
     } finally {
       memory.release();
+      this.#rowsAbort = undefined;
+      this.bridge.aborts.giveBack(stop);
     }
   }
 
-  /** For more rows than an answer holds: a table with the types that the function's caller wants. */
+  /** Opens a side table, for more rows than an answer holds. Its columns have the types that the function's caller wants. */
   async #openTable(oids: readonly number[], style: RemoteStyle): Promise<BulkRows> {
     const { bridge } = this;
     const { args, pid } = await this.#converse(moreAnswer(oids));

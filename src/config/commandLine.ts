@@ -1,6 +1,6 @@
 /*
- * The command line is shown to every user of the machine by the list of processes. What must not be seen there is taken out
- * of it as far as a process can: it may change the text that is shown, once it runs.
+ * The list of processes shows the command line to every user of the machine. A process can change the text that is shown once it
+ * runs. So what must not be seen there is taken out then.
  */
 
 const SCHEMES = ['postgres://', 'postgresql://'];
@@ -16,7 +16,7 @@ function hidePassword(argument: string): string {
   return argument.slice(0, start) + withoutParameter(withoutUserinfo(argument.slice(start)));
 }
 
-/** Up to the last @, since a password may contain one that is not escaped. */
+/** Hides the password in front of the host. It ends at the last @, since it may contain one that is not escaped. */
 function withoutUserinfo(address: string): string {
   const at = address.lastIndexOf('@');
   const colon = address.indexOf(':');
@@ -25,6 +25,7 @@ function withoutUserinfo(address: string): string {
     : `${address.slice(0, colon + 1)}${HIDDEN}${address.slice(at)}`;
 }
 
+/** Hides a password among the URL's parameters. */
 function withoutParameter(address: string): string {
   const mark = address.indexOf('?');
   if (mark < 0) return address;

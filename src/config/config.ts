@@ -27,14 +27,14 @@ export type Complete = {
 };
 
 /**
- * The configuration as the rest of the program sees it: checked and complete. What a setting does, and its unit, says the
- * schema, and nothing else; its name here is the one of the file.
+ * The configuration as the rest of the program sees it: checked and complete. Only the schema says what a setting does and which
+ * unit it has. Settings have the same names here as in the file, but in camel case.
  */
 export interface Config {
   readonly listen: readonly ListenAddress[];
-  /** undefined: the umask's. */
+  /** Mode of Unix sockets. Undefined leaves it to the process's umask. */
   readonly unixSocketMode: number | undefined;
-  /** By database name; `*` stands for every other. Empty only if `embedded` is set or the check was partial. */
+  /** By database name. `*` stands for every other. Empty only if `embedded` is set or the check was partial. */
   readonly databases: ReadonlyMap<string, DatabaseConfig>;
   readonly embedded: boolean;
   readonly auth: Complete['auth'];

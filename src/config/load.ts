@@ -17,12 +17,12 @@ export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Path of the configuration file; else the one that DBLINK_PROXY_CONFIG names, else none. */
   readonly file?: string | undefined;
-  /** Accept that no primary is named: the environment or a flag may do so when the file is used. */
+  /** Accept that no primary is named: the environment or a flag may name one when the file is used. */
   readonly partial?: boolean;
 }
 
 /**
- * Puts the configuration together: a flag wins over the environment, that over the file, that over the default.
+ * Puts the configuration together. A flag wins over the environment, the environment over the file, the file over the default.
  *
  * Every source is checked whole, so that a wrong value is reported even where another source overrides it.
  *
@@ -111,7 +111,7 @@ function combine(
   };
 }
 
-/** The servers with their passwords; what is wrong is reported. */
+/** The servers with their passwords. What is wrong is reported. */
 function declaredServers(
   given: readonly ServerSetting[],
   sources: readonly Source[],
@@ -128,17 +128,18 @@ function declaredServers(
   }
 }
 
-/** From where a relative path in a setting counts: the file's directory, if the file sets it. */
+/** The directory that a relative path in a setting counts from: the file's, if it is the file that gives the setting. */
 const directoryOf = (
   path: readonly string[],
   sources: readonly Source[],
   file: string | undefined,
 ): string => {
+  // The first two sources are the flags and the environment.
   const overridden = sources.slice(0, 2).some(({ values }) => valueAt(values, path) !== undefined);
   return file === undefined || overridden ? '.' : dirname(file);
 };
 
-/** Both paths, made absolute, if the pair can be used; what is wrong is reported otherwise. */
+/** Both paths, made absolute, if the pair can be used. What is wrong is reported otherwise. */
 function tlsFiles(
   given: { readonly cert?: string | undefined; readonly key?: string | undefined },
   sources: readonly Source[],

@@ -5,7 +5,7 @@ import { socketPath } from './listen.js';
 import { nearest, suggestion } from './nearest.js';
 import { parseBoolean, parseChoice, parseInteger } from './values.js';
 
-/** Where the primary is, with the proxy's own account on it if there is one. */
+/** Where the primary is, and the proxy's own account on it if there is one. */
 export interface PrimaryAddress {
   /** Name or address; with a Unix socket, the socket's directory. */
   readonly host: string;
@@ -89,7 +89,7 @@ function queryParameters(query: string): readonly (readonly [string, string])[] 
     const equals = pair.indexOf('=');
     const name = equals === -1 ? pair : pair.slice(0, equals);
     if (!PARAMETERS.includes(name)) {
-      // The name of what is no parameter may be a piece of a password with an unescaped "?" or "&".
+      // The name is not quoted: it may be a piece of a password with an unescaped "?" or "&".
       const near = nearest(name, PARAMETERS);
       const hint =
         near === undefined ? suggestion('', PARAMETERS, 'parameters') : `; did you mean "${near}"?`;
@@ -136,7 +136,10 @@ function addressOf(given: ReadonlyMap<string, string>): PrimaryAddress {
   };
 }
 
-/** Only where it is certain that there is no TLS: else whoever stands in between could see to that. */
+/**
+ * Whether passwords may be sent in clear text. That is accepted only where it is certain that there is no TLS. Otherwise whoever
+ * stands between the proxy and the primary could prevent TLS and get the passwords.
+ */
 function cleartextOf(value: string | undefined, host: string, sslmode: SslMode): boolean {
   const allowed = value !== undefined && labelled('allow_cleartext', () => parseBoolean(value));
   if (allowed && sslmode !== 'disable' && !host.startsWith('/')) {
@@ -145,7 +148,7 @@ function cleartextOf(value: string | undefined, host: string, sslmode: SslMode):
   return allowed;
 }
 
-/** Replaces a message that quotes the value, which may be a piece of a badly escaped password. */
+/** Replaces the parser's message, which quotes the value: that may be a piece of a badly escaped password. */
 function labelled<T>(name: keyof typeof EXPECTED, parse: () => T): T {
   try {
     return parse();

@@ -37,7 +37,7 @@ export interface SettingInfo {
   readonly reload: boolean;
 }
 
-/** A leaf of the schema: any parser of this folder, its ValueError turned into an issue of zod's. */
+/** Makes a leaf of the schema from a parser of this folder. The parser's ValueError becomes an issue of zod's. */
 function setting<T>(parse: (value: unknown) => T, info: SettingInfo) {
   return z
     .unknown()
@@ -71,6 +71,7 @@ const choice = <const T extends string>(choices: readonly T[], info: Omit<Settin
     ...info,
   });
 
+/** The levels of the log, beginning with the one that logs most. */
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 

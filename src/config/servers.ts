@@ -7,7 +7,7 @@ import { ValueError } from './errors.js';
 import { suggestion } from './nearest.js';
 import { parseBoolean, parseList, parseText } from './values.js';
 
-/** A server as the setting `dblink.servers` describes it, its password not yet fetched. */
+/** A server as the setting `dblink.servers` describes it. Its password has not been fetched yet. */
 export interface ServerSetting {
   readonly name: string;
   /** Options of the connection string, `keyword=value`. */
@@ -22,7 +22,10 @@ export interface ServerSetting {
 /** Longest name that a call of dblink can look for, in bytes. */
 const MAX_NAME_BYTES = 63;
 
-/** Options of a connection string that make no sense here: the proxy chooses the encoding, and speaks no replication. */
+/**
+ * The options of a connection string that a server can have. Those that make no sense here are left out: the proxy chooses the
+ * encoding, and speaks no replication.
+ */
 const KEYWORDS: readonly string[] = CONNINFO_KEYWORDS.filter(
   ({ name, debug }) => debug !== true && name !== 'client_encoding',
 ).map(({ name }) => name);
@@ -94,9 +97,9 @@ function parseServer(name: string, given: unknown): ServerSetting {
 }
 
 /**
- * The servers with their passwords. A file's last line break is not part of the password.
+ * Fetches the servers' passwords. A file's last line break is not part of the password.
  * @param directory from which relative paths count
- * @throws ValueError for a file that cannot be read or a variable that is not set
+ * @throws ValueError for a file that cannot be read or is empty, or a variable that is not set or empty
  */
 export function withPasswords(
   servers: readonly ServerSetting[],

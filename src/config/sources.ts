@@ -13,7 +13,7 @@ export interface Source {
   locate(path: readonly string[]): Pick<ConfigIssue, 'source' | 'line' | 'column'>;
 }
 
-/** The text of a configuration file; `name` is how messages call it. */
+/** Reads the text of a configuration file. @param name what messages call the file */
 export function fileSource(name: string, text: string): Source {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
@@ -45,7 +45,7 @@ export function fileSource(name: string, text: string): Source {
   return check(value, locate, (path) => at(offsetOf(root, path, 'key')));
 }
 
-/** The variables of the environment that begin with DBLINK_PROXY_; an empty one counts as not set. */
+/** Reads the variables of the environment that begin with DBLINK_PROXY_. An empty one counts as not set. */
 export function environmentSource(env: Readonly<Record<string, string | undefined>>): Source {
   const given = new Map(
     Object.entries(env).filter(([name, value]) => name.startsWith(PREFIX) && value !== ''),
@@ -65,12 +65,12 @@ export function environmentSource(env: Readonly<Record<string, string | undefine
 }
 
 const PREFIX = 'DBLINK_PROXY_';
-/** Names the configuration file. */
+/** The variable that names the configuration file. */
 export const CONFIG_VARIABLE = 'DBLINK_PROXY_CONFIG';
 /** Kubernetes puts such variables into every container when a service's name begins with dblink-proxy. */
 const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;
 
-/** Options of the command line by the name of their flag, without the dashes. */
+/** Reads options of the command line. @param flags by the name of the flag, without the dashes */
 export function flagSource(flags: Readonly<Record<string, unknown>>): Source {
   const locate = (path: readonly string[]) => ({ source: `--${settingAt(path)?.flag ?? ''}` });
   const values = settings.flatMap(({ path, flag }) =>
@@ -109,7 +109,10 @@ function validKeys(path: readonly string[]): string {
   return `valid keys: ${keysAt(path).join(', ')}`;
 }
 
-/** `databases:` with nothing behind it, as is left when every line of a group has been commented out. */
+/**
+ * Takes out groups with nothing in them, as in `databases:` with nothing behind it. That is left when every line of a group has
+ * been commented out.
+ */
 function emptyGroups(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   const entries = Object.entries(value).filter(
@@ -129,7 +132,7 @@ function unknownKey(
     return { ...place, key, problem: 'only the entry "*", for every database, is supported so far' };
   }
   const siblings = keysAt(group);
-  // A key of this group first; else one from elsewhere, written at the wrong level.
+  // A key of this group is looked for first, then one of another group that was written at the wrong level.
   const elsewhere = settings.filter(({ path: other }) => other.length > 1);
   const near =
     nearest(name, siblings) ??

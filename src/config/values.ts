@@ -1,8 +1,8 @@
 import { ValueError } from './errors.js';
 import { suggestion } from './nearest.js';
 
-// Parsers of single values. Each takes what YAML gives or the text of an environment variable or flag, so that a
-// value is written the same way everywhere, and throws ValueError.
+// Parsers of single values. Each takes what YAML gives, or the text of an environment variable or flag. So a value is written
+// the same way everywhere. Each throws ValueError.
 
 /** Milliseconds of a duration: `500ms`, `30s`, `5min`, `1h`, or a number of milliseconds. */
 export function parseDuration(value: unknown): number {
@@ -19,7 +19,7 @@ export function parseSize(value: unknown, max = MAX_QUANTITY): number {
   return parseQuantity(value, factors, 'a size such as 64KiB, 256MiB, 1GiB or a number of bytes', max);
 }
 
-/** Like a size, but of all together: it may be larger than any one buffer. */
+/** Bytes of a size, as in parseSize. It is for many buffers together, so it may be larger than any one of them. */
 export const parseMemory = (value: unknown): number => parseSize(value, Number.MAX_SAFE_INTEGER);
 
 /** A timer's and a buffer's largest value in Node.js. */
@@ -53,7 +53,7 @@ export function parseInteger(value: unknown, min: number, max: number): number {
 
 /** A mode as for chmod, in octal; the owner must be able to use the file. */
 export function parseFileMode(value: unknown): number {
-  // A YAML file's 0770 arrives as the number 770; of 0o770 the digits are not known any more, and 504 is refused below.
+  // 0770 in a YAML file arrives as the number 770. 0o770 arrives as 504: its digits are lost, and 504 is refused below.
   const text = scalarText(value);
   const mode = /^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : Number.NaN;
   if (Number.isNaN(mode) || (mode & 0o600) !== 0o600) {
@@ -64,6 +64,7 @@ export function parseFileMode(value: unknown): number {
   return mode;
 }
 
+/** A truth value: true, yes, on or 1, or false, no, off or 0, in any case. */
 export function parseBoolean(value: unknown): boolean {
   const known: Readonly<Record<string, boolean>> = {
     ...{ true: true, yes: true, on: true, '1': true, false: false, no: false, off: false, '0': false },
@@ -84,6 +85,7 @@ export function parseChoice<T extends string>(value: unknown, choices: readonly 
   );
 }
 
+/** A text that is not empty and has no NUL in it. */
 export function parseText(value: unknown): string {
   if (typeof value !== 'string' || value === '') throw new ValueError(`${show(value)} is not a text`);
   if (value.includes('\0')) throw new ValueError('a text cannot contain a NUL character');

@@ -1,7 +1,7 @@
 import type { Config, TlsFiles } from './config.js';
 import type { PrimaryAddress } from './primary.js';
 
-/** What the warnings are about: a configuration that can be used. */
+/** What warnings are about, of a configuration that can be used. */
 export interface Doubtful {
   readonly primary: PrimaryAddress | undefined;
   readonly auth: Config['auth'];
@@ -10,6 +10,7 @@ export interface Doubtful {
   readonly onCommandLine: boolean;
 }
 
+/** Values of sslmode under which the connection may have no TLS. */
 const MAY_BE_PLAIN: ReadonlySet<string> = new Set(['disable', 'allow', 'prefer']);
 
 /** Combinations that are allowed but deserve a line in the log at the start. */

@@ -5,7 +5,10 @@ import type { QueryOutcome } from './remote/outcome.js';
 import { ResultReader, type RowSink } from './remote/results.js';
 import { reading, relayFailure } from './remoteFailure.js';
 
-/** dblink_send_query: 1 when the string was sent; 0, and a NOTICE, when not (behaviour reference, section 6). */
+/**
+ * dblink_send_query (behaviour reference, section 6).
+ * @returns 1 when the query string was sent; 0 when it was not, and the client gets the reason in a NOTICE
+ */
 export async function sendQuery({ connection }: Lease, sql: Buffer, call: CallContext): Promise<0 | 1> {
   const refused = await connection.send(sql, call.signal);
   if (refused === undefined) return 1;
@@ -14,7 +17,9 @@ export async function sendQuery({ connection }: Lease, sql: Buffer, call: CallCo
 }
 
 /**
- * dblink_get_result: the next result, or nothing when there is none left. Whatever is wrong with a result, it is taken.
+ * dblink_get_result: takes the next result of the query string that dblink_send_query sent. The result counts as taken
+ * even if something is wrong with it.
+ * @returns `nothing` when no result is left, and after an error with fail_on_error = false
  * @throws PgError the remote's error, 08006, 42804, and what the sink throws
  */
 export async function getResult(
@@ -24,7 +29,7 @@ export async function getResult(
   call: CallContext,
 ): Promise<QueryOutcome> {
   const { connection } = lease;
-  // Not ended early by a failure of the sink: the results behind this one are still wanted.
+  // A failure of the sink must not end the query early: the results behind this one are still wanted.
   const reader = new ResultReader(connection.client, sink, false);
   const outcome = await reading(lease, async () => {
     const ended = await connection.nextResult(reader, call.signal);

@@ -1,22 +1,36 @@
 import { PgError } from '../wire/errors.js';
 import type { Role } from './functions.js';
 
-/** The arguments of a call by what they are for; text as byte strings in the database's encoding; null is SQL's NULL. */
+/**
+ * The arguments of a call, sorted by what they are for. Text is byte strings in the database's encoding. Kind `null`: one
+ * of the arguments is SQL's NULL.
+ */
 export type CallArguments =
   | { readonly kind: 'null' }
   | {
       readonly kind: 'call';
+      /**
+       * Name of a connection; for dblink() and dblink_exec() it can also be a connection string. undefined: the unnamed
+       * connection.
+       */
       readonly connection: string | undefined;
       readonly conninfo: string | undefined;
       readonly sql: Buffer | undefined;
+      /** True where the signature has no such argument. */
       readonly failOnError: boolean;
       readonly cursor: string | undefined;
+      /** Number of rows; 0 where the signature has no such argument. */
       readonly howMany: number;
     };
 
-/** A call from the values of its arguments: text as PostgreSQL writes it, null for SQL's NULL. */
+/**
+ * Sorts the values of a call's arguments by their roles.
+ * @param roles of the arguments of the signature
+ * @param values one for each role, as PostgreSQL writes them as text; null for SQL's NULL
+ * @throws PgError 22P02 for a boolean that cannot be read
+ */
 export function argumentsOf(roles: readonly Role[], values: readonly (Buffer | null)[]): CallArguments {
-  // All functions with arguments are STRICT: a NULL anywhere means that nothing is done.
+  // All functions with arguments are STRICT: if one argument is NULL, nothing is done.
   if (values.includes(null)) return { kind: 'null' };
   const of = (role: Role): Buffer | undefined => {
     const index = roles.indexOf(role);
@@ -35,7 +49,11 @@ export function argumentsOf(roles: readonly Role[], values: readonly (Buffer | n
   };
 }
 
-/** PostgreSQL's input of boolean: any unambiguous beginning of the words, in any case, blanks around them ignored. */
+/**
+ * Reads a boolean as PostgreSQL does: any unambiguous beginning of the words counts, in upper or lower case. Blanks
+ * around it are ignored.
+ * @throws PgError 22P02
+ */
 function parseBoolean(text: string): boolean {
   const word = text.trim().toLowerCase();
   const isPrefix = (of: string, atLeast = 1) => word.length >= atLeast && of.startsWith(word);

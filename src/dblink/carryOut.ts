@@ -9,9 +9,9 @@ import type { DblinkSession } from './session.js';
 type Arguments = CallArguments & { kind: 'call' };
 
 /**
- * Carries out a scalar dblink function.
- * @returns its result as PostgreSQL would write it, a byte string in the database's encoding
- * @throws PgError what the function raises
+ * Carries out a dblink function that stands where a value is expected.
+ * @returns its result as PostgreSQL would write it, a byte string in the database's encoding; null for SQL's NULL
+ * @throws PgError what the function raises; 0A000 when a function of rows returns anything but the tag of a command
  */
 export async function callScalar(
   dblink: DblinkSession,
@@ -46,7 +46,8 @@ export async function callScalar(
     case 'dblink':
     case 'dblink_fetch':
     case 'dblink_get_result': {
-      // In a select list there is no column list: a command's tag makes a row of one column, rows have no type.
+      // In a select list there is no column definition list. The tag of a command is a row of one text column, but rows
+      // of a query have no type.
       const outcome = await callSource(dblink, call, args, NO_COLUMNS, context);
       if (outcome.kind === 'status') return outcome.tag;
       throw new PgError(
@@ -67,7 +68,9 @@ export async function callScalar(
   }
 }
 
-/** Functions that only the primary carries out, or that return rows of their own. */
+/**
+ * Raised only by a mistake in the proxy: the function is carried out elsewhere, or returns rows with columns of its own.
+ */
 const notHere = (name: DblinkFunction): Error => new Error(`${name} is not carried out by the proxy`);
 
 /** Carries out dblink(), dblink_fetch() or dblink_get_result(). @throws PgError what it raises, and what the sink throws */
@@ -91,7 +94,7 @@ export function callSource(
   }
 }
 
-/** A caller without a column list: rows are what it cannot take. */
+/** The sink of a caller without a column definition list. Such a caller cannot take rows, so they are dropped. */
 const NO_COLUMNS: RowSink = {
   columns: -1,
   maxRowBytes: 0,

@@ -1,8 +1,9 @@
 /**
- * The functions of the dblink extension, version 1.2, and what pg_proc says about them (behaviour reference, section 1):
- * the only place where their signatures are written. Every function is LANGUAGE C, VOLATILE and not leakproof.
+ * The functions of the dblink extension, version 1.2, and what pg_proc says about them (behaviour reference, section 1).
+ * This is the only place where their signatures are written. Every function is LANGUAGE C, VOLATILE and not leakproof.
  */
 
+/** The types that arguments are declared with. */
 export type DeclaredType = 'text' | 'boolean' | 'integer' | 'int2vector' | 'text[]' | 'oid';
 
 const TYPE_OF = {
@@ -24,7 +25,7 @@ const TYPE_OF = {
 /** What an argument is for. Its declared type follows from it. */
 export type Role = keyof typeof TYPE_OF;
 
-/** A column of rows whose type the extension declares. */
+/** A column of rows, where the extension itself declares the columns. */
 export interface Column {
   readonly name: string;
   readonly type: 'text' | 'integer';
@@ -33,10 +34,10 @@ export interface Column {
 /** One signature of a function. */
 export interface Overload {
   readonly name: DblinkFunction;
-  /** The IN arguments. Only a few have a name by which named notation can pass them. */
+  /** The IN arguments. Only a few of them have a name, by which a call can pass them in named notation. */
   readonly args: readonly { readonly type: DeclaredType; readonly role: Role; readonly name?: string }[];
   readonly returns: 'text' | 'integer' | 'text[]' | 'void' | 'setof record' | 'setof dblink_pkey_results';
-  /** The OUT arguments; without them the caller of a `setof record` has to give a column definition list. */
+  /** The OUT arguments. If a `setof record` has none, its caller has to give a column definition list. */
   readonly columns?: readonly Column[];
   readonly strict: boolean;
   readonly parallel: 'restricted' | 'safe';
@@ -44,18 +45,20 @@ export interface Overload {
   /** Everybody may execute it; otherwise the privilege is revoked from PUBLIC when the extension is installed. */
   readonly public: boolean;
   /**
-   * Who runs it: `everywhere` the proxy, in every plan; `bridge` the proxy, when the bridge's function asks for it;
-   * `primary` the bridge's function by itself, for it concerns the primary alone.
+   * Who runs it.
+   * - `everywhere`: the proxy, in every plan.
+   * - `bridge`: the proxy, but only when a function of the bridge asks for it.
+   * - `primary`: the function of the bridge by itself, because the call concerns the primary alone.
    */
   readonly runs: 'everywhere' | 'bridge' | 'primary';
   /** Reads the session's state and changes nothing, here or on a remote. */
   readonly readsOnly: boolean;
 }
 
-/** COST of every function. */
+/** The planner's COST of every function. */
 export const COST = 1;
 
-/** ROWS of every function that returns a set. */
+/** The planner's ROWS of every function that returns a set. */
 export const SET_ROWS = 1000;
 
 /** The attributes of the composite type dblink_pkey_results. */
@@ -64,7 +67,7 @@ export const PKEY_RESULTS: readonly Column[] = [
   { name: 'colname', type: 'text' },
 ];
 
-/** A function: what its overloads have in common, and the roles of each one's arguments. */
+/** What the overloads of one function have in common, and the roles of the arguments of each overload. */
 interface FunctionFacts
   extends Pick<Overload, 'returns' | 'columns'>,
     Partial<Pick<Overload, 'strict' | 'parallel' | 'securityDefiner' | 'public' | 'runs' | 'readsOnly'>> {
@@ -72,7 +75,7 @@ interface FunctionFacts
   readonly argumentNames?: Readonly<Partial<Record<Role, string>>>;
 }
 
-/** What holds for a function that says nothing else. */
+/** What holds for a function that does not say otherwise. */
 const USUAL = {
   strict: true,
   parallel: 'restricted',
@@ -93,7 +96,7 @@ const BUILDING = ['relation', 'keyAttributes', 'keyCount', 'sourceKeys', 'target
 
 const FUNCTIONS = {
   dblink_connect: { overloads: CONNECTING, returns: 'text' },
-  // Connects without the checks of a non-superuser's credentials, hence not for everybody.
+  // It connects without checking the credentials of a non-superuser. Therefore not everybody may execute it.
   dblink_connect_u: {
     overloads: CONNECTING,
     returns: 'text',
@@ -131,7 +134,7 @@ const FUNCTIONS = {
   dblink: { overloads: EXECUTING, returns: 'setof record' },
   dblink_exec: { overloads: EXECUTING, returns: 'text' },
   dblink_send_query: { overloads: [['connection', 'sql']], returns: 'integer' },
-  // Takes in what the remote has sent, which dblink_error_message then shows: it does not only read.
+  // It takes in what the remote has sent, and dblink_error_message then shows that. So it does not only read.
   dblink_is_busy: { overloads: [['connection']], returns: 'integer' },
   dblink_get_result: { overloads: [['connection'], ['connection', 'failOnError']], returns: 'setof record' },
   dblink_cancel_query: { overloads: [['connection']], returns: 'text' },
@@ -161,7 +164,7 @@ const FUNCTIONS = {
     overloads: [['relation', 'keyAttributes', 'keyCount', 'targetKeys']],
     returns: 'text',
   },
-  // In a statement of the client's own the proxy knows the query; elsewhere the primary does.
+  // In a statement that the client sent, the proxy knows the query. Elsewhere only the primary knows it.
   dblink_current_query: {
     overloads: [[]],
     returns: 'text',
@@ -177,7 +180,7 @@ const FUNCTIONS = {
   },
 } as const satisfies Readonly<Record<string, FunctionFacts>>;
 
-/** The name of a function. */
+/** The name of a dblink function. */
 export type DblinkFunction = keyof typeof FUNCTIONS;
 
 /** Every overload of every function, those of one function next to each other. */

@@ -2,9 +2,10 @@
 const MAX_NAME_BYTES = 63;
 
 /**
- * A connection name cut as PostgreSQL cuts identifiers: to 63 bytes, at a character boundary of the database's encoding
- * (behaviour reference, section 2).
+ * Cuts a connection name as PostgreSQL cuts identifiers: to at most 63 bytes, between two characters of the database's
+ * encoding (behaviour reference, section 2). In an encoding that is not listed below every byte counts as a character.
  * @param name byte string
+ * @param databaseEncoding by PostgreSQL's name
  */
 export function clipName(name: string, databaseEncoding: string): string {
   if (name.length <= MAX_NAME_BYTES) return name;
@@ -18,13 +19,14 @@ export function clipName(name: string, databaseEncoding: string): string {
   }
 }
 
+/** The length in bytes of the character that begins at an offset. */
 type CharacterLength = (text: string, offset: number) => number;
 
 const utf8: CharacterLength = (text, offset) => {
   const byte = text.charCodeAt(offset);
   return byte < 0x80 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
 };
-/** EUC encodings: SS2 and SS3 introduce characters of 2 (EUC_TW: 4) and 3 bytes. */
+/** EUC encodings: the byte SS2 (0x8E) begins a character of 2 bytes (EUC_TW: 4), SS3 (0x8F) one of 3 bytes. */
 const euc =
   (ss2: number): CharacterLength =>
   (text, offset) => {

@@ -6,25 +6,31 @@ import type { ForeignServer } from './connections/foreignServer.js';
 import type { HostRules } from './connections/hostAccess.js';
 import type { SessionMemory } from './memory.js';
 
-/** What a session's dblink functions know of the place where they run; fixed for the session. */
+/** What a session's dblink functions know about the place where they run. It does not change during the session. */
 export interface DblinkHome {
-  /** Where a connection string without a host leads. */
+  /**
+   * Where a connection string without a host leads: host name, address or socket directory of the primary, and its port.
+   */
   readonly primaryHost: string;
   readonly primaryPort: number;
   /** The session's user and database, byte strings. */
   readonly user: string;
   readonly database: string;
   /**
-   * How the client logged in, for use_scram_passthrough: its keys, `relayed` when it used SCRAM but the proxy only passed
-   * the exchange on, or undefined when it did not use SCRAM.
+   * How the client logged in, for use_scram_passthrough: its SCRAM keys; `relayed` when it used SCRAM but the proxy only
+   * passed the exchange on; undefined when it did not use SCRAM.
    */
   readonly scram?: () => ScramKeys | 'relayed' | undefined;
-  /** What connection strings may use of the proxy's host; superusers' by default. */
+  /** What connection strings may use of the proxy's host; DEFAULT_HOST_RULES if it is not given. */
   readonly hostRules?: HostRules | undefined;
-  /** Shared by all sessions: a turn for each connection that is being made, from its look-up to the end of its login. */
+  /**
+   * Shared by all sessions: limits how many connections are being made at a time. A connection keeps its turn from the
+   * look-up of its host to the end of its login.
+   */
   readonly logins?: Turns | undefined;
+  /** The largest number of SCRAM iterations that a remote may ask for. */
   readonly maxScramIterations?: number | undefined;
-  /** Gives places for connections; without it there is no limit. */
+  /** Gives places for remote connections; without it their number has no limit. */
   readonly admission?: RemoteAdmission;
   /** The session's part of the memory for results; without it there is no limit. */
   readonly memory?: SessionMemory;
@@ -32,15 +38,18 @@ export interface DblinkHome {
 
 /** Facts about the session that may change from statement to statement. */
 export interface DblinkFacts {
-  /** Whether the current role is a superuser. */
+  /**
+   * Whether the role whose rights count may be a superuser. false is certain. true is what was known before the call, and
+   * has to be confirmed where it decides.
+   */
   readonly superuser: boolean;
-  /** Asks the primary whether that still holds. @throws PgError what the primary raised */
+  /** Asks the primary whether the role is a superuser now. @throws PgError what the primary raised */
   readonly confirmSuperuser: () => Promise<boolean>;
   /**
-   * The foreign server of that name, for the role whose rights the call has.
-   * @param name at most as long as an identifier
-   * @param asOwner dblink_connect_u: for the function's owner
-   * @returns undefined when there is none
+   * Finds the foreign server of a name, with the user mapping of the role whose rights count.
+   * @param name at most as long as an identifier; a byte string
+   * @param asOwner for dblink_connect_u: the rights of the function's owner count
+   * @returns undefined when there is no such server
    * @throws PgError 42704 without a user mapping, 42501 without USAGE; the signal's reason
    */
   readonly findServer: (
@@ -48,16 +57,16 @@ export interface DblinkFacts {
     asOwner: boolean,
     signal: AbortSignal,
   ) => Promise<ForeignServer | undefined>;
-  /** The primary's major version: the proxy follows it where versions differ. */
+  /** The primary's major version. Where versions of the extension differ, the proxy behaves as this one does. */
   readonly primaryMajor: number;
-  /** The encoding of the database, PostgreSQL's name. */
+  /** The encoding of the database, by PostgreSQL's name. */
   readonly databaseEncoding: string;
 }
 
 /** The circumstances of one call of a dblink function. */
 export interface CallContext {
   readonly facts: DblinkFacts;
-  /** Takes a NOTICE for the client. */
+  /** Takes a NOTICE that the client is to get. */
   readonly notice: (notice: PgError) => void;
   /** Aborted when the client cancels or a time limit passes; its reason is the PgError to raise. */
   readonly signal: AbortSignal;

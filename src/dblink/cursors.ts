@@ -5,15 +5,20 @@ import { ResultReader, type RowSink } from './remote/results.js';
 import { reading, relayFailure } from './remoteFailure.js';
 
 /**
- * Cursors on a remote (behaviour reference, section 5). Their names and queries are pasted into the remote's statements as
- * they are. When a call is aborted the statement that runs is cancelled; a transaction that dblink_open has begun stays
- * open, as after any failure, until the user rolls it back.
+ * Cursors on a remote (behaviour reference, section 5). Their names and queries are put into the remote's statements
+ * unchanged. When a call is aborted, the statement that runs on the remote is cancelled. A transaction that dblink_open
+ * has begun stays open then, as after any failure, until the user rolls it back.
  */
 
 const BEGIN = Buffer.from('BEGIN');
 const COMMIT = Buffer.from('COMMIT');
 
-/** dblink_open. @throws PgError the remote's error, 08006, XX000 when BEGIN fails */
+/**
+ * dblink_open: begins a transaction on the remote unless one is open, and declares the cursor.
+ * @param cursor its name, a byte string
+ * @returns `OK`, or `ERROR` after a failure with fail_on_error = false
+ * @throws PgError the remote's error, 08006, XX000 when BEGIN fails
+ */
 export async function openCursor(
   lease: Lease,
   cursor: string,
@@ -28,7 +33,7 @@ export async function openCursor(
     await runCommand(lease, BEGIN, 'begin', call);
     transaction.begin();
   }
-  // Also when the cursor cannot be made: natively the counter does not care.
+  // The cursor is counted even if it cannot be made: the extension's counter does the same.
   transaction.opening();
   const declare = Buffer.concat([Buffer.from(`DECLARE ${cursor} CURSOR FOR `, 'latin1'), sql]);
   const outcome = await connection.run(declare, undefined, call.signal);
@@ -38,8 +43,9 @@ export async function openCursor(
 }
 
 /**
- * dblink_fetch.
- * @returns whether there are rows; not after a failure with fail_on_error = false
+ * dblink_fetch: has the sink take rows of the cursor.
+ * @param howMany number of rows; negative to fetch backwards
+ * @returns true for a result with columns; false after a failure with fail_on_error = false
  * @throws PgError the remote's error, 08006, 34000, 42804, and what the sink throws
  */
 export async function fetchCursor(
@@ -51,7 +57,7 @@ export async function fetchCursor(
   call: CallContext,
 ): Promise<boolean> {
   const { connection } = lease;
-  // Not ended early by a failure of the sink: cancelling the FETCH would abort the cursor's transaction.
+  // A failure of the sink must not end the query early: cancelling the FETCH would abort the cursor's transaction.
   const reader = new ResultReader(connection.client, sink, false);
   const fetch = Buffer.from(`FETCH ${howMany} FROM ${cursor}`, 'latin1');
   const outcome = await reading(lease, async () => {
@@ -65,7 +71,11 @@ export async function fetchCursor(
   return false;
 }
 
-/** dblink_close. @throws PgError the remote's error, 08006, XX000 when COMMIT fails */
+/**
+ * dblink_close: closes the cursor. If it was the last one, commits the transaction that dblink_open began.
+ * @returns `OK`, or `ERROR` after a failure with fail_on_error = false
+ * @throws PgError the remote's error, 08006, XX000 when COMMIT fails
+ */
 export async function closeCursor(
   lease: Lease,
   cursor: string,

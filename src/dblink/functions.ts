@@ -15,19 +15,20 @@ export const FUNCTION_NAMES: readonly DblinkFunction[] = [...OVERLOADS.keys()];
 export const overloadsOf = (name: DblinkFunction): readonly Overload[] => OVERLOADS.get(name)!;
 
 /**
- * The type of an argument as overload resolution sees it: `unknown` for string literals, NULL and parameters without a
- * declared type; `other` for a type that converts to none of the argument types by itself.
+ * The type of an argument as overload resolution sees it. `unknown`: a string literal, NULL, or a parameter without a
+ * declared type. `other`: a type that PostgreSQL converts to none of the argument types implicitly.
  */
 export type ArgumentKind = 'unknown' | 'text' | 'boolean' | 'integer' | 'other';
 
-/** Those of a call's arguments; `open`: not known yet. */
+/** The types of a call's arguments. `open`: the type is not known yet. */
 type Kinds = readonly (ArgumentKind | DeclaredType | 'open')[];
 
 /**
- * Candidates that every argument fits, of which unknown ones prefer text, the string category's preferred type
- * (PostgreSQL documentation, "Function Type Resolution", rules 4.a and 4.e).
- * @param candidates the types of the arguments of each, as many as there are arguments
- * @param fits whether an argument of known type can be given for a declared one
+ * Chooses among candidates as PostgreSQL does (PostgreSQL documentation, "Function Type Resolution", rules 4.a and 4.e).
+ * A candidate must fit every argument. Where the type of an argument is unknown, a candidate that takes text is
+ * preferred: text is the preferred type of the string category.
+ * @param typesOf gives the declared types of a candidate's arguments
+ * @param known the types of the call's arguments
  * @returns one candidate; several when some argument's type is not known yet; none when no candidate fits (42883) or the
  * call is ambiguous (42725)
  */
@@ -53,8 +54,9 @@ const fits = (types: readonly DeclaredType[], kinds: readonly string[]): boolean
 const isOpen = (kind: string | undefined): boolean => kind === 'unknown' || kind === 'open';
 
 /**
- * The signature that PostgreSQL chooses; one that it may choose where an argument's type is `open`, not known yet.
- * @returns undefined when no signature fits (42883), or more than one (42725)
+ * The signature that PostgreSQL chooses. Where the type of an argument is `open`, it is only one that PostgreSQL may
+ * choose.
+ * @returns the roles of its arguments; undefined when no signature fits (42883), or more than one (42725)
  */
 export function chooseSignature(name: DblinkFunction, kinds: Kinds): readonly Role[] | undefined {
   const [chosen] = resolve(overloadsOf(name), ({ args }) => args.map(({ type }) => type), kinds);
@@ -64,7 +66,9 @@ export function chooseSignature(name: DblinkFunction, kinds: Kinds): readonly Ro
 /** What PostgreSQL makes of a call: it chooses a signature, several are equally good (42725), or none fits (42883). */
 export type Resolution = 'chosen' | 'ambiguous' | 'none';
 
-/** How a call is resolved; the best that it can come to where arguments are `open`. */
+/**
+ * How PostgreSQL resolves a call. Where the type of an argument is `open`: the best resolution that any type leads to.
+ */
 export function resolutionOf(name: DblinkFunction, kinds: Kinds): Resolution {
   const open = kinds.indexOf('open');
   if (open >= 0) {
@@ -77,17 +81,17 @@ export function resolutionOf(name: DblinkFunction, kinds: Kinds): Resolution {
   return candidates.some((types) => fits(types, kinds)) ? 'ambiguous' : 'none';
 }
 
-/** The better ones first. */
+/** From the best to the worst. */
 const RESOLUTIONS: readonly Resolution[] = ['chosen', 'ambiguous', 'none'];
 
 /** Type OIDs that convert to text by an implicit cast: text, varchar, bpchar, name, "char". */
 const TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043, 1042, 19, 18]);
-/** To integer: int4, int2. */
+/** Type OIDs that convert to integer by an implicit cast: int4, int2. */
 const INTEGER_OIDS: ReadonlySet<number> = new Set([23, 21]);
 const BOOL_OID = 16;
 const UNKNOWN_OID = 705;
 
-/** How a type takes part in overload resolution. */
+/** How a type takes part in overload resolution. @param oid of the type; 0 when none is declared */
 export function kindOfType(oid: number): ArgumentKind {
   if (oid === 0 || oid === UNKNOWN_OID) return 'unknown';
   if (oid === BOOL_OID) return 'boolean';

@@ -1,19 +1,22 @@
 import { PgError } from '../wire/errors.js';
 
-/** What takes memory from a budget, for as long as it is needed. */
+/**
+ * A budget of memory, in bytes. Whoever holds data takes their size from it, and gives it back when the data are dropped.
+ */
 export interface Memory {
-  /** @throws PgError 53200 */
+  /** @throws PgError 53200 when not enough is left */
   take(bytes: number): void;
+  /** Gives back what was taken. */
   give(bytes: number): void;
 }
 
 /** One session's part of a budget. */
 export interface SessionMemory extends Memory {
-  /** As `take`. @returns whether there was enough */
+  /** Like `take`, without the error. @returns whether there was enough */
   tryTake(bytes: number): boolean;
 }
 
-/** Without a limit. */
+/** A session's memory where there is no limit. */
 export const UNLIMITED: SessionMemory = { take: () => undefined, tryTake: () => true, give: () => undefined };
 
 /** The memory that all sessions together may use for results that they hold. */
@@ -23,11 +26,15 @@ export class MemoryBudget {
   /** @param limit in bytes; 0 for none */
   constructor(private readonly limit: number) {}
 
+  /** Bytes that all sessions together have taken. */
   get used(): number {
     return this.#used;
   }
 
-  /** One session's part of it. The last tenth is for sessions that hold no more than that themselves. */
+  /**
+   * One session's part of the budget. The last tenth of the budget is kept for sessions that hold no more than a tenth
+   * themselves.
+   */
   session(): SessionMemory {
     let held = 0;
     const tryTake = (bytes: number): boolean => {
@@ -63,26 +70,31 @@ export class MemoryBudget {
   }
 }
 
-/** A part of a session's memory whose end is known: whatever has not been given back by then is given back together. */
+/**
+ * A part of a session's memory that ends at a known moment. `release` then gives back at once all that has not been given
+ * back before.
+ */
 export class HeldMemory implements Memory {
   #held = 0;
   #over = false;
 
   constructor(private readonly memory: Memory) {}
 
-  /** @throws PgError 53200; 57014 when its end has come, for whoever has not noticed */
+  /** @throws PgError 53200 when not enough is left; 57014 after `release`, for a caller that has not noticed it */
   take(bytes: number): void {
     if (this.#over) throw new PgError('57014', 'the statement that rows were collected for is over');
     this.memory.take(bytes);
     this.#held += bytes;
   }
 
+  /** Gives back bytes, but no more than are still held. */
   give(bytes: number): void {
     const given = Math.min(bytes, this.#held);
     this.#held -= given;
     this.memory.give(given);
   }
 
+  /** Gives back everything. From now on `take` throws. */
   release(): void {
     this.#over = true;
     this.give(this.#held);

@@ -4,11 +4,14 @@ import { MalformedResult, remoteError } from './errors.js';
 import type { Outcome } from './remote/outcome.js';
 
 /**
- * Tells of a result that is not what a function wanted, as an error or, with fail_on_error = false, as a NOTICE (behaviour
- * reference, section 3.2). Of what is not the server's error (a lost connection, a result of another kind, an empty
- * string, a COPY) the error buffer has the message, if there is one: also that of a query that was refused meanwhile.
+ * Reports a result that is not what a function wanted: as an error or, with fail_on_error = false, as a NOTICE (behaviour
+ * reference, section 3.2).
+ *
+ * The result need not be an error of the server. The connection may have been lost, the result may be of another kind or
+ * a COPY, or the string may have been empty. Then the message is what the error buffer holds, if it holds anything. That
+ * can also be the message of a query that was refused meanwhile.
  * @param phrase what the function was doing, for the context line
- * @throws PgError the remote's error; 08006 without one
+ * @throws PgError the remote's error; 08006 if it has no SQLSTATE
  */
 export function relayFailure(
   outcome: Outcome,
@@ -26,9 +29,9 @@ export function relayFailure(
 }
 
 /**
- * Waits for a result whose rows a reader takes.
- * @param act waits for it and for what the reader objects to
- * @returns the outcome; an error for rows that are none by the protocol, which the error buffer then has
+ * Waits for a result while a reader takes its rows.
+ * @param act waits for the result, and throws what the reader objects to
+ * @returns the outcome. Rows that violate the protocol are an error, whose message is put into the error buffer.
  */
 export async function reading({ connection }: Lease, act: () => Promise<Outcome>): Promise<Outcome> {
   try {

@@ -9,11 +9,11 @@ import { ResultReader, type RowSink } from './remote/results.js';
 import { reading, relayFailure } from './remoteFailure.js';
 
 /**
- * The dblink functions of one client session. All text is byte strings in the database's encoding. Where `target` is a
- * connection's name or undefined, the latter means the unnamed one.
+ * The dblink functions of one client session. All text is byte strings in the database's encoding. A `target` is a
+ * connection's name, or undefined for the unnamed connection.
  *
- * Every function but connect, connections and close raises 08003 for a connection that is not there and 55006 for one
- * that another call uses. When a call's signal is aborted, each throws its reason at once.
+ * Every function but connect, connections and close raises 08003 when there is no such connection, and 55006 when another
+ * call uses it. When a call's signal is aborted, the function throws the signal's reason at once.
  */
 export class DblinkSession {
   readonly #connections: SessionConnections;
@@ -24,7 +24,8 @@ export class DblinkSession {
 
   /**
    * dblink_connect and dblink_connect_u.
-   * @throws PgError 08001, 42710, 2F003, 42501, 55006 (behaviour reference, sections 2, 3.1, 6 and 9)
+   * @param unchecked true for dblink_connect_u
+   * @throws PgError 08001, 42710, 2F003, 42501, 55006, 53300 (behaviour reference, sections 2, 3.1, 6 and 9)
    */
   async connect(
     name: string | undefined,
@@ -48,19 +49,19 @@ export class DblinkSession {
     return names.length === 0 ? null : names;
   }
 
-  /** dblink_error_message. */
+  /** dblink_error_message: what the connection's error buffer holds, or `OK` when it is empty. */
   errorMessage(name: string, call: CallContext): string {
     return this.#connections.existing(name, call).errorText || 'OK';
   }
 
-  /** Which connection a call will use, as far as calls that must not run side by side are concerned. */
+  /** A key for the connection that a call will use. Calls with the same key must not run side by side. */
   connectionKey(target: string | undefined, call: CallContext): unknown {
     return this.#connections.key(target, call);
   }
 
   /**
-   * What a query that only reads would change of what can be asked of the connection: `results` that are pending would be
-   * dropped, the error `message` would be emptied.
+   * What even a query that only reads would change of what can be asked of the connection. `results`: pending results of
+   * dblink_send_query would be dropped. `message`: the error message would be emptied. undefined: nothing.
    */
   disturbs(target: string | undefined, call: CallContext): 'results' | 'message' | undefined {
     const connection = this.#connections.used(target, call);
@@ -69,7 +70,7 @@ export class DblinkSession {
   }
 
   /**
-   * dblink_exec: the tag of the last command, or `ERROR`.
+   * dblink_exec: the tag of the last command, or `ERROR` with fail_on_error = false.
    * @param target name or connection string, undefined for the unnamed connection
    * @throws PgError the remote's error, 2F003, 08001, 08006
    */
@@ -92,9 +93,11 @@ export class DblinkSession {
   }
 
   /**
-   * dblink: runs the string; the rows of its last result are what the sink has after it. Results that dblink_send_query
-   * left there are in its way: it fails, and they are dropped (behaviour reference, section 6).
-   * @throws PgError the remote's error, 42804, 08001, 08006, XX000, 0A000, and what the sink throws
+   * dblink: runs the query string. Afterwards the sink has the rows of the string's last result. If results of
+   * dblink_send_query are pending, the call fails, and they are dropped (behaviour reference, section 6).
+   * @param target name or connection string, undefined for the unnamed connection
+   * @throws PgError the remote's error, 42804, 08001, 08006, XX000 when the string could not be sent, 0A000 for a COPY,
+   * and what the sink throws
    */
   async query(
     target: string | undefined,
@@ -148,7 +151,8 @@ export class DblinkSession {
   }
 
   /**
-   * dblink_fetch: so many rows, backwards where negative. They have been fetched whatever the sink thinks of them.
+   * dblink_fetch: fetches rows, backwards if `howMany` is negative. The cursor has moved even if the sink refuses the
+   * rows.
    * @throws PgError the remote's error, 08006, 34000, 42804, and what the sink throws
    */
   fetchCursor(
@@ -165,7 +169,7 @@ export class DblinkSession {
     });
   }
 
-  /** dblink_close: as openCursor. */
+  /** dblink_close: `OK`, or `ERROR` with fail_on_error = false. @throws PgError the remote's error, 08006, XX000 */
   closeCursor(
     target: string | undefined,
     cursor: string,
@@ -175,12 +179,12 @@ export class DblinkSession {
     return this.#using(target, call, (lease) => cursors.closeCursor(lease, cursor, failOnError, call));
   }
 
-  /** dblink_send_query: 1 when the string was sent, 0 and a NOTICE when not. */
+  /** dblink_send_query: 1 when the string was sent; 0 when it was not, and the client gets a NOTICE. */
   sendQuery(name: string, sql: Buffer, call: CallContext): Promise<0 | 1> {
     return this.#using(name, call, (lease) => asynchronous.sendQuery(lease, sql, call));
   }
 
-  /** dblink_is_busy: whether getResult would have to wait. */
+  /** dblink_is_busy: 1 when getResult would have to wait, else 0. */
   isBusy(name: string, call: CallContext): Promise<0 | 1> {
     return this.#using(name, call, async ({ connection }) =>
       (await connection.isBusy(call.signal)) ? 1 : 0,
@@ -188,8 +192,8 @@ export class DblinkSession {
   }
 
   /**
-   * dblink_get_result: the next result of the string that was sent; `nothing` after the last one. A call that is aborted
-   * takes all that is left with it, and cancels what runs.
+   * dblink_get_result: takes the next result of the string that was sent; `nothing` after the last one. When the call is
+   * aborted, the results that are left are lost, and what runs on the remote is cancelled.
    * @throws PgError the remote's error, 08006, 42804, and what the sink throws
    */
   getResult(name: string, failOnError: boolean, sink: RowSink, call: CallContext): Promise<QueryOutcome> {
@@ -201,7 +205,10 @@ export class DblinkSession {
     return this.#using(name, call, ({ connection }) => connection.cancel(call.signal));
   }
 
-  /** dblink_get_notify: what has come by now. Without an unnamed connection there is nothing, which is no error. */
+  /**
+   * dblink_get_notify: takes the notifications that have come by now. If there is no unnamed connection it returns none;
+   * that is no error.
+   */
   async notifications(name: string | undefined, call: CallContext): Promise<readonly Notification[]> {
     if (name === undefined && !this.#connections.hasUnnamed) return [];
     return this.#using(name, call, ({ connection }) => connection.takeNotifications(call.signal));

@@ -18,8 +18,10 @@ const templates = new Map<string, Promise<string>>();
 /**
  * Fills `dataDir`, which must not exist yet, with a new cluster of the superuser `postgres`.
  *
- * initdb takes a second or two and a copy of its result a tenth of that, so each combination of major and arguments is
- * initialised once per process, unless it has been made ready for this process, and copied from then on.
+ * initdb takes a second or two, and a copy of its result a tenth of that. So each combination of major, arguments and password
+ * is initialised once per process and copied from then on. It may also have been made ready for this process (prepared.ts).
+ *
+ * @throws EmbeddedError
  */
 export async function createCluster(
   installation: PostgresInstallation,
@@ -31,7 +33,7 @@ export async function createCluster(
   await run('cp', ['-R', template, dataDir], 'copying the new cluster');
 }
 
-/** The data directory that new clusters of this kind are copies of. */
+/** The data directory that new clusters of this kind are copies of. @throws EmbeddedError */
 export function clusterTemplate(
   installation: PostgresInstallation,
   initdbArgs: readonly string[] = [],
@@ -47,7 +49,7 @@ export function clusterTemplate(
   return template;
 }
 
-/** The name of a kind of cluster. */
+/** The name of a kind of cluster, as in `Prepared`. */
 export const clusterKey = (major: number, initdbArgs: readonly string[] = [], password?: string): string =>
   JSON.stringify([major, initdbArgs, password ?? null]);
 

@@ -51,7 +51,7 @@ async function startPrimary(): Promise<PostgresServer> {
   return server;
 }
 
-// It has no need of dblink either, and the files of one installation serve both.
+// The remote does not need dblink either, so the files of one installation serve both.
 async function startRemote(): Promise<PostgresServer> {
   const server = await startOnPreferredPort(await prepareBinaries({ major: MAJOR, dblink: false }));
   await fill(server, REMOTE_DATABASE, REMOTE_DATA);

@@ -2,9 +2,9 @@ import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
 /**
- * Ports that no kernel gives out by itself (those begin at 32768 or above), so that a connection of somebody else's
- * cannot take one between two starts of a server; and numbers that are neither an SQLSTATE nor in the rows of a test, which
- * count to 20,000, so that a text with one is not mistaken.
+ * The ports to choose from. No kernel gives them out by itself: what it gives out begins at 32768 or above. So a connection of
+ * somebody else's cannot take one between two starts of a server. These numbers are no SQLSTATE either, nor in the rows of a
+ * test, which count to 20,000. So a text with such a number is not mistaken.
  */
 const FIRST = 30_001;
 const LAST = 32_767;

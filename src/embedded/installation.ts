@@ -22,10 +22,10 @@ const cache = new Map<string, Promise<PostgresInstallation>>();
 /**
  * Makes PostgreSQL `major` ready to run: a copy of an npm package's files in this process's temporary directory.
  *
- * A copy, because the package's symbolic links are made by an install script that npm may hold back, because its
- * directory may be unreadable to the account that the servers run under, and because a primary without dblink needs
- * files removed. The package itself is never changed. Made once per process and variant, unless it has been made ready
- * for this process (prepared.ts).
+ * There are three reasons for a copy. The package's symbolic links are made by an install script, which npm may hold back. The
+ * package's directory may be unreadable to the account that the servers run under. And a primary without dblink needs files
+ * removed. The package itself is never changed. A copy is made once per process and variant, unless one has been made ready for
+ * this process (prepared.ts).
  *
  * @param options.dblink false leaves out every file of the dblink extension
  * @param options.packages a directory in whose `node_modules` packages may be too, besides the usual places
@@ -46,7 +46,7 @@ export function prepareBinaries(options: {
   return installation;
 }
 
-/** The name of an installation within a workspace. */
+/** The name of an installation within a workspace, and in `Prepared`. */
 export const installationKey = ({
   major,
   dblink,
@@ -100,7 +100,7 @@ function isDblinkFile(path: string): boolean {
 
 function copyFile(from: string, to: string): void {
   copyFileSync(from, to, constants.COPYFILE_FICLONE);
-  // Whatever the umask of the installation: the servers' account must be able to read and, for programs, execute.
+  // The servers' account must be able to read files and to execute programs, whatever umask the package was installed with.
   chmodSync(to, dirname(to).endsWith('bin') || /\.(so|dylib)/.test(to) ? 0o755 : 0o644);
 }
 

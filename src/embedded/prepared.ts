@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import type { PostgresInstallation } from './packages.js';
 
 /**
- * What another process has made ready: installations, and clusters to copy, by the keys that this process would keep its own
- * under. The other process must outlive this one.
+ * What another process has made ready: installations, and clusters to copy. Their keys are those under which this process would
+ * keep its own (installationKey, clusterKey). The other process must outlive this one.
  */
 export interface Prepared {
   readonly installations: Readonly<Record<string, PostgresInstallation>>;

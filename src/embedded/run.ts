@@ -3,8 +3,8 @@ import { EmbeddedError } from './errors.js';
 import { workspace } from './workspace.js';
 
 /**
- * The environment of PostgreSQL's programs: none of the user's PG* variables, which libpq inside a server honours,
- * and messages in English.
+ * The environment of PostgreSQL's programs. It has none of the user's PG* variables, which libpq inside a server honours. And
+ * messages are in English.
  */
 export function programEnvironment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
   const { PATH = '/usr/bin:/bin', TZ } = process.env;

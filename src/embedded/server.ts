@@ -9,7 +9,7 @@ import type { PostgresInstallation } from './packages.js';
 import { programEnvironment } from './run.js';
 import { kill, workspace } from './workspace.js';
 
-/** How a server is asked to stop: break off sessions and write a checkpoint, or abandon everything at once. */
+/** How a server is asked to stop. `fast` breaks off sessions and writes a checkpoint; `immediate` abandons everything at once. */
 export type StopMode = 'fast' | 'immediate';
 
 /** What may be chosen about a new server; see {@link startPostgres}. */
@@ -40,7 +40,7 @@ export interface PostgresServer {
   readonly socketDir: string;
   readonly dataDir: string;
   readonly logFile: string;
-  /** The postmaster's; another one after a restart. */
+  /** The process id of the postmaster. It changes with a restart. */
   readonly pid: number;
   readonly user: 'postgres';
   readonly password: string | undefined;
@@ -60,7 +60,7 @@ const STOP_TIMEOUT_MS = 15_000;
 /**
  * Starts a PostgreSQL server on a new cluster in a temporary directory.
  *
- * It listens on 127.0.0.1 and a Unix socket, gives no thought to durability, and ends with this process at the latest.
+ * It listens on 127.0.0.1 and a Unix socket, is not durable, and ends with this process at the latest.
  *
  * @throws EmbeddedError with the end of the server's log, if it does not start
  */
@@ -163,7 +163,7 @@ function serverOf(place: Place, started: Postmaster, password: string | undefine
   };
 }
 
-/** A port found free may be taken by somebody else before the server binds it: then another one is tried. */
+/** Somebody else may take a free port before the server binds it. Then another one is tried. */
 async function launchOnFreePort(place: Place, wanted: number): Promise<Postmaster> {
   for (let attempt = 1; ; attempt += 1) {
     const port = wanted === 0 ? await freePort() : wanted;
@@ -196,7 +196,7 @@ async function launch(place: Place, port: number): Promise<Postmaster> {
   const failed = new Promise<never>((_, reject) => child.once('error', reject));
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   if (child.pid === undefined) return failed;
-  failed.catch(() => {}); // From here on its end is what counts.
+  failed.catch(() => {}); // From here on only the end of the process counts.
   const { pid } = child;
   workspace().guard(pid);
   void ended.then(() => workspace().release(pid));
@@ -205,7 +205,7 @@ async function launch(place: Place, port: number): Promise<Postmaster> {
   return postmaster;
 }
 
-/** The last line of postmaster.pid tells the state; pg_ctl waits for the same word. */
+/** Waits until the last line of postmaster.pid says `ready`. pg_ctl waits for the same word. @throws EmbeddedError */
 async function untilReady(place: Place, { child, pid, ended }: Postmaster): Promise<void> {
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (child.exitCode === null && child.signalCode === null) {

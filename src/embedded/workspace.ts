@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EmbeddedError } from './errors.js';
 
-/** The account under which PostgreSQL's programs run; undefined members mean: as this process. */
+/** The account under which PostgreSQL's programs run. Undefined members mean that of this process. */
 export interface RunAs {
   readonly uid?: number;
   readonly gid?: number;
@@ -22,7 +22,7 @@ export interface RunAs {
 /**
  * This process's temporary directory for embedded servers, with the account they run under and a reaper.
  *
- * PostgreSQL refuses to run as root, and the account it runs under instead must be able to read its programs, so the
+ * PostgreSQL refuses to run as root. The account that it runs under instead must be able to read its programs. So the
  * directory lies where that account can reach it.
  */
 export interface Workspace {
@@ -32,13 +32,13 @@ export interface Workspace {
   makeDirectory(name: string, mode: number): string;
   /** Has `pid` killed when this process ends, however it ends. */
   guard(pid: number): void;
-  /** Takes `pid` off that list: it has ended. */
+  /** Called when `pid` has ended: it is not killed any more. */
   release(pid: number): void;
 }
 
 let current: Workspace | undefined;
 
-/** The workspace of this process, made at the first call and removed when the process ends. */
+/** The workspace of this process, made at the first call and removed when the process ends. @throws EmbeddedError */
 export function workspace(): Workspace {
   current ??= createWorkspace();
   return current;
@@ -50,7 +50,7 @@ function createWorkspace(): Workspace {
   const guarded = new Set<number>();
   process.once('exit', () => {
     for (const pid of guarded) kill(pid, 'SIGQUIT');
-    // Servers that are still going down write into the directory; the reaper waits for them and removes it then.
+    // Servers that are still going down write into the directory. The reaper waits for them and then removes it.
     if (guarded.size === 0) rmSync(directory, { recursive: true, force: true });
   });
   return {
@@ -84,8 +84,8 @@ export function kill(pid: number, signal: NodeJS.Signals): void {
 }
 
 /**
- * Reads the pids to guard from its standard input; when that ends, because the parent has ended for whatever reason
- * (SIGKILL included), it shuts down those that are left and removes the directory.
+ * A shell script that reads the pids to guard from its standard input. The input ends when the parent has ended for whatever
+ * reason, SIGKILL included. Then the script shuts down those that are left and removes the directory.
  */
 const REAPER = `
 trap '' INT TERM HUP PIPE
@@ -121,8 +121,8 @@ function startReaper(directory: string): ChildProcess {
 }
 
 /**
- * A temporary directory in which the chosen account may execute programs. Tried, not guessed: the system's temporary
- * directory may lie under a home directory of mode 0700 or on a volume mounted noexec, and the account may not exist
+ * Finds a temporary directory, and an account that may execute programs in it. This is tried, not guessed. The system's
+ * temporary directory may lie under a home directory of mode 0700 or on a volume mounted noexec, and the account may not exist
  * in this container's user namespace.
  */
 function findPlace(): { directory: string; runAs: RunAs } {
@@ -150,7 +150,7 @@ function findPlace(): { directory: string; runAs: RunAs } {
   );
 }
 
-/** So that the path of a Unix socket below it stays within the kernel's limit of some hundred bytes. */
+/** The longest base directory: the path of a Unix socket below it has to stay within the kernel's limit of some hundred bytes. */
 const MAX_BASE_LENGTH = 60;
 
 function isDirectory(path: string): boolean {
@@ -168,8 +168,8 @@ function tryToExecute(directory: string, runAs: RunAs): string | undefined {
 }
 
 /**
- * Accounts to try, best first: this process's own unless it is root. `nobody` comes first then, rather than a
- * `postgres` that may own a real cluster on this machine. It must be in the password database: initdb looks it up.
+ * Accounts to try, best first. Unless this process runs as root, that is its own. For root, `nobody` comes before `postgres`,
+ * which may own a real cluster on this machine. The account must be in the password database: initdb looks it up.
  */
 function accounts(): readonly RunAs[] {
   if (process.getuid?.() !== 0) return [{}];

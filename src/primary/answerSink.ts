@@ -2,31 +2,33 @@ import { errorResponse, PgError, parseFields } from '../wire/errors.js';
 import { Backend } from '../wire/protocol.js';
 import type { ResponseSink } from './responseQueue.js';
 
-/** What a request of the proxy's making was answered. */
+/** The primary's answer to one request. */
 export interface Answer {
-  /** The error that the primary raised. */
+  /** The error that the primary raised, if it did. */
   readonly error: PgError | undefined;
   /** The primary skipped the request, because an earlier one failed. */
   readonly skipped: boolean;
-  /** Whole RowDescription message, if one came. */
+  /** The whole RowDescription message, if one came. */
   readonly description: Buffer | undefined;
-  /** Whole ParameterDescription message, if one came. */
+  /** The whole ParameterDescription message, if one came. */
   readonly parameters: Buffer | undefined;
 }
 
+/** What a MessageSink does with the messages of the answer. */
 export interface SinkOptions {
-  /** Whether rows and COPY data go to the client without being looked at. */
+  /** Whether rows and COPY data go to the client without being looked at. Default: no. */
   readonly passRows?: boolean;
-  /** Whether notices that come meanwhile are kept from the client. */
+  /** Whether notices that come while the answer does are kept from the client. Default: no. */
   readonly muted?: boolean;
-  /** Sees every other message of the answer; says whether it goes to the client. Without it, none does. */
+  /** Sees every other message of the answer. @returns whether it goes to the client; without this function none does */
   readonly message?: (type: number, message: Buffer) => boolean;
 }
 
-/** Waits for the answer to one request. */
+/** Takes the answer to one request. */
 export class MessageSink implements ResponseSink {
   readonly passRows: boolean;
   readonly muted: boolean;
+  /** Resolves when the answer is complete, or when the request has been skipped. Never rejects. */
   readonly answered: Promise<Answer>;
   readonly #options: SinkOptions;
   #resolve!: (answer: Answer) => void;
@@ -74,7 +76,7 @@ export class MessageSink implements ResponseSink {
 type ToClient = (message: Buffer) => void;
 type MapError = (error: PgError) => PgError;
 
-/** Forwards an answer, its error changed. */
+/** Makes a sink that forwards the answer. @param map changes an error before the client gets it */
 export const forwardAnswer = (toClient: ToClient, map: MapError = (error) => error): MessageSink =>
   new MessageSink({
     passRows: true,
@@ -85,7 +87,7 @@ export const forwardAnswer = (toClient: ToClient, map: MapError = (error) => err
     },
   });
 
-/** Forwards nothing of an answer but an error, changed. */
+/** Makes a sink that forwards only an error, and nothing else of the answer. @param map changes it before the client gets it */
 export const forwardError = (toClient: ToClient, map: MapError = (error) => error): MessageSink =>
   new MessageSink({
     message: (type, message) => {

@@ -1,19 +1,21 @@
 import { EQ } from './operators.js';
 /**
- * SQL that finds a foreign server as a role may use it. Nothing in it depends on the search_path: whoever could put an
- * operator of their own in front could make up what it finds.
+ * SQL that finds a foreign server as a role may use it. Nothing in it depends on the search_path. Otherwise somebody could put
+ * an operator of their own in front of PostgreSQL's, and so make up what the SQL finds.
  */
 
-/** Whether there is one, quick to plan. @param name SQL of the type name */
+/** SQL of a condition: whether there is a foreign server of that name. Quick to plan. @param name SQL of a value of type name */
 export const serverExists = (name: string): string =>
   `EXISTS (SELECT FROM pg_catalog.pg_foreign_server WHERE srvname ${EQ} ${name})`;
 
 /**
- * What there is to know of it, as the text of a JSON array that `readServer` reads; no row where there is none.
+ * SQL of a query for all that there is to know of a foreign server. It returns the text of a JSON array that `readServer` reads,
+ * or no row when there is no such server.
  *
- * The mapping is the role's own, else the one for PUBLIC. Its options are NULL where the role that runs the query may not
- * read them (documentation of pg_user_mappings), and where there are none; `readable` tells these apart.
- * @param role SQL of the OID of the role that is to use it
+ * The user mapping is the role's own, or else the one for PUBLIC. Its options are NULL in two cases: there are none, or the role
+ * that runs the query may not read them (documentation of pg_user_mappings). `readable` tells these cases apart.
+ * @param name SQL of the server's name, a value of type name
+ * @param role SQL of the OID of the role that is to use the server
  */
 export const serverQuery = (name: string, role: string): string => `
 SELECT pg_catalog.json_build_array(s.srvname, r.rolname, pg_catalog.has_server_privilege(r.oid, s.oid, 'USAGE'),
@@ -30,24 +32,27 @@ SELECT pg_catalog.json_build_array(s.srvname, r.rolname, pg_catalog.has_server_p
       ORDER BY u.umuser DESC LIMIT 1) AS m ON true
  WHERE s.srvname ${EQ} ${name}`;
 
-/** SQL of the current role's OID. */
+/** SQL of a query for the current role's OID. */
 export const CURRENT_ROLE = `SELECT c.oid FROM pg_catalog.pg_roles AS c WHERE c.rolname ${EQ} current_user`;
 
-/** A foreign server as a role finds it. Text is byte strings in the database's encoding. */
+/** A foreign server as a role finds it. All text is byte strings in the database's encoding. */
 export interface FoundServer {
   readonly name: string;
+  /** The name of the role that is to use the server. */
   readonly role: string;
-  /** The role has USAGE. */
+  /** Whether the role has USAGE on the server. */
   readonly permitted: boolean;
+  /** As the catalogs keep them: `keyword=value`. */
   readonly serverOptions: readonly string[];
-  /** Whose user mapping applies, if there is one: the role's own or that for PUBLIC. */
+  /** Whose user mapping applies: the role's own, or the one for PUBLIC. Undefined when there is none. */
   readonly mapping: 'own' | 'public' | undefined;
+  /** Empty when there are none, and when they could not be read. */
   readonly mappingOptions: readonly string[];
-  /** Who asked may read the mapping's options. */
+  /** Whether the role that ran the query may read the mapping's options. */
   readonly readable: boolean;
 }
 
-/** Reads what `serverQuery` gives. @returns undefined for what is nothing of the kind: it may come from a session's SQL */
+/** Reads what `serverQuery` returns. @returns undefined for any other text, since the text may come from a session's own SQL */
 export function readServer(text: string): FoundServer | undefined {
   let found: unknown;
   try {

@@ -21,13 +21,14 @@ import { BRIDGE_COMMENT } from './marks.js';
 import { EQ, LIKE, MATCHES } from './operators.js';
 import type { PrimaryLink } from './primaryLink.js';
 
-/** $1 is bytes in the database's encoding: what the session's connection carries is in the client's. */
+/** The text of $1, which is bytes in the database's encoding. Text on the session's connection would be in the client's. */
 const GIVEN = 'pg_catalog.convert_from($1, pg_catalog.getdatabaseencoding())';
 const NAME = `${GIVEN}::pg_catalog.name`;
+/** A query for the same text as hexadecimal digits of its bytes, in the database's encoding and not in the client's. */
 const asHex = (query: string): string =>
   `SELECT pg_catalog.encode(pg_catalog.convert_to(q.text, pg_catalog.getdatabaseencoding()), 'hex') FROM (${query}) AS q(text)`;
 
-/** The owner of the extension's dblink_connect_u, or of the one that stands for it, where there is one. */
+/** SQL of the OID of dblink_connect_u's owner (the extension's, or the bridge's). Without such a function: the current role. */
 const OWNER = `coalesce((SELECT p.proowner FROM pg_catalog.pg_proc AS p WHERE p.proname ${EQ} 'dblink_connect_u'
       AND (EXISTS (SELECT FROM pg_catalog.pg_description AS d WHERE d.objoid ${EQ} p.oid
           AND d.classoid ${EQ} 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objsubid ${EQ} 0
@@ -40,22 +41,24 @@ const FIND = asHex(serverQuery(NAME, CURRENT_ROLE));
 const FIND_AS_OWNER = asHex(serverQuery(NAME, OWNER));
 const MEMBER = memberQuery(GIVEN, CURRENT_ROLE);
 
-/** For a connection that speaks the database's encoding: of the server $1, what the role $2 is to find. */
+/** For a connection that speaks the database's encoding: finds the server $1 for the role $2. */
 export const FIND_FOR = serverQuery(
   '$1',
   `SELECT g.oid FROM pg_catalog.pg_roles AS g WHERE g.rolname ${EQ} $2`,
 );
 
-/** For whom a mapping is read that the session itself cannot read. */
+/** For whom a user mapping is read that the session itself cannot read. */
 export interface MappingReader {
-  /** The role whose rights count, a byte string; undefined for nobody in particular, who reads no mapping. */
+  /** The role whose rights count, a byte string. Undefined when no role is proven; no mapping is read then. */
   readonly role: () => Promise<string | undefined>;
+  /** Ends the reading. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Reads a server and the mapping of a role with the rights of the proxy's account.
- * @returns the account's name, and what FIND_FOR gives, byte strings
+ * Reads a foreign server and the user mapping of a role, with the rights of the proxy's account.
+ * @param server byte string in the database's encoding @param role likewise
+ * @returns the account's name and what FIND_FOR returns, both byte strings
  * @throws PgError; the signal's reason
  */
 export type ReadMapping = (
@@ -64,7 +67,7 @@ export type ReadMapping = (
   signal: AbortSignal,
 ) => Promise<readonly [account: string, found: string]>;
 
-/** Finds foreign servers for the calls of one session: those of the primary, then those that are declared. */
+/** Finds foreign servers for the calls of one session: first those of the primary, then those that the configuration declares. */
 export class ForeignServers {
   constructor(
     private readonly primary: PrimaryLink,
@@ -77,10 +80,11 @@ export class ForeignServers {
   }
 
   /**
-   * Asks the primary on the session's own connection: for the current role, in its transaction.
-   * @param name byte string
-   * @param how `asOwner`: for the owner of dblink_connect_u; `end`: see PrimaryLink.run
-   * @throws PgError see `usable`, and what the primary raised
+   * Finds a server. The primary is asked on the session's own connection, as the current role and in the session's transaction.
+   * @param name byte string in the database's encoding
+   * @param how `asOwner`: finds it for the owner of dblink_connect_u; `end`: see PrimaryLink.run; `signal`: see MappingReader
+   * @returns undefined when there is no such server
+   * @throws PgError see `usable` and `declared`; what the primary raised; 25P02 when it skipped the question
    */
   async find(
     name: string,
@@ -97,7 +101,7 @@ export class ForeignServers {
     });
   }
 
-  /** The one value that a query with one parameter gives. */
+  /** The one value that a query with one parameter returns. */
   async #ask(sql: string, value: string, end: 'flush' | 'sync'): Promise<string | undefined> {
     const own = { sql, types: [BYTEA_OID], formats: [1], values: [Buffer.from(value, 'latin1')] };
     const { error, rows, skipped } = await this.primary.run(own, end);
@@ -107,16 +111,17 @@ export class ForeignServers {
   }
 
   /**
-   * A server of the primary, if the role may use it.
+   * A server of the primary, with the options of the user mapping, if the role may use it.
    * @param found on the session's connection, or what a function of the bridge says that it has found
-   * @throws PgError 42704 no user mapping, 42501 no USAGE, a mapping that the proxy's account cannot read either, or a role
-   * that is not proven, 55000,
-   * 08001; the signal's reason
+   * @param reader for whom the mapping is read when the session cannot read it
+   * @throws PgError 42704 without a user mapping; 55000 for a mapping that is not committed yet; 08001; the signal's reason
+   * @throws PgError 42501 without USAGE; when the proxy's account cannot read the mapping either; when the role is not proven;
+   * when the mapping is that of another role
    */
   async usable(found: FoundServer, reader: MappingReader): Promise<ForeignServer> {
     this.#check(found);
     if (found.readable) return { ...found, declared: false };
-    // The rights of the role are looked at again: nobody vouches for what was found.
+    // Nobody vouches for what was found, so the rights of the role are looked up again.
     const role = await reader.role();
     if (role === undefined) throw unproven(found);
     const { signal } = reader;
@@ -125,7 +130,7 @@ export class ForeignServers {
     if (read === undefined) throw notCommitted(found.name);
     this.#check(read);
     if (!read.readable) throw unreadable(read, account);
-    // A role's own mapping the session has read itself: this one is of another role than the one that calls.
+    // A role can read its own mapping without the proxy's account. So an own mapping here is not that of the role that calls.
     if (read.mapping !== 'public') throw notAssumable(found, role);
     return { ...read, declared: false };
   }
@@ -137,9 +142,11 @@ export class ForeignServers {
   }
 
   /**
-   * A server of the configuration.
-   * @param isMember whether the call's role is a member of one of its roles
-   * @throws PgError 42501 when it is not
+   * A server that the configuration declares.
+   * @param name byte string in the database's encoding
+   * @param isMember whether the call's role is a member of one of the server's roles
+   * @returns undefined when none of that name is declared
+   * @throws PgError 42501 when the role is no member
    */
   async declared(
     name: string,
@@ -154,7 +161,7 @@ export class ForeignServers {
 
 const BYTEA_OID = 17;
 
-/** Another question of the same batch has failed, and the primary skips to its end. */
+/** For a question that the primary skipped, because another one of the same batch has failed. */
 const transactionAborted = (): PgError =>
   new PgError('25P02', 'current transaction is aborted, commands ignored until end of transaction block');
 

@@ -12,7 +12,7 @@ const ARRAY_OPEN = Buffer.from('"{\\"', 'latin1');
 const ARRAY_CLOSE = Buffer.from('\\"}"', 'latin1');
 const ESCAPED_BACKSLASH = Buffer.from('\\\\', 'latin1');
 
-/** Two-character escapes of JSON by control character. */
+/** JSON's escapes of two characters: the character behind the backslash, by control character. */
 const SHORT_ESCAPES: Readonly<Record<number, number>> = {
   8: 'b'.charCodeAt(0),
   9: 't'.charCodeAt(0),
@@ -21,7 +21,7 @@ const SHORT_ESCAPES: Readonly<Record<number, number>> = {
   13: 'r'.charCodeAt(0),
 };
 
-/** 1 for bytes that a JSON string cannot contain as they are; bytes of multi-byte characters pass in every encoding. */
+/** 1 for bytes that a JSON string cannot contain unescaped. Bytes of multi-byte characters pass in every encoding. */
 const SPECIAL = new Uint8Array(256);
 for (let byte = 0; byte < 0x20; byte++) SPECIAL[byte] = 1;
 SPECIAL[QUOTE] = SPECIAL[BACKSLASH] = 1;
@@ -32,21 +32,21 @@ const TOO_LARGE = (maxBytes: number): PgError =>
     hint: 'Let the remote query return less, or raise the setting "limits.splice_bytes" of the proxy.',
   });
 
-/** The columns of an object, each with what stands in front of its value. */
+/** For each column what stands in front of its value in a JSON object: `{"first":`, `,"second":` and so on. */
 export type JsonKeys = readonly Buffer[];
 
-/** @param names of the columns, byte strings */
+/** Prepares the keys of a source's objects. @param names of the columns, byte strings */
 export const jsonKeys = (names: readonly string[]): JsonKeys =>
   names.map((name, i) => Buffer.from(`${i === 0 ? '{' : ','}${quoted(name)}:`, 'latin1'));
 
 /**
- * Builds the JSON array of objects that hands a remote's rows to the primary: bytes in, bytes out, in the encoding they
- * came in, every value a JSON string or null, so that the declared types' input functions convert it.
+ * Builds the JSON array of objects that hands a remote's rows to the primary. The bytes stay in the encoding in which they came.
+ * Every value becomes a JSON string or null, so that the input functions of the declared types convert it.
  */
 export class JsonRows {
   #buffer = Buffer.allocUnsafe(1024);
   #length = 0;
-  /** How much of the buffer `memory` knows of. */
+  /** How many bytes of the buffer are counted in `memory`. */
   #counted = 0;
   #rows = 0;
   #ended = false;
@@ -55,15 +55,14 @@ export class JsonRows {
 
   /**
    * @param keys of the columns
-   * @param arrays columns whose values are wanted as the text of an array with the value as its one element
-   * @param maxBytes limit of the JSON, over it 54000
-   * @param memory refuses what is too much for all sessions together, with 53200
+   * @param arrays for each column whether its values are written as the text of an array with the value as its one element
+   * @param maxBytes limit of the JSON in bytes; beyond it 54000
+   * @param memory counts what is held here, and refuses with 53200 what is too much for all sessions together
    */
   constructor(
     keys: JsonKeys,
     arrays: readonly boolean[],
     private readonly maxBytes: number,
-    /** Where what it holds is counted. */
     private readonly memory?: Memory,
   ) {
     this.#arrays = arrays;
@@ -71,10 +70,12 @@ export class JsonRows {
     this.#append(OPEN);
   }
 
+  /** Number of rows that have been added. */
   get rows(): number {
     return this.#rows;
   }
 
+  /** Makes room. @throws PgError 54000; what `memory` raises (53200) */
   #reserve(bytes: number): void {
     const needed = this.#length + bytes;
     if (needed <= this.#buffer.length) return;
@@ -95,9 +96,10 @@ export class JsonRows {
     this.#length += bytes.copy(this.#buffer, this.#length);
   }
 
-  /** Adds the values of a whole DataRow message. @throws PgError 54000 */
+  /** Adds the values of a whole DataRow message. @throws PgError 54000; what `memory` raises (53200) */
   addRow(message: Buffer): void {
     if (this.#rows++ > 0) this.#byte(0x2c);
+    // Behind the type, the length and the number of columns.
     let offset = 7;
     for (let column = 0; column < this.#keys.length; column++) {
       this.#append(this.#keys[column]!);
@@ -112,7 +114,7 @@ export class JsonRows {
     this.#byte(0x7d);
   }
 
-  /** Adds a row of one value (the status row of a command). */
+  /** Adds a row with one value, the status row of a command. @throws PgError 54000; what `memory` raises (53200) */
   addValue(value: Buffer): void {
     if (this.#rows++ > 0) this.#byte(0x2c);
     this.#append(this.#keys[0]!);
@@ -120,7 +122,7 @@ export class JsonRows {
     this.#byte(0x7d);
   }
 
-  /** The text of an array of one element: quotes and backslashes are escaped for the array, then for JSON. */
+  /** Writes the text of an array with one element. Quotes and backslashes are escaped for the array first, then for JSON. */
   #array(source: Buffer, start: number, end: number, isNull: boolean): void {
     if (isNull) {
       this.#append(NULL_ELEMENT);
@@ -178,14 +180,17 @@ export class JsonRows {
     out[this.#length++] = HEX[byte & 15]!;
   }
 
-  /** The array, complete: nothing can be added any more. */
+  /** The complete array. Nothing can be added afterwards. */
   end(): Buffer {
     if (!this.#ended) this.#byte(0x5d);
     this.#ended = true;
     return this.#buffer.subarray(0, this.#length);
   }
 
-  /** Gives its memory back: what `end` returned is empty afterwards. @param unread nobody reads that any more */
+  /**
+   * Gives the memory back. What `end` returned must not be used afterwards.
+   * @param unread whether nobody reads those bytes any more, so that they can be discarded at once
+   */
   release(unread: boolean): void {
     if (unread) discard(this.#buffer);
     this.memory?.give(this.#counted);

@@ -1,41 +1,48 @@
 /** Names and marks by which the bridge is known: in the primary, in its messages, and to the proxy. */
 
+/** The schema in which the bridge's own objects are. */
 export const SERVICE_SCHEMA = 'dblink_proxy';
 
-/** Grows with every change of what is installed; objects of an older version are replaced. */
-export const BRIDGE_VERSION = 5;
+/** The version of what is installed in the primary. Grows with every change of that. Objects of an older version are replaced. */
+export const BRIDGE_VERSION = 6;
 
-/** The comment by which objects of the bridge are known, of a version or (a regular expression) of any. */
+/** The comment (COMMENT ON) by which objects of the bridge are known. @param version one, or the regular expression for any */
 export const bridgeComment = (version: number | '([0-9]+)' = BRIDGE_VERSION): string =>
   `dblink-proxy bridge ${version}`;
 
-/** Matches such a comment, in JavaScript and in PostgreSQL; the group is the version. */
+/** Regular expression for such a comment, for JavaScript and for PostgreSQL. The group is the version. */
 export const BRIDGE_COMMENT = `^${bridgeComment('([0-9]+)')}$`;
 
-/** The version that a comment tells of; 0 if it is none of the bridge's. */
+/** The version that a comment names. 0 when the comment is not the bridge's. */
 export const bridgeVersion = (comment: string): number =>
   Number(new RegExp(BRIDGE_COMMENT).exec(comment)?.[1] ?? 0);
 
-/** The setting by which a session's functions know the proxy: token, two advisory lock keys, OID of a large object. Set at login. */
+/**
+ * The setting by which a session's functions know the proxy. It holds a token, the keys of two advisory locks and the OID of a
+ * large object, and is set at login.
+ */
 export const SESSION_SETTING = 'dblink_proxy.session';
 
-/** What the setting holds is not longer than this; a caller could make it so, and every message of the functions with it. */
+/**
+ * The longest value of that setting that the functions accept, in characters. A caller could set a longer one, which would make
+ * every message of the functions longer.
+ */
 export const SESSION_SETTING_LENGTH = 100;
 
-/** Begins the message of every request; nothing that begins with it and the session's token reaches the client. */
+/** The beginning of every request's message. Nothing that begins with this and the session's token reaches the client. */
 export const REQUEST_PREFIX = 'dblink-proxy';
 
-/** Mark SQL text of the bridge's in the CONTEXT of errors (contextFrames.ts). */
+/** Marks SQL text of the bridge, so that it is known in the CONTEXT of errors (contextFrames.ts). */
 export const MARK = 'dblink-proxy';
 
-/** SQLSTATE by which a subtransaction of the bridge's functions rolls itself back; never seen outside of them. */
+/** The SQLSTATE with which the bridge's functions roll back a subtransaction of their own. It is never seen outside of them. */
 export const ROLL_BACK = 'DBPRX';
 
 /**
- * Settings of the bridge's functions: what a session can switch on for the values of statements must not show those of a remote's
- * rows, which the extension has in no statement.
+ * Settings of the bridge's functions. A session can have the values of statements shown. That must not show the values of a
+ * remote's rows, because with the extension they are in no statement.
  */
 export const QUIET = 'SET debug_print_parse = off SET debug_print_rewritten = off SET debug_print_plan = off';
 
-/** The bridge's large objects have OIDs from here on, by which a dump knows them, and the schema's owner. */
+/** The bridge's large objects have OIDs from here on. A dump knows them by that, and by their owner, who owns the schema. */
 export const FIRST_OBJECT = 0xf0000000;

@@ -1,6 +1,6 @@
 /**
- * Operators in SQL that runs under somebody else's search_path, where a bare `=` could be an operator of theirs: each by the
- * name that it has in PostgreSQL's own schema.
+ * Operators for SQL that runs under somebody else's search_path, where a bare `=` could be an operator of theirs. So each
+ * operator is written with PostgreSQL's own schema.
  */
 
 const operator = (symbol: string): string => `OPERATOR(pg_catalog.${symbol})`;
@@ -13,7 +13,7 @@ export const GT = operator('>');
 export const GE = operator('>=');
 export const PLUS = operator('+');
 export const MINUS = operator('-');
-/** Concatenates, of texts and of arrays. */
+/** Concatenates texts, or arrays. */
 export const CAT = operator('||');
 export const LIKE = operator('~~');
 export const MATCHES = operator('~');

@@ -1,15 +1,16 @@
 import { randomBytes } from 'node:crypto';
 
 /**
- * Names of the statements and portals that the proxy makes in a session of the primary for SQL of its own: never the unnamed
- * ones, which may hold what the client prepared, and different in each session, so that no client can have taken them.
+ * Names of the prepared statements and portals that the proxy makes on the session's connection to the primary, for SQL of its
+ * own. The unnamed ones may hold what the client prepared. The names are different in each session, so that no client can have
+ * taken them.
  */
 export class OwnNames {
-  /** For what is run at once and closed. */
+  /** For statements that are run at once and then closed (PrimaryLink.run). */
   readonly running: Buffer;
-  /** For the client's own text, when a call turns out to need the bridge. */
+  /** For the client's own text, when a call of a prepared statement turns out to need the bridge. */
   readonly plain: Buffer;
-  /** For a statement that reads its rows in another style. */
+  /** For a spliced statement that reads its rows in another DateStyle or IntervalStyle than the session's. */
   readonly styled: Buffer;
 
   constructor() {

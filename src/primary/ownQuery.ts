@@ -4,39 +4,49 @@ import { Backend } from '../wire/protocol.js';
 import { MessageReader } from '../wire/reader.js';
 import type { RequestKind, ResponseSink } from './responseQueue.js';
 
-/** The answer to SQL of the proxy's own. */
+/** What the primary answered to a statement of the proxy's own. */
 export interface OwnResult {
-  /** Whole RowDescription message, if the statement returns rows. */
+  /** The whole RowDescription message. Undefined when the statement returns no rows. */
   readonly description: Buffer | undefined;
+  /** The values of each row; null is SQL's NULL. */
   readonly rows: readonly (readonly (Buffer | null)[])[];
+  /** The error that the primary raised, if it did. */
   readonly error: PgError | undefined;
-  /** The primary skipped (part of) it, because an earlier request of the batch failed. */
+  /** The primary skipped the statement, or a part of it, because an earlier request of the batch failed. */
   readonly skipped: boolean;
 }
 
+/** A statement of the proxy's own, with the values of its parameters. */
 export interface OwnQuery {
   readonly sql: string | Buffer;
+  /** OIDs of the parameters' types, as in Parse. */
   readonly types?: readonly number[];
+  /** Formats of the values, as in Bind: 0 text, 1 binary. */
   readonly formats?: readonly number[];
   readonly values?: readonly (Buffer | null)[];
+  /** Formats of the result's columns, as in Bind. */
   readonly resultFormats?: readonly number[];
-  /** Whether the client gets notices that the SQL raises (it contains expressions of the client's). */
+  /** Whether the client gets the notices that the SQL raises, for example when it contains expressions of the client's. */
   readonly notices?: boolean;
-  /** Whether what is known of the session may be wrong afterwards. */
+  /** Whether what is known of the session may be wrong afterwards (see PrimaryLink.changes). */
   readonly changes?: boolean;
-  /** Sees every notice that comes meanwhile, before anybody else. @returns whether nobody else is to */
+  /** Sees every notice that comes while the statement runs, before anybody else does. @returns true: nobody else is to see it */
   readonly notice?: (message: Buffer) => boolean;
 }
 
-/** How far a statement of the proxy's own goes: to its end, or only to be parsed, or to be parsed, bound and planned. */
+/**
+ * How far a statement of the proxy's own goes. `parse`: it is only parsed. `bind`: it is parsed, bound and planned. `end`: it
+ * is executed as well.
+ */
 export type Until = 'parse' | 'bind' | 'end';
 
-/** A request, of one kind, in one or more parts. */
+/** A request of one kind, and its bytes in one or more parts. */
 type Request = [RequestKind, Buffer | readonly Buffer[]];
 
 /**
- * What a statement is sent as, by the extended protocol.
- * @param name of the statement and the portal, which are closed at the end @param end a Sync comes last, or nothing
+ * The requests of the extended protocol that a statement is sent as.
+ * @param name of the prepared statement and of the portal; both are closed at the end
+ * @param end `sync`: a Sync comes last; `flush`: no request follows, and the Flush is left to the caller
  */
 export function ownRequests(own: OwnQuery, name: Buffer, end: 'flush' | 'sync', until: Until): Request[] {
   const requests: Request[] = [['parse', parse(name, own.sql, own.types ?? [])]];
@@ -56,13 +66,13 @@ const ownBind = (own: OwnQuery, name: Buffer): BindFields => ({
   resultFormats: own.resultFormats ?? [],
 });
 
-/** Reads the values of a DataRow; copies, so they outlive the message. */
+/** Reads the values of a DataRow. They are copies, so they outlive the message. */
 const readRow = (message: Buffer): (Buffer | null)[] => {
   const reader = new MessageReader(Buffer.from(message));
   return Array.from({ length: reader.uint16() }, () => reader.value());
 };
 
-/** Collects the answers to the requests that one statement of the proxy's own is made of. */
+/** Collects the answers to the requests that make up one statement of the proxy's own. */
 export class OwnSink implements ResponseSink {
   readonly passRows = false;
   #description: Buffer | undefined;
@@ -72,6 +82,10 @@ export class OwnSink implements ResponseSink {
 
   readonly muted: boolean;
 
+  /**
+   * @param outstanding number of requests that have not been answered or skipped yet
+   * @param done called once, when the last of them has been
+   */
   constructor(
     private outstanding: number,
     private readonly own: OwnQuery,

@@ -15,37 +15,37 @@ import { type Expected, ResponseQueue } from './responseQueue.js';
 export interface PrimaryEvents {
   /** Bytes for the client, in order. */
   forward(bytes: Buffer): void;
-  /** A chunk is about to be handled, or has been: writes in between may be sent as one. */
+  /** Called before and after a chunk of bytes is handled. Writes in between may be sent together. @param begin true: before */
   chunk(begin: boolean): void;
   /**
-   * The hook for every NoticeResponse, whatever runs.
-   * @param muted the client would not get it
-   * @param cut the rest of it is too long to be looked at, and goes where this goes
+   * Called for every NoticeResponse, whatever runs.
+   * @param muted whether the notice is kept from the client in any case
+   * @param cut whether this is only the head of a notice that is too long to be looked at; the rest goes where the head goes
    * @returns whether the client gets it
    */
   notice(message: Buffer, muted: boolean, cut: boolean): boolean;
-  /** Every ErrorResponse, whatever runs. @returns it, or what takes its place */
+  /** Called for every ErrorResponse, whatever runs. @returns the message, or the one that takes its place */
   error(message: Buffer): Buffer;
-  /** Every ReadyForQuery, whatever runs, after `status` has been set. */
+  /** Called for every ReadyForQuery, whatever runs, after `status` has been set. */
   settled(): void;
-  /** The primary reads COPY data. @param waiting the request that is being acted on waits for it to settle */
+  /** Called when the primary reads COPY data. @param waiting whether a request waits for `PrimaryLink.settled` meanwhile */
   copying(waiting: boolean): void;
-  /** A NotificationResponse. @returns whether the client gets it now */
+  /** Called for a NotificationResponse. @returns whether the client gets it now */
   notification(message: Buffer): boolean;
-  /** A setting changed. @returns whether the client is told */
+  /** Called when a setting has changed. @param before its value until now, if any @returns whether the client is told now */
   parameter(name: string, value: string, before: string | undefined): boolean;
-  /** A ReadyForQuery for the client. */
+  /** Called with a ReadyForQuery that the client is to get. */
   ready(message: Buffer): void;
-  /** The connection ended; `fatal` when the primary said why, and that has been forwarded. */
+  /** Called when the connection has ended. @param fatal whether the primary said why; the client has been sent that */
   closed(fatal: boolean): void;
 }
 
-/** Of a notice longer than this only the head is looked at; no request of the bridge is that long but by its CONTEXT. */
+/** Of a notice with more bytes only the head is looked at. No request of the bridge is that long, except through its CONTEXT. */
 const HOOKED_BYTES = 64 << 20;
 
 /**
- * The longest message of each kind that is taken whole and has a natural limit; whatever a header claims, no more than
- * that is kept in memory.
+ * The longest messages, in bytes, of the kinds that are taken whole and have a natural limit. Whatever length a header claims, no
+ * more than that is kept in memory.
  */
 const LENGTH_LIMITS = new Map<number, number>([
   [Backend.authentication, 65_535],
@@ -55,13 +55,14 @@ const LENGTH_LIMITS = new Map<number, number>([
   [Backend.readyForQuery, 6],
 ]);
 
-/** How many settings a primary may report; PostgreSQL has some fifteen. */
+/** How many settings a primary may report. PostgreSQL reports some fifteen. */
 const MAX_PARAMETERS = 1000;
 
-/** The session's connection to the primary: sends requests, and tells whom each answer belongs to. */
+/** The session's connection to the primary. Sends requests, and tells to which of them each answer belongs. */
 export class PrimaryLink {
   readonly queue = new ResponseQueue();
   readonly names = new OwnNames();
+  /** The settings that the primary has reported, by name; byte strings. */
   readonly parameters = new Map<string, string>();
   /** Transaction status byte of the last ReadyForQuery. */
   status: number = TransactionStatus.idle;
@@ -71,9 +72,9 @@ export class PrimaryLink {
   readonly #framer: Framer;
   /** Number of ReadyForQuery messages that have come. */
   readies = 0;
-  /** Requests of the extended protocol were sent since the last Sync: an implicit transaction may be open. */
+  /** Whether requests of the extended protocol were sent since the last Sync. If so, an implicit transaction may be open. */
   batchOpen = false;
-  /** SQL of the proxy's own failed and may have left its prepared statement behind. */
+  /** SQL of the proxy's own failed, and may have left its prepared statement and portal behind. */
   #ownLeft = false;
   /** Something of the client's has been executed since the last Sync. */
   #executed = false;
@@ -82,8 +83,9 @@ export class PrimaryLink {
   #fatal = false;
   #answered = false;
   #closed = false;
+  /** A message could not be handled, and where the next one begins is not known. */
   #broken = false;
-  /** The client is slow. */
+  /** Backpressure: the client is slow. */
   #paused = false;
   readonly #share = new LoopShare(() => this.#giveWay());
 
@@ -93,10 +95,10 @@ export class PrimaryLink {
     this.#framer = new Framer(this.#handler());
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('error', () => undefined);
-    // What has not been sent will not be: a server that is going need not read it, and the socket would wait for that.
+    // A server that has closed its side need not read what has not been sent yet. The socket would wait until it does.
     socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#ended());
-    // A server that has gone while its first word was awaited: that was the last event of the socket.
+    // The server may have gone while its first message was awaited. Then the socket has no further event.
     if (socket.closed) setImmediate(() => this.#ended());
   }
 
@@ -105,14 +107,14 @@ export class PrimaryLink {
   }
 
   /**
-   * Counts what was sent by which anything that is known of the session may have become wrong: who keeps what the primary has
-   * said keeps the count with it.
+   * Counts the requests that may have made wrong what is known of the session. Code that keeps something the primary has said
+   * keeps this count with it. When the count has changed, what was kept may not be used any more.
    */
   get changes(): number {
     return this.#changes;
   }
 
-  /** 0 until the primary has said it. */
+  /** The primary's major version. 0 until the primary has reported it. */
   get majorVersion(): number {
     return Number.parseInt(this.parameters.get('server_version') ?? '0', 10);
   }
@@ -126,7 +128,7 @@ export class PrimaryLink {
     return this.#answered;
   }
 
-  /** Whether the client has been sent a part of a message whose rest has not come yet. */
+  /** Whether the client has been sent only a part of a message, because the rest has not come yet. */
   get midMessage(): boolean {
     return this.#framer.midMessage;
   }
@@ -142,7 +144,7 @@ export class PrimaryLink {
     try {
       act();
     } catch (error) {
-      // A primary that breaks the protocol ends this session, nothing else. Where its messages begin is not known any more.
+      // A primary that breaks the protocol ends this session, nothing else. Where its next message begins is not known.
       this.#broken = true;
       this.#socket.destroy(error as Error);
     } finally {
@@ -167,7 +169,7 @@ export class PrimaryLink {
 
   #ended(): void {
     if (this.#closed) return;
-    // Its last words may be among what is held.
+    // The server's last messages may be among the bytes that are held.
     while (this.#framer.stopped && !this.#broken) this.#handle(() => this.#framer.resume());
     this.#closed = true;
     this.queue.abandon();
@@ -248,7 +250,7 @@ export class PrimaryLink {
     return false;
   }
 
-  /** Gives a message to whom it answers. @returns whether the client gets it */
+  /** Gives a message to the request that it answers. @returns whether the client gets it */
   #answer(type: number, message: Buffer): boolean {
     const { expected, last } = this.queue.take(type);
     const goesOn = expected?.sink === undefined || expected.sink.message(type, message, last);
@@ -272,17 +274,17 @@ export class PrimaryLink {
     for (const wake of waiters) wake();
   }
 
-  /** Passes bytes on; the requests in them have been announced with `expect`. */
+  /** Passes bytes on. The requests in them have been announced with `expect`. @returns false when the writer should wait */
   write(bytes: Buffer): boolean {
     return this.#closed ? true : this.#socket.write(bytes);
   }
 
-  /** Announces a forwarded request. */
+  /** Announces a request whose bytes are passed on with `write`. */
   expect(expected: Expected): void {
     this.#push(expected);
   }
 
-  /** Every request that is sent. */
+  /** Every request that is sent is noted here. */
   #push(expected: Expected): void {
     const { kind } = expected;
     if (kind === 'query' || kind === 'execute' || kind === 'functionCall') {
@@ -300,7 +302,7 @@ export class PrimaryLink {
     this.queue.push(expected);
   }
 
-  /** Sends a request of the proxy's making, or a changed one of the client's, whose answer goes to `expected.sink`. */
+  /** Sends a request of the proxy's own, or a changed one of the client's. The answer goes to `expected.sink`. */
   send(message: Buffer | readonly Buffer[], expected: Expected): void {
     if (this.#closed) {
       expected.sink?.skipped();
@@ -312,8 +314,8 @@ export class PrimaryLink {
   }
 
   /**
-   * Calls when everything that has been written by now has left for the primary, or never will.
-   * @param then whether nobody reads the bytes any more
+   * Calls `then` when everything that has been written so far has left for the primary, or never will.
+   * @param then is told whether nobody reads the written bytes any more
    */
   whenWritten(then: (unread: boolean) => void): void {
     if (this.#socket.writableLength === 0) then(true);
@@ -321,6 +323,7 @@ export class PrimaryLink {
     else this.#socket.write(EMPTY, (error) => then(error === undefined || error === null));
   }
 
+  /** Sends a Flush. */
   flush(): void {
     if (!this.#closed) this.#socket.write(FLUSH);
   }
@@ -336,29 +339,31 @@ export class PrimaryLink {
     this.assertOpen();
   }
 
-  /** The data of a COPY would come behind the request that waits for its end: neither can go on. */
+  /** Tells the session of a COPY. Its data would come behind a request that waits for its end, and neither could go on. */
   #checkCopy(): void {
     if (this.queue.copyIn) this.#events.copying(this.#idleWaiters.length > 0);
   }
 
+  /** @throws PgError 08006 when the primary is lost */
   assertOpen(): void {
     if (this.#closed) throw connectionLost();
   }
 
   /**
-   * The primitive for SQL of the proxy's own inside the client's present statement and transaction. It never shows on
-   * the client's side; notices that the SQL raises go where notices go.
-   * @param end 'flush' leaves the implicit transaction of the batch open (and, after an error, the primary skipping to
-   * the next Sync); 'sync' ends it
-   * @param until how far to go: to its end, or only to parse it, or to parse, bind and plan it
-   * @throws PgError 08006 when the primary is lost; an error of the SQL is returned in the result
+   * The primitive for SQL of the proxy's own inside the client's present statement and transaction. The client sees nothing of
+   * it, except the notices that the SQL raises where `own.notices` is set.
+   * @param end `sync` ends the batch, and with it an implicit transaction. `flush` leaves both open; after an error the primary
+   * then skips to the next Sync
+   * @param until how far the statement goes
+   * @returns the result, with the error that the SQL raised, if it did
+   * @throws PgError 08006 when the primary is lost
    */
   run(own: OwnQuery, end: 'flush' | 'sync', until: Until = 'end'): Promise<OwnResult> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(connectionLost());
       const name = this.names.running;
       const requests = ownRequests(own, name, end, until);
-      // An error keeps the primary from closing what it has prepared; that is done before it is prepared again.
+      // After an error the primary skips the Close requests. So what it may still have is closed before it is prepared again.
       if (this.#ownLeft) requests.unshift(['close', close('P', name)], ['close', close('S', name)]);
       const sink = new OwnSink(requests.length, own, (result) => {
         this.#ownLeft = result.error !== undefined || result.skipped;
@@ -378,7 +383,8 @@ export class PrimaryLink {
   }
 
   /**
-   * Ends the batch of requests and with it an implicit transaction. @returns the error that its commit raised, if any
+   * Ends the batch of requests, and with it an implicit transaction.
+   * @returns the error that the commit raised, if it did
    * @throws PgError 08006
    */
   async sync(): Promise<PgError | undefined> {
@@ -389,6 +395,7 @@ export class PrimaryLink {
     return error;
   }
 
+  /** Backpressure: stops reading from the primary until `resume`. */
   pause(): void {
     this.#paused = true;
     this.#updateReading();
@@ -399,6 +406,7 @@ export class PrimaryLink {
     this.#updateReading();
   }
 
+  /** Ends the connection. A server that does not close within a second is not waited for. @param lastWords are sent before */
   end(lastWords: Buffer = EMPTY): void {
     if (this.#closed) return;
     this.#socket.end(lastWords);
@@ -410,12 +418,13 @@ export class PrimaryLink {
   }
 }
 
-/** Whether a whole ErrorResponse is the last thing that a server says on a connection. */
+/** Whether a whole ErrorResponse message is the last thing that a server says on a connection. */
 const endsSession = (message: Buffer): boolean => {
   const { severity, severityNonLocalized = severity } = parseFields(message);
   return severityNonLocalized === 'FATAL' || severityNonLocalized === 'PANIC';
 };
 
+/** The error for a session whose connection to the primary is lost (08006). */
 export const connectionLost = (): PgError =>
   new PgError('08006', 'connection to the primary server was lost', {
     severity: 'FATAL',

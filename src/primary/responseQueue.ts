@@ -1,9 +1,9 @@
 import { Backend } from '../wire/protocol.js';
 
 /**
- * What a frontend message makes the server answer. `copyEnd` stands for CopyDone and CopyFail, which are not answered
- * themselves but say which Sync messages a COPY has swallowed; `flush` for a Flush with something in it, an error of the
- * extended protocol unless a COPY swallows it.
+ * The kinds of frontend messages, as far as the server's answer depends on them. `copyEnd` stands for CopyDone and CopyFail.
+ * They get no answer themselves, but they tell which Sync messages a COPY has swallowed. `flush` stands for a Flush with a body.
+ * It is an error of the extended protocol, unless a COPY swallows it.
  */
 export type RequestKind =
   | 'query'
@@ -17,32 +17,39 @@ export type RequestKind =
   | 'flush'
   | 'copyEnd';
 
-/** Takes the answers to a request that the proxy made itself, or that it must change on their way to the client. */
+/** Takes the answer to a request that the proxy made itself, or an answer that the proxy must change on its way to the client. */
 export interface ResponseSink {
-  /** Rows and COPY data of the answer go to the client without being handed to `message`. */
+  /** Whether rows and COPY data of the answer go to the client without being handed to `message`. */
   readonly passRows: boolean;
-  /** Notices that come while this answer does are not the client's. */
+  /** Whether notices that come during this answer are kept from the client. */
   readonly muted?: boolean;
-  /** A NoticeResponse that comes while this answer does, valid during the call only. @returns whether it is dealt with */
+  /**
+   * Called for a NoticeResponse that comes during this answer.
+   * @param message valid during the call only
+   * @returns whether the notice has been dealt with: nobody else sees it then
+   */
   notice?(message: Buffer): boolean;
   /**
-   * One whole message of the answer, valid during the call only; `last` when the answer is complete.
+   * Called for each message of the answer.
+   * @param message the whole message, valid during the call only
+   * @param last whether the answer is complete with this message
    * @returns whether the message goes on to the client as it is
    */
   message(type: number, message: Buffer, last: boolean): boolean;
-  /** The server skips this request because an earlier one of the same batch failed. */
+  /** The server skips this request, because an earlier one of the same batch failed, or the connection is gone. */
   skipped(): void;
 }
 
-/** One request that was sent to the server and whose answer is outstanding; without a sink the answer is forwarded. */
+/** One request that was sent to the server, and whose answer is outstanding. */
 export interface Expected {
   readonly kind: RequestKind;
+  /** Takes the answer. Without a sink the answer is forwarded. */
   readonly sink: ResponseSink | undefined;
-  /** It runs something, but nothing by which what is known of the session could become wrong. */
+  /** The request runs something, but nothing that could make wrong what is known of the session (see PrimaryLink.changes). */
   readonly harmless?: boolean;
 }
 
-/** Entries for forwarded requests: shared, so that relaying allocates nothing. */
+/** Entries for forwarded requests. They are shared, so that relaying allocates nothing. */
 export const FORWARD: { readonly [K in RequestKind]: Expected } = {
   query: { kind: 'query', sink: undefined },
   functionCall: { kind: 'functionCall', sink: undefined },
@@ -57,13 +64,13 @@ export const FORWARD: { readonly [K in RequestKind]: Expected } = {
 };
 
 /**
- * The queue of expected responses: which request the next message of the server belongs to. Pure bookkeeping, no
- * sockets (protocol documentation, "Message Flow": Extended Query, Pipelining, COPY Operations).
+ * The queue of expected responses. It tells which request the next message of the server belongs to. This is bookkeeping only,
+ * without sockets (protocol documentation, "Message Flow": Extended Query, Pipelining, COPY Operations).
  */
 export class ResponseQueue {
   #entries: Expected[] = [];
   #head = 0;
-  /** An extended-protocol request failed and the server ignores what comes until a Sync. */
+  /** A request of the extended protocol failed, and the server ignores whatever is sent from now on until a Sync. */
   #skipping = false;
   /** The server reads COPY data and ignores Sync and Flush until CopyDone or CopyFail. */
   #copyIn = false;
@@ -74,10 +81,12 @@ export class ResponseQueue {
     return this.#entries.length - this.#head;
   }
 
+  /** Whether the server ignores whatever is sent now until the next Sync. */
   get skipping(): boolean {
     return this.#skipping;
   }
 
+  /** Whether the server reads COPY data. */
   get copyIn(): boolean {
     return this.#copyIn;
   }
@@ -92,7 +101,7 @@ export class ResponseQueue {
     return this.#entries[this.#head];
   }
 
-  /** Whether something other than the end of a batch is outstanding behind which a Flush is needed. */
+  /** Whether the request that was sent last needs a Flush behind it, because it does not end a batch. */
   get unsynced(): boolean {
     return this.length > 0 && !isBoundary(this.#entries[this.#entries.length - 1]!);
   }
@@ -101,7 +110,7 @@ export class ResponseQueue {
   push(expected: Expected): void {
     const { kind } = expected;
     if (this.#copyIn) {
-      // Ignored by the server while it reads COPY data; anything else makes the COPY fail and is answered.
+      // The server ignores these while it reads COPY data. Anything else makes the COPY fail and is answered.
       if (swallowed(expected)) {
         expected.sink?.skipped();
         return;
@@ -125,22 +134,23 @@ export class ResponseQueue {
 
   #shift(): void {
     if (isBoundary(this.#entries[this.#head]!)) this.#boundaries--;
+    // A shared entry takes the place, so that the queue does not keep the sink.
     this.#entries[this.#head++] = FORWARD.sync;
     while (this.next?.kind === 'copyEnd') this.#head++;
     if (this.#head === this.#entries.length) {
       this.#entries.length = 0;
       this.#head = 0;
     } else if (this.#head > 1024 && this.#head * 2 > this.#entries.length) {
-      // Not before half of it is over, so that moving the rest costs no more than each entry once.
+      // Only when at least half of the entries are done. So on average no entry is moved more than once.
       this.#entries.splice(0, this.#head);
       this.#head = 0;
     }
   }
 
   /**
-   * Notes a message from the server and tells whose answer it belongs to. Not to be called for messages that may come at
-   * any time (NoticeResponse, ParameterStatus, NotificationResponse).
-   * @returns the request, and whether its answer is complete with this message
+   * Notes a message from the server and tells which request it answers. It must not be called for messages that may come at any
+   * time (NoticeResponse, ParameterStatus, NotificationResponse).
+   * @returns the request, and whether its answer is complete with this message; the request may be missing when it has no sink
    */
   take(type: number): { readonly expected: Expected | undefined; readonly last: boolean } {
     const expected = this.next;
@@ -183,6 +193,7 @@ export class ResponseQueue {
     return last ? { expected, last } : expected.sink === undefined ? FORWARDED : { expected, last };
   }
 
+  /** After an error the server skips the requests up to the next Sync. */
   #skipToSync(): void {
     let expected: Expected | undefined;
     while ((expected = this.next) !== undefined && expected.kind !== 'sync') {
@@ -193,8 +204,8 @@ export class ResponseQueue {
   }
 
   /**
-   * The server reads COPY data now: it ignores each Sync and Flush that was sent between the request and the end of the data. Anything
-   * else in between makes the COPY fail, so there is no need to look further, however much was sent behind it.
+   * The server begins to read COPY data. It ignores each Sync and Flush that was sent between the request and the end of the
+   * data. Anything else in between makes the COPY fail. So there is no need to look further, however much was sent behind it.
    */
   #enterCopyIn(): void {
     if (this.#copyIn) return;
@@ -205,13 +216,14 @@ export class ResponseQueue {
     this.#copyIn = end === entries.length;
     const ignored = entries.slice(begin, end);
     if (entries[end]?.kind === 'copyEnd') end++;
+    // The COPY's own entry moves to the place of the last one that is taken out.
     entries[end - 1] = entries[this.#head]!;
     this.#head = end - 1;
     this.#boundaries -= ignored.filter(isBoundary).length;
     for (const { sink } of ignored) sink?.skipped();
   }
 
-  /** The connection is gone: nobody will answer. */
+  /** The connection is gone, so nobody will answer: every outstanding request counts as skipped. */
   abandon(): void {
     const rest = this.#entries.slice(this.#head);
     this.#entries = [];

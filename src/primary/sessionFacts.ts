@@ -3,39 +3,49 @@ import { BRIDGE_COMMENT, bridgeComment, SERVICE_SCHEMA } from './marks.js';
 import { EQ, GE, GT, LIKE, LT, MATCHES, MATCHES_NOT, SHIFTED, XOR } from './operators.js';
 import type { PrimaryLink } from './primaryLink.js';
 
-/** A function on the primary that has the name of one of dblink's. */
+/** A function on the primary whose name begins with `dblink`. */
 export interface NamedFunction {
   readonly schema: string;
   readonly name: string;
-  /** OIDs. */
+  /** OIDs of the arguments' types. */
   readonly argumentTypes: readonly number[];
+  /** Whether the search path finds it (pg_function_is_visible). */
   readonly visible: boolean;
-  /** The session's role may execute it. */
+  /** Whether the session's role may execute it. */
   readonly executable: boolean;
 }
 
 /** What a primary does not report by itself about a session. */
 export interface SessionFacts {
+  /** As the setting is_superuser says; see `superuserNow`. */
   readonly superuser: boolean;
+  /** 0 for no limit. */
   readonly statementTimeoutMs: number;
   readonly clientMinMessages: string;
   readonly extraFloatDigits: number;
   /**
-   * How the session writes dates and times. The primary reports these too, but a change only when the batch of requests
-   * ends in which it was made.
+   * How the session writes dates and times. The primary reports these settings, too, but it reports a change only at the end of
+   * the batch of requests in which the change was made.
    */
   readonly style: { readonly dateStyle: string; readonly intervalStyle: string; readonly timeZone: string };
-  /** The users' own. */
+  /** The users' own functions. */
   readonly shadowing: readonly NamedFunction[];
-  /** The bridge's, which stand for the extension's. */
+  /** The bridge's functions, which stand for the extension's. */
   readonly bridged: readonly NamedFunction[];
-  /** The extension's own. */
+  /** The extension's own functions. */
   readonly native: readonly NamedFunction[];
-  /** What stands in the place of the bridge's, or says that it is, and was made by somebody whose code is not everybody's to run. */
+  /**
+   * Functions that are marked as the bridge's, or stand where the extension's would be, but were made by somebody whose code not
+   * everybody should run.
+   */
   readonly untrusted: readonly NamedFunction[];
 }
 
-/** Asked before every dblink statement that follows anything else, so it has to be quick to plan. */
+/**
+ * Asked before every dblink statement, unless nothing has been sent since the last time that could change the answer. So it has
+ * to be quick to plan. Its last column changes whenever the answer of `named` may have changed, and is NULL when no function's
+ * name begins with dblink.
+ */
 const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.current_setting('statement_timeout'),
   pg_catalog.current_setting('client_min_messages'), pg_catalog.current_setting('extra_float_digits'),
   pg_catalog.current_setting('datestyle'), pg_catalog.current_setting('intervalstyle'),
@@ -56,12 +66,12 @@ const TYPE_OIDS: Readonly<Record<string, number>> = {
   'text[]': 1009,
 };
 
-/** As elements of an array: name and OIDs of the arguments. */
+/** The signatures of dblink's functions as elements of an SQL array, each `"name:oid oid"`. */
 const SIGNATURES = CATALOGUE.map(
   ({ name, args }) => `"${name}:${args.map(({ type }) => TYPE_OIDS[type]).join(' ')}"`,
 ).join();
 
-/** By what the bridge's functions are known to be that. */
+/** What tells the bridge's functions from others that are marked as the bridge's. */
 export interface BridgeFingerprint {
   /** The proxy's own account, if it has one. */
   readonly account: string | undefined;
@@ -69,17 +79,27 @@ export interface BridgeFingerprint {
   readonly bodies: readonly string[];
 }
 
-/** How long what NAMED told is good for while the probe tells no change: memberships of roles decide about privileges, too. */
+/**
+ * How long the answer of `named` is used while the probe shows no change. The probe does not show everything: memberships of
+ * roles decide about privileges, too.
+ */
 const NAMED_GOOD_MS = 5000;
 
 /**
- * A function counts as a user's own unless it is implemented by the dblink library or marked as the bridge's. Temporary
- * ones of other sessions do not count. obj_description() would look up its operators in the search_path before 14.
+ * SQL that lists the functions whose names begin with dblink, with the group of SessionFacts that each belongs to.
  *
- * What is marked as the bridge's is that when its owner has the rights of the database's owner, is the proxy's account or the
- * session's own role, and its body is the one of this version; of other versions the bodies are not known, and a superuser, the
- * account or that role has to own it. Where everybody may create functions, one of somebody else with the very signature of one
- * of dblink's stands where the extension's would be.
+ * A function counts as a user's own unless it is implemented by the dblink library or marked as the bridge's. Temporary
+ * functions of other sessions are left out. The mark is read from pg_description, because obj_description() looks up its
+ * operators in the search_path before PostgreSQL 14.
+ *
+ * A function that is marked as the bridge's is `bridged` in one of these cases, and else `untrusted`:
+ * - It is a temporary function of this session, or its owner is the session's current role.
+ * - Its owner has the rights of the database's owner or is the proxy's account, the same holds for the owner of the service
+ *   schema (if there is one), and its body is one of this version's. The bodies of other versions are not known: a function of
+ *   another version has to be owned by a superuser or the account instead.
+ *
+ * In a schema where everybody may create functions, somebody else's function with exactly the signature of one of dblink's is
+ * `untrusted`, too: it stands where the extension's would be.
  */
 const named = ({
   account,
@@ -109,13 +129,13 @@ const named = ({
  WHERE p.proname ${GE} 'dblink' AND p.proname ${LT} 'dblinl'
    AND (n.nspname ${MATCHES_NOT} '^pg_temp_' OR n.oid ${EQ} pg_catalog.pg_my_temp_schema())`;
 
-/** SQL: whether the row of pg_roles is the proxy's account, whose name is in UTF-8. */
+/** SQL of a condition: whether a row of pg_roles is the proxy's account. @param account its name, in UTF-8 */
 const isAccount = (row: string, account: string | undefined): string =>
   account === undefined
     ? 'false'
     : `${row}.rolname ${EQ} pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(account).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.name`;
 
-/** The setting is only as new as the session's last SET ROLE; the catalog knows of an ALTER ROLE elsewhere. */
+/** The setting is_superuser is only as new as the session's last SET ROLE. The catalog also shows an ALTER ROLE elsewhere. */
 const SUPERUSER = `SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname ${EQ} current_user`;
 
 /** Units in which PostgreSQL shows times, in ms. */
@@ -127,18 +147,20 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-/** A time setting as PostgreSQL shows it: `0`, `500ms`, `1min`. */
+/** Reads a time setting as PostgreSQL shows it: `0`, `500ms`, `1min`. @returns ms; 0 for what is not understood */
 function milliseconds(shown: string): number {
   const match = /^(\d+)(ms|s|min|h|d)?$/.exec(shown);
   return match === null ? 0 : Number(match[1]) * (UNIT_MS[match[2] ?? 'ms'] ?? 1);
 }
 
 /**
- * Facts about the session, found by one probe and kept until something was sent to the primary that may have changed them.
+ * Facts about the session. One probe finds them. They are kept until something is sent to the primary that may change them.
  */
 export class FactsProbe {
   #facts: SessionFacts | undefined;
+  /** The value of PrimaryLink.changes when the facts were asked for. */
   #asOf = -1;
+  /** The last answer of `named`, the probe's fingerprint to which it belongs, and the time in ms until which it is used. */
   #lastNamed:
     | { readonly fingerprint: string; readonly functions: readonly FoundFunction[]; readonly until: number }
     | undefined;
@@ -152,17 +174,18 @@ export class FactsProbe {
     this.#namedSql = named(fingerprint);
   }
 
-  /** The facts if they are known to be true now. */
+  /** The facts, if nothing has been sent since that may have changed them. */
   get current(): SessionFacts | undefined {
     return this.#asOf === this.primary.changes ? this.#facts : undefined;
   }
 
-  /** The facts as they were found last. */
+  /** The facts as they were found last. They may be out of date. */
   get lastKnown(): SessionFacts | undefined {
     return this.#facts;
   }
 
   /**
+   * The facts as they are now. Asks the primary, unless they are known.
    * @param end see PrimaryLink.run
    * @throws PgError what the probe raised: 25P02 in a failed transaction, 08006
    */
@@ -188,7 +211,7 @@ export class FactsProbe {
     return this.#facts;
   }
 
-  /** The functions of these names; slow to ask, so only when something about them has changed. */
+  /** The functions whose names begin with dblink. The question is slow, so it is asked only when something may have changed. */
   async #named(fingerprint: string, end: 'flush' | 'sync'): Promise<readonly FoundFunction[]> {
     const last = this.#lastNamed;
     if (last?.fingerprint === fingerprint && last.until > Date.now()) return last.functions;
@@ -206,7 +229,7 @@ export class FactsProbe {
   async #ask(sql: string, end: 'flush' | 'sync'): Promise<readonly (readonly (string | undefined)[])[]> {
     let { error, rows, skipped } = await this.primary.run({ sql }, end);
     if (skipped && error === undefined && end === 'sync') {
-      // Something that was asked beside this failed; with its batch over, the question can be put again.
+      // Another request of the same batch failed, so this one was skipped. When that batch is over it can be asked again.
       if (this.primary.batchOpen) await this.primary.sync();
       ({ error, rows, skipped } = await this.primary.run({ sql }, end));
     }
@@ -231,5 +254,5 @@ const namedFunction = ([schema, name, types, visible, executable, kind = '']: re
   kind,
 });
 
-/** A function that the session made for itself: it is called by a rewritten name only. */
+/** Whether the session made the function for itself. Such a function is called only by names that the proxy has rewritten. */
 export const isTemporary = ({ schema }: NamedFunction): boolean => schema.startsWith('pg_temp_');

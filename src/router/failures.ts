@@ -1,9 +1,13 @@
 import { PgError } from '../wire/errors.js';
 
-/** Ways in which carrying out a statement ends that are not simply a dblink function's error. */
+/** How carrying out a statement can fail, other than with the error of a dblink function. */
 
-/** Why a statement cannot be served exactly; becomes 0A000 with this in the hint. */
+/**
+ * Only the bridge can serve the statement exactly. When the bridge does not serve it either, this is what the client gets: 0A000,
+ * with the reason in the hint.
+ */
 export class NeedsBridge extends PgError {
+  /** @param reason a noun phrase: what cannot be served exactly */
   constructor(readonly reason: string) {
     super('0A000', 'this use of dblink cannot be carried out by the proxy', {
       hint: `What cannot be served exactly: ${reason}. CREATE EXTENSION dblink through the proxy makes it possible (docs/bridge.md).`,
@@ -11,7 +15,7 @@ export class NeedsBridge extends PgError {
   }
 }
 
-/** The functions of the bridge that the statement would run are not known to be that (0A000). */
+/** The statement would run a function that is not known to be the bridge's own (0A000). */
 export class Untrusted extends PgError {
   constructor({ schema, name }: { readonly schema: string; readonly name: string }) {
     super('0A000', `the function ${schema}.${name} is not used by dblink-proxy`, {
@@ -22,5 +26,5 @@ export class Untrusted extends PgError {
   }
 }
 
-/** No signature of the function fits: the primary is to say so in its own words. */
+/** No signature of the function fits the arguments. The primary is to say so in its own words. */
 export class NoSuchSignature extends Error {}

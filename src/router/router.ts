@@ -48,14 +48,14 @@ interface Common extends Shared {
   readonly logins: Turns;
 }
 
-/** Prepares the parser and returns what looks at startup packets, and makes the sessions' interceptors. */
+/** Loads the parser. @returns what looks at the clients' startup packets and makes the sessions' interceptors */
 export async function makeRouter(settings: RouterSettings, shared: Shared): Promise<Route> {
   await loadParser();
   const { remoteLoginsPerSession, remoteLogins } = settings.limits;
   const logins = new Turns({ perOwner: remoteLoginsPerSession, total: remoteLogins, firstIsFree: true });
   const common = { ...shared, settings, logins };
   return ({ raw, parameters }) => {
-    // A replication connection runs no functions.
+    // A replication connection runs no functions, so it needs no bridge.
     const keys =
       settings.dblink.bridge !== 'off' && !parameters.has('replication') ? makeSessionKeys() : undefined;
     return {
@@ -73,10 +73,10 @@ class DblinkInterceptor implements Interceptor {
   readonly #queries: SimpleQueries;
   readonly #extended: ExtendedQuery;
   readonly #commands: ExtendedCommands;
-  /** The client makes a dump. */
+  /** Whether the client makes a dump (pg_dump). */
   readonly #dumps: boolean;
 
-  /** @param keys by which the functions of the session's primary know the proxy; undefined: the session has no bridge */
+  /** @param keys by which the primary's functions know the proxy in this session; undefined when the session has no bridge */
   constructor(session: Session, login: Login, keys: SessionKeys | undefined, common: Common) {
     const { settings, services, admission, logins } = common;
     const memory = common.memory.session();
@@ -166,7 +166,7 @@ class DblinkInterceptor implements Interceptor {
     }
   }
 
-  /** Forwards a Query of pg_dump's that would see the bridge, changed. @returns undefined if it would not */
+  /** Forwards a Query of pg_dump's in a form that does not see the bridge. @returns undefined when nothing has to be changed */
   #dumpQuery(message: Buffer): Promise<void> | undefined {
     const { primary, encodings } = this.#context;
     const text = message.subarray(HEADER_BYTES, -1);
@@ -180,13 +180,17 @@ class DblinkInterceptor implements Interceptor {
     return Promise.resolve();
   }
 
-  /** A Query that is forwarded: the primary drops the unnamed statement itself. */
+  /** Notes that a Query is forwarded, so that the primary drops the unnamed statement itself. */
   #forwardsQuery(): undefined {
     this.#queries.unnamedStatement = false;
     return undefined;
   }
 
-  /** Looks for calls in the SQL text that begins at `start` and ends at the next NUL. */
+  /**
+   * Looks for calls of dblink in the SQL text that begins at `start` and ends at the next NUL.
+   * @param act carries out what has calls
+   * @returns undefined when the message is to be forwarded at once
+   */
   #inspect(
     message: Buffer,
     start: number,
@@ -196,7 +200,7 @@ class DblinkInterceptor implements Interceptor {
     if (!containsDblink(message, start) || this.#context.primary.queue.copyIn) return undefined;
     const end = message.indexOf(0, start);
     if (end < 0 || (kind === 'query' && end !== message.length - 1)) return undefined;
-    // What is handled later must not change meanwhile.
+    // The message is valid only now, and may be handled later.
     const whole = Buffer.from(message);
     const text = whole.subarray(start, end);
     if (!isAsciiSafe(this.#context.encodings.client) && !isAscii(text)) return undefined;
@@ -215,7 +219,7 @@ class DblinkInterceptor implements Interceptor {
     });
   }
 
-  /** Forwards what was looked at first. A cancel that came meanwhile, when the primary had nothing to cancel, is for it. */
+  /** Forwards a message that was looked at first. A cancel request that came meanwhile is now passed on to the primary. */
   #forward(kind: 'query' | 'parse', message: Buffer): void {
     const { primary, session, statement } = this.#context;
     primary.expect(FORWARD[kind]);
@@ -223,7 +227,7 @@ class DblinkInterceptor implements Interceptor {
     if (statement.cancelled) session.cancelPrimary();
   }
 
-  /** SQL text as the parser reads it. */
+  /** SQL text as the parser reads it. @returns undefined when it cannot be put so (see asEscapeStrings) */
   #readable(text: Buffer): ReadableText | undefined {
     const { primary, encodings } = this.#context;
     if (primary.parameters.get('standard_conforming_strings') !== 'off' || !text.includes(BACKSLASH))
@@ -282,7 +286,10 @@ class DblinkInterceptor implements Interceptor {
   }
 }
 
-/** @returns undefined for a message that cannot be read: the primary refuses it, in its own words and only for its batch */
+/**
+ * Reads a message.
+ * @returns undefined for one that cannot be read (08P01): the primary refuses it, in its own words, and only its batch fails
+ */
 function readable<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -292,6 +299,7 @@ function readable<T>(read: () => T): T | undefined {
   }
 }
 
+/** The statements of a text, if any of them may be the proxy's business. */
 const withCalls = (analysis: Analysis): readonly Statement[] | undefined =>
   analysis?.statements.some(({ calls, shape }) => calls.length > 0 || shape.kind !== 'none')
     ? analysis.statements

@@ -4,16 +4,16 @@ import { errorResponse, PgError } from '../wire/errors.js';
 
 /** How the client is told of an error. */
 export interface Telling {
-  /** Whether a transaction is open that the error has to fail. */
+  /** Whether a transaction is open, which the error has to fail. */
   readonly inTransaction: boolean;
-  /** Gives the error its place in the client's text. */
+  /** Changes the error's position to the one in the client's text. */
   readonly place?: (error: PgError) => PgError;
 }
 
 /**
- * Tells the client of an error that ends what it asked for, and leaves the primary's transaction as the error leaves it: an error of
- * the primary's own has done so already.
- * @throws the error itself, when the primary is lost or it is none of those that a client is told
+ * Tells the client of an error that ends what the client asked for, and fails the primary's transaction. An error that the
+ * primary itself raised has failed it already.
+ * @throws the error itself when the primary is lost, or when it is neither a PgError nor a PrimaryRaised
  */
 export async function tell(
   context: SessionContext,

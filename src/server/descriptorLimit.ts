@@ -1,9 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** What is taken to be open where the system does not tell. */
+/** How many descriptors are taken to be open where the system does not tell. */
 const USUALLY_OPEN = 40;
 
-/** How many file descriptors this process may have open, as far as the system tells; Node has raised it as far as it may. */
+/**
+ * How many file descriptors this process may have open; infinity where the system does not tell. Node has raised the limit as
+ * far as it may.
+ */
 export function descriptorLimit(): number {
   try {
     const soft = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
@@ -18,13 +21,13 @@ export function descriptorLimit(): number {
   return Number.isNaN(soft) ? Number.POSITIVE_INFINITY : soft;
 }
 
-/** How many it has open now. */
+/** How many file descriptors this process has open now. */
 export function openDescriptors(): number {
   for (const directory of ['/proc/self/fd', '/dev/fd']) {
     try {
       return readdirSync(directory).length;
     } catch {
-      // Tried with the next one.
+      // The next directory is tried.
     }
   }
   return USUALLY_OPEN;

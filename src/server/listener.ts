@@ -2,15 +2,16 @@ import { unlink } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { ListenAddress } from '../config/index.js';
 
-/** An address that the proxy listens on. */
+/** An address that the proxy listens on: host and port, or the path of a Unix socket. */
 export interface BoundAddress {
   readonly host?: string;
   readonly port?: number;
   readonly path?: string;
 }
 
+/** What a listener does with connections. */
 export interface ListenerOptions {
-  /** Idle time before the first keep-alive probe; 0 for none. */
+  /** Idle time before the first keep-alive probe, in ms; 0 for none. */
   readonly keepAliveMs: number;
   /** Mode of a Unix socket; undefined leaves it to the process's umask. */
   readonly socketMode: number | undefined;
@@ -26,7 +27,7 @@ export async function openListener(address: ListenAddress, options: ListenerOpti
   return new Promise((resolve, reject) => {
     const server = createServer(
       {
-        // The startup reader takes exactly what belongs to it.
+        // Nothing is read before the startup reader, which takes exactly what belongs to it.
         pauseOnConnect: true,
         noDelay: true,
         keepAlive: keepAliveMs > 0,
@@ -41,11 +42,12 @@ export async function openListener(address: ListenAddress, options: ListenerOpti
     };
     server.once('error', reject);
     if (address.kind === 'tcp') server.listen({ host: address.host, port: address.port }, listening);
-    // The socket is made within the call, with the mode that it is to have: there is no moment at which it has another.
+    // The socket is made within the call, with the mode that it is to have. So there is no moment at which it has another one.
     else withMode(socketMode, () => server.listen({ path: address.path }, listening));
   });
 }
 
+/** Does something with a umask that gives new files this mode. */
 function withMode(mode: number | undefined, make: () => void): void {
   if (mode === undefined) {
     make();
@@ -59,7 +61,7 @@ function withMode(mode: number | undefined, make: () => void): void {
   }
 }
 
-/** A process that was killed leaves its socket behind: nobody answers there, and nobody else can listen there. */
+/** Removes the socket that a killed process has left behind. Nobody answers there, and nobody else could listen there. */
 function removeStaleSocket(path: string): Promise<void> {
   return new Promise((resolve) => {
     const probe = connect(path);
@@ -74,6 +76,7 @@ function removeStaleSocket(path: string): Promise<void> {
   });
 }
 
+/** Where a server listens, with the port that it was given in place of 0. */
 export function boundAddress(server: Server): BoundAddress {
   const address = server.address();
   if (typeof address === 'string') return { path: address };

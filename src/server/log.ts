@@ -16,10 +16,10 @@ const SECRETS = [
   'connectionString',
 ];
 
-/** pino's wildcard stands for one level; a logged object is not nested more deeply than this. */
+/** pino's wildcard stands for one level. A logged object is not nested more deeply than this. */
 const REDACTED = ['', '*.', '*.*.', '*.*.*.'].flatMap((prefix) => SECRETS.map((name) => prefix + name));
 
-/** What waits for a slow reader of standard error, at most; lines beyond are dropped rather than kept in memory. */
+/** How much waits for a slow reader of standard error at most. Further lines are dropped rather than kept in memory. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024;
 
 /**

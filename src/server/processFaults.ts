@@ -1,23 +1,23 @@
 import type { Logger } from './log.js';
 
-/** What went wrong in the process and belongs to no session. */
+/** How often something went wrong in the process that belongs to no session. */
 export interface FaultCounts {
   unhandledRejections: number;
   uncaughtExceptions: number;
 }
 
-/** Errors of these codes are thrown where Node, or V8, has found its own state broken. */
+/** Codes of errors that are thrown where Node, or V8, has found its own state broken. */
 const BROKEN: ReadonlySet<string> = new Set(['ERR_INTERNAL_ASSERTION']);
 
 /**
  * Logs and counts what nobody has handled, and decides whether the process can go on.
  *
  * A rejected promise that nobody waited for has left its own work undone, and nothing else. An exception that came out of
- * an event may have left anything half done, unless it is the operating system's answer for one socket or file. A parser
- * whose memory has been damaged answers wrongly from then on.
+ * an event may have left anything half done, unless it is the operating system's answer for one socket or file. An error of
+ * WebAssembly means that the parser's memory may be damaged. Then the parser answers wrongly from then on.
  *
  * @param untrusted called when the process is to end
- * @returns the counts, which go on
+ * @returns the counts, which go on changing
  */
 export function watchFaults(log: Logger, untrusted: () => void): Readonly<FaultCounts> {
   const counts: FaultCounts = { unhandledRejections: 0, uncaughtExceptions: 0 };

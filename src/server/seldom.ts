@@ -1,9 +1,9 @@
-/** Lines of one kind come no closer to each other than this. */
+/** The least time between two lines of one kind. */
 const INTERVAL_MS = 1000;
 
 /**
- * For what may happen a thousand times a second: has it logged at most once in a second.
- * @param log is told how many times were passed over since the last line
+ * Has something that may happen a thousand times a second logged at most once a second.
+ * @param log writes a line; `missed` is how many times there was no line since the last one
  */
 export function logSeldom<T>(log: (missed: number, what: T) => void): (what: T) => void {
   let last = Number.NEGATIVE_INFINITY;

@@ -21,22 +21,22 @@ import type { Logger } from './log.js';
 import { logSeldom } from './seldom.js';
 import { routerSettings } from './sessionSettings.js';
 
-/** How long the end waits for cancel requests that are on their way. */
+/** How long the shutdown waits for cancel requests that are on their way. */
 const CANCELS_LIMIT_MS = 3000;
 
+/** A proxy that has been started. */
 export interface RunningProxy {
   readonly addresses: readonly BoundAddress[];
   /**
-   * Stops: no new connections, sessions in no transaction are told 57P01, the others at the end of their transaction, at
-   * the latest after the grace period. What is cancelled then has been told so when this resolves. A further call can only
-   * shorten the period.
+   * Stops the proxy. There are no new connections. Sessions in no transaction are told 57P01 at once, the others at the end of
+   * their transaction, at the latest after the grace period. What is cancelled then has been told so when this resolves. A
+   * further call can only shorten the period.
+   * @param graceMs the grace period; by default none
    */
   close(graceMs?: number): Promise<void>;
 }
 
-/**
- * Starts the proxy. @throws the listener's error (EADDRINUSE, EACCES, …) or that of reading a certificate
- */
+/** Starts the proxy. @throws the listener's error (EADDRINUSE, EACCES, …) or that of reading a certificate */
 export async function startProxy(config: Config, log: Logger): Promise<RunningProxy> {
   const settings = routerSettings(config);
   const secureContext = settings.clientTls && clientContext(settings.clientTls);
@@ -133,7 +133,7 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
       for (const socket of sockets) socket.destroy();
     }, 500);
     await Promise.all(stopped);
-    // The process may end after this, and nobody else would stop what it has begun.
+    // The process may end after this. What it has begun on servers has to be cancelled first: nobody else would stop it.
     await cancelsDelivered(CANCELS_LIMIT_MS);
     await bridge.close();
     clearTimeout(leaving);
@@ -154,13 +154,13 @@ function turnAway(socket: Socket, error: PgError, log: Logger): void {
   log.info({ sqlstate: error.sqlstate, reason: error.message }, 'client refused');
   socket.on('error', () => undefined);
   socket.end(errorResponse(error));
-  // What is not read would make a reset of the end, and the words would be lost.
+  // Bytes that were not read would turn the end into a reset, and the message would be lost.
   socket.resume();
   setTimeout(() => socket.destroy(), 1000).unref();
 }
 
 /**
- * Says at the start whether the service account can use the primary. The proxy starts either way: the primary may come
+ * Logs at the start whether the service account can use the primary. The proxy starts either way: the primary may come
  * later, and clients log in with accounts of their own.
  */
 async function checkPrimary(service: ServiceAccount | undefined, log: Logger): Promise<void> {

@@ -3,7 +3,7 @@ import { type Config, primaryFor } from '../config/index.js';
 import type { RouterSettings } from '../session/settings.js';
 
 /**
- * What the router has to know of the configuration, with the certificate files read.
+ * What the router has to know of the configuration, with the contents of the certificate files.
  * @throws the file system's error if a certificate or key cannot be read
  */
 export function routerSettings(config: Config): RouterSettings {

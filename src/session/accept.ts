@@ -7,12 +7,15 @@ import { parseStartupPacket, refusal, type StartupPacket, StartupReader } from '
 import { ALPN_PROTOCOL } from '../wire/tls/tls.js';
 import type { RouterLog } from './settings.js';
 
-/** First byte of a TLS handshake: a client that begins with it negotiates TLS without an SSLRequest (PostgreSQL 17). */
+/** The first byte of a TLS handshake. A client that begins with it negotiates TLS without an SSLRequest (PostgreSQL 17). */
 const TLS_HANDSHAKE = 0x16;
 
+/** What accepting a client takes. */
 export interface AcceptOptions {
+  /** Undefined refuses TLS. */
   readonly secureContext: SecureContext | undefined;
   readonly keys: CancelKeys;
+  /** 0 for no limit. */
   readonly loginTimeoutMs: number;
   readonly log: RouterLog;
 }
@@ -25,7 +28,7 @@ export interface AcceptedClient {
   readonly startup: StartupPacket & { kind: 'startup' };
   /** What was read behind the startup packet. */
   readonly rest: Buffer;
-  /** The clock that began at accept; to be stopped when the client is authenticated or gone. */
+  /** The clock that began at accept. It is to be stopped when the client is authenticated or gone. */
   readonly clock: LoginClock;
 }
 
@@ -47,8 +50,8 @@ export class LoginClock {
 }
 
 /**
- * Serves a new connection up to its startup packet: encryption requests, cancel requests, bad packets.
- * @returns undefined when the connection needed no session; it is closed then
+ * Serves a new connection up to its startup packet. That covers encryption requests, cancel requests and bad packets.
+ * @returns undefined when the connection needs no session; it is closed then
  */
 export async function acceptClient(raw: Socket, options: AcceptOptions): Promise<AcceptedClient | undefined> {
   const { log } = options;
@@ -78,7 +81,7 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
       if (packet === 'tls') {
         const direct = await upgrade(raw, options.secureContext!, reader.rest);
         socket = direct;
-        // As PostgreSQL: without it, another protocol's client could be made to talk to us.
+        // As in PostgreSQL. Without ALPN, a client of another protocol could be made to talk to the proxy.
         if (direct.alpnProtocol !== ALPN_PROTOCOL) {
           throw protocolViolation(
             'received direct SSL connection request without ALPN protocol negotiation extension',
@@ -140,7 +143,7 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
   }
 }
 
-/** Turns the connection into a TLS server's. @param first bytes of the handshake that were read already */
+/** Does the TLS handshake as the server. @param first bytes of the handshake that have been read already */
 function upgrade(raw: Socket, secureContext: SecureContext, first: Buffer): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     if (first.length > 0) raw.unshift(first);

@@ -1,13 +1,13 @@
 import { PgError } from '../wire/errors.js';
 import type { Descriptors } from '../wire/host/descriptors.js';
 
-/** Connections that have not sent a startup packet yet, beside the clients that there may be. */
+/** How many connections there may be beyond the limit of clients, for those that have not sent a startup packet yet. */
 const UNKNOWN_CLIENTS = 100;
 
-/** Gives back a place; what is done again does nothing. */
+/** Gives a place back. A second call does nothing. */
 type Leave = () => void;
 
-/** Lets clients in, as long as there is room for them. */
+/** Lets clients in as long as there is room for them. */
 export class ClientAdmission {
   #connections = 0;
   #clients = 0;
@@ -18,7 +18,7 @@ export class ClientAdmission {
     private readonly descriptors: Descriptors,
   ) {}
 
-  /** A place for a connection that has just been accepted. @throws PgError 53300 */
+  /** Takes a place for a connection that has just been accepted. @throws PgError 53300 */
   accept(): Leave {
     if (this.limit > 0 && this.#connections >= this.limit + UNKNOWN_CLIENTS) throw this.#tooMany();
     return this.#take(() => {
@@ -27,7 +27,7 @@ export class ClientAdmission {
     });
   }
 
-  /** A place for a client that wants a session, and its connection to the primary. @throws PgError 53300 */
+  /** Takes a place for a client that wants a session, and for its connection to the primary. @throws PgError 53300 */
   admit(): Leave {
     if (this.limit > 0 && this.#clients >= this.limit) throw this.#tooMany();
     return this.#take(() => {

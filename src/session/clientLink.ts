@@ -7,13 +7,17 @@ import { Frontend, MAX_MESSAGE_BYTES } from '../wire/protocol.js';
 
 /** What a session does with what its client sends. */
 export interface ClientEvents {
+  /** See FrameHandler. */
   head(type: number, length: number): Delivery;
+  /** See FrameHandler. */
   whole(type: number, message: Buffer): boolean;
+  /** See FrameHandler. */
   pass(bytes: Buffer): void;
-  /** A chunk is about to be handled, or has been: writes in between may be sent as one. */
+  /** Called before and after a chunk of bytes is handled. Writes in between may be sent together. @param begin true: before */
   chunk(begin: boolean): void;
   /** The client broke the protocol, or something failed while its message was handled. */
   failed(error: unknown): void;
+  /** The connection to the client has ended. */
   closed(): void;
 }
 
@@ -21,9 +25,10 @@ export interface ClientEvents {
 const SMALL_MESSAGE_BYTES = 10_000;
 /** PostgreSQL's limit for authentication messages (PG_MAX_AUTH_TOKEN_LENGTH). */
 const AUTH_MESSAGE_BYTES = 65_535;
-/** While the session acts, this much of what the client pipelines is read; then reading stops. */
+/** While the session carries out a request, this many bytes of what the client pipelines are read. Then reading stops. */
 const HELD_BYTES = 256 * 1024;
 
+/** The longest message of each type that a client may send, in bytes without the type byte. */
 const LENGTH_LIMITS = new Map<number, number>([
   [Frontend.bind, MAX_MESSAGE_BYTES],
   [Frontend.close, SMALL_MESSAGE_BYTES],
@@ -48,15 +53,18 @@ function limitOf(type: number): number {
   return limit;
 }
 
-/** The session's connection to the client: frames what comes, and stops reading when told to. */
+/** The session's connection to the client. Splits what comes into messages, and stops reading when told to. */
 export class ClientLink {
   readonly #socket: Socket;
   readonly #events: ClientEvents;
   readonly #framer: Framer;
+  /** Calls of `hold` that have not been followed by a `release` yet. */
   #holds = 0;
+  /** Backpressure: the receiver of what the client sends is full. */
   #paused = false;
   #drained: (() => void)[] = [];
   #closed = false;
+  /** Its limit is reached: what follows is handled in a later turn of the event loop. */
   readonly #share = new LoopShare(() => {
     this.hold();
     this.release();
@@ -84,7 +92,7 @@ export class ClientLink {
     socket.on('error', () => undefined);
     socket.on('drain', () => this.#drain());
     socket.on('close', () => {
-      // What it sent before it went counts, unless a request in front of it is being carried out.
+      // What the client sent before it went still counts, unless it is behind a request that is being carried out.
       while (this.#holds === 0 && this.#framer.stopped) this.#guard(() => this.#framer.resume());
       this.#closed = true;
       this.#drain();
@@ -100,12 +108,12 @@ export class ClientLink {
     return this.#socket;
   }
 
-  /** Whether a request is being carried out by the session itself, or some are waiting behind one. */
+  /** Whether the session is carrying out a request itself, or requests are waiting behind one. */
   get busy(): boolean {
     return this.#holds > 0 || this.#framer.stopped;
   }
 
-  /** Whether the client has sent a part of a message, which has been handed on. */
+  /** Whether only a part of a message has been handed on, because the client has not sent the rest yet. */
   get midMessage(): boolean {
     return this.#framer.midMessage;
   }
@@ -115,7 +123,7 @@ export class ClientLink {
     return this.#framer.collecting;
   }
 
-  /** Begins to read; `first` is what was read before the session began. */
+  /** Begins to read. @param first what was read before the session began */
   start(first: Buffer): void {
     this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     if (first.length > 0) this.#receive(first);
@@ -144,15 +152,16 @@ export class ClientLink {
     else this.#socket.resume();
   }
 
-  /** Leaves everything behind the message that is being handled unhandled until as many calls of `release`. */
+  /** Handles nothing behind the present message until `release` has been called as often as `hold`. */
   hold(): void {
     this.#holds++;
     this.#framer.stop();
   }
 
+  /** See `hold`. */
   release(): void {
     if (--this.#holds > 0) return;
-    // In a new turn, so that a release during the handling of a message does not nest another one's.
+    // In a new turn of the event loop. A release while a message is handled must not begin to handle another one inside that.
     setImmediate(() => {
       if (this.#holds > 0 || this.#closed || !this.#framer.stopped) return;
       this.#guard(() => this.#framer.resume());
@@ -160,7 +169,7 @@ export class ClientLink {
     });
   }
 
-  /** Back-pressure: whoever takes what the client sends is full. */
+  /** Backpressure: stops reading from the client until `resume`. */
   pause(): void {
     this.#paused = true;
     this.#updateReading();
@@ -171,7 +180,7 @@ export class ClientLink {
     this.#updateReading();
   }
 
-  /** @returns false when the client is slow and the source of these bytes should wait for `drained` */
+  /** Sends bytes to the client. @returns false when the client is slow: whoever sends should wait for `drained` */
   write(bytes: Buffer): boolean {
     if (this.#closed) return true;
     if (this.#socket.writableCorked === 0) batchWrites(this.#socket);
@@ -190,7 +199,7 @@ export class ClientLink {
     for (const resolve of waiting) resolve();
   }
 
-  /** Sends last words and closes; what the client sends from now on is ignored. */
+  /** Ends the connection. What the client sends from now on is ignored. @param lastWords are sent before */
   end(lastWords?: Buffer): void {
     this.hold();
     if (this.#closed) return;

@@ -19,14 +19,14 @@ interface SessionParts {
   readonly settings: RouterSettings;
   readonly dblink: DblinkSession;
   readonly foreignServers: ForeignServers;
-  /** Its part of the memory for results. */
+  /** The session's part of the memory for results. */
   readonly memory: Memory;
   readonly probe: FactsProbe;
-  /** Whose work it is, where sessions take turns (FairQueue): the user, and of the user's the session. */
+  /** Whose work it is, where sessions take turns (FairQueue): first the user, then the session of that user. */
   readonly asker: readonly unknown[];
 }
 
-/** What carrying out dblink statements needs of a session, shared by all plans. */
+/** What carrying out dblink statements needs of a session. All plans share it. */
 export class SessionContext {
   readonly primary: PrimaryLink;
   readonly settings: RouterSettings;
@@ -57,6 +57,7 @@ export class SessionContext {
     return this.primary.majorVersion;
   }
 
+  /** Whether the client is in a transaction block, failed or not. */
   get inBlock(): boolean {
     return this.primary.status !== TransactionStatus.idle;
   }
@@ -72,13 +73,13 @@ export class SessionContext {
     };
   }
 
-  /** Sends a notice in the database's encoding, if the session wants to have notices. */
+  /** Sends a notice to the client, if client_min_messages lets it pass. @param notice with texts in the database's encoding */
   notify(facts: SessionFacts, notice: PgError): void {
     if (ABOVE_NOTICE.has(facts.clientMinMessages)) return;
     this.session.toClient(noticeResponse(this.encodings.inClient(notice)));
   }
 
-  /** Does remote work for the present statement. */
+  /** Does remote work for the present statement, which its cancel and its clock end. @param act gets the call's circumstances */
   remotely<T>(facts: SessionFacts, act: (call: CallContext) => Promise<T>): Promise<T> {
     return this.statement.remotely(facts.statementTimeoutMs, (signal) =>
       act({
@@ -90,12 +91,12 @@ export class SessionContext {
   }
 
   /**
-   * Makes the primary's transaction what an error of the client's statement makes it: has the primary raise one, which
-   * nobody sees. The message in its log says which SQLSTATE the client was given.
+   * Fails the primary's transaction, as an error of the client's statement does. To that end the primary is made to raise an
+   * error that the client does not see. Its message, in the primary's log, says which SQLSTATE the client was given.
    */
   async failTransaction(error: PgError): Promise<void> {
     if (this.primary.queue.skipping || this.primary.closed) return;
-    // Part of SQL text, so it must be what a SQLSTATE is, whoever made the error.
+    // It becomes part of SQL text, so it must have the form of a SQLSTATE, whoever made the error.
     const sqlstate = /^[0-9A-Z]{5}$/.test(error.sqlstate) ? error.sqlstate : 'XX000';
     await this.primary.run(
       { sql: `SELECT 'dblink call failed with SQLSTATE ${sqlstate}'::pg_catalog.int4` },

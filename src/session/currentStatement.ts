@@ -7,28 +7,30 @@ const userCancelled = (): PgError => new PgError('57014', 'canceling statement d
 
 const timedOut = (): PgError => new PgError('57014', 'canceling statement due to statement timeout');
 
-/** Rows that are held for the statement that runs. */
+/** Rows that are held in memory for the statement that runs. */
 export interface HeldResult {
-  /** @param unread nobody reads the bytes any more, the system included */
+  /** Gives the memory back. @param unread whether nobody reads the bytes any more, the system included */
   release(unread: boolean): void;
 }
 
 /**
- * The statement of a session that is carried out here: its clock, its cancel, the plan that serves it, and what is held for it.
- * One follows the other on the same object.
+ * The statement of a session that is carried out here: its clock, its cancel, the plan that serves it, and what is held for it. A
+ * session has one such object, for one statement after another.
  */
 export class CurrentStatement {
+  /** Ends the remote work of the statement. */
   #abort = new AbortController();
+  /** The statement's clock. Undefined until remote work begins. */
   #timer: NodeJS.Timeout | undefined;
-  /** When it began, in ms. */
+  /** When the statement began, in ms. */
   #began = 0;
-  /** The client asked to cancel what it sent last, and has not been told that it is over. */
+  /** The client asked to cancel what it sent last, and has not been told yet that this is over. */
   #cancelled = false;
-  /** Between the beginning of a request that is carried out here and the ReadyForQuery behind it. */
+  /** True from the beginning of a request that is carried out here to the ReadyForQuery behind it. */
   #active = false;
   #plan: string | undefined;
   #results: HeldResult[] = [];
-  /** Calls that wait for a remote now. */
+  /** Number of calls that are waiting for a remote. */
   #remoteCalls = 0;
 
   constructor(
@@ -36,25 +38,25 @@ export class CurrentStatement {
     private readonly log: RouterLog,
   ) {}
 
-  /** Begins a statement: its clock and its place in the order of cancels. */
+  /** Begins a statement. From now on cancel requests are meant for it. */
   begin(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#active = true;
     this.#abort = new AbortController();
-    // Any number of calls of the statement listens.
+    // Any number of calls of the statement may listen to it.
     setMaxListeners(0, this.#abort.signal);
-    // The request may have come while the statement was being looked at.
+    // A cancel request may have come while the statement was being looked at.
     if (this.#cancelled) this.#abort.abort(userCancelled());
     this.#began = Date.now();
   }
 
-  /** What serves it, as far as it is known by now: the name of a plan. */
+  /** Notes what serves the statement, as far as that is known by now. @param plan its name */
   planned(plan: string): void {
     this.#plan = plan;
   }
 
-  /** Ends it. */
+  /** Ends the statement: stops its clock, gives back what is held for it, and logs its plan. A second call does nothing. */
   finish(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -65,14 +67,15 @@ export class CurrentStatement {
   }
 
   /**
-   * A statement that was looked at when it was prepared is the primary's from then on: how often it is executed, and how long that
-   * takes, is not known here. @param plan its name
+   * Logs a statement that was looked at when it was prepared, and that is left to the primary from then on. How often it is
+   * executed, and how long that takes, is not known here.
+   * @param plan its name
    */
   passed(plan: string): void {
     this.#served({ plan });
   }
 
-  /** Every statement that was looked at ends here: each time that it is carried out, or once when it is passed on. */
+  /** Every statement that was looked at ends here: each time when it is carried out, or once when it is passed on. */
   #served(how: { readonly plan: string; readonly durationMs?: number }): void {
     this.log.debug(how, 'dblink statement');
   }
@@ -85,19 +88,19 @@ export class CurrentStatement {
   #releaseResults(): void {
     const results = this.#results.splice(0);
     if (results.length === 0) return;
-    // What has been sent to the primary may not have left.
+    // What has been sent to the primary may not have left for it yet.
     this.primary.whenWritten((unread) => {
       for (const result of results) result.release(unread);
     });
   }
 
   /**
-   * The client asks to cancel. What a remote does for the statement is stopped, and what the statement would still ask of a
+   * The client asks to cancel. What a remote is doing for the statement is stopped. What the statement would still ask of a
    * remote is refused.
    * @returns whether nothing but remote work is going on: then the primary has nothing to cancel
    */
   cancel(): boolean {
-    // Nothing is being carried out here: it is for the primary alone.
+    // Nothing is being carried out here, so the cancel request is for the primary alone.
     if (!this.#active) return false;
     this.#cancelled = true;
     this.#abort.abort(userCancelled());
@@ -105,42 +108,46 @@ export class CurrentStatement {
     return this.#remoteCalls > 0 && this.primary.queue.length === 0;
   }
 
-  /** A request is being looked at or carried out here: until the next ReadyForQuery a cancel request is meant for it. */
+  /** Called when a request is taken over. Until the next ReadyForQuery a cancel request is meant for that request. */
   taken(): void {
     this.#active = true;
     this.log.trace({}, 'request taken');
   }
 
-  /** A ReadyForQuery is on its way: a cancel request that came too late is over, and one that comes now is for nobody. */
+  /**
+   * Called when a ReadyForQuery has been sent to the client. A cancel request that came before is settled. One that comes after
+   * it has nothing to cancel, and must not hit the next statement.
+   */
   ready(): void {
     this.#active = false;
     this.#cancelled = false;
   }
 
-  /** A cancel request has come for what is being looked at or carried out. */
+  /** Whether a cancel request has come for what is being looked at or carried out. */
   get cancelled(): boolean {
     return this.#cancelled;
   }
 
-  /** @throws PgError 57014 when a cancel request has come for what is being looked at, before it has begun */
+  /** For a request that is looked at and has not begun. @throws PgError 57014 when a cancel request has come for it */
   throwIfCancelled(): void {
     if (this.#cancelled) throw userCancelled();
   }
 
-  /** @throws PgError 57014 when it is to be stopped */
+  /** For a statement that has begun. @throws PgError why its remote work was stopped: 57014, 57P01 when the session is over */
   throwIfStopped(): void {
     this.#abort.signal.throwIfAborted();
   }
 
-  /** Why its remote work was stopped; undefined while it may go on. */
+  /** Why the statement's remote work was stopped. Undefined while it may go on. */
   get stopped(): unknown {
     return this.#abort.signal.aborted ? this.#abort.signal.reason : undefined;
   }
 
   /**
-   * Does remote work for it, which its cancel and its clock end.
-   * @param timeoutMs the session's statement_timeout, 0 for none; the clock starts with the first such work, since the primary's
-   * own does not run while a remote works
+   * Does remote work for the statement. Its cancel and its clock end that work. The clock starts with the statement's first
+   * remote work, since the primary's own clock does not run while a remote works.
+   * @param timeoutMs the session's statement_timeout, 0 for none
+   * @throws PgError 57014 when it has been stopped, 57P01 when the session is over; what `act` throws
    */
   async remotely<T>(timeoutMs: number, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.#timer === undefined && timeoutMs > 0)
@@ -154,7 +161,7 @@ export class CurrentStatement {
     }
   }
 
-  /** The session is over. */
+  /** Called when the session is over. Remote work ends with 57P01. */
   close(): void {
     this.finish();
     this.#abort.abort(

@@ -20,14 +20,14 @@ export class Encodings {
     return this.client === this.database;
   }
 
-  /** Counts the characters in a part of SQL text as PostgreSQL counts error positions. */
+  /** Counts the characters in a part of the client's SQL text, as PostgreSQL counts them for error positions. */
   get countCharacters(): (bytes: Buffer) => number {
     return byteCounter(this.client);
   }
 
   /**
-   * A dblink error or notice, whose texts are in the database's encoding, as the client reads it. As in PostgreSQL, a
-   * character that the client's encoding lacks makes it another error (22P05).
+   * Translates a dblink error or notice from the database's encoding to the client's. As in PostgreSQL, it becomes another error
+   * (22P05) when it has a character that the client's encoding lacks.
    */
   inClient(error: PgError): PgError {
     const { database, client } = this;

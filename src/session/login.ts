@@ -10,14 +10,18 @@ import { CLEARTEXT_HINT } from './settings.js';
 
 const CHANNEL_BINDING_SUFFIX = '-PLUS';
 
+/** What both ways to log in are given. */
 export interface LoginOptions {
-  /** The client is authenticated: it may stay. */
+  /** Called when the client is authenticated and may stay. */
   readonly done: () => void;
-  /** Certificate binding would bind to the proxy's certificate, not to the primary's: not offered to the client. */
+  /**
+   * Whether the primary's mechanisms with channel binding are not offered to the client: certificate binding would bind to the
+   * proxy's certificate, not to the primary's. Set where the primary is reached over TLS and the client is not (serve.ts).
+   */
   readonly hideChannelBinding: boolean;
-  /** The primary must not be sent a password in clear text. */
+  /** Whether the primary must not be sent a password in clear text. */
   readonly refusesCleartext: boolean;
-  /** The primary asks for SCRAM. */
+  /** Called when the primary asks for SCRAM. */
   readonly scram?: () => void;
 }
 
@@ -25,7 +29,7 @@ const noteFailure = (session: Session, message: Buffer): void => {
   session.loginFailure ??= PgError.from(parseFields(message));
 };
 
-/** What both ways to log in do with the messages that are not about authentication. */
+/** What both ways to log in do with messages that are not about authentication. @returns whether the client gets the message */
 function common(
   session: Session,
   options: LoginOptions,
@@ -46,7 +50,7 @@ function common(
   return true;
 }
 
-/** `auth: relay`: authentication passes between client and primary; the proxy knows no password. */
+/** The way `auth: relay`: authentication passes between client and primary, and the proxy knows no password. */
 export function relayLogin(session: Session, options: LoginOptions): ResponseSink {
   return {
     passRows: false,
@@ -70,7 +74,10 @@ export function relayLogin(session: Session, options: LoginOptions): ResponseSin
   };
 }
 
-/** The SASL offer of the primary without the mechanisms that bind to its TLS channel; undefined if there are none in it. */
+/**
+ * The primary's SASL offer without the mechanisms that bind to its TLS channel.
+ * @returns undefined for any other message, and for an offer that has no such mechanism
+ */
 export function withoutChannelBinding(message: Buffer): Buffer | undefined {
   const reader = new MessageReader(message);
   if (reader.int32() !== Authentication.sasl) return undefined;
@@ -86,8 +93,9 @@ export function withoutChannelBinding(message: Buffer): Buffer | undefined {
 }
 
 /**
- * `auth: password`: the proxy asks the client for its password and authenticates to the primary with it, by whatever
- * method the primary asks for, with channel binding where both ends of that hop can.
+ * The way `auth: password`: the proxy asks the client for its password, and authenticates to the primary with it. It uses
+ * whatever method the primary asks for, with channel binding where proxy and primary both can.
+ * @param makeAuthenticator called when the client has sent its password
  */
 export function passwordLogin(
   session: Session,
@@ -97,7 +105,7 @@ export function passwordLogin(
   let authenticator: Authenticator | undefined;
   /** The primary's request that waits for the client's password. */
   let waiting: Buffer | undefined;
-  /** Answers are computed one after another, and what the primary sends meanwhile waits its turn. */
+  /** Answers are computed one after another. What the primary sends meanwhile waits for its turn. */
   let turn: Promise<void> = Promise.resolve();
   const inTurn = (act: () => void | Promise<void>): void => {
     turn = turn.then(act).catch((error: unknown) => session.fail(asLoginError(error)));
@@ -112,7 +120,7 @@ export function passwordLogin(
       throw new PgError('08P01', 'password was not asked for', { severity: 'FATAL' });
     const reader = new MessageReader(message);
     const password = Buffer.from(reader.cbytes());
-    // As PostgreSQL: what stands behind the end of the text may be what another reader takes for the password.
+    // As in PostgreSQL. What stands behind the end of the text could be what another reader takes for the password.
     if (reader.remaining > 0)
       throw new PgError('08P01', 'invalid password packet size', { severity: 'FATAL' });
     if (password.length === 0) {
@@ -139,7 +147,7 @@ export function passwordLogin(
       session.expectsPassword = false;
       session.toClient(message);
     } else if (authenticator === undefined) {
-      // Nobody is asked for what would not be used.
+      // The client is not asked for a password that would not be used.
       if (code === Authentication.cleartextPassword && options.refusesCleartext) throw cleartextRefused();
       waiting = message;
       session.expectsPassword = true;
@@ -153,7 +161,7 @@ export function passwordLogin(
       const copy = Buffer.from(message);
       if (type === Backend.errorResponse) {
         noteFailure(session, copy);
-        // The primary's last words; an answer that is being computed has become pointless.
+        // The primary says nothing after this. An answer that is still being computed has become pointless.
         session.toClient(copy);
         session.end();
         return false;
@@ -186,7 +194,7 @@ const asLoginError = (error: unknown): PgError =>
         ...((error as Error).message === PLAIN_PASSWORD_REFUSED ? { hint: CLEARTEXT_HINT } : {}),
       });
 
-/** `auth: password` needs an encrypted client: refuses the others before a password is sent. */
+/** For `auth: password`, which needs TLS to the client: refuses other clients before they send a password (28000). */
 export const passwordNeedsTls = (): PgError =>
   new PgError('28000', 'this proxy takes passwords over TLS connections only', {
     severity: 'FATAL',

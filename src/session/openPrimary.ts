@@ -4,12 +4,13 @@ import { Backend } from '../wire/protocol.js';
 import type { RouterSettings } from './settings.js';
 
 /**
- * Opens a session's connection to its primary and sends the startup packet. As libpq does it, `sslmode=prefer` goes on
- * without TLS, and `allow` with it, after the primary refused the first attempt (pg_hba.conf with hostssl or hostnossl
- * rules); the answer to the last attempt is the client's.
+ * Opens a session's connection to its primary and sends the startup packet. When the primary refuses that, libpq tries once more
+ * (pg_hba.conf may have hostssl or hostnossl rules): without TLS for `sslmode=prefer`, with TLS for `allow`. So does this. The
+ * answer to the last attempt is the client's.
  *
  * @param startup the client's startup packet
  * @param signal ends the attempt; the promise is then rejected with the signal's reason
+ * @returns the socket, from which the primary's answer is still to be read
  * @throws ConnectError, or a TimeoutError when the primary did not accept a connection within the time that is set for it
  */
 export async function openPrimary(
@@ -33,7 +34,7 @@ export async function openPrimary(
   return open(other);
 }
 
-/** The type of the first message on a socket, which stays in it; undefined at its end. */
+/** The type of the first message on a socket. The message stays in the socket. Undefined when the socket ends instead. */
 function firstByte(socket: Socket, signal: AbortSignal): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     const settle = (act: () => void): void => {

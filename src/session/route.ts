@@ -2,21 +2,23 @@ import type { DblinkHome } from '../dblink/context.js';
 import type { StartupPacket } from '../wire/startup.js';
 import type { Interceptor, Session } from './session.js';
 
-/** Who logged in. */
+/** Who logged in, and how. */
 export interface Login {
   /** The parameters of the startup packet, byte strings. */
   readonly startup: ReadonlyMap<string, string>;
-  /** The client's password, where the proxy has asked for it. */
+  /** The client's password. Undefined when the proxy has not asked for it. */
   readonly password: () => Buffer | undefined;
+  /** See DblinkHome. */
   readonly scram: NonNullable<DblinkHome['scram']>;
 }
 
-/** What becomes of one session: made when its startup packet has come. */
+/** How one session is served. Made when the session's startup packet has come. */
 export interface Routed {
-  /** The startup packet for the primary. */
+  /** The startup packet that the primary gets. */
   readonly packet: Buffer;
-  /** Makes what looks at the session's messages. */
+  /** Makes the session's interceptor, which looks at its messages. */
   readonly interceptor: (session: Session, login: Login) => Interceptor;
 }
 
+/** Decides from the client's startup packet how its session is served. */
 export type Route = (startup: StartupPacket & { kind: 'startup' }) => Routed;

@@ -15,21 +15,24 @@ import type { Route } from './route.js';
 import { Session } from './session.js';
 import type { RouterLog, RouterSettings } from './settings.js';
 
+/** What serving connections takes. */
 export interface ServeOptions {
   readonly settings: RouterSettings;
+  /** Undefined refuses TLS. */
   readonly secureContext: SecureContext | undefined;
   readonly keys: CancelKeys;
   readonly log: RouterLog;
   readonly clients: ClientAdmission;
   readonly route: Route;
-  /** Called with the session when it begins; for drain and shutdown. */
+  /** Called when a session begins, so that it can be drained or shut down. */
   readonly opened: (session: Session) => void;
+  /** Called when a session has ended. */
   readonly ended: (session: Session) => void;
 }
 
 /**
- * Serves one connection of a client from accept to end. Never rejects: whatever goes wrong is told to the client, as far
- * as it can be told, and ends this connection only.
+ * Serves one connection of a client from accept to end. Never rejects: whatever goes wrong ends this connection only. The client
+ * is told of it as far as possible.
  */
 export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   const { settings, log } = options;
@@ -58,7 +61,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     };
     client.once('close', gone);
     const { packet, interceptor } = options.route(startup);
-    // What is computed for a client ends with it.
+    // Ends what is being computed for the client when the client leaves.
     const left = new AbortController();
     client.once('close', () => left.abort(new Error('the client has left')));
     let password: Buffer | undefined;
@@ -142,8 +145,9 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
 }
 
 /**
- * Whether a primary without TLS is not to be sent a password in clear text: none that the proxy itself has asked for, and,
- * where TLS was hoped for and may have been talked away, none that a client has given by TLS.
+ * Whether a primary without TLS must not be sent a password in clear text. That holds for a password that the proxy itself has
+ * asked for. It also holds for one that the client has sent over TLS, if TLS to the primary was wanted: somebody in between may
+ * have prevented it.
  */
 function refusesCleartext({ auth, primary }: RouterSettings, clientTls: boolean): boolean {
   if (primary.plainPassword) return false;

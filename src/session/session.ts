@@ -9,32 +9,38 @@ import { Frontend, TransactionStatus } from '../wire/protocol.js';
 import { ClientLink } from './clientLink.js';
 import type { RouterLog } from './settings.js';
 
-/** What stands between the client's requests and the primary: looks at requests and carries some out itself. */
+/** Stands between the client's requests and the primary. Looks at requests, and carries some out itself. */
 export interface Interceptor {
-  /** Whether Bind, Describe, Execute and Close have to be shown too (the session has statements of the interceptor's). */
+  /** Whether Bind, Describe, Execute and Close have to be shown, too, because prepared statements concern the interceptor. */
   readonly tracking: boolean;
   /**
-   * A whole Query, Parse, Bind, Describe, Execute or Close message.
-   * @returns undefined: it goes to the primary as it is. A promise: the interceptor takes it over, and the session
-   * handles nothing else of the client's until it is settled; the promise must not be rejected.
+   * Called for a whole Query, Parse, Bind, Describe, Execute or Close message.
+   * @returns undefined when the message goes to the primary as it is; a promise when the interceptor takes it over. The session
+   * then handles nothing else of the client's until the promise is settled. A rejection ends the session.
    */
   intercept(type: number, message: Buffer): Promise<void> | undefined;
-  /** A forwarded ReadyForQuery passed. */
+  /** Called when the client has been sent a ReadyForQuery. */
   ready(): void;
-  /** A NoticeResponse of the primary. @param muted it is not for the client @param cut only its head @returns whether the client gets it as it is */
+  /**
+   * Called for a NoticeResponse of the primary.
+   * @param muted whether it is kept from the client in any case @param cut whether this is only its head
+   * @returns whether the client gets it as it is
+   */
   notice(message: Buffer, muted: boolean, cut: boolean): boolean;
-  /** An ErrorResponse of the primary. @returns it, or what takes its place */
+  /** Called for an ErrorResponse of the primary. @returns the message, or the one that takes its place */
   error(message: Buffer): Buffer;
-  /** A ReadyForQuery came from the primary, whoever it is for. */
+  /** Called for a ReadyForQuery of the primary, whoever it is for. */
   settled(): void;
-  /** Stops what the interceptor is doing itself. @returns false if it is doing nothing */
+  /** Stops what the interceptor is doing itself. @returns whether that was all: false when the primary may have to cancel, too */
   cancel(): boolean;
-  /** The session ended. */
+  /** Called when the session has ended. */
   close(): void;
 }
 
+/** What a session is made of. */
 export interface SessionOptions {
   readonly client: Socket;
+  /** The connection to the primary, on which the startup packet has been sent. */
   readonly primary: Socket;
   /** Bytes of the client's that were read behind its startup packet. */
   readonly firstBytes: Buffer;
@@ -42,17 +48,20 @@ export interface SessionOptions {
   readonly statementBytes: number;
   readonly keys: CancelKeys;
   readonly log: RouterLog;
-  /** Handles the answer to the startup packet: authentication up to the first ReadyForQuery. */
+  /** Makes what handles the answer to the startup packet: authentication up to the first ReadyForQuery. */
   readonly startup: (session: Session) => ResponseSink;
   readonly interceptor: (session: Session) => Interceptor;
-  /** Sends a CancelRequest for the primary's connection; resolves when the primary has acted on it. */
+  /** Sends a CancelRequest for the primary's connection. Resolves when the primary has acted on it. */
   readonly cancelPrimary: (session: Session) => Promise<void>;
 }
 
-/** Handles PasswordMessage and its like while the client is not authenticated; true passes it to the primary. */
+/**
+ * Handles PasswordMessage, and the other messages of its type, while the client is not authenticated.
+ * @returns true passes the message to the primary
+ */
 export type PasswordHandler = (message: Buffer) => boolean;
 
-/** One client's stay: two connections and what passes between them. */
+/** One client's session: the connection to the client, the one to the primary, and what passes between them. */
 export class Session implements Cancellable {
   readonly client: ClientLink;
   readonly primary: PrimaryLink;
@@ -63,6 +72,10 @@ export class Session implements Cancellable {
   #markClosed!: () => void;
   /** The primary has been sent what ends its COPY. */
   #copyBroken = false;
+  /**
+   * Reports that are kept back (see `holdReports`). `before` is a setting's value when the first of them came, and `part` counts
+   * the ReadyForQuery messages that had come when the setting changed last.
+   */
   #heldReports:
     | {
         readonly parameters: Map<
@@ -74,23 +87,24 @@ export class Session implements Cancellable {
     | undefined;
   #phase: 'startup' | 'ready' | 'ended' = 'startup';
   #draining = false;
-  /** The client has said goodbye. */
+  /** The client has sent Terminate. */
   #leaving = false;
-  /** A cancel request to the primary is under way, and another one is wanted behind it. */
+  /** A cancel request to the primary is under way. */
   #cancelling = false;
+  /** Another cancel request is wanted behind the one that is under way. */
   #cancelAgain = false;
   #primaryFull = false;
   /** Type of the message that the interceptor has taken over. */
   #actingOn = 0;
   #clientFull = false;
   #onPassword: PasswordHandler = () => true;
-  /** The proxy has asked the client for its password and takes nothing else from it until it is authenticated. */
+  /** The proxy has asked the client for its password. It takes nothing else from the client until that is authenticated. */
   expectsPassword = false;
-  /** Why the client could not log in, as it was told; for the log. */
+  /** Why the client could not log in, as it was told. For the log. */
   loginFailure: PgError | undefined;
-  /** The key that the client was given. */
+  /** The cancel key that the client was given. */
   key: CancelKey | undefined;
-  /** The key that the primary gave. */
+  /** The cancel key that the primary gave. */
   primaryKey: CancelKey | undefined;
 
   constructor(options: SessionOptions) {
@@ -126,7 +140,7 @@ export class Session implements Cancellable {
       parameter: (name, value, before) => this.#reportParameter(name, value, before),
       ready: (message) => {
         this.releaseReports();
-        // First the message itself: what happens because of it may have more to say to the client.
+        // The message itself goes first, because what it sets off may send more to the client.
         this.toClient(message);
         this.#ready();
       },
@@ -135,33 +149,34 @@ export class Session implements Cancellable {
     this.#interceptor = options.interceptor(this);
   }
 
-  /** Hook for ParameterStatus; the interceptor may replace it. @returns whether the client is told */
+  /** Called for a ParameterStatus. The login puts its own function here for a while. @returns whether the client is told */
   parameterChanged: (name: string, value: string) => boolean = () => true;
 
-  /** Relays, from the primary's answer to the startup packet on, until either side is gone. */
+  /** Relays until either side is gone, beginning with the primary's answer to the startup packet. */
   async run(): Promise<void> {
     this.primary.expect({ kind: 'query', sink: this.#options.startup(this) });
     this.client.start(this.#options.firstBytes);
     await this.#closed;
   }
 
+  /** Without a handler, password messages go to the primary. */
   set onPassword(handler: PasswordHandler) {
     this.#onPassword = handler;
   }
 
-  /** Makes the cancel key that stands for the primary's. */
+  /** Makes the cancel key that the client gets in the place of the primary's. */
   issueKey(primaryKey: CancelKey): CancelKey {
     this.primaryKey = primaryKey;
-    // A primary that gives another one takes the first one back.
+    // A primary that gives another key takes the first one back.
     if (this.key !== undefined) this.#options.keys.remove(this.key);
     this.key = this.#options.keys.add(this, primaryKey.secret.length);
     return this.key;
   }
 
-  /** The client is authenticated and the primary ready. */
+  /** Called when the client is authenticated and the primary is ready. */
   opened(): void {
     this.#phase = 'ready';
-    // It would have been refused at its header, had that come a moment later.
+    // A part of a password message has come. If its header came only now, it would be refused there.
     if (this.client.collecting === Frontend.password) this.fail(passwordNobodyAskedFor());
   }
 
@@ -177,7 +192,7 @@ export class Session implements Cancellable {
     if (this.expectsPassword) {
       throw new PgError('08P01', `expected password response, got message type ${type}`, FATAL);
     }
-    // Nobody may occupy the parser, or this much memory, before the primary knows them.
+    // A client that is not authenticated yet may occupy neither the parser nor so much memory.
     const limit = this.authenticated ? Number.POSITIVE_INFINITY : EARLY_STATEMENT_BYTES;
     const inspected = length <= Math.min(limit, this.#options.statementBytes);
     switch (type) {
@@ -209,7 +224,7 @@ export class Session implements Cancellable {
         this.primary.expect(FORWARD.sync);
         break;
       case Frontend.flush:
-        // With something in it, it is answered: by an error, as any other malformed request of the extended protocol.
+        // A Flush with a body is answered with an error, like any other malformed request of the extended protocol.
         if (length > EMPTY_MESSAGE_BYTES) this.primary.expect(FORWARD.flush);
         break;
       case Frontend.terminate:
@@ -238,7 +253,7 @@ export class Session implements Cancellable {
     void action.then(
       () => {
         this.client.release();
-        // Behind what was pipelined, which the release takes up first.
+        // After what the client pipelined, which `release` has handled first.
         if (this.#draining) setImmediate(() => this.#endIfIdle());
       },
       (error: unknown) => this.fail(error),
@@ -247,13 +262,15 @@ export class Session implements Cancellable {
   }
 
   /**
-   * A request in place of COPY data, which the interceptor has taken or whose end may never come: the primary gets its header,
-   * upon which it raises its own error and ends the session, since nothing tells where the data would go on.
+   * The client sends a request in the place of COPY data. The interceptor has taken the request over, or its end has not come and
+   * may never come. So the primary gets only its header. Upon that it raises its own error and ends the session, since nothing
+   * tells where the data would go on.
+   * @param acting the request is the one that the interceptor has taken over; else it is one that is still being read
    */
   #breakCopy(acting: boolean): void {
     const type = acting ? this.#actingOn : this.client.collecting;
     if (type === undefined || DURING_COPY.has(type) || this.#copyBroken) return;
-    // Before 14 a server reads the whole message first, and goes on behind it.
+    // Before PostgreSQL 14 a server reads the whole message first, and goes on behind it.
     if (!acting && this.primary.majorVersion < 14) return;
     this.#copyBroken = true;
     this.primary.write(Buffer.from([type, 0, 0, 0, EMPTY_MESSAGE_BYTES - 1]));
@@ -269,7 +286,7 @@ export class Session implements Cancellable {
     });
   }
 
-  /** Sends to the client; a slow one stops the primary. */
+  /** Sends bytes to the client. While the client is slow, nothing is read from the primary. */
   toClient(bytes: Buffer): void {
     if (this.client.write(bytes) || this.#clientFull) return;
     this.#clientFull = true;
@@ -286,33 +303,35 @@ export class Session implements Cancellable {
   }
 
   /**
-   * Keeps changed settings and notifications back until `releaseReports`: while a Query is carried out in parts, the client
-   * gets them where it would get them, in front of the one ReadyForQuery.
+   * Keeps reports of changed settings, and notifications, back until `releaseReports`. While a Query is carried out in parts, the
+   * primary sends several ReadyForQuery messages. The client has to get the reports in front of the one that it is sent.
    */
   holdReports(): void {
     if (!this.#reportsAtOnce) this.#heldReports ??= { parameters: new Map(), notifications: [] };
   }
 
   /**
-   * What a server that reports at once says of settings behind an error, because the transaction is taken back: the client gets
-   * it in front of ReadyForQuery, since it may hear of the error itself only when the proxy has dealt with it.
+   * An error takes the transaction back, and with it changes of settings. A server that reports at once does so right behind the
+   * error. The client gets these reports in front of ReadyForQuery, because it may hear of the error itself only when the proxy
+   * has dealt with it.
    */
   #holdReportsOfAbort(): void {
     if (this.authenticated && this.#reportsAtOnce)
       this.#heldReports ??= { parameters: new Map(), notifications: [] };
   }
 
-  /** Before 14 a server reports each change of a setting at once, not in front of ReadyForQuery. */
+  /** Whether the server reports each change of a setting at once, as before PostgreSQL 14, and not in front of ReadyForQuery. */
   get #reportsAtOnce(): boolean {
     return this.primary.majorVersion < 14;
   }
 
+  /** Sends what has been kept back: the notifications, then those settings that have another value than before. */
   releaseReports(): void {
     const held = this.#heldReports;
     this.#heldReports = undefined;
     if (held === undefined) return;
     for (const notification of held.notifications) this.toClient(notification);
-    // By name, or from 16 on what changed last first.
+    // A server reports settings in the order of their names. From PostgreSQL 16 on it begins with what changed last.
     const byName = this.primary.majorVersion < 16;
     const reports = [...held.parameters].sort(([aName, a], [bName, b]) =>
       byName ? compareNames(aName, bName) : b.part - a.part,
@@ -338,12 +357,12 @@ export class Session implements Cancellable {
     return false;
   }
 
-  /** A request that the interceptor carried out is over, its ReadyForQuery sent. */
+  /** To be called when a request that the proxy carried out is over and its ReadyForQuery has been sent to the client. */
   requestDone(): void {
     this.#ready();
   }
 
-  /** Stops what this session is doing now: the remote's work, the primary's, or nothing; never a later request. */
+  /** Carries out a cancel request: stops what the session is doing now, on a remote or the primary, but never a later request. */
   cancel(): void {
     if (this.#interceptor.cancel()) return;
     this.cancelPrimary();
@@ -352,7 +371,7 @@ export class Session implements Cancellable {
   /** Has the primary cancel what it is doing for this session, if it is doing anything. */
   cancelPrimary(): void {
     if (this.primary.queue.length === 0 || this.primaryKey === undefined) return;
-    // Until the primary has dealt with it, no further request of the client's starts, so it cannot hit one.
+    // No further request of the client's starts until the primary has dealt with the cancel request, so it can hit none of them.
     if (this.#cancelling) {
       this.#cancelAgain = true;
       return;
@@ -364,7 +383,7 @@ export class Session implements Cancellable {
       .catch((error: unknown) => this.log.warn({ err: error }, 'cancel request to the primary failed'))
       .finally(() => {
         this.#cancelling = false;
-        // However many there were: one that comes behind all of them does what they would.
+        // However many were wanted meanwhile, one behind all of them does what they would do.
         if (this.#cancelAgain) this.cancelPrimary();
         this.#cancelAgain = false;
         this.client.release();
@@ -398,18 +417,18 @@ export class Session implements Cancellable {
     else this.fail(connectionLost());
   }
 
-  /** Ends the session because of an error, which the client is told. */
+  /** Ends the session because of an error. The client is told it; of anything but a PgError it is told XX000. */
   fail(error: unknown): void {
     if (this.#phase === 'ended') return;
     const known = error instanceof PgError;
     if (!known) this.log.error({ err: error }, 'internal error in a session');
     if (this.#phase === 'startup' && known) this.loginFailure ??= error;
     const told = known ? error : new PgError('XX000', 'internal error of the proxy; see its log', FATAL);
-    // In the middle of a message the client would take an error for a part of it, a row's value, say.
+    // A client that waits for the rest of a message would take an error for that rest, for example for a row's value.
     this.#finish(this.primary.midMessage ? undefined : errorResponse(told.with({ severity: 'FATAL' })));
   }
 
-  /** The client is gone, or is to go without a word. */
+  /** Ends the session without a message to the client. */
   end(): void {
     this.#finish();
   }
@@ -420,19 +439,19 @@ export class Session implements Cancellable {
     if (this.key !== undefined) this.#options.keys.remove(this.key);
     this.#interceptor.close();
     this.client.end(lastWords);
-    // Likewise: a message that the client has begun must not be completed by another one.
+    // The same holds for the primary: another message would complete the one that the client has begun.
     this.primary.end(this.client.midMessage || this.#leaving ? undefined : TERMINATE);
     this.#markClosed();
   }
 }
 
-/** A longer Bind is not looked at: arguments of dblink calls are not that long, and it would have to be kept whole. */
+/** A Bind with more bytes is not looked at. It would have to be kept whole, and arguments of dblink calls are not that long. */
 const INSPECTED_BIND_BYTES = 64 * 1024 * 1024;
 
 /** A message that is nothing but its header. */
 const EMPTY_MESSAGE_BYTES = 5;
 
-/** What PostgreSQL takes while it reads COPY data. */
+/** The messages that PostgreSQL takes while it reads COPY data. */
 const DURING_COPY: ReadonlySet<number> = new Set([
   Frontend.copyData,
   Frontend.copyDone,
@@ -448,9 +467,10 @@ const FATAL = { severity: 'FATAL' } as const;
 const passwordNobodyAskedFor = (): PgError =>
   new PgError('08P01', `invalid frontend message type ${Frontend.password}`, FATAL);
 
-/** Largest statement that is inspected when it is sent together with the startup packet. */
+/** The longest statement that is inspected before the client is authenticated, when it comes together with the startup packet. */
 const EARLY_STATEMENT_BYTES = 10_000;
 
+/** The kinds of the requests that the interceptor is shown. */
 const INTERCEPTED: Readonly<Record<number, keyof typeof FORWARD>> = {
   [Frontend.query]: 'query',
   [Frontend.parse]: 'parse',

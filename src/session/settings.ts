@@ -6,7 +6,7 @@ import type { TlsOptions } from '../wire/tls/tls.js';
 /** Where the primary is and how it is reached. */
 export interface PrimarySettings {
   readonly address: SocketAddress;
-  /** Host name, or socket directory, and port: where a dblink connection string without a host leads. */
+  /** Host name or socket directory. A dblink connection string without a host leads to this name and port. */
   readonly name: string;
   readonly port: number;
   readonly tls: TlsOptions;
@@ -14,7 +14,7 @@ export interface PrimarySettings {
   readonly plainPassword: boolean;
 }
 
-/** The proxy's own account on the primary, never the client's. */
+/** The proxy's own account on the primary. It is never the client's. */
 export interface ServiceAccount {
   readonly address: SocketAddress;
   readonly tls: TlsOptions;
@@ -22,13 +22,13 @@ export interface ServiceAccount {
   readonly plainPassword?: boolean;
   readonly user: string;
   readonly password: string | undefined;
-  /** Where it connects when no session's database is meant. */
+  /** The database to connect to when no session's database is meant. */
   readonly database: string;
 }
 
 /**
- * What sessions and the router have to know of the configuration. What comes from the file as it is has the file's name
- * (docs/configuration.md).
+ * What sessions and the router have to know of the configuration. Settings that come from the configuration file unchanged have
+ * the same names here (docs/configuration.md).
  */
 export interface RouterSettings {
   /** `relay`: the client authenticates to the primary; `password`: the proxy asks the client and does it itself. */
@@ -55,7 +55,7 @@ export interface RouterSettings {
   };
 }
 
-/** What to do where a primary without TLS asks for a password in clear text. */
+/** A hint: what to do when a primary without TLS asks for a password in clear text. */
 export const CLEARTEXT_HINT =
   'Use TLS to the primary (sslmode=verify-full), or another method than "password" in its pg_hba.conf. To send passwords in ' +
   'clear text all the same, put sslmode=disable&allow_cleartext=true into the URL of the setting "primary".';

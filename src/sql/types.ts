@@ -18,12 +18,18 @@ export type ConstantValue =
   | { readonly kind: 'null' };
 
 /**
- * The declared type of an argument as far as the text tells. `unknown`: a bare string literal or NULL; `text`: text or
- * varchar; `integer`: a whole number that fits the type, or a cast to one that converts to it; `number`: another one;
- * `parameter`: a bare $n; `expression`: PostgreSQL must say.
+ * The declared type of an argument, as far as the text tells.
+ * - `unknown`: a bare string literal or NULL.
+ * - `text`: text or varchar.
+ * - `boolean`: a boolean constant, a cast to boolean, or a condition such as AND, OR, NOT, IS NULL, IS TRUE.
+ * - `integer`: a whole number that fits integer, or a cast to integer or to smallint, which converts to it.
+ * - `number`: another number, or a cast to bigint.
+ * - `parameter`: a bare $n.
+ * - `expression`: PostgreSQL must say.
  */
 export type ArgumentType = 'unknown' | 'text' | 'boolean' | 'integer' | 'number' | 'parameter' | 'expression';
 
+/** An argument of a dblink call. */
 export interface Argument {
   readonly span: Span;
   /** The value, where it can be taken from the text without PostgreSQL. */
@@ -34,15 +40,20 @@ export interface Argument {
   /** Evaluating it early cannot fail and cannot be noticed (see harmless.ts). */
   readonly harmless: boolean;
   /**
-   * A sub-select in it has column names without a table, and there is a surrounding query: PostgreSQL takes them from
-   * there if the sub-select's own tables lack them. Evaluated alone it then fails with 42703 or 42P01, which means
-   * that the statement needs a bridge; if it does not fail, it means the same alone as in its place.
+   * A sub-select in it has column names without a table, and there is a surrounding query. If the sub-select's own tables
+   * lack these columns, PostgreSQL takes them from the surrounding query. The argument, evaluated alone, then fails with
+   * 42703 or 42P01, which means that the statement needs a bridge. If it does not fail, it means the same alone as in its
+   * place.
    */
   readonly perhapsOuter: boolean;
 }
 
+/** A column of a column definition list. */
 export interface ColumnDefinition {
-  /** Folded; exact if `nameExact`, otherwise as the text says, neither truncated nor folded beyond ASCII (latin1 bytes). */
+  /**
+   * If `nameExact`, the name as PostgreSQL folds and truncates it. Otherwise as the text has it, as latin1 bytes: folded
+   * within ASCII only, and not truncated.
+   */
   readonly name: string;
   readonly nameExact: boolean;
   /** The name's token. */
@@ -65,9 +76,11 @@ export interface SourceUse {
   readonly aliasGiven: boolean;
   /** Empty: no column definition list was given (PostgreSQL raises 42601 for it). */
   readonly columns: readonly ColumnDefinition[];
+  /** The call is a function of ROWS FROM (…). */
   readonly rowsFrom: boolean;
+  /** WITH ORDINALITY stands behind the call. */
   readonly ordinality: boolean;
-  /** Where the alias must be put if none was given: before the column list, or at the call's end. */
+  /** Where an alias must be put if none was given, as a byte offset: before the column list, or at the call's end. */
   readonly aliasAt: number;
 }
 
@@ -77,19 +90,21 @@ export interface ScalarUse {
   /** Set when the call is an item of a FROM list (a function scan with one column). */
   readonly item?: Span;
   readonly aliasGiven: boolean;
-  /** The name of an output column without alias is taken from this call (FigureColname of the grammar). */
+  /** An output column without alias takes its name from this call (FigureColname of the grammar). */
   readonly namesColumn: boolean;
 }
 
+/** A call of a dblink function. */
 export interface DblinkCall {
   readonly name: DblinkFunction;
+  /** As it is written in front of the name; undefined for an unqualified name. */
   readonly schema?: string;
   /** From the (qualified) name to the closing parenthesis. */
   readonly span: Span;
   readonly args: readonly Argument[];
   readonly use: SourceUse | ScalarUse;
   /**
-   * PostgreSQL is certain to run it, exactly once, and nothing that is evaluated before it could fail or be noticed
+   * PostgreSQL is certain to run it, and to run it once. Nothing that is evaluated before it could fail or be noticed
    * (except errors of planning and privilege checks, which a dry run finds).
    */
   readonly certain: boolean;
@@ -97,6 +112,7 @@ export interface DblinkCall {
   readonly pure: boolean;
 }
 
+/** What a transaction command does. */
 export type TransactionKind =
   | 'begin'
   | 'commit'
@@ -125,53 +141,67 @@ export type ExtensionCommand =
 export type Shape =
   /** No dblink call: goes as it is. */
   | { readonly kind: 'none' }
-  /** SELECT of nothing but scalar calls, each a whole target; the names of the columns. */
+  /** SELECT of nothing but scalar calls, each a whole target. `columns`: the names of its columns. */
   | { readonly kind: 'answer'; readonly columns: readonly string[] }
   /** SELECT of all columns of exactly one source, in their order, and nothing else. */
   | { readonly kind: 'stream' }
-  /** Every call may be replaced by its rows or value (rewrite.ts). */
+  /** Every call may be replaced by its rows or value (rewrite/spliceCalls.ts). */
   | { readonly kind: 'splice' }
-  /** CREATE EXTENSION dblink and the like: the bridge's functions stand for the extension (bridge/extensionCommand.ts). */
+  /**
+   * CREATE EXTENSION dblink and the like: the bridge's functions stand for the extension
+   * (bridge/extension/extensionCommand.ts).
+   */
   | { readonly kind: 'extension'; readonly command: ExtensionCommand }
-  /** Looks up the extension in pg_extension: the bridge is found in its place (bridge/dumpQueries.ts). */
+  /** Looks up the extension in pg_extension: the bridge is found in its place (bridge/extension/dumpQueries.ts). */
   | { readonly kind: 'lookup' }
-  /** Has a call that fits several signatures equally well (42725): the primary refuses it (ambiguous.ts). */
+  /**
+   * Has a call that fits several signatures equally well (42725): the primary refuses it (router/decide/ambiguous.ts).
+   */
   | { readonly kind: 'ambiguous' }
-  /** Cannot be served exactly without a bridge; a noun phrase for a HINT. */
+  /** Cannot be served exactly without a bridge. `reason`: a noun phrase for a HINT. */
   | { readonly kind: 'bridge'; readonly reason: string };
 
 /**
- * What `certain` takes for granted about a function that the text cannot tell: that it is an ordinary function which
- * does not return a set, and, if it surrounds a dblink call, that it is not LANGUAGE sql (inlining could drop the call).
+ * What `certain` takes for granted about a function, because the text cannot tell. The function is an ordinary one, which
+ * does not return a set. If it surrounds a dblink call, it is not LANGUAGE sql either: inlining could drop the call.
  */
 export interface Assumption {
   readonly schema?: string;
   readonly name: string;
+  /** A dblink call is in its arguments, or may be. */
   readonly surrounds: boolean;
 }
 
+/** One statement of a text. */
 export interface Statement {
   /** Without blanks and comments around it, but with a hint comment in front of it; comments inside are kept. */
   readonly span: Span;
   /** The node tag of the parser: SelectStmt, InsertStmt, TransactionStmt, … */
   readonly tag: string;
+  /** For a transaction command. */
   readonly transaction?: {
     readonly kind: TransactionKind;
     /** The transaction modes after BEGIN or START TRANSACTION, if any. */
     readonly options?: Span;
+    /** AND CHAIN is given. */
     readonly chain?: boolean;
   };
-  /** In order of evaluation as far as the text tells, which is the order of the text. */
+  /** In the order of the text. As far as the text tells, they are evaluated in this order. */
   readonly calls: readonly DblinkCall[];
   /** The highest $n used, 0 if none. */
   readonly parameters: number;
   readonly shape: Shape;
+  /** What has to be true on the primary for calls to be `certain`. */
   readonly assumptions: readonly Assumption[];
 }
 
-/** undefined: cannot be parsed, or has no dblink call that the proxy would carry out. It goes on untouched. */
+/**
+ * What was found in a text. undefined: the text cannot be parsed, or has no dblink call that the proxy would carry out.
+ * It goes to the primary untouched.
+ */
 export type Analysis = { readonly statements: readonly Statement[] } | undefined;
 
+/** What the analysis has to know besides the text. */
 export interface AnalyzeOptions {
   /** Schemas in which a qualified dblink function is the extension's. Unqualified names always are. */
   readonly schemas: readonly string[];

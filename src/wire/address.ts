@@ -1,14 +1,17 @@
 import { byteString } from './byteString.js';
 
-/** Where a server listens. `host` is an address, or a name that the system's resolver knows. */
+/**
+ * Where a server listens: a TCP host and port, or the path of a Unix socket. `host` is an IP address, or a name that is
+ * looked up when a connection is made (`lookupConfigured`). A path that begins with `@` is a name in the abstract namespace.
+ */
 export type SocketAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
-/** Space for a path in the kernel's socket address (sun_path, its terminator not counted). */
+/** Space for a path in the kernel's socket address (sun_path, without the terminating zero byte). */
 const MAX_SOCKET_PATH_BYTES = 107;
 
 /**
- * How libpq names a server in its messages: `server at "h" (127.0.0.1), port 5432`, or without the parentheses when the
- * name says the same as the address, or `server on socket "/run/.s.PGSQL.5432"`.
+ * How libpq names a server in its messages: `server at "h" (127.0.0.1), port 5432` or `server on socket "/run/.s.PGSQL.5432"`.
+ * The part in parentheses is left out when the name is missing, empty or the same as the address.
  * @param name what the user called the host, when the address was found by resolving it
  * @returns a byte string
  */
@@ -20,7 +23,10 @@ export function describeServer(address: SocketAddress, name?: string): string {
   return byteString(`server at "${name}" (${address.host}), port ${address.port}`);
 }
 
-/** libpq's complaint about a socket path that the kernel would cut, or undefined if it fits. */
+/**
+ * Checks that the path of a Unix socket fits into the kernel's socket address, which would cut it.
+ * @returns libpq's message for a path that is too long, a byte string; undefined if it fits or the address is a TCP one
+ */
 export function socketPathProblem(address: SocketAddress): string | undefined {
   if (!('path' in address) || Buffer.byteLength(address.path) <= MAX_SOCKET_PATH_BYTES) return undefined;
   return byteString(
@@ -29,8 +35,8 @@ export function socketPathProblem(address: SocketAddress): string | undefined {
 }
 
 /**
- * The address in the form that net.connect takes; `@name` is a socket in the abstract namespace, as for libpq. Runtimes
- * that fill such a name up with zero bytes (Node 20 does) find no server there: connection refused.
+ * The address in the form that net.connect takes. `@name` is a socket in the abstract namespace, as for libpq. Some runtimes
+ * fill such a name up with zero bytes (Node 20 does). They find no server there, and the connection is refused.
  */
 export function connectTarget(address: SocketAddress): { host: string; port: number } | { path: string } {
   if (!('path' in address)) return { host: address.host, port: address.port };

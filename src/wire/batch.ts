@@ -2,7 +2,10 @@ import type { Socket } from 'node:net';
 
 const batched = new WeakSet<Socket>();
 
-/** Sends what is written in this turn of the event loop together: one system call, one packet where it fits. */
+/**
+ * Collects what is written to the socket in this turn of the event loop and sends it together: in one system call, and in
+ * one packet where it fits. More calls in the same turn change nothing.
+ */
 export function batchWrites(socket: Socket): void {
   if (batched.has(socket)) return;
   batched.add(socket);

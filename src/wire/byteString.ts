@@ -1,7 +1,8 @@
 /**
- * A string that holds one byte per character (latin1). What comes from clients and servers is bytes in their own encoding: kept in
- * this form, names, options and messages leave as the bytes that they came as. Decoding and encoding again would change those in
- * LATIN1, EUC_JP or broken UTF-8. Everything that can become part of a message to a user is such a string (see ErrorFields).
+ * A string that holds one byte per character (latin1). Clients and servers send text in encodings of their own. In this form
+ * names, options and messages leave the proxy as the same bytes that came in. Decoding them and encoding them again would
+ * change text in LATIN1, EUC_JP or broken UTF-8. Everything that can become part of a message to a user is such a string
+ * (see ErrorFields).
  */
 export type ByteString = string;
 

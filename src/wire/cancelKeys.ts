@@ -1,6 +1,6 @@
 import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
 
-/** Something that a CancelRequest can stop. */
+/** Something that a CancelRequest can stop: a session. */
 export interface Cancellable {
   cancel(): void;
 }
@@ -11,19 +11,19 @@ export interface CancelKey {
   readonly secret: Buffer;
 }
 
-/** Bits of the process id that are left for a session's number beside the worker's. */
+/** How many of the lower bits of a process id hold the session's number. The worker's number is in the bits above. */
 const SESSION_BITS = 24;
 
 /**
- * The cancel keys of the sessions of this process. The process id carries the worker's number in its upper bits, so that
- * a worker that gets a request of another one's session can tell whose it is.
+ * The cancel keys of the sessions of this process. The process id carries the worker's number in its upper bits. A worker
+ * that receives a request for a session of another worker can thus tell whose session it is.
  */
 export class CancelKeys {
   readonly #byProcessId = new Map<number, { readonly key: CancelKey; readonly target: Cancellable }>();
 
   constructor(private readonly worker = 0) {}
 
-  /** Makes a key for a session. @param secretBytes 4 with protocol 3.0, up to 256 with 3.2 */
+  /** Makes a key for a session and remembers it. @param secretBytes 4 with protocol 3.0, up to 256 with 3.2 */
   add(target: Cancellable, secretBytes: number): CancelKey {
     let processId: number;
     do {
@@ -34,11 +34,12 @@ export class CancelKeys {
     return key;
   }
 
+  /** Forgets the key of a session that has ended. */
   remove(key: CancelKey): void {
     this.#byProcessId.delete(key.processId);
   }
 
-  /** The session that a CancelRequest names, if its key is right; compared in constant time. */
+  /** The session that a CancelRequest names, or undefined if its key is wrong. Keys are compared in constant time. */
   find(processId: number, secret: Buffer): Cancellable | undefined {
     const entry = this.#byProcessId.get(processId);
     if (entry === undefined || entry.key.secret.length !== secret.length) return undefined;

@@ -1,9 +1,9 @@
-/** A chunk that is put together with its neighbour is no longer than this. */
+/** Two neighbouring chunks are joined if they are together no longer than this. */
 const SMALL_BYTES = 4096;
 
 /**
- * Appends bytes that wait. Small pieces are put together: a peer that sends byte by byte must not make an object of every
- * byte. Longer ones are kept without a copy.
+ * Appends a chunk to a list of bytes that wait to be handled. Small neighbours are joined: a peer that sends byte by byte
+ * must not cause one object for each byte. Larger chunks are kept without a copy.
  */
 export function appendChunk(chunks: Buffer[], chunk: Buffer): void {
   const last = chunks.at(-1);

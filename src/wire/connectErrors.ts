@@ -5,21 +5,22 @@ import { renderError } from './errorText.js';
 /** How far a connection attempt got. */
 export type ConnectStage = 'network' | 'tls' | 'auth' | 'startup';
 
+/** What is known about a failed connection attempt, beside its text. */
 export interface ConnectFailure {
   readonly stage: ConnectStage;
-  /** What the server said, if it was the server that refused. */
+  /** The server's ErrorResponse, if it was the server that refused. */
   readonly fields?: ErrorFields | undefined;
-  /** The operating system's error code (`ECONNREFUSED`, `EMFILE`), if it was the system. */
+  /** The operating system's error code (`ECONNREFUSED`, `EMFILE`), if a system call failed. */
   readonly code?: string | undefined;
-  /** The server answered the startup with an error before it let the client in; another sslmode may do better. */
+  /** The server answered the startup packet with an error before authentication was complete. Another sslmode may succeed. */
   readonly refused?: boolean;
-  /** The connection was encrypted when it failed. */
+  /** The connection was encrypted when it failed, or its TLS handshake failed. */
   readonly encrypted?: boolean;
 }
 
 /**
- * A connection could not be made. `message` is the text that libpq 15 would give, as a byte string without a newline at
- * its end; several attempts (sslmode prefer and allow) are several lines.
+ * A connection could not be made. `message` is the text that libpq 15 would give: a byte string without a newline at its
+ * end. With several attempts (sslmode prefer and allow) it has one line for each.
  */
 export class ConnectError extends Error {
   readonly stage: ConnectStage;
@@ -38,30 +39,33 @@ export class ConnectError extends Error {
     this.encrypted = failure.encrypted ?? false;
   }
 
-  /** The server's SQLSTATE; undefined when the failure was not the server's answer. */
+  /** The SQLSTATE of the server's error; undefined when the failure was no error of the server. */
   get sqlstate(): string | undefined {
     return this.fields?.sqlstate || undefined;
   }
 
-  /** The failure of a second attempt, with the text of this first one in front. */
+  /** The error of a second attempt, with the text of this one, which was the first, in front of it. */
   followedBy(second: ConnectError): ConnectError {
     return new ConnectError(`${this.message}\n${second.message}`, second);
   }
 }
 
-/** The text of a failed attempt: libpq puts the server that was tried in front of whatever went wrong. */
+/**
+ * The error of one failed attempt. As in libpq, the server that was tried stands in front of what went wrong.
+ * @param describe the server, as `describeServer` names it
+ */
 export function connectError(describe: string, text: string, failure: ConnectFailure): ConnectError {
   return new ConnectError(`connection to ${describe} failed: ${text}`, failure);
 }
 
 /**
- * An established connection ended. `message` is libpq's text as a byte string: the rendering of the server's FATAL
- * error if one came, then what happened to the socket.
+ * An established connection ended. `message` is libpq's text, a byte string: first the server's FATAL error as it is rendered,
+ * if one came, then what happened to the socket.
  */
 export class ConnectionLost extends Error {
   /** The FATAL error that the server sent before the end. */
   readonly fields: ErrorFields | undefined;
-  /** What happened to the socket, without that error. */
+  /** What happened to the socket, without the text of the FATAL error. */
   readonly reason: string;
 
   constructor(text: string, fatal?: ErrorFields, cause?: unknown) {
@@ -80,7 +84,7 @@ export class ConnectionBusy extends Error {
   }
 }
 
-/** The server sent something that the protocol does not allow at this point; the connection cannot go on. */
+/** The server sent something that the protocol does not allow at this point. The connection cannot go on. */
 export class ServerViolation extends Error {
   constructor(message: string) {
     super(message);
@@ -88,7 +92,10 @@ export class ServerViolation extends Error {
   }
 }
 
-/** libpq's text for messages whose length cannot be true. */
+/**
+ * The error for a message with an impossible length, in libpq's words.
+ * @param length the message's own length field, which does not count the type byte
+ */
 export const lostSynchronization = (type: number, length: number): ServerViolation =>
   new ServerViolation(
     `lost synchronization with server: got message type "${String.fromCharCode(type)}", length ${length}`,
@@ -99,7 +106,7 @@ const SERVER_CLOSED =
   '\tThis probably means the server terminated abnormally\n' +
   '\tbefore or while processing the request.';
 
-/** The C library's words for the errors that connections meet; the runtime's own words differ. */
+/** The C library's words for the errors that connections meet. The runtime's own words differ. */
 const SYSTEM_MESSAGES: Readonly<Record<string, string>> = {
   EACCES: 'Permission denied',
   EADDRNOTAVAIL: 'Cannot assign requested address',
@@ -127,14 +134,14 @@ const SYSTEM_MESSAGES: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'Connection timed out',
 };
 
-/** The error code of a failed system call; of the first address when several were tried for one name. */
+/** The error code of a failed system call. When several addresses were tried for one name, it is the code of the first. */
 export function systemCode(error: unknown): string | undefined {
   if (error instanceof AggregateError && error.errors.length > 0) return systemCode(error.errors[0]);
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   return typeof code === 'string' ? code : undefined;
 }
 
-/** The words for a failed system call, as the C library has them. */
+/** The message for a failed system call, in the C library's words where they are known. */
 export function systemMessage(error: unknown): string {
   const code = systemCode(error);
   const known = code === undefined ? undefined : SYSTEM_MESSAGES[code];
@@ -145,7 +152,7 @@ export function systemMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The words of OpenSSL for a failure inside TLS, or undefined if the error is not one of TLS. */
+/** OpenSSL's words for a failure inside TLS, or undefined if the error is not one of TLS. */
 export function tlsReason(error: unknown): string | undefined {
   const { code, reason } = (error ?? {}) as { code?: unknown; reason?: unknown };
   if (typeof code !== 'string' || !/^ERR_(SSL|OSSL|TLS)/.test(code)) return undefined;
@@ -154,9 +161,9 @@ export function tlsReason(error: unknown): string | undefined {
 }
 
 /**
- * What libpq says when a socket ends or fails while it reads.
+ * What libpq says when a socket ends or fails while libpq reads from it.
  * @param error of the socket, or undefined at its orderly end
- * @param orderly the server had said that it would end (a FATAL error came), which over TLS includes an orderly end of TLS
+ * @param orderly the server has announced the end by a FATAL error. Over TLS this includes that TLS was ended in order.
  */
 export function socketFailure(error: Error | undefined, encrypted: boolean, orderly: boolean): string {
   const code = systemCode(error);

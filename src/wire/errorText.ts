@@ -1,30 +1,30 @@
 import { measureFor } from './encoding/clientEncoding.js';
 import type { ErrorFields } from './errors.js';
 
-/** The text that a statement position counts in, and the encoding that its characters are counted by. */
+/** The text that an error position refers to, and what is needed to count its characters. */
 export interface QueryText {
   readonly sql: Uint8Array;
   /** client_encoding of the connection as its server reports it. */
   readonly encoding: string;
-  /** The libpq to be like; its majors differ in the width of characters. */
+  /** Major version of the libpq whose output is to be reproduced. The majors differ in the width of characters. */
   readonly libpqMajor: number;
 }
 
-/** Columns that an excerpt of a line may take. */
+/** Largest width of an excerpt of a line, in columns. */
 const DISPLAY_COLUMNS = 60;
-/** Columns to keep visible to the right of the position where the line has so many. */
+/** Columns that stay visible to the right of the position, if the line is long enough. */
 const MIN_RIGHT_COLUMNS = 10;
 
 const TAB = 0x09;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
-/** The severities that come in an ErrorResponse; others come in notices, whose context is not shown. */
+/** The severities of an ErrorResponse. All others are those of notices, for which no context is shown. */
 const ERROR_SEVERITIES: ReadonlySet<string> = new Set(['ERROR', 'FATAL', 'PANIC']);
 
 /**
  * The `LINE n: …` excerpt with a caret under the position, as libpq prints it (behaviour of PostgreSQL 15, which counts
- * a tab as one column): lines end at CR, LF or both; a line over 60 columns is cut around the position.
+ * a tab as one column). Lines end at CR, LF or both. A line of more than 60 columns is cut around the position.
  * @param position of a character, counted from 1
  * @returns two lines, each with its newline, or '' when the position lies outside the text
  */
@@ -75,7 +75,7 @@ export function errorPosition(query: QueryText, position: number): string {
   }
 
   const excerpt = Buffer.from(sql.subarray(offsets[first]!, offsets[last]!));
-  // A tab would put the caret elsewhere than under its character.
+  // Tabs become spaces: with a tab in the line the caret would not stand under its character.
   for (let at = excerpt.indexOf(TAB); at >= 0; at = excerpt.indexOf(TAB, at)) excerpt[at] = 0x20;
   const prefix = `LINE ${line}: ${cutLeft ? '...' : ''}`;
   const caret = ' '.repeat(prefix.length + columns[target]! - columns[first]!);
@@ -83,8 +83,8 @@ export function errorPosition(query: QueryText, position: number): string {
 }
 
 /**
- * An error or notice as libpq's default verbosity renders it (PQresultErrorMessage), without the newline at its end:
- * severity and message, the excerpt of the statement, DETAIL, HINT, QUERY and CONTEXT.
+ * An error or notice as libpq renders it with its default verbosity (PQresultErrorMessage): severity and message, the excerpt
+ * of the statement, DETAIL, HINT, QUERY and CONTEXT. The newline at the end is left out.
  * @param query the statement that was sent; without it a position becomes ` at character n`
  * @returns a byte string in the connection's encoding
  */
@@ -113,13 +113,13 @@ export function renderError(fields: ErrorFields, query?: QueryText): string {
   return text.slice(0, -1);
 }
 
-/** Whether these are the fields of an error; a severity in a language that is not known counts as one. */
+/** Whether these are the fields of an error. A severity in an unknown language counts as that of an error. */
 function isError(fields: ErrorFields): boolean {
   if (fields.severityNonLocalized !== undefined) return ERROR_SEVERITIES.has(fields.severityNonLocalized);
   return !['WARNING', 'NOTICE', 'DEBUG', 'INFO', 'LOG'].includes(fields.severity);
 }
 
-/** Whether the server says that it ends the connection. */
+/** Whether the error is FATAL or PANIC: the server says that it ends the connection. */
 export function isFatal(fields: ErrorFields): boolean {
   const severity = fields.severityNonLocalized ?? fields.severity;
   return severity === 'FATAL' || severity === 'PANIC';

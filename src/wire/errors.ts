@@ -3,8 +3,8 @@ import { MessageWriter } from './writer.js';
 
 /**
  * The fields of an ErrorResponse or NoticeResponse (protocol documentation, "Error and Notice Message Fields").
- * Text that came from a server stays in the encoding it came in: it is kept as a latin1 string, one character a byte,
- * so that it can be passed on unchanged. Text of our own is ASCII, where the two agree.
+ * Text that came from a server stays in the encoding it came in. It is kept as a byte string (latin1, one character for each
+ * byte), so that it can be passed on unchanged. The proxy's own text is ASCII, where both forms are the same.
  */
 export interface ErrorFields {
   readonly severity: string;
@@ -53,16 +53,17 @@ const NAME_BY_CODE = new Map<number, keyof ErrorFields>(
   FIELD_CODES.map(([code, name]) => [code.charCodeAt(0), name]),
 );
 
-/** Details of an error beside its SQLSTATE and message. */
+/** The fields of an error other than its SQLSTATE and message. */
 export type ErrorDetails = Partial<Omit<ErrorFields, 'sqlstate' | 'message'>>;
 
 /**
- * An error that can be sent to a client as it is. The only way errors reach a client: whatever else is thrown is turned
- * into one of these at the session's error boundary.
+ * An error that can be sent to a client as it is. Errors reach a client in no other form: whatever else is thrown is turned
+ * into a PgError at the session's error boundary.
  */
 export class PgError extends Error {
   readonly fields: ErrorFields;
 
+  /** @param details other fields; the severity is ERROR unless it is given here */
   constructor(sqlstate: string, message: string, details: ErrorDetails = {}) {
     super(message);
     this.name = 'PgError';
@@ -73,13 +74,13 @@ export class PgError extends Error {
     return this.fields.sqlstate;
   }
 
-  /** The error with some fields replaced; `undefined` removes a field. */
+  /** A copy of the error with some fields replaced; `undefined` removes a field. */
   with(changes: Partial<ErrorFields>): PgError {
     const { sqlstate, message, ...details } = { ...this.fields, ...changes };
     return new PgError(sqlstate, message, details);
   }
 
-  /** The error with every text changed (byte strings in, byte strings out). */
+  /** A copy of the error in which every text has been changed (byte strings in, byte strings out). */
   mapText(change: (text: string) => string): PgError {
     const entries = Object.entries(this.fields).map(([name, value]) => [
       name,
@@ -94,12 +95,12 @@ export class PgError extends Error {
   }
 }
 
-/** A violation of the protocol by a peer: ends that peer's connection and nothing else (08P01). */
+/** The error for a violation of the protocol by a peer (FATAL, 08P01). It ends that peer's connection and nothing else. */
 export function protocolViolation(message: string, detail?: string): PgError {
   return new PgError('08P01', message, { severity: 'FATAL', detail });
 }
 
-/** An ErrorResponse or NoticeResponse with these fields; severity is written as both S and V unless V is given. */
+/** An ErrorResponse or NoticeResponse with these fields. Without `severityNonLocalized` the field V repeats the severity. */
 export function encodeFields(
   type: typeof Backend.errorResponse | typeof Backend.noticeResponse,
   fields: ErrorFields,
@@ -112,14 +113,16 @@ export function encodeFields(
   return writer.byte(0).end();
 }
 
+/** An ErrorResponse message. */
 export const errorResponse = (error: PgError): Buffer => encodeFields(Backend.errorResponse, error.fields);
 
+/** A NoticeResponse message. */
 export const noticeResponse = (notice: PgError): Buffer =>
   encodeFields(Backend.noticeResponse, notice.fields);
 
 /**
- * Reads the fields of a whole ErrorResponse or NoticeResponse message. Never throws: a server's damaged error still is
- * an error, so what cannot be read is left out, and a missing SQLSTATE or message becomes the empty string.
+ * Reads the fields of a whole ErrorResponse or NoticeResponse message, header included. Never throws: a damaged error of a
+ * server is still an error. What cannot be read is left out. A missing SQLSTATE or message becomes the empty string.
  */
 export function parseFields(message: Buffer): ErrorFields {
   const found: { -readonly [K in keyof ErrorFields]: ErrorFields[K] } = {

@@ -2,56 +2,58 @@ import { appendChunk } from './chunks.js';
 import { EMPTY } from './protocol.js';
 
 /**
- * How a message is to be delivered, decided at its header, before anything is allocated for it. `head`: its first HEAD_BYTES come
- * like a whole message, and the rest has the same fate.
+ * How a message is to be delivered. It is decided at the header, before anything is allocated for the message.
+ * `pass`: its bytes are handed on as they come. `whole`: it is collected and handed on complete. `head`: only its first
+ * HEAD_BYTES are collected and handed on like a whole message. What the handler decides about them goes for the rest, too.
  */
 export type Delivery = 'pass' | 'whole' | 'head';
 
-/** What is shown of a message of which only the head is wanted. */
+/** Bytes, header included, that are collected of a message whose delivery is `head`. */
 export const HEAD_BYTES = 16_384;
 
 /** Takes the messages of one direction of one connection. */
 export interface FrameHandler {
   /**
-   * The first byte of a message whose header has not come completely. Throws for a type that is not acceptable, so that its
-   * sender need not send more to be told.
+   * Called with the first byte of a message whose header has not come completely. Throws for a type that is not acceptable, so
+   * that the sender is refused at once and not only when the header is complete.
    */
   begins?(type: number): void;
   /**
    * Called once per message at its header. Throws for a type or length that is not acceptable.
-   * @param length of the whole message in bytes, its type byte and length field included (5 or more)
+   * @param length of the whole message in bytes, type byte and length field included (5 or more)
    */
   head(type: number, length: number): Delivery;
   /**
-   * A message that was asked for whole, header included; the bytes are only valid during the call unless copied.
-   * @returns whether it goes on with the bytes that pass
+   * A message that was asked for whole, or its head, header included. The bytes are only valid during the call, so a handler
+   * that keeps them copies them.
+   * @returns true to hand the message on to `pass` as well, false if it is dealt with
    */
   whole(type: number, message: Buffer): boolean;
-  /** Bytes that pass: any number of messages or parts of one, in order with the calls of `whole`. */
+  /** Bytes that pass: any number of messages, or parts of them. The calls come in order with those of `whole`. */
   pass(bytes: Buffer): void;
-  /** The header's length field was below 4, or negative. Must throw. */
+  /** Called when the length field of a header is below 4. Must throw. @param length the length field */
   badLength(type: number, length: number): never;
 }
 
 const HEADER_BYTES = 5;
 
 /**
- * Splits a byte stream into messages: chunks in, messages out; knows no message's content. Messages that pass are never
- * copied: neighbouring ones in a chunk are handed on as one piece. `stop` makes it hold what follows the present message
+ * Splits a byte stream into messages: chunks in, messages out. It knows no message's content. Messages that pass are not
+ * copied, and neighbouring ones in a chunk are handed on as one piece. `stop` holds back what follows the present message
  * until `resume`, for a session that must finish one request before it looks at the next.
  */
 export class Framer {
   readonly #handler: FrameHandler;
-  /** A header, or a message asked for whole, that has not arrived completely. */
+  /** What has arrived of a header, or of a message that is collected (`whole` or `head`). */
   #partial: Buffer = EMPTY;
   #partialLength = 0;
-  /** Length of the whole message being collected in #partial; 0 while its header is incomplete. */
+  /** How many bytes are to be collected in #partial; 0 while the header is incomplete. */
   #wanted = 0;
-  /** Bytes of a passing message that are still to come. */
+  /** Bytes of the present message that are still to come and are not collected. */
   #passing = 0;
-  /** They are for nobody. */
+  /** The bytes that #passing counts are dropped, not handed on. */
   #dropped = false;
-  /** What will be passing, or dropped, when the head that is being collected is complete. */
+  /** Becomes #passing when the head that is being collected is complete: the bytes of the message behind its head. */
   #rest = 0;
   #stopped = false;
   #held: Buffer[] = [];
@@ -61,36 +63,37 @@ export class Framer {
     this.#handler = handler;
   }
 
+  /** Whether messages are held back (`stop`). */
   get stopped(): boolean {
     return this.#stopped;
   }
 
-  /** Whether bytes of an unfinished message, or held ones, are waiting. */
+  /** Whether a message is unfinished, or bytes are held back. */
   get pending(): boolean {
     return this.#partialLength > 0 || this.#passing > 0 || this.#held.length > 0;
   }
 
-  /** Whether a part of a message has passed whose rest is still to come. */
+  /** Whether a part of a message has been handed on and the rest of that message is still to come. */
   get midMessage(): boolean {
     return this.#passing > 0 && !this.#dropped;
   }
 
-  /** Type of the message of which a part is kept until the rest has come. */
+  /** Type of the message that is being collected, if there is one. */
   get collecting(): number | undefined {
     return this.#partialLength > 0 ? this.#partial[0] : undefined;
   }
 
-  /** Bytes that wait for `resume`. */
+  /** How many bytes wait for `resume`. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
 
-  /** Holds everything after the message that is being handled. */
+  /** Holds back everything behind the message that is being handled, until `resume`. */
   stop(): void {
     this.#stopped = true;
   }
 
-  /** Goes on with what was held; may stop again. */
+  /** Goes on with what was held back. A handler may stop it again. */
   resume(): void {
     this.#stopped = false;
     while (!this.#stopped && this.#held.length > 0) {
@@ -100,6 +103,7 @@ export class Framer {
     }
   }
 
+  /** Takes the next bytes of the stream. @throws what the handler throws */
   push(chunk: Buffer): void {
     if (this.#stopped || this.#held.length > 0) {
       appendChunk(this.#held, chunk);
@@ -163,7 +167,7 @@ export class Framer {
       }
       const next = offset + wanted;
       const message = chunk.subarray(offset, next);
-      // What passes before this message must be out before the handler sees it.
+      // The bytes that pass in front of this message must be handed on before the handler sees it.
       if (offset > passFrom) handler.pass(chunk.subarray(passFrom, offset));
       passFrom = handler.whole(type, message) ? offset : next;
       offset = next;
@@ -192,7 +196,7 @@ export class Framer {
 
   #collect(bytes: Buffer, wanted: number): void {
     if (wanted === 0) this.#handler.begins?.(bytes[0]!);
-    // Grows with what arrives, never to what a header merely claims.
+    // The buffer grows with what arrives. A header that only claims a great length must not cost memory.
     this.#partial = Buffer.allocUnsafe(
       Math.min(Math.max(wanted, HEADER_BYTES), Math.max(65536, bytes.length)),
     );
@@ -212,7 +216,7 @@ export class Framer {
     this.#partialLength = needed;
   }
 
-  /** Continues a partial header or message with a new chunk; returns how many bytes of it were used. */
+  /** Continues a partial header or message with a new chunk. @returns how many bytes of the chunk were used */
   #complete(chunk: Buffer): number {
     const handler = this.#handler;
     let offset = 0;

@@ -15,10 +15,11 @@ export const BIND_COMPLETE: Buffer = simple(Backend.bindComplete);
 export const CLOSE_COMPLETE: Buffer = simple(Backend.closeComplete);
 export const NO_DATA: Buffer = simple(Backend.noData);
 
+/** A Query message. */
 export const query = (sql: Uint8Array | string): Buffer =>
   new MessageWriter(Frontend.query, sql.length + 1).cstring(sql).end();
 
-/** @param types parameter type OIDs, 0 for one that the server is to infer */
+/** A Parse message. @param types OIDs of the parameters' types, 0 for one that the server is to infer */
 export const parse = (
   name: Uint8Array | string,
   sql: Uint8Array | string,
@@ -32,15 +33,19 @@ export const parse = (
   return writer.end();
 };
 
+/** The fields of a Bind message. */
 export interface BindFields {
   readonly portal: Buffer;
   readonly statement: Buffer;
   /** None, one for all, or one for each parameter: 0 text, 1 binary. */
   readonly formats: readonly number[];
+  /** The parameters' values; null is SQL NULL. */
   readonly values: readonly (Buffer | null)[];
+  /** Like `formats`, for the columns of the result. */
   readonly resultFormats: readonly number[];
 }
 
+/** A Bind message, in one piece. */
 export const bind = (fields: BindFields): Buffer => {
   const size = fields.values.reduce((sum, value) => sum + 4 + (value?.length ?? 0), 64);
   const writer = new MessageWriter(Frontend.bind, size).cstring(fields.portal).cstring(fields.statement);
@@ -53,18 +58,19 @@ export const bind = (fields: BindFields): Buffer => {
   return writer.end();
 };
 
-/** A value from this length on is not copied into a message of its own. */
+/** A value of this length or more is not copied into its message. It is sent as a part of its own (`bindParts`). */
 export const LARGE_VALUE_BYTES = 1 << 20;
 
 /**
- * A Bind message in the parts in which it is to be sent: large values are parts themselves, not copies.
- * @throws PgError 54000 when it is longer than a server takes
+ * A Bind message as parts that are to be sent one after the other. Large values are parts of their own, so that they are not
+ * copied.
+ * @throws PgError 54000 when the message is longer than a server takes (MAX_MESSAGE_BYTES)
  */
 export const bindParts = (fields: BindFields): readonly Buffer[] => {
   const isLarge = (value: Buffer | null): boolean => (value?.length ?? 0) >= LARGE_VALUE_BYTES;
   const large = fields.values.filter(isLarge);
   if (large.length === 0) return [bind(fields)];
-  // The same message with nothing in the place of the large values, which are put where they belong.
+  // The same message with an empty value in the place of each large one. Its length fields are set below.
   const frame = bind({ ...fields, values: fields.values.map((value) => (isLarge(value) ? EMPTY : value)) });
   const length = large.reduce((sum, value) => sum + value!.length, frame.length);
   if (length > MAX_MESSAGE_BYTES) throw tooLongForServer();
@@ -93,7 +99,7 @@ const tooLongForServer = (): PgError =>
     },
   );
 
-/** Reads a Bind message; the values are copies, so they outlive the message. @throws PgError 08P01 */
+/** Reads a Bind message. The values are copies, so they stay valid after the message. @throws PgError 08P01 */
 export const readBind = (message: Buffer): BindFields => {
   const reader = new MessageReader(Buffer.from(message));
   const portal = reader.cbytes();
@@ -106,13 +112,15 @@ export const readBind = (message: Buffer): BindFields => {
   return { portal, statement, formats, values, resultFormats };
 };
 
+/** The fields of a Parse message. */
 export interface ParseFields {
   readonly name: Buffer;
   readonly sql: Buffer;
+  /** OIDs of the parameters' types, 0 for one that the server is to infer. */
   readonly types: readonly number[];
 }
 
-/** Reads a Parse message; the fields are copies. @throws PgError 08P01 */
+/** Reads a Parse message. The fields are copies. @throws PgError 08P01 */
 export const readParse = (message: Buffer): ParseFields => {
   const reader = new MessageReader(Buffer.from(message));
   const name = reader.cbytes();
@@ -122,19 +130,22 @@ export const readParse = (message: Buffer): ParseFields => {
   return { name, sql, types };
 };
 
+/** What a Describe or Close message is about: S a prepared statement, P a portal. */
 export type Target = 'S' | 'P';
 
+/** A Describe message. */
 export const describe = (target: Target, name: Uint8Array | string): Buffer =>
   new MessageWriter(Frontend.describe, 16).byte(target.charCodeAt(0)).cstring(name).end();
 
+/** A Close message. */
 export const close = (target: Target, name: Uint8Array | string): Buffer =>
   new MessageWriter(Frontend.close, 16).byte(target.charCodeAt(0)).cstring(name).end();
 
-/** @param maxRows 0 for all */
+/** An Execute message. @param maxRows 0 for all */
 export const execute = (portal: Uint8Array | string, maxRows = 0): Buffer =>
   new MessageWriter(Frontend.execute, 16).cstring(portal).int32(maxRows).end();
 
-/** Reads a Describe or Close message. @throws PgError 08P01 */
+/** Reads a Describe or Close message. The name is a copy. @throws PgError 08P01 */
 export const readTarget = (message: Buffer): { readonly target: Target; readonly name: Buffer } => {
   const reader = new MessageReader(message);
   const target = String.fromCharCode(reader.byte());
@@ -144,7 +155,7 @@ export const readTarget = (message: Buffer): { readonly target: Target; readonly
   return { target, name };
 };
 
-/** Reads an Execute message. @throws PgError 08P01 */
+/** Reads an Execute message. The name of the portal is a copy. @throws PgError 08P01 */
 export const readExecute = (message: Buffer): { readonly portal: Buffer; readonly maxRows: number } => {
   const reader = new MessageReader(message);
   const portal = Buffer.from(reader.cbytes());
@@ -153,13 +164,15 @@ export const readExecute = (message: Buffer): { readonly portal: Buffer; readonl
   return { portal, maxRows };
 };
 
+/** A CommandComplete message. @param tag the command tag, a byte string */
 export const commandComplete = (tag: string): Buffer =>
   new MessageWriter(Backend.commandComplete, tag.length + 1).cstring(tag, 'latin1').end();
 
-/** @param status the byte of TransactionStatus */
+/** A ReadyForQuery message. @param status a byte of TransactionStatus */
 export const readyForQuery = (status: number): Buffer =>
   new MessageWriter(Backend.readyForQuery, 1).byte(status).end();
 
+/** A DataRow message. @param values of the columns; null is SQL NULL */
 export const dataRow = (values: readonly (Uint8Array | null)[]): Buffer => {
   const writer = new MessageWriter(Backend.dataRow, 256).int16(values.length);
   for (const value of values) writer.value(value);
@@ -170,12 +183,15 @@ export const dataRow = (values: readonly (Uint8Array | null)[]): Buffer => {
 export interface ColumnDescription {
   readonly name: Uint8Array | string;
   readonly typeOid: number;
-  /** −1 for types of variable width */
+  /** In bytes; −1 for types of variable width. */
   readonly typeLength: number;
+  /** Default: −1, none. */
   readonly typeModifier?: number;
+  /** 0 text, 1 binary. Default: 0. */
   readonly format?: 0 | 1;
 }
 
+/** A RowDescription message. Its columns belong to no table. */
 export const rowDescription = (columns: readonly ColumnDescription[]): Buffer => {
   const writer = new MessageWriter(Backend.rowDescription, 64).int16(columns.length);
   for (const column of columns) {
@@ -185,12 +201,14 @@ export const rowDescription = (columns: readonly ColumnDescription[]): Buffer =>
   return writer.end();
 };
 
+/** A BackendKeyData message. @param key the secret of the cancel key */
 export const backendKeyData = (processId: number, key: Buffer): Buffer =>
   new MessageWriter(Backend.backendKeyData, 40).int32(processId).bytes(key).end();
 
-/** AuthenticationXXX with a body. */
+/** An AuthenticationXXX message. @param code one of Authentication @param body what follows the code */
 export const authentication = (code: number, body: Uint8Array = Buffer.alloc(0)): Buffer =>
   new MessageWriter(Backend.authentication, 8 + body.length).int32(code).bytes(body).end();
 
+/** A ParameterStatus message. Name and value are byte strings. */
 export const parameterStatus = (name: string, value: string): Buffer =>
   new MessageWriter(Backend.parameterStatus, 64).cstring(name, 'latin1').cstring(value, 'latin1').end();

@@ -1,6 +1,6 @@
 /**
  * Names of the protocol's numbers (PostgreSQL documentation, "Frontend/Backend Protocol", section "Message Formats").
- * The same byte means different things per direction, so there is one table per direction.
+ * The same byte means different things in the two directions, so there is one table for each direction.
  */
 
 const byte = (letter: string): number => letter.charCodeAt(0);
@@ -52,7 +52,7 @@ export const Backend = {
   rowDescription: byte('T'),
 } as const;
 
-/** Codes in place of a protocol version in the packets that come before a startup packet. */
+/** Codes that SSLRequest, GSSENCRequest and CancelRequest have where a startup packet has its protocol version. */
 export const RequestCode = {
   cancel: 80877102,
   ssl: 80877103,
@@ -72,9 +72,10 @@ export const Authentication = {
   saslFinal: 12,
 } as const;
 
+/** A protocol version as the startup packet carries it: the major in the upper 16 bits, the minor in the lower ones. */
 export const protocolVersion = (major: number, minor: number): number => (major << 16) | minor;
 
-/** Transaction status byte of ReadyForQuery. */
+/** The transaction status byte of ReadyForQuery: outside of a transaction block, in one, in a failed one. */
 export const TransactionStatus = {
   idle: byte('I'),
   inBlock: byte('T'),

@@ -1,6 +1,9 @@
 import { protocolViolation } from './errors.js';
 
-/** Reads the fields of one whole message and never beyond it; a field that is not there is 08P01. */
+/**
+ * Reads the fields of one whole message, one after the other, and never beyond its end. Every method that reads throws
+ * PgError 08P01 when the field is not there.
+ */
 export class MessageReader {
   #offset: number;
 
@@ -12,10 +15,12 @@ export class MessageReader {
     this.#offset = offset;
   }
 
+  /** Where the next field begins in the message. */
   get offset(): number {
     return this.#offset;
   }
 
+  /** How many bytes have not been read. */
   get remaining(): number {
     return this.message.length - this.#offset;
   }
@@ -47,6 +52,7 @@ export class MessageReader {
     return this.int32() >>> 0;
   }
 
+  /** The next bytes, as a view of the message. */
   bytes(length: number): Buffer {
     this.#need(length);
     const value = this.message.subarray(this.#offset, this.#offset + length);
@@ -54,7 +60,7 @@ export class MessageReader {
     return value;
   }
 
-  /** A zero-terminated string as bytes, without its terminator. */
+  /** A zero-terminated string as bytes, without its terminator: a view of the message. */
   cbytes(): Buffer {
     const end = this.message.indexOf(0, this.#offset);
     if (end < 0) throw protocolViolation('invalid string in message');
@@ -63,18 +69,19 @@ export class MessageReader {
     return value;
   }
 
+  /** A zero-terminated string, decoded. With latin1 it is a byte string. */
   cstring(encoding: 'utf8' | 'latin1' = 'utf8'): string {
     return this.cbytes().toString(encoding);
   }
 
-  /** A value with its length in front (Bind parameters, DataRow columns). */
+  /** A value with its length in front (Bind parameters, DataRow columns), as a view of the message. Null is SQL NULL. */
   value(): Buffer | null {
     const length = this.int32();
     if (length === -1) return null;
     return this.bytes(length);
   }
 
-  /** Refuses what is left over, as PostgreSQL does (pq_getmsgend). */
+  /** Checks that nothing is left over, as PostgreSQL does (pq_getmsgend). @throws PgError 08P01 */
   end(): void {
     if (this.remaining > 0) throw protocolViolation('invalid message format');
   }

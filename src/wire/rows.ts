@@ -4,12 +4,14 @@ import { MessageReader } from './reader.js';
 export interface FieldDescription {
   /** In the connection's encoding. */
   readonly name: Buffer;
-  /** 0 when the column is not simply one of a table; `column` is then 0, too. */
+  /** The table that the column belongs to. If it is not simply a column of a table, this and `column` are 0. */
   readonly tableOid: number;
+  /** The column's number in its table. */
   readonly column: number;
   readonly typeOid: number;
   /** In bytes; negative for types of variable width. */
   readonly typeLength: number;
+  /** The type modifier. */
   readonly typmod: number;
   /** 0 text, 1 binary. */
   readonly format: number;
@@ -18,7 +20,7 @@ export interface FieldDescription {
 const signed16 = (value: number): number => (value << 16) >> 16;
 
 /**
- * The columns of a whole RowDescription message, header included. The names are views of the message.
+ * Reads the columns of a whole RowDescription message, header included. The names are views of the message.
  * @throws PgError 08P01 when the message does not contain what it announces
  */
 export function parseRowDescription(message: Buffer): readonly FieldDescription[] {
@@ -41,7 +43,7 @@ export function parseRowDescription(message: Buffer): readonly FieldDescription[
 }
 
 /**
- * The values of a whole DataRow message, header included; null is SQL NULL. The values are views of the message.
+ * Reads the values of a whole DataRow message, header included. Null is SQL NULL. The values are views of the message.
  * @throws PgError 08P01 when the message does not contain what it announces
  */
 export function parseDataRow(message: Buffer): readonly (Buffer | null)[] {

@@ -12,17 +12,20 @@ export type StartupPacket =
       readonly kind: 'startup';
       readonly major: number;
       readonly minor: number;
+      /** Names and values, as byte strings. */
       readonly parameters: ReadonlyMap<string, string>;
-      /** The whole packet as it came. */
+      /** The whole packet as it came, length field included. */
       readonly raw: Buffer;
     };
 
-/** Cancel keys are at most this long (protocol 3.2). */
+/** Longest secret of a cancel key (protocol 3.2). */
 const MAX_CANCEL_KEY_BYTES = 256;
 
 /**
- * Decodes one packet of the phase before the session, length field included.
- * @throws PgError 08P01 for a packet that is not well-formed, 0A000 for a protocol version that is not served
+ * Decodes one packet of the phase before the session.
+ * @param packet the whole packet, length field included
+ * @throws PgError (FATAL) 08P01 for a packet that is not well-formed, 0A000 for a protocol version that is not served, 28000
+ *   for a startup packet without a user
  */
 export function parseStartupPacket(packet: Buffer): StartupPacket {
   const reader = new MessageReader(packet, 4);
@@ -65,16 +68,20 @@ export function parseStartupPacket(packet: Buffer): StartupPacket {
 }
 
 /**
- * The answer to a startup packet that is refused. Before protocol 3 an error was the letter E and a text; a client that
- * asks for such a version gets it in that form, as from PostgreSQL.
- * @param packet undefined when there was none
+ * The message that refuses a startup packet. Before protocol 3 an error was the letter E and a text. A client that asks for
+ * such an old version gets the error in that form, as from PostgreSQL.
+ * @param packet undefined when none has come
  */
 export function refusal(error: PgError, packet: Buffer | undefined): Buffer {
   const old = packet !== undefined && packet.length >= 8 && packet.readUInt16BE(4) < 3;
   return old ? Buffer.from(`EFATAL:  ${error.message}\n\0`, 'latin1') : errorResponse(error);
 }
 
-/** A startup packet of protocol 3.0 with these parameters, in this order; text as latin1 bytes. */
+/**
+ * A startup packet of protocol 3.
+ * @param parameters names and values, byte strings, in the order in which they are written
+ * @param minor the minor version to ask for
+ */
 export function startupPacket(parameters: readonly (readonly [string, string])[], minor = 0): Buffer {
   const body = Buffer.concat([
     ...parameters.flatMap(([name, value]) => [Buffer.from(`${name}\0${value}\0`, 'latin1')]),
@@ -87,8 +94,9 @@ export function startupPacket(parameters: readonly (readonly [string, string])[]
 }
 
 /**
- * Reads packets of the phase before the session, which have no type byte, from a socket. What comes after a packet
- * stays in the socket, so that a TLS handshake or a session finds it there.
+ * Reads the packets of the phase before the session, which have no type byte, from a socket. It reads no further than the
+ * chunk in which a packet ends: what came in that chunk behind the packet is `rest`, and later bytes stay in the socket for
+ * the TLS handshake or the session.
  */
 export class StartupReader {
   #buffered: Buffer = Buffer.alloc(0);
@@ -98,15 +106,16 @@ export class StartupReader {
     this.#socket = socket;
   }
 
-  /** Bytes that came behind the last packet. */
+  /** Bytes that have been read and belong to no packet yet. */
   get rest(): Buffer {
     return this.#buffered;
   }
 
   /**
-   * The next packet, or undefined when the client closed before it began one.
-   * @param isTls called with the first bytes: true leaves them all in `rest` (a TLS handshake without SSLRequest)
-   * @throws PgError 08P01 for a length that cannot be one of a startup packet
+   * The next packet, length field included, or undefined when the client closed the connection before a packet was complete.
+   * @param isTls called with the first byte. If it is true, this is a TLS handshake without SSLRequest: the result is `tls`,
+   *   and all bytes are left in `rest`
+   * @throws PgError 08P01 for a length that a startup packet cannot have; the socket's error
    */
   async next(isTls?: (firstByte: number) => boolean): Promise<Buffer | 'tls' | undefined> {
     for (;;) {
@@ -129,7 +138,7 @@ export class StartupReader {
   }
 }
 
-/** One chunk of a paused socket, or undefined at its end. */
+/** The next chunk of a paused socket, or undefined at its end. */
 function readChunk(socket: Socket): Promise<Buffer | undefined> {
   return new Promise((resolve, reject) => {
     const settle = (act: () => void) => {
@@ -154,7 +163,7 @@ function readChunk(socket: Socket): Promise<Buffer | undefined> {
   });
 }
 
-/** A startup packet with one more parameter, as bytes. */
+/** A whole startup packet with one more parameter at its end. Name and value are byte strings. */
 export function withParameter(packet: Buffer, name: string, value: string): Buffer {
   const added = Buffer.concat([packet.subarray(0, -1), Buffer.from(`${name}\0${value}\0\0`, 'latin1')]);
   added.writeInt32BE(added.length, 0);

@@ -1,5 +1,5 @@
 /**
- * Writes a protocol message, or several in a row; reads like the protocol's documentation:
+ * Writes a protocol message, or several in a row. The calls read like the protocol's documentation:
  * `new MessageWriter(Frontend.bind).cstring('').cstring('s1').int16(0).end()`.
  */
 export class MessageWriter {
@@ -7,7 +7,10 @@ export class MessageWriter {
   #length: number;
   #start: number;
 
-  /** @param type the message's type byte, or undefined for the packets before the startup is complete, which have none */
+  /**
+   * @param type the message's type byte; undefined for a startup packet, SSLRequest or CancelRequest, which have none
+   * @param expectedBytes length of the fields; the buffer grows when it is not enough
+   */
   constructor(type?: number, expectedBytes = 128) {
     this.#buffer = Buffer.allocUnsafe(expectedBytes + 5);
     this.#length = 0;
@@ -16,7 +19,7 @@ export class MessageWriter {
     this.#length += 4;
   }
 
-  /** For messages in a row: each is begun with `next`. */
+  /** A writer for several messages in a row. Each of them is begun with `next`. */
   static several(expectedBytes: number): MessageWriter {
     const writer = new MessageWriter(undefined, expectedBytes);
     writer.#start = -1;
@@ -39,7 +42,7 @@ export class MessageWriter {
 
   int16(value: number): this {
     this.#reserve(2);
-    // Counts are unsigned up to 65535 on the wire although the documentation says Int16.
+    // Counts go up to 65535 on the wire, unsigned, although the documentation says Int16.
     this.#length = this.#buffer.writeUInt16BE(value & 0xffff, this.#length);
     return this;
   }
@@ -57,17 +60,17 @@ export class MessageWriter {
     return this;
   }
 
-  /** A zero-terminated string. */
+  /** A zero-terminated string. @param encoding of a `value` that is a string */
   cstring(value: string | Uint8Array, encoding: 'utf8' | 'latin1' = 'utf8'): this {
     return this.bytes(typeof value === 'string' ? Buffer.from(value, encoding) : value).byte(0);
   }
 
-  /** A value with its length in front; null is the length −1 (Bind parameters, DataRow columns). */
+  /** A value with its length in front (Bind parameters, DataRow columns). Null is written as the length −1. */
   value(value: Uint8Array | null): this {
     return value === null ? this.int32(-1) : this.int32(value.length).bytes(value);
   }
 
-  /** Ends the message before, if there is one, and begins another. */
+  /** Ends the present message, if there is one, and begins another. */
   next(type: number): this {
     this.#close();
     this.byte(type);
@@ -75,7 +78,7 @@ export class MessageWriter {
     return this.int32(0);
   }
 
-  /** The finished message, or messages, with their lengths filled in. */
+  /** The finished message or messages, with their lengths filled in. */
   end(): Buffer {
     this.#close();
     return this.#buffer.subarray(0, this.#length);

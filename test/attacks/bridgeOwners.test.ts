@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { bridgeComment } from '../../src/primary/marks.js';
 import { brief, errorOf, FaultClient, fieldsOf } from '../faults/world/client.js';
 import { testedMajors } from '../support/majors.js';
 import { execute } from '../support/postgres.js';
@@ -11,7 +12,7 @@ import { startTestProxy, type TestProxy } from '../support/proxy.js';
  * call dblink. Without an account of the proxy's own, which is when a session's own user makes it.
  */
 
-const COMMENT = 'dblink-proxy bridge 5';
+const COMMENT = bridgeComment();
 
 /** A function with a signature of dblink's that says who has run it. */
 const planted = (name: string, args: string, body = ''): string =>

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
 import type { Message } from '../support/rawClient.js';
 import { logIn, type RelayProxy, startRelay } from '../support/relay.js';
@@ -59,12 +60,14 @@ describe('a client that breaks the protocol', () => {
     port: number,
     conninfo: string,
     bytes: (text: (sql: string) => string) => Buffer,
+    pieceBytes = Number.POSITIVE_INFINITY,
   ): Promise<string> {
     const { client } = await logIn(port, { database: DATABASE, options: '-c statement_timeout=50s' });
-    client.write(
-      bytes((sql) => sql.replaceAll(CONNINFO, conninfo)),
-      END,
-    );
+    const all = Buffer.concat([bytes((sql) => sql.replaceAll(CONNINFO, conninfo)), END]);
+    for (let sent = 0; sent < all.length; sent += pieceBytes) {
+      if (sent > 0) await delay(1);
+      client.write(all.subarray(sent, Math.min(sent + pieceBytes, all.length)));
+    }
     const messages: Message[] = [];
     for (;;) {
       const message = await client.message(PATIENCE_MS);
@@ -288,4 +291,15 @@ describe('a client that breaks the protocol', () => {
       assert.equal(await play(proxy.port, CONNINFO, bytes), expected);
     });
   }
+
+  it('a Query in the place of COPY data that comes in pieces, and never ends, ends its session once', async () => {
+    const bytes = (text: (sql: string) => string): Buffer =>
+      Buffer.concat([
+        frontend.query('COPY kept FROM STDIN'),
+        frontend.copyData(Buffer.from('1\n')),
+        raw('Q', text(CALL), 10_000),
+      ]);
+    const conninfo = `${CONNINFO} host=127.0.0.1 port=${extensionPort}`;
+    assert.equal(await play(proxy.port, CONNINFO, bytes, 7), await play(extensionPort, conninfo, bytes, 7));
+  });
 });

@@ -3,13 +3,20 @@ import { type AnswerKind, PARTS, type PartOf } from '../installed/answerParts.js
 import { sealOf } from './answerSeal.js';
 import type { BridgeRequest } from './request.js';
 
-/** What the proxy answers to a request: a kind and its parts, at the places that answerParts.ts says. null is SQL's NULL. */
+/**
+ * An answer of the proxy to a request, as the elements of an array: its kind, then the parts at the places that answerParts.ts
+ * gives them. null is SQL's NULL.
+ */
 export type BridgeAnswer = readonly (Buffer | null)[];
 
 const TEXT_OID = 25;
 const INT4_OID = 23;
 
-/** @param parts bytes, or a byte string; what is missing is NULL @param earlier what follows in place of the part of that name */
+/**
+ * Puts the parts of an answer into their places.
+ * @param parts bytes, or a byte string; what is missing is NULL
+ * @param earlier the elements from the place of the part `earlier` on
+ */
 function answer<Kind extends AnswerKind>(
   kind: Kind,
   parts: { readonly [Part in PartOf<Kind>]?: Buffer | string | null | undefined },
@@ -26,9 +33,13 @@ function answer<Kind extends AnswerKind>(
   return [...made, ...earlier];
 }
 
+/** The result of a function of one value. @param value a byte string; null is SQL's NULL */
 export const valueAnswer = (value: string | null): BridgeAnswer => answer('value', { value });
 
-/** An error to raise, or a notice; the context lines travel in a comment of the statement that raises it. */
+/**
+ * An error or a notice for the function to raise. Its context lines are given in hexadecimal: the function puts them into a
+ * comment of the statement that raises it.
+ */
 export function raisingAnswer(kind: 'error' | 'notice', error: PgError): BridgeAnswer {
   const { context, message, detail, hint } = error.fields;
   return answer(kind, {
@@ -40,27 +51,29 @@ export function raisingAnswer(kind: 'error' | 'notice', error: PgError): BridgeA
   });
 }
 
-/** An error of a service connection as the session is to get it: without the statement of the bridge's that it came from. */
+/** An error of a service connection as the session is to get it: without its place in a statement of the bridge. */
 export const withoutPlace = ({ sqlstate, message, fields: { detail, hint } }: PgError): PgError =>
   new PgError(sqlstate, message, { detail, hint });
 
-/** What an answer with rows says of how to read them. */
+/** What an answer with rows says about how to read them. */
 export interface Reading {
+  /** The remote's types. */
   readonly oids: readonly number[];
+  /** The settings under which the remote has written the values. */
   readonly style: { readonly dateStyle: string | undefined; readonly intervalStyle: string | undefined };
-  /** The string's earlier results, which are converted only: JSON, or the name of a relation. */
+  /** Results of the string's earlier statements, which are only converted: each JSON or the name of a relation. */
   readonly earlier: readonly Buffer[];
 }
 
 const array = (oids: readonly number[]): string => `{${oids.join()}}`;
 
-/** The one row of a command. @param reading of what came before it */
+/** The one row that a command gives. @param tag the command tag @param reading of the rows before it, if there were any */
 export const statusAnswer = (tag: string, reading: Reading | undefined): BridgeAnswer =>
   reading === undefined
     ? answer('status', { tag })
     : answer('status', { tag, oids: array(reading.oids), ...reading.style }, reading.earlier);
 
-/** All rows of the last result. */
+/** All rows of the last result. @param rows a JSON array */
 export const rowsAnswer = (rows: Buffer, { oids, style, earlier }: Reading): BridgeAnswer =>
   answer('rows', { oids: array(oids), rows, ...style }, earlier);
 
@@ -75,27 +88,30 @@ export const notificationsAnswer = (
   return rowsAnswer(json, { oids: [TEXT_OID, INT4_OID, TEXT_OID], style: NO_STYLE, earlier: [] });
 };
 
-/** Rows that are converted only; the call goes on behind them. */
+/** Rows that are only converted. The call goes on after them. */
 export const checkedAnswer = ({ oids, style, earlier }: Reading): BridgeAnswer =>
   answer('checked', { oids: array(oids), ...style }, earlier);
 
-/** The rows are in this relation. */
+/** The rows are in this relation of the service schema. */
 export const tableAnswer = (relation: string, { style, earlier }: Reading): BridgeAnswer =>
   answer('table', { relation, ...style }, earlier);
 
-/** Which foreign server does the function find under the name? */
+/** Asks the function which foreign server it finds under the name. */
 export const serverAnswer: BridgeAnswer = answer('server', {});
 
-/** Can the function show what only its role can get (roleProof.ts)? */
+/** Asks the function for what only its role can get. @param question see questionOf (roleProof.ts) */
 export const proofAnswer = (question: string): BridgeAnswer => answer('prove', { question });
 
-/** No result at all: the remote refused, and that was to be no error. */
+/** No result at all: there was none, or the remote refused and the caller wanted no error for that. */
 export const nothingAnswer: BridgeAnswer = answer('nothing', {});
 
-/** There are more rows than an answer holds: which types are wanted? */
+/** Says that there are more rows than an answer holds, and asks which types are wanted. @param oids the remote's types */
 export const moreAnswer = (oids: readonly number[]): BridgeAnswer => answer('more', { oids: array(oids) });
 
-/** An answer as the binary form of text[]. */
+/**
+ * An answer as the binary form of text[]: the number of dimensions, whether there are NULLs, the type, the length and the lower
+ * bound, of four bytes each, then every element behind its length.
+ */
 export function encodeAnswer(parts: BridgeAnswer): Buffer {
   const length = parts.reduce((sum, part) => sum + 4 + (part?.length ?? 0), 20);
   const out = Buffer.allocUnsafe(length);
@@ -112,9 +128,9 @@ export function encodeAnswer(parts: BridgeAnswer): Buffer {
   return out;
 }
 
-/** Bytes of an answer in one row of a table: it has to fit into a page. */
+/** How many bytes of an answer are in one row of a table. The row has to fit into a page. */
 const PART_BYTES = 7000;
-/** COPY BINARY: signature, flags, extension; the end (PostgreSQL documentation, COPY). */
+/** How COPY BINARY begins (signature, flags, length of the extension) and ends (PostgreSQL documentation, COPY). */
 const COPY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 const COPY_TRAILER = Buffer.from([0xff, 0xff]);
 
@@ -123,8 +139,8 @@ export const packAnswer = (parts: BridgeAnswer): Buffer =>
   Buffer.from(JSON.stringify(parts.map((part) => part?.toString('latin1') ?? null)), 'latin1');
 
 /**
- * An answer as COPY BINARY data of numbered parts (packAnswer), from 1 on; 0 is its seal.
- * @param mustRelease a row of number −1 says that the session holds a lock that it is to give back
+ * An answer as COPY BINARY data, in numbered rows. Number 0 is the seal. From 1 on are the pieces of the answer (packAnswer).
+ * @param mustRelease adds a row of number −1, which says that the session holds a lock that it is to give back
  */
 export function copyAnswer(request: BridgeRequest, parts: BridgeAnswer, mustRelease: boolean): Buffer {
   const json = packAnswer(parts);
@@ -138,7 +154,7 @@ export function copyAnswer(request: BridgeRequest, parts: BridgeAnswer, mustRele
     rows.push(head, part);
   };
   if (mustRelease) add(-1, Buffer.alloc(0));
-  add(0, sealOf(request, json));
+  add(0, Buffer.from(sealOf(request, json), 'hex'));
   for (let n = 0; n * PART_BYTES < json.length; n++) {
     add(n + 1, json.subarray(n * PART_BYTES, (n + 1) * PART_BYTES));
   }

@@ -1,25 +1,29 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { BridgeRequest } from './request.js';
 
 /**
- * Who could write where an answer is handed over must not be able to make one. The UUID of a request is known to the function
- * that made it up and to the proxy, and is written nowhere: a digest of it is the handle by which the function finds the
- * answer, another one of it and the answer the seal by which it knows that the answer is the proxy's.
+ * Somebody who can write to the place where an answer is handed over must not be able to forge one
+ * (docs/decisions/011-sealed-answers.md).
+ *
+ * The UUID of a request is known only to the function that made it up and to the proxy. It is written nowhere. The handle is a
+ * digest of it, by which the function finds the answer. The seal is a digest of it and the answer, by which the function knows
+ * that the answer is the proxy's.
  */
 
 const idOf = ({ id }: BridgeRequest): Buffer => Buffer.from(id.replaceAll('-', ''), 'hex');
 
-const sha256 = (...parts: readonly Buffer[]): Buffer => {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return hash.digest();
-};
+/** As hexadecimal digits: of all forms the one that is made fastest. */
+const sha256 = (bytes: Buffer): string => hash('sha256', bytes, 'hex');
 
-/** What an answer is found by: 16 bytes. */
-export const handleOf = (request: BridgeRequest): Buffer => sha256(idOf(request)).subarray(0, 16);
+const HANDLE_DIGITS = 32;
 
-/** @param packed the answer (packAnswer) @returns 32 bytes */
-export const sealOf = (request: BridgeRequest, packed: Buffer): Buffer => {
-  const id = idOf(request);
-  return sha256(id, sha256(id, packed));
-};
+/** By what the function finds its answer: 32 hexadecimal digits. */
+export const handleOf = (request: BridgeRequest): string => sha256(idOf(request)).slice(0, HANDLE_DIGITS);
+
+/**
+ * By what the function knows that the answer is the proxy's.
+ * @param packed the answer (packAnswer)
+ * @returns 64 hexadecimal digits
+ */
+export const sealOf = (request: BridgeRequest, packed: Buffer): string =>
+  sha256(Buffer.concat([idOf(request), Buffer.from(sha256(packed), 'hex')]));

@@ -6,16 +6,20 @@ import { signatureOf } from '../installed/publicFunctions.js';
 import { contentOf, findLine, isFollowed, lineAt, lineFrom, withoutLines } from './contextLines.js';
 
 /**
- * The CONTEXT of an error or notice names, innermost first, what the server was doing. What the bridge's functions do
- * there is replaced by what the extension would say: the context lines of dblink itself, or nothing.
+ * The CONTEXT of an error or notice says what the server was doing, innermost first. The lines about one call of a function are
+ * its frame. Frames of the bridge's functions are replaced by what the extension would say: the context lines of dblink itself,
+ * or nothing.
  */
 
-/** In the names of the schema and of every function whose frame shows, and in the mark. */
+/** Part of the schema's name, of the name of every function that has a frame, and of the mark. */
 const NAME = 'dblink';
 const NAME_BYTES = Buffer.from(NAME, 'latin1');
-/** No stack is deep enough for so many of them: what is behind is something else, which would only take time. */
+/**
+ * How many times that name is looked for. No stack is deep enough for more: what comes after is something else, which would
+ * only take time.
+ */
 const MAX_NAMES = 5_000;
-/** Where PL/pgSQL raises what a function tells it to. */
+/** The routine of PL/pgSQL that carries out RAISE: errors that a function raises itself name it. */
 const RAISE_ROUTINE = 'exec_stmt_raise';
 
 const PLPGSQL = 'PL/pgSQL';
@@ -28,10 +32,13 @@ const STATUS_STATEMENT = `${READING_MARK} SELECT * FROM ${SERVICE_SCHEMA}.status
 
 /** A function of the service schema in a frame, or the call of one. */
 const SERVICE_CALL = /dblink_proxy\.[a-z_]+\(/;
-/** In the frame of a function that needs no proxy: it runs what the extension would run, with whatever that calls. */
+/**
+ * In the frame of a function that needs no proxy: the function was running the statement that the extension would run as well,
+ * with whatever that calls.
+ */
 const EXECUTES = / EXECUTE\b/;
 const RETURNS_QUERY = / RETURN QUERY\b/;
-/** What can happen wherever the server is: an operator's or a client's intervention, and the depth of the stack. */
+/** SQLSTATEs of what can happen at any moment: an operator's or a client's intervention (57), too deep a stack (54001). */
 const ANYWHERE = /^57|^54001$/;
 
 const anyOf = (signatures: readonly string[]): string =>
@@ -41,10 +48,10 @@ const SET_SIGNATURE = new RegExp(
   `\\b(?:${anyOf(CATALOGUE.filter(({ returns }) => returns.startsWith('setof')).map(signatureOf))})`,
 );
 const LOCAL_SIGNATURE = new RegExp(`\\b(?:${anyOf(Object.keys(LOCAL_FUNCTIONS))})`);
-/** Not an expression in which a request names the function. */
+/** Where it stands behind a quotation mark, it is not a frame: a request names the function in an expression. */
 const PUBLIC_SIGNATURE = new RegExp(`\\b(?<!')(?:${anyOf(SIGNATURES)})`, 'g');
 
-/** What is behind the first place where the pattern matches. */
+/** The text from the second character of the pattern's first match on. */
 function behind(text: string, pattern: RegExp): string | undefined {
   const at = text.search(pattern);
   return at < 0 ? undefined : text.slice(at + 1);
@@ -55,13 +62,13 @@ const behindLanguage = (line: string): string | undefined => {
   return at < 0 ? undefined : line.slice(at + PLPGSQL.length);
 };
 
-/** The comment of the statement that runs tell(), with lines in hexadecimal. */
+/** The comment of the statement that runs tell(). It holds context lines in hexadecimal. */
 const TOLD_LINES = new RegExp(`/\\*${MARK} ([0-9a-f]*)\\*/`, 'g');
 
 /**
- * tell()'s own frame, the statement that ran it with the lines in its comment, and the frame of the public function, or of
- * the two that stand for it in a select list.
- * @param instead what takes their place
+ * Replaces what shows of tell(): its own frame, the statement that ran it, and the frame of the public function. In a select
+ * list two frames stand for the public function.
+ * @param instead gives what takes their place, from the context lines in the statement's comment
  */
 function withoutTold(context: string, instead: (hex: string) => string): string {
   let hex: string | undefined;
@@ -72,7 +79,7 @@ function withoutTold(context: string, instead: (hex: string) => string): string 
     hex = [...content.matchAll(TOLD_LINES)].at(-1)?.[1];
     return hex !== undefined;
   });
-  // There is no other: it is the innermost one.
+  // There is only one such frame: it is the innermost one.
   if (frame === undefined || hex === undefined) return context;
   let last = lineFrom(context, lineFrom(context, frame.end).end);
   if (isFollowed(context, last) && contentOf(context, last).includes(LISTED))
@@ -80,14 +87,17 @@ function withoutTold(context: string, instead: (hex: string) => string): string 
   return context.slice(0, frame.start) + instead(hex) + context.slice(last.end);
 }
 
-/** A statement of a public function, whatever type names it contains, between two marks, and the function's frame. */
+/**
+ * Takes out every statement of a public function together with the function's frame. Such a statement stands between two marks,
+ * whatever type names it contains.
+ */
 const withoutReading = (context: string): string =>
   withoutLines(context, (start) => {
     const opening = context.indexOf(READING_MARK, start);
     let closing = opening < 0 ? -1 : context.indexOf(READING_MARK, opening + READING_MARK.length);
     if (closing < 0) return undefined;
     let line = lineAt(context, closing);
-    // An expression can have several pairs of them.
+    // An expression can have several pairs of marks.
     for (;;) {
       const next = context.indexOf(READING_MARK, closing + READING_MARK.length);
       if (next < 0 || next >= line.end) break;
@@ -99,7 +109,10 @@ const withoutReading = (context: string): string =>
     return { start: lineAt(context, opening).start, end: lineFrom(context, line.end).end };
   });
 
-/** The frame of the function in SQL that stands for the row of a command; its statement is left for withoutReading(). */
+/**
+ * Takes out the frame of dblink_proxy.status(), the function in SQL that stands for the row of a command. The statement that
+ * called it is left for withoutReading().
+ */
 function withoutStatus(context: string): string {
   const frame = lineFrom(context, 0);
   if (!contentOf(context, lineFrom(context, frame.end)).includes(STATUS_STATEMENT)) return context;
@@ -107,13 +120,16 @@ function withoutStatus(context: string): string {
   return rest !== undefined && /\bstatus\b/.test(rest) ? context.slice(frame.end) : context;
 }
 
-/** What a function of the service schema was doing: none of them runs anything of the users'. Its frame is left for withoutAsked(). */
+/**
+ * Takes out what a function of the service schema was doing. None of these functions runs anything of the users'. The
+ * function's own frame is left for withoutAsked().
+ */
 function withoutWithin(context: string): string {
   const frame = findLine(context, SERVICE_PREFIX, 0, (line) => SERVICE_CALL.test(behindLanguage(line) ?? ''));
   return frame === undefined ? context : context.slice(frame.start);
 }
 
-/** What was asked, and the frame of the public function. */
+/** Takes out the frames of functions of the service schema, and the frame of the public function that called them. */
 const withoutAsked = (context: string): string =>
   withoutLines(context, (start) => {
     const frame = findLine(context, SERVICE_PREFIX, start, (content) => SERVICE_CALL.test(content));
@@ -124,11 +140,11 @@ const withoutAsked = (context: string): string =>
     return { start: frame.start, end: next.end };
   });
 
-/** The frame of a function that needs no proxy. The server translates what is around the signature. */
+/** Whether a line is the frame of a function that needs no proxy. The server translates the words around the signature. */
 function isLocal(line: string): boolean {
   if (!line.includes(PLPGSQL)) return false;
   const rest = behind(line, LOCAL_SIGNATURE);
-  // The signature's own name has no digit but that of int2vector, which it ends behind.
+  // A frame has the number of a line of code behind the signature. The signature itself may have the digit of int2vector.
   return rest !== undefined && /\d/.test(rest.slice(rest.indexOf(')')));
 }
 
@@ -136,8 +152,9 @@ const withoutLocal = (context: string): string =>
   withoutLines(context, (start) => findLine(context, NAME, start, isLocal));
 
 /**
- * Before PostgreSQL 14 a statement whose rows a function returns has no line of its own, so that nothing but the public
- * function's frame tells of it. The server translates what is between these words.
+ * Takes out the frames of public functions that were returning a query's rows. Before PostgreSQL 14 such a query has no line of
+ * its own with marks, so that only the public function's frame tells of it. The server translates what stands between the words
+ * that are looked for here.
  */
 const withoutReturning = (context: string): string =>
   withoutLines(context, (start) =>
@@ -146,14 +163,14 @@ const withoutReturning = (context: string): string =>
     ),
   );
 
-/** The signature of the public function whose frame it is. */
+/** The signature of the public function that a line is the frame of; undefined for another line. */
 function publicIn(line: string): string | undefined {
   const rest = behindLanguage(line);
   return rest === undefined ? undefined : rest.match(PUBLIC_SIGNATURE)?.at(-1);
 }
 
 interface Replaced {
-  /** undefined when nothing of it is left. */
+  /** Undefined when nothing of it is left. */
   readonly context: string | undefined;
   /** The bridge raised the error itself, on behalf of the proxy. */
   readonly told: boolean;
@@ -161,15 +178,15 @@ interface Replaced {
 
 /** What is known of the session beyond the message. */
 export interface FramesOf {
-  /** Names of dblink's that users' own functions have as well: a frame without a mark may be theirs. */
+  /** Names of dblink functions that users' own functions have as well. A frame without a mark may be one of theirs. */
   readonly shadowed: ReadonlySet<string>;
-  /** A function of the bridge has asked for something in this statement, on a server before PostgreSQL 14: see RETURNING. */
+  /** A function of the bridge has made a request in this statement, before PostgreSQL 14: see withoutReturning(). */
   readonly unmarked: boolean;
 }
 
 /**
- * What interrupted a public function in the middle of its own doings: nothing of these is marked, and nobody else's is
- * within them but what READING knows.
+ * Takes out what a public function was doing when it was interrupted in the middle of its own work. That work has no marks.
+ * Nobody else's code runs within it, except in the statements that withoutReading() knows.
  */
 function withoutInterrupted(context: string, { shadowed }: FramesOf): string {
   let signature = '';
@@ -184,7 +201,7 @@ function withoutInterrupted(context: string, { shadowed }: FramesOf): string {
   return inside.includes(MARK) || inside.includes(SERVICE_PREFIX) ? context : context.slice(frame.end);
 }
 
-/** Where the lines end that are looked at. */
+/** Where the part of the context that is looked at ends (MAX_NAMES). */
 function lookedAt(context: string): number {
   let at = -1;
   for (let i = 0; i <= MAX_NAMES; i++) {
@@ -195,9 +212,10 @@ function lookedAt(context: string): number {
 }
 
 /**
+ * Replaces the frames in a context.
  * @param context byte string in the client's encoding
- * @param error whose it is
- * @param encode lines that the proxy wrote in the database's encoding, as the client is to get them
+ * @param error the error or notice that it belongs to
+ * @param encode turns lines that the proxy wrote in the database's encoding into what the client is to get
  */
 function replaceFrames(
   context: string,
@@ -220,9 +238,10 @@ function replaceFrames(
 }
 
 /**
- * A whole ErrorResponse or NoticeResponse as the extension's session would get it.
- * @param inClientEncoding an error of the proxy's as the client is to get it; 22P05 instead when that is not possible
- * @returns undefined when nothing of the bridge's is in it
+ * An ErrorResponse or NoticeResponse as a session with the extension would get it.
+ * @param message the whole message
+ * @param inClientEncoding gives an error of the proxy in the client's encoding, or a 22P05 when that is not possible
+ * @returns undefined when nothing of the bridge is in it
  */
 export function withoutFrames(
   message: Buffer,
@@ -248,7 +267,8 @@ export function withoutFrames(
   if (left === context) return undefined;
   return error.with({
     context: left,
-    // What PostgreSQL raises itself, a conversion above all, it raises in the same place for the extension.
+    // These fields are removed only where the bridge raised the error. What PostgreSQL raises itself, above all in conversions,
+    // it raises in the same place for the extension.
     ...(replaced.told ? { file: undefined, line: undefined, routine: undefined } : {}),
     ...(internalQuery?.includes(MARK) || internalQuery?.includes(SERVICE_SCHEMA)
       ? { internalQuery: undefined, internalPosition: undefined }

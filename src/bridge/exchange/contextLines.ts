@@ -1,9 +1,9 @@
 /**
- * A text of lines, as the CONTEXT of an error is one. Whoever raises the error decides how long it is and what is in it, so
- * nothing here looks at a character more than a few times: a line is only looked at where it holds a word that is searched.
+ * Reads texts of several lines, such as the CONTEXT of an error. Whoever raises the error decides how long the text is and what
+ * is in it. So nothing here looks at a character more than a few times: only lines that hold a searched word are looked at.
  */
 
-/** A line's place, the line feed behind it included. */
+/** The place of a line in a text, with the line feed behind it. */
 export interface Line {
   readonly start: number;
   /** Where the next one begins. */
@@ -23,13 +23,14 @@ export function lineFrom(text: string, start: number): Line {
   return { start, end: feed < 0 ? text.length : feed + 1 };
 }
 
+/** The text of a line, with its line feed. */
 export const contentOf = (text: string, { start, end }: Line): string => text.slice(start, end);
 
-/** Whether another line follows, if only an empty one. */
+/** Whether another line follows, even an empty one. */
 export const isFollowed = (text: string, { start, end }: Line): boolean =>
   end > start && text[end - 1] === '\n';
 
-/** The first line from `start` on, the beginning of one, that holds the word and meets the condition. */
+/** The first line that holds the word and meets the condition. @param start where to begin, the beginning of a line */
 export function findLine(
   text: string,
   word: string,
@@ -47,7 +48,7 @@ export function findLine(
 
 /**
  * Takes lines out of a text.
- * @param next finds what is to be taken from a place on, the beginning of a line: whole lines
+ * @param next finds the next lines to be taken, whole ones, from the beginning of a line on
  */
 export function withoutLines(text: string, next: (start: number) => Line | undefined): string {
   let left = '';

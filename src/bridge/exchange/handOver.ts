@@ -5,9 +5,9 @@ import { type BridgeAnswer, copyAnswer, encodeAnswer, packAnswer } from './answe
 import { handleOf, sealOf } from './answerSeal.js';
 import type { BridgeRequest } from './request.js';
 
-/** How an answer gets to the function that waits: the statements on a service connection, and where they put it. */
+/** How an answer gets to the function that waits: the statements on a service connection, and where they put the answer. */
 
-/** An answer, and the session's two locks: the function waits for `held`; `next` is taken before that is let go. */
+/** An answer, and the session's two locks. The function waits for `held`. `next` is taken before `held` is let go. */
 export interface HandOver {
   readonly request: BridgeRequest;
   readonly answer: BridgeAnswer;
@@ -16,87 +16,97 @@ export interface HandOver {
   readonly next: bigint;
 }
 
-const BEGIN: Step = { sql: 'BEGIN', name: 'begin', returnsRows: false };
-const COMMIT: Step = { sql: 'COMMIT', name: 'commit', returnsRows: false };
-/** Without a row, which nobody reads. */
-const unlock = (key: bigint): Step => ({
-  sql: 'SELECT WHERE pg_advisory_unlock($1) IS NULL',
-  params: [key.toString()],
-  name: 'unlock',
-  returnsRows: false,
-});
-
-/** Visible first, then awaited no more. The one row says whether `next` was taken: `t` or `f`. */
-const committed = (store: Step, held: bigint): readonly Step[] => [BEGIN, store, COMMIT, unlock(held)];
+/**
+ * Lets the lock of the parameter go when the transaction is over, so that the function that wakes sees the answer: a lock of the
+ * transaction's takes the place of the session's. Stands last, so that an error before it leaves the lock where it is.
+ */
+const letGo = (parameter: string): string =>
+  `pg_advisory_xact_lock(${parameter})::text = '' AND pg_advisory_unlock(${parameter})`;
 
 const TAKEN = '(SELECT pg_try_advisory_lock($1) OR dblink_proxy.hold($1) AS taken) AS t';
 
-/** @param rows of such steps @returns whether `next` was taken */
+/** What the steps of an answer have said. @param rows that they gave @returns whether `next` was taken */
 export const saysTaken = (rows: Rows): boolean => rows[0]?.[0]?.toString() === 't';
 
-/** Gives back a lock on the connection that this runs on, if it is held there. */
-export const UNLOCK_IF_HELD = `SELECT pg_advisory_unlock($1) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid()
-  AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $1`;
+/** A row if the connection that this runs on holds the advisory lock. */
+const heldHere = (
+  key: string,
+): string => `SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid()
+  AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = ${key}`;
+
+/** Lets the advisory lock $1 go, if the connection that this runs on holds it. */
+export const UNLOCK_IF_HELD = `SELECT pg_advisory_unlock($1) WHERE EXISTS (${heldHere('$1')})`;
+
+/** After a hand-over that has failed: whether $1 is still held. $2, which is to be taken by the next one, is let go. */
+export const AFTER_FAILURE = `SELECT EXISTS (${heldHere('$1')}), (${UNLOCK_IF_HELD.replaceAll('$1', '$2')})`;
 
 /** Whether the process $1 waits for the advisory lock $2. */
 export const WAITS_FOR = `SELECT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = $1 AND NOT l.granted
   AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $2)`;
 
-const slotOf = (request: BridgeRequest): number => Math.trunc((handleOf(request)[0]! * SLOTS) / 256);
+/** The slot that the answer is for, by the first digit of the handle. @param handle hexadecimal digits */
+const slotOf = (handle: string): number => Number.parseInt(handle[0]!, SLOTS);
 
-/** In a row of a table. @param session its first lock's key */
-export const rowSteps = ({ request, answer, held, next }: HandOver, session: bigint): readonly Step[] =>
-  committed(
-    {
-      sql: `INSERT INTO dblink_proxy.answer SELECT $2::bigint, $3::integer, $4::integer, $5::uuid, $6::text[], NOT t.taken, $7::bytea FROM ${TAKEN}
-        ON CONFLICT ON CONSTRAINT answer_pkey
-        DO UPDATE SET pid = excluded.pid, request = excluded.request, parts = excluded.parts, must_release = excluded.must_release,
-          seal = excluded.seal
-        RETURNING NOT must_release`,
-      params: [
-        next.toString(),
-        session.toString(),
-        String(slotOf(request)),
-        String(request.pid),
-        handleOf(request).toString('hex'),
-        { binary: encodeAnswer(answer) },
-        { binary: sealOf(request, packAnswer(answer)) },
-      ],
-      name: 'give_row',
-      returnsRows: true,
-    },
-    held,
-  );
-
-/** In the session's large object. @returns undefined when the answer is too long for it */
-export function objectSteps(
-  { request, answer, held, next }: HandOver,
-  object: number,
-): readonly Step[] | undefined {
-  const packed = packAnswer(answer);
-  if (packed.length > SLOT_BYTES - OBJECT_HEAD_BYTES) return undefined;
-  const head = Buffer.alloc(OBJECT_HEAD_BYTES);
-  handleOf(request).copy(head);
-  head.writeInt32BE(request.pid, 16);
-  head.writeInt32BE(packed.length, 21);
-  sealOf(request, packed).copy(head, 25);
-  const binary = Buffer.concat([head, packed]);
-  return committed(
-    {
-      sql: `SELECT t.taken, lo_put($2, $3, CASE WHEN t.taken THEN $4::bytea ELSE set_byte($4::bytea, 20, 1) END) FROM ${TAKEN}`,
-      params: [next.toString(), String(object), String(slotOf(request) * SLOT_BYTES), { binary }],
-      name: 'give_object',
-      returnsRows: true,
-    },
-    held,
-  );
+/**
+ * Hands over in a row of dblink_proxy.answer. The one row that comes back says whether `next` was taken.
+ * @param session the key of the session's first lock, by which it is known there
+ */
+export function rowStep({ request, answer, held, next }: HandOver, session: bigint): Step {
+  const handle = handleOf(request);
+  return {
+    sql: `INSERT INTO dblink_proxy.answer SELECT $2::bigint, $3::integer, $4::integer, $5::uuid, $6::text[], NOT t.taken, $7::bytea FROM ${TAKEN}
+      ON CONFLICT ON CONSTRAINT answer_pkey
+      DO UPDATE SET pid = excluded.pid, request = excluded.request, parts = excluded.parts, must_release = excluded.must_release,
+        seal = excluded.seal
+      RETURNING NOT must_release, ${letGo('$8')}`,
+    params: [
+      next.toString(),
+      session.toString(),
+      String(slotOf(handle)),
+      String(request.pid),
+      handle,
+      { binary: encodeAnswer(answer) },
+      `\\x${sealOf(request, packAnswer(answer))}`,
+      held.toString(),
+    ],
+    name: 'give_row',
+    returnsRows: true,
+  };
 }
 
-/** The table in which a request is answered where neither of these will do. */
-export const answerTable = (request: BridgeRequest): string =>
-  `answer_${request.pid}_${handleOf(request).toString('hex')}`;
+/**
+ * Hands over in the session's large object. The one row that comes back says whether `next` was taken.
+ * @returns undefined when the answer is too long for it
+ */
+export function objectStep({ request, answer, held, next }: HandOver, object: number): Step | undefined {
+  const packed = packAnswer(answer);
+  if (packed.length > SLOT_BYTES - OBJECT_HEAD_BYTES) return undefined;
+  const handle = handleOf(request);
+  const head = Buffer.alloc(OBJECT_HEAD_BYTES);
+  head.write(handle, 'hex');
+  head.writeInt32BE(request.pid, 16);
+  // The statement sets byte 20 where a lock is to be given back.
+  head.writeInt32BE(packed.length, 21);
+  head.write(sealOf(request, packed), 25, 'hex');
+  const binary = Buffer.concat([head, packed]);
+  return {
+    sql: `SELECT t.taken, lo_put($2, $3, CASE WHEN t.taken THEN $4::bytea ELSE set_byte($4::bytea, 20, 1) END), ${letGo('$5')} FROM ${TAKEN}`,
+    params: [
+      next.toString(),
+      String(object),
+      String(slotOf(handle) * SLOT_BYTES),
+      { binary },
+      held.toString(),
+    ],
+    name: 'give_object',
+    returnsRows: true,
+  };
+}
 
-/** In a table of its own, which every snapshot sees. @returns whether `next` was taken @throws PgError */
+/** The name of the table in which a request is answered where neither a row nor the large object will do. */
+export const answerTable = (request: BridgeRequest): string => `answer_${request.pid}_${handleOf(request)}`;
+
+/** Hands over in a table of its own, which every snapshot sees. @returns whether `next` was taken @throws PgError */
 export async function giveInTable(
   connection: ServiceConnection,
   { request, answer, held, next }: HandOver,
@@ -116,18 +126,18 @@ export async function giveInTable(
   return taken;
 }
 
-/** What ask() reads a large object with, and what removes it: an administrator may have revoked them. */
+/** The functions with which ask() reads a large object, and the one that removes it. An administrator may have revoked them. */
 const OBJECT_FUNCTIONS =
   '{"lo_open(oid,integer)","lo_lseek(integer,integer,integer)","loread(integer,integer)",lo_close(integer),lo_unlink(oid)}';
 
-/** Default privileges, from 18 on, would give others what the account makes. */
+/** Whether default privileges would give others the large objects that the account makes. Possible from PostgreSQL 18 on. */
 const GIVEN_AWAY = `EXISTS (SELECT FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole
   WHERE d.defaclobjtype = 'L' AND r.rolname = current_user)`;
 
 /**
- * Makes a session's large object: none where it would be others' to read, or could not be read at all, or where its OID
- * is another's (23505).
- * @returns rows: one when it was made
+ * Makes a session's large object. None is made where others could read it, or where ask() could not. The statement fails where
+ * its OID is taken already (23505).
+ * @returns a statement that gives one row when the object was made, else none
  */
 export const makeObject = (object: number, pid: number): Step => ({
   sql: `INSERT INTO dblink_proxy.object SELECT lo_create($1), $2 WHERE NOT current_setting('lo_compat_privileges')::boolean AND NOT ${GIVEN_AWAY}
@@ -136,11 +146,18 @@ export const makeObject = (object: number, pid: number): Step => ({
   returnsRows: true,
 });
 
-/** Vouches for the process (askFunction.ts), and takes that back. */
+/** Vouches for the process $1: takes a lock that says that the proxy answers it (askFunction.ts). */
 export const VOUCH = `SELECT pg_try_advisory_lock_shared(${VOUCHING}, $1)`;
+/** Takes that back. */
 export const VOUCH_NO_MORE = `SELECT pg_advisory_unlock_shared(${VOUCHING}, $1)`;
 
-/** Removes one, unless somebody has locked the catalog: other sessions wait for the connection meanwhile. */
+const BEGIN: Step = { sql: 'BEGIN', returnsRows: false };
+const COMMIT: Step = { sql: 'COMMIT', returnsRows: false };
+
+/**
+ * Removes a large object. Gives up soon (55P03) where somebody has locked the catalog, since other sessions wait for the
+ * connection meanwhile.
+ */
 export const removeObject = (object: number): readonly Step[] => [
   BEGIN,
   { sql: "SET LOCAL lock_timeout = '20ms'", returnsRows: false },

@@ -3,38 +3,45 @@ import { parseFields } from '../../wire/errors.js';
 
 /** What a function of the bridge asks the proxy for. Untrusted: any SQL of the session can raise one. */
 export interface BridgeRequest {
-  /** UUID. */
+  /** A UUID that the function has made up, by which it finds and knows its answer (answerSeal.ts). */
   readonly id: string;
-  /** Which of the session's locks is held, as the function found it. */
+  /** Which of the session's two locks was held when the function looked. */
   readonly held: 'a' | 'b' | 'none';
   /**
-   * Where it looks for the answer: a row that a new snapshot shows; a large object, which is read as it is now, and then a
-   * table that every snapshot shows; or such a table only.
+   * Where the function looks for the answer. `row`: in a row, which a new snapshot shows. `object`: in a large object, which is
+   * read as it is now, and then in a table that every snapshot shows. `table`: in such a table only.
    */
   readonly mode: 'row' | 'object' | 'table';
   /** The process that waits. */
   readonly pid: number;
-  /** A signature of the catalogue, `next`, `types`, `server` or `proved`; `again`: it still waits, for a lock to be held; `vouch`: see askFunction.ts. */
+  /**
+   * A signature of the catalogue begins a call; `next`, `types`, `server` and `proved` go on with one. `again`: the function
+   * still waits for a lock to be held, and needs no answer to this. `vouch`: see askFunction.ts.
+   */
   readonly function: string;
-  /** The role that it runs as, by its own account; a byte string in the database's encoding, like the arguments. */
+  /** The role that the function says it runs as. A byte string in the database's encoding, like the arguments. */
   readonly role: string;
   readonly args: readonly (Buffer | null)[];
 }
 
+/**
+ * A request behind the prefix and the token: id, lock, mode, process, function, then in hexadecimal the role and the arguments,
+ * with `-` for NULL.
+ */
 const FORM =
   /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(a|b|none):(row|object|table):(\d{1,10}):([a-z_0-9]+(?:\([a-z0-9,[\]]*\))?):((?:[0-9a-f]{2})*)(?::([0-9a-f,-]*))?$/;
 
-/** The types of a row's columns, of which there are up to 1664, and some settings; no function has so many arguments. */
+/** Enough for the types of a row's columns, up to 1664, and some settings. No function has so many arguments. */
 const MAX_ARGS = 1700;
 
-/** Cheap test for what may be a request: nearly all notices are not. */
+/** For a cheap first test: nearly all notices are no requests. */
 const PREFIX = Buffer.from(`${REQUEST_PREFIX}:`, 'latin1');
 
 /**
- * Reads a NoticeResponse that may be a request of this session's.
+ * Reads a NoticeResponse that may be a request of this session.
  * @param token the session's @param pid of the session's own process
- * @returns undefined when it is an ordinary notice; `damaged` when it has the token and is none that a function makes, or is one for
- * somebody else: that is not for the client either, who could have it show arguments of another role's function
+ * @returns undefined for an ordinary notice; `damaged` for one with the session's token that no function makes, and for a request
+ * with another token or process. That is not for the client either: it could show arguments of another role's function
  */
 export function readRequest(
   message: Buffer,
@@ -64,7 +71,7 @@ export function readRequest(
   };
 }
 
-/** Whether it is a request with another token, which is whatever the session's setting says. */
+/** Whether it is a request with another token: functions take the token from a setting, which the session can change. */
 function isOthers(message: string): boolean {
   if (!message.startsWith(`${REQUEST_PREFIX}:`)) return false;
   const end = message.indexOf(':', REQUEST_PREFIX.length + 1);

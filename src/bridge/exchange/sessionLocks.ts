@@ -6,9 +6,10 @@ import type { Parameter, Rows, ServiceConnection } from '../service/serviceConne
 import type { Membership } from '../service/services.js';
 import type { BridgeAnswer } from './answer.js';
 import {
+  AFTER_FAILURE,
   answerTable,
   giveInTable,
-  rowSteps,
+  rowStep,
   saysTaken,
   UNLOCK_IF_HELD,
   VOUCH,
@@ -18,19 +19,21 @@ import {
 import type { BridgeRequest } from './request.js';
 import { SessionObject } from './sessionObject.js';
 
-/** By what a session's functions know the proxy, and wait for it. */
+/** By what a session's functions know the proxy, and what they wait for. Random for every session. */
 export interface SessionKeys {
+  /** 32 hexadecimal digits, which every request of the session has. */
   readonly token: string;
-  /** Advisory lock keys. */
+  /** Keys of the two advisory locks. */
   readonly a: bigint;
   readonly b: bigint;
   /** OID of the large object that answers are handed over in. */
   readonly object: number;
 }
 
-/** OIDs for large objects, from FIRST_OBJECT on. */
+/** How many OIDs there are for large objects, from FIRST_OBJECT on. */
 const OBJECTS = 0x0fffffff;
 
+/** Makes up the keys of a new session. */
 export function makeSessionKeys(): SessionKeys {
   const random = randomBytes(32);
   return {
@@ -41,41 +44,40 @@ export function makeSessionKeys(): SessionKeys {
   };
 }
 
-/** The value of the setting that tells the session's functions. */
+/** The value of the setting dblink_proxy.session, in which the session's functions find the keys. */
 export const sessionSetting = (keys: SessionKeys): string =>
   `${keys.token}:${keys.a}:${keys.b}:${keys.object}`;
 
-/** How often, with a pause between, a lock is tried for that somebody else holds. */
+/** How often the proxy tries to take a lock that somebody else holds, with a pause between. */
 const ATTEMPTS = 20;
 const PAUSE_MS = 25;
 
-/** How often a service connection is joined that is lost before it holds a lock. */
+/** How often the proxy goes on with another service connection when one is lost before it has served its purpose. */
 const ATTACHMENTS = 5;
 
 /** SQLSTATE of a lost service connection. */
 const LOST = '08006';
 
-/** Between two looks whether a function waits. */
+/** The pause between two looks whether a function waits, at first and at most. */
 const LOOK_AGAIN_MS = 1;
 const MAX_LOOK_AGAIN_MS = 100;
 
 /**
- * One session's side of the waiting: holds exactly one of its two locks on a service connection, and to answer takes the
- * other one before it lets go, so that a function that comes right behind finds one held.
+ * One session's side of the waiting. It holds exactly one of the session's two locks, on a service connection. To answer it
+ * takes the other lock before it lets go of the first one. So a function that comes right behind finds one held.
  *
- * One thing is done after the other: a call that was cancelled while its answer was on its way is followed by the next
- * call's.
+ * One thing is done after the other. When a call is cancelled while its answer is on its way, the next call's answer waits.
  */
 export class SessionLocks {
   #membership: Membership | undefined;
   #held: 'a' | 'b' | undefined;
-  /** What will be held when the answer that is being given has been. */
+  /** The lock that will be held when the answer that is on its way has been given. */
   #next: 'a' | 'b' | undefined;
   /** The request that will be answered. */
   #expected: BridgeRequest | undefined;
-  /** The function that waits is to find that there will be no answer: no lock is taken until it asks again, or is over. */
+  /** The function that waits is to find no answer. So no lock is taken until one asks again, or the statement ends. */
   #withdrawn = false;
-  /** The request of which it is certain for which lock its function waits, or is about to: see `expect`. */
+  /** The request whose function certainly waits for the lock that is held, or is about to. See `expect`. */
   #certain: BridgeRequest | undefined;
   /** The process that the membership's connection vouches for. */
   #vouched: number | undefined;
@@ -139,9 +141,9 @@ export class SessionLocks {
     this.#services = membership.services;
     if (this.#held !== undefined || this.#withdrawn) return membership;
     await this.#prepared(membership);
-    // Whoever saw none, or another one, may find it before it waits, or take the next one for it.
+    // A function that has seen no lock, or another one, may find the new one before it waits, or may take the next one for it.
     this.#certain = undefined;
-    // The session itself can hold one, for a while: dblink_proxy.ask().
+    // The session itself can hold one of the locks for a while: see dblink_proxy.ask().
     for (let attempt = 0; this.#held === undefined; attempt++) {
       if (await this.#hold('a')) this.#held = 'a';
       else if (await this.#hold('b')) this.#held = 'b';
@@ -151,14 +153,14 @@ export class SessionLocks {
     return membership;
   }
 
-  /** A function that finds no lock to wait for takes it, soon, that there will be no answer. */
+  /** Takes a lock again. A function that finds none to wait for soon concludes that there will be no answer. */
   readonly #attachSoon = (): void => {
     if (this.#expected !== undefined) this.attach().catch(() => undefined);
   };
 
   /**
-   * Asks the primary something on the service connection; again, when that is lost meanwhile.
-   * @throws PgError see `attach`
+   * Asks the primary something on the service connection. Asks again when the connection is lost meanwhile.
+   * @throws PgError see `attach`, and what the primary raised
    */
   async query(sql: string, params: readonly Parameter[]): Promise<Rows> {
     for (let attempt = 1; ; attempt++) {
@@ -172,7 +174,8 @@ export class SessionLocks {
   }
 
   /**
-   * Says to the functions of the session's process that the proxy answers it.
+   * Says to the functions of the session's process that the proxy answers them (askFunction.ts).
+   * @param pid the process
    * @throws PgError see `attach`
    */
   async vouch(pid: number): Promise<void> {
@@ -186,12 +189,12 @@ export class SessionLocks {
     });
   }
 
-  /** Makes sure that everything is there by which a function can be answered. @throws PgError see `attach` */
+  /** Makes sure that everything by which a function is answered is there. @throws PgError see `attach`; Replacing */
   async prepare(): Promise<void> {
     await this.#prepared(await this.attach());
   }
 
-  /** What was there when the connection was opened may have been uninstalled since. */
+  /** The service schema was there when the connection was opened, but may have been uninstalled since. */
   async #prepared({ connection, services }: Membership): Promise<void> {
     const [row] = await connection.query("SELECT to_regprocedure('dblink_proxy.hold(bigint)')");
     if (row?.[0] === null) await services.prepare(connection);
@@ -212,9 +215,11 @@ export class SessionLocks {
   }
 
   /**
-   * A function has asked, and will be given an answer. It has named the lock that was held when it looked; a lock that has
-   * been let go of since, for an earlier call that a cancel or a time limit has ended, must not be taken again before the
-   * function has seen that: it would wait for it as if there were no answer yet. Where it has seen none, both are such locks.
+   * Says that a function has asked, and will be given an answer.
+   *
+   * The request names the lock that was held when the function looked. That lock may have been let go of since, for an earlier
+   * call that a cancel or a time limit has ended. Then it must not be taken again before the function has seen that: the
+   * function would wait for it as if there were no answer yet. Where the function has seen no lock held, both are such locks.
    */
   expect(request: BridgeRequest): void {
     this.#expected = request;
@@ -224,11 +229,11 @@ export class SessionLocks {
   }
 
   /**
-   * Hands over the answer, where the function looks for it, and ends the waiting; does nothing when nobody waits for it.
-   * @param waits whether the function still does
+   * Hands over the answer where the function looks for it, and ends the waiting. Does nothing when nobody waits for the answer.
+   * @param waits whether the function still waits
    * @param making called with the name of a side table, before it is made
-   * @throws PgError when the answer cannot be stored (22021: bytes that are not of the encoding): nothing has been
-   * answered; 08006 when the service connection is lost, and its locks with it
+   * @throws PgError when the answer cannot be stored, and then nothing has been answered (22021: bytes that are not of the
+   * encoding); 08006 when the service connection is lost, and its locks with it
    */
   give(
     request: BridgeRequest,
@@ -241,9 +246,9 @@ export class SessionLocks {
       try {
         await this.#give(request, answer, waits, making);
       } finally {
-        // Cancelled while the answer was on its way.
+        // The statement has ended while the answer was on its way.
         if (ended !== this.#ended) this.#object.removeLater();
-        // Another call may have come right behind.
+        // Another call may have come right behind, and finds no lock held.
         if (this.#held === undefined && this.#membership?.connection.closed === false) this.#attachSoon();
       }
     });
@@ -259,7 +264,7 @@ export class SessionLocks {
     if (!(await this.#isAwaited(connection, request, waits))) return;
     if (request.mode === 'row') {
       await this.#swapLocks(connection, async (held, next) =>
-        saysTaken(await connection.pipeline(rowSteps({ request, answer, held, next }, this.keys.a))),
+        saysTaken(await connection.pipeline([rowStep({ request, answer, held, next }, this.keys.a)])),
       );
       return;
     }
@@ -267,7 +272,7 @@ export class SessionLocks {
       const given = await this.#swapLocks(connection, (held, next) =>
         this.#object.give(connection, { request, answer, held, next }),
       ).catch((error: unknown) => {
-        // Others have removed it, for instance.
+        // Somebody may have removed the large object, for instance. A table is tried instead.
         if (connection.closed) throw error;
         return false;
       });
@@ -279,7 +284,7 @@ export class SessionLocks {
     );
   }
 
-  /** Waits until it is certain that the function waits for the lock that is held. @returns false when it waits no more */
+  /** Waits until it is certain that the function waits for the lock that is held. @returns false when it no longer waits */
   async #isAwaited(
     connection: ServiceConnection,
     request: BridgeRequest,
@@ -301,10 +306,10 @@ export class SessionLocks {
   }
 
   /**
-   * Lets go of the lock that is held, for the other one.
-   * @param act takes the next lock, hands over, and lets go of the one that is held; says whether the next one was taken, or
-   * nothing when it has done nothing
-   * @returns whether it has handed over
+   * Lets go of the lock that is held, and holds the other one instead.
+   * @param act takes the next lock, hands over the answer, and lets go of the lock that is held; gives whether the next lock was
+   * taken, or undefined when it has done nothing
+   * @returns whether the answer has been handed over
    */
   async #swapLocks(
     connection: ServiceConnection,
@@ -318,17 +323,24 @@ export class SessionLocks {
       this.#held = taken ? next : undefined;
       return true;
     } catch (error) {
-      // The function may have seen it taken.
+      // The function may have seen the next lock taken.
       this.#certain = undefined;
-      // A lock outlives the transaction that took it.
-      if (!connection.closed) await connection.query(UNLOCK_IF_HELD, [this.keys[next].toString()]);
+      // The next lock may have been taken, and outlives the transaction that took it. The other one may be gone.
+      if (!connection.closed) await this.#putBack(connection, next);
       throw error;
     } finally {
       this.#next = undefined;
     }
   }
 
-  /** No function reads any more what was handed over. */
+  /** After a hand-over that has failed: makes sure of the one lock, and lets the other one go. */
+  async #putBack(connection: ServiceConnection, next: 'a' | 'b'): Promise<void> {
+    const keys = [this.keys[this.#held!], this.keys[next]].map(String);
+    const [row] = await connection.query(AFTER_FAILURE, keys);
+    if (row?.[0]?.toString() !== 't') this.#held = undefined;
+  }
+
+  /** Called when a statement has ended. No function reads any more what was handed over. */
   statementEnded(): void {
     this.#ended++;
     this.#expected = undefined;
@@ -337,8 +349,8 @@ export class SessionLocks {
   }
 
   /**
-   * Lets go of the lock though there is no answer: a function that waits finds that there is none.
-   * @param waits whether it still does
+   * Lets go of the lock without an answer, so that the function that waits finds that there is none.
+   * @param waits whether the function still waits
    */
   withdraw(waits: () => boolean): Promise<void> {
     return this.#inTurn(async () => {
@@ -352,7 +364,10 @@ export class SessionLocks {
     });
   }
 
-  /** The session is over: a function that still waits finds no answer. @param answered there can be answers to take back */
+  /**
+   * Called when the session is over. A function that still waits finds no answer.
+   * @param answered whether the table of answers may hold some of the session
+   */
   release(answered: boolean): Promise<void> {
     this.#closed = true;
     this.#object.close();
@@ -369,7 +384,7 @@ export class SessionLocks {
             this.keys.a.toString(),
           ]);
         }
-        // Where it cannot be removed now the sweep does it: the connection is others' as well, and goes on.
+        // Where the large object cannot be removed now, the sweep does it later. The connection stays: others use it, too.
         if (!connection.closed) await this.#object.remove(connection).catch(() => undefined);
         if (this.#vouched !== undefined && !connection.closed) {
           await connection.query(VOUCH_NO_MORE, [String(this.#vouched)]);
@@ -378,7 +393,7 @@ export class SessionLocks {
           await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[held].toString()]);
         }
       } catch {
-        // With the connection its locks are gone.
+        // Closing the connection lets its locks go.
         if (!connection.closed && held !== undefined) connection.close();
       } finally {
         membership.leave();

@@ -1,31 +1,31 @@
 import { PgError } from '../../wire/errors.js';
 import type { ServiceConnection } from '../service/serviceConnection.js';
-import { type HandOver, makeObject, objectSteps, removeObject, saysTaken } from './handOver.js';
+import { type HandOver, makeObject, objectStep, removeObject, saysTaken } from './handOver.js';
 
 /** How long a large object stays though nobody uses it. */
 const IDLE_MS = 500;
-/** How long at most until its removal is tried again. */
+/** The longest pause before its removal is tried again. */
 const MAX_PAUSE_MS = 60_000;
 
 const UNDEFINED_TABLE = '42P01';
 
 /**
- * The large object in which a session's small answers of the higher isolation levels are handed over
- * (docs/decisions/007-large-objects.md): made with the first such answer, removed some time after the last statement that
- * used it. Where it cannot be had or used an answer goes into a table instead.
+ * The large object in which a session's small answers are handed over in the higher isolation levels
+ * (docs/decisions/007-large-objects.md). It is made with the first such answer, and removed some time after the last statement
+ * that used it. Where it cannot be made or used, an answer goes into a table instead.
  */
 export class SessionObject {
-  /** `doubtful`: it may be there or not; `refused`: there can be none. */
+  /** `doubtful`: the object may exist or not. `refused`: there can be none. */
   #state: 'none' | 'made' | 'doubtful' | 'refused' = 'none';
-  /** Will remove it; none while a function may still read it. */
+  /** Will remove the object. Undefined while a function may still read it. */
   #timer: NodeJS.Timeout | undefined;
-  /** Until the next try of its removal. */
+  /** How long to wait before the removal is tried. */
   #pauseMs = IDLE_MS;
   #closed = false;
 
   /**
-   * @param oid of it
-   * @param inTurn runs something when nothing else is being handed over, on the session's service connection
+   * @param oid of the large object
+   * @param inTurn runs something on the session's service connection, when nothing else is being handed over
    */
   constructor(
     private readonly oid: number,
@@ -37,24 +37,25 @@ export class SessionObject {
   }
 
   /**
-   * Hands an answer over in it.
-   * @returns whether the next lock was taken; undefined where only a table will do: nothing has been done
-   * @throws PgError when it is not to be had (any more): the next lock may have been taken; 08006 when the connection is lost
+   * Hands an answer over in the large object.
+   * @returns whether the next lock was taken; undefined where only a table will do, and then nothing has been done
+   * @throws PgError when the object cannot be used (any more), and then the next lock may have been taken; 08006 when the
+   * connection is lost
    */
   async give(connection: ServiceConnection, handOver: HandOver): Promise<boolean | undefined> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const steps = objectSteps(handOver, this.oid);
-    if (steps === undefined || !(await this.#made(connection, handOver.request.pid))) return undefined;
+    const step = objectStep(handOver, this.oid);
+    if (step === undefined || !(await this.#made(connection, handOver.request.pid))) return undefined;
     try {
-      return saysTaken(await connection.pipeline(steps));
+      return saysTaken(await connection.pipeline([step]));
     } catch (error) {
       this.#state = 'doubtful';
       throw error;
     }
   }
 
-  /** Makes it if need be. @returns whether there is one */
+  /** Makes the object if there is none. @returns whether there is one now */
   async #made(connection: ServiceConnection, pid: number): Promise<boolean> {
     try {
       if (this.#state === 'doubtful') await this.remove(connection);
@@ -67,7 +68,7 @@ export class SessionObject {
   }
 
   async #make(connection: ServiceConnection, pid: number): Promise<void> {
-    // Until the server has said so.
+    // Stays so until the server has said whether the object was made.
     this.#state = 'doubtful';
     try {
       const { length } = await connection.pipeline([makeObject(this.oid, pid)]);
@@ -78,24 +79,24 @@ export class SessionObject {
     }
   }
 
-  /** Removes it, if it is there. @throws PgError when it cannot be removed */
+  /** Removes the object, if it exists. @throws PgError when it cannot be removed */
   async remove(connection: ServiceConnection): Promise<void> {
     if (!this.#mayExist) return;
     try {
       await connection.pipeline(removeObject(this.oid));
     } catch (error) {
-      // The bridge has been uninstalled, which removes them.
+      // The bridge has been uninstalled, and all its large objects with it.
       if (!(error instanceof PgError) || error.sqlstate !== UNDEFINED_TABLE) throw error;
     }
     this.#state = 'none';
     this.#pauseMs = IDLE_MS;
   }
 
-  /** No function reads any more what was handed over: it is removed, unless the next answer comes soon. */
+  /** Called when no function reads any more what was handed over. Removes the object, unless the next answer comes soon. */
   removeLater(): void {
     if (this.#timer !== undefined || this.#closed || !this.#mayExist) return;
     const timer = setTimeout(() => {
-      // Not if it was used again before its turn came.
+      // The object is not removed if it was used again before the turn for that came.
       const stillIdle = (): boolean => timer === this.#timer;
       this.inTurn(async (connection) => {
         if (stillIdle()) await this.remove(connection);
@@ -104,7 +105,7 @@ export class SessionObject {
         .then(() => {
           if (!stillIdle()) return;
           this.#timer = undefined;
-          // If it could not be removed: by another connection, when a lock is gone.
+          // Tried again if it could not be removed: another connection may do it, or a lock may be gone by then.
           this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
           this.removeLater();
         });
@@ -112,7 +113,7 @@ export class SessionObject {
     this.#timer = timer;
   }
 
-  /** The session is over: what `removeLater` would do is for `remove` now. */
+  /** Called when the session is over. From now on only `remove` removes the object. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);

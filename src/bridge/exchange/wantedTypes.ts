@@ -3,7 +3,7 @@ import { WANTED_SETTINGS } from '../installed/answerParts.js';
 
 /** The types that the caller of a function wants for many rows, and how their values are to be read. */
 interface WantedTypes {
-  /** For each column its type's name, or null: kept as text. */
+  /** For each column the name of its type. null: its values are kept as text. */
   readonly types: readonly (string | null)[];
   readonly timeZone: string;
   readonly dateStyle: string;
@@ -12,7 +12,7 @@ interface WantedTypes {
 
 /**
  * Reads the arguments of a request for types: one for each column, then the settings (WANTED_SETTINGS).
- * @param remote the styles in which the remote has written, where it has said so
+ * @param remote the styles in which the remote has written, where it has said so; they come before the caller's
  */
 export function readWantedTypes(args: readonly (Buffer | null)[], remote: RemoteStyle): WantedTypes {
   const values = args.map((value) => value?.toString('latin1') ?? null);

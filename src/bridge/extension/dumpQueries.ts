@@ -5,15 +5,15 @@ import { type ShownTables, showTables } from '../../sql/rewrite/showTables.js';
 import { EXTENSION_VERSION, FUNCTIONS_QUERY, TYPE_QUERY, WRAPPER_QUERY } from './extensionSql.js';
 
 /**
- * What pg_dump sees of the bridge: the catalogs as they would be with the extension. Its functions, type and wrapper are
- * members of an extension dblink, which a dump then contains as CREATE EXTENSION; the service account's schema is not
- * there. Done in pg_dump's queries, because that needs no privilege, writes nothing and works on a standby.
+ * What pg_dump sees of the bridge: the catalogs as they would be with the extension. The bridge's functions, type and wrapper
+ * are members of an extension dblink, which a dump then contains as CREATE EXTENSION. The service account's schema is not there.
+ * This is done by changing pg_dump's queries, because that needs no privilege, writes nothing and works on a standby.
  */
 
-/** What programs that read catalogs for a dump call themselves (application_name). */
+/** The application_name of programs that read the catalogs for a dump. */
 const DUMP_PROGRAMS: ReadonlySet<string> = new Set(['pg_dump', 'pg_dumpall']);
 
-/** @param startup the parameters of the session's startup packet */
+/** Whether a session is that of a dump program. @param startup the parameters of the session's startup packet */
 export const isDumpSession = (startup: ReadonlyMap<string, string>): boolean =>
   DUMP_PROGRAMS.has(startup.get('application_name') ?? '');
 
@@ -28,15 +28,15 @@ const HIDDEN_SCHEMAS = `pg_catalog.pg_namespace n
  WHERE n.nspname ${EQ} '${SERVICE_SCHEMA}' AND d.description ${MATCHES} '${BRIDGE_COMMENT}'`;
 const HIDDEN_SCHEMA = `SELECT n.oid FROM ${HIDDEN_SCHEMAS}`;
 
-/** The rows of a catalog but those of the service account's schema. */
+/** The rows of a catalog except those of the service account's schema. @param column where the catalog has the schema's OID */
 const without = (name: string, column: string): string =>
   `SELECT tableoid, * FROM pg_catalog.${name} WHERE ${column} ${NE} ALL (ARRAY(${HIDDEN_SCHEMA}))`;
 
-/** The extension, as long as there is none of that name: it goes by the OID of one of its functions. */
+/** The row that stands for the extension, unless there is a real one. Its OID is that of one of the bridge's functions. */
 const EXTENSION = `SELECT m.oid, m.owner, m.namespace FROM (${FUNCTIONS_QUERY}) m
  WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_extension x WHERE x.extname ${EQ} 'dblink') ORDER BY m.oid LIMIT 1`;
 
-/** The catalogs that are shown otherwise, each as a query with the columns it has (PostgreSQL 13 to 18). */
+/** The catalogs that are shown changed. Each is a query with the columns of the catalog (PostgreSQL 13 to 18). */
 const SHOWN: Readonly<Record<string, string>> = {
   pg_namespace: without('pg_namespace', 'oid'),
   pg_class: without('pg_class', 'relnamespace'),
@@ -62,19 +62,19 @@ const SHOWN: Readonly<Record<string, string>> = {
    'connect to other PostgreSQL databases from within a database' FROM (${EXTENSION}) e`,
 };
 
-/** What depends on an extension is of interest in such queries only. */
+/** pg_depend is changed only in queries that name this catalog, too: no others ask what depends on an extension. */
 const PG_EXTENSION = Buffer.from('pg_extension', 'latin1');
 
 const NAMES = Object.keys(SHOWN).map((name) => Buffer.from(name, 'latin1'));
 
 /**
- * SQL of pg_dump's that reads catalogs, changed so that it sees the extension instead of the bridge.
+ * Changes SQL of pg_dump that reads catalogs, so that it sees the extension instead of the bridge.
  * @param text bytes in an encoding in which no byte below 128 is part of a longer character
  * @returns undefined when there is nothing to change
  */
 export function asWithExtension(text: Buffer): Buffer | undefined {
   if (text.length > MAX_QUERY_BYTES || !NAMES.some((name) => text.includes(name))) return undefined;
-  // Nobody else's are parsed for so long.
+  // Texts that take long to parse are not parsed here for anybody.
   if (!isLight(text)) return undefined;
   const ofExtensions = text.includes(PG_EXTENSION);
   const shown = (name: string): string | undefined => {
@@ -85,8 +85,9 @@ export function asWithExtension(text: Buffer): Buffer | undefined {
 }
 
 /**
- * A statement that looks up the extension dblink in pg_extension (analysis/extension.ts), changed so that it finds the
- * bridge where there is one.
+ * Changes a statement that looks up the extension dblink in pg_extension (analysis/extension.ts), so that it finds the bridge
+ * where there is one.
+ * @returns undefined when there is nothing to change
  */
 export const asExtensionLookup = (
   text: Buffer,

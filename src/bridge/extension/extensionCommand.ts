@@ -21,24 +21,26 @@ import {
  * moved or dropped in the client's transaction, by the client's role.
  */
 
-/** A session's bridge, as far as commands need it: makes sure that there is one, or says what stands in the way. */
+/** A session's bridge, as far as commands need it. `prepare` makes sure that there is one, or throws what stands in the way. */
 export interface Preparable {
   prepare(): Promise<void>;
 }
 
-/** What the primary knows; names are byte strings in the client's encoding. */
+/** What the primary says about a command. Names are byte strings in the client's encoding. */
 interface State {
-  /** The extension itself is there, or could be. */
+  /** The extension itself is installed. */
   readonly installed: boolean;
+  /** The extension itself could be installed. */
   readonly available: boolean;
+  /** The transaction is read-only. */
   readonly readOnly: boolean;
   /** The first schema of the search path. */
   readonly currentSchema: string | undefined;
-  /** The role may make what everybody's calls run. */
+  /** The role may make what everybody's calls run: it has the rights of the database's owner, or is the proxy's account. */
   readonly trusted: boolean;
   /** The schema that the command names exists. */
   readonly schemaExists: boolean;
-  /** The bridge's functions, if there are any. */
+  /** The bridge's functions, if there are any. `owned`: the role has the rights of their owner. */
   readonly bridge: { readonly schema: string; readonly version: number; readonly owned: boolean } | undefined;
 }
 
@@ -61,9 +63,9 @@ const NAMES: Readonly<Record<ExtensionCommand['kind'], string>> = {
 };
 
 /**
- * Carries a command out, in the primary's present transaction (which is left open).
+ * Carries a command out in the primary's present transaction, which is left open.
  * @param bridge undefined where the session has none
- * @returns the command tag; undefined when the command is the primary's own business
+ * @returns the command tag; undefined when the primary itself is to carry the command out
  * @throws PgError as PostgreSQL raises it for an extension: 42710, 42704, 3F000, 22023, 25006, 42501; what stands in the
  * way of a bridge; PrimaryRaised for what the primary raised: 3F000, 42501, 42723, 2BP01
  */
@@ -74,7 +76,7 @@ export async function runExtensionCommand(
 ): Promise<string | undefined> {
   if (bridge === undefined) return undefined;
   const state = await readState(context, command);
-  // The extension itself wins; and the primary says better than anybody that there is none.
+  // The extension itself comes first. Where there is nothing to act on, the primary says that best.
   if (state.installed) return undefined;
   if (command.kind === 'create' ? state.available && state.bridge === undefined : state.bridge === undefined)
     return undefined;
@@ -122,7 +124,7 @@ async function act(
         `version "${EXTENSION_VERSION}" of extension "dblink" is already installed`,
       );
     case 'comment':
-      // There is no extension that could keep it.
+      // There is no extension that could keep the comment.
       return;
   }
 }
@@ -153,7 +155,7 @@ const notPermitted = (): PgError =>
     hint: 'Must be superuser or the owner of the database to create this extension.',
   });
 
-/** Makes what the functions need, under the statement's cancel and clock. @throws PgError */
+/** Makes what the functions need. Cancels and statement_timeout end that as well. @throws PgError what stands in the way */
 async function prepareBridge(context: SessionContext, bridge: Preparable): Promise<void> {
   await context.remotely(await factsOf(context), ({ signal }) => abortable(bridge.prepare(), signal));
 }
@@ -161,7 +163,7 @@ async function prepareBridge(context: SessionContext, bridge: Preparable): Promi
 const factsOf = (context: SessionContext): Promise<SessionFacts> =>
   context.probe.get('flush').catch(asRaised);
 
-/** Has the primary say that there is no such schema. @throws PrimaryRaised 3F000 */
+/** Has the primary raise that there is no such schema. @throws PrimaryRaised 3F000 */
 async function raiseNoSchema(context: SessionContext, name: string): Promise<void> {
   const { error } = await context.primary.run(
     {
@@ -204,12 +206,12 @@ const isAccount = ({ settings: { service } }: SessionContext, role: string | und
 
 const TEXT_OID = 25;
 
-/** A notice of our own, if the client wants notices. */
+/** Sends the client a notice of the proxy's own, if it wants notices. */
 async function notify(context: SessionContext, sqlstate: string, message: string): Promise<void> {
   context.notify(await factsOf(context), new PgError(sqlstate, message, { severity: 'NOTICE' }));
 }
 
-/** Runs one of the DO blocks. @throws PrimaryRaised */
+/** Runs one of the DO blocks of extensionSql.ts. @throws PrimaryRaised */
 async function change(context: SessionContext, sql: string): Promise<void> {
   const { session } = context;
   const told: PgError[] = [];
@@ -221,7 +223,7 @@ async function change(context: SessionContext, sql: string): Promise<void> {
         const notice = PgError.from(parseFields(message));
         if (notice.fields.severityNonLocalized !== 'NOTICE') return false;
         if (isOwnStatement(notice)) told.push(notice);
-        // A trigger on DDL may have something to say as well.
+        // An event trigger may raise notices as well.
         else session.toClient(noticeResponse(withoutBlock(notice)));
         return true;
       },
@@ -233,7 +235,7 @@ async function change(context: SessionContext, sql: string): Promise<void> {
   if (cascade !== undefined) session.toClient(noticeResponse(withoutBlock(cascade)));
 }
 
-/** Whether one of the DO block's statements raised it, not something that the statement set off. */
+/** Whether one of the DO block's statements raised the notice itself, and not something that the statement set off. */
 const isOwnStatement = ({ fields: { context = '' } }: PgError): boolean =>
   context.slice(0, context.indexOf('\n')).includes(EXTENSION_MARK);
 
@@ -254,7 +256,7 @@ function withoutBlock(error: PgError): PgError {
   });
 }
 
-/** The notices of several DROP … CASCADE as the one that a single command has. */
+/** The notices of several DROP … CASCADE, joined to the one notice that a single command would raise. */
 function joined(notices: readonly PgError[]): PgError | undefined {
   const [first] = notices;
   if (first === undefined || notices.length === 1) return first;

@@ -4,14 +4,14 @@ import { pkeyResultsSql, publicFunctionsSql } from '../installed/publicFunctions
 
 /**
  * SQL for what stands for the extension: the functions with dblink's own names, the type dblink_pkey_results and the
- * foreign-data wrapper dblink_fdw. Each change of them is one statement, a DO block: it happens as a whole, in the
- * transaction it is run in, and with the rights of who runs it.
+ * foreign-data wrapper dblink_fdw. Each change of them is one statement, a DO block. So it happens as a whole, in the
+ * transaction that it is run in, and with the rights of whoever runs it.
  */
 
-/** The version of the extension that the functions are like. */
+/** The version of the extension that the functions behave like. */
 export const EXTENSION_VERSION = '1.2';
 
-/** Begins each statement inside a DO block, and so shows in the CONTEXT of errors where ours begins. */
+/** Begins each statement inside a DO block. In the CONTEXT of errors it shows where the lines of the proxy's SQL begin. */
 export const EXTENSION_MARK = '/*dblink-proxy extension*/';
 
 const TYPE = 'dblink_pkey_results';
@@ -21,7 +21,7 @@ const WRAPPER = 'dblink_fdw';
 const MARKED = `d.objsubid ${EQ} 0
    AND d.description ${MATCHES} '${BRIDGE_COMMENT}'`;
 
-/** Query for OID, owner, schema's OID and name, name and version of the functions; temporary ones do not count. */
+/** Query for OID, owner, schema's OID and name, name and version of the functions. Temporary ones do not count. */
 export const FUNCTIONS_QUERY = `SELECT p.oid, p.proowner AS owner, n.oid AS namespace, n.nspname AS schema, p.proname AS name,
   pg_catalog.substring(d.description, '${BRIDGE_COMMENT}')::pg_catalog.int4 AS version
   FROM pg_catalog.pg_proc p
@@ -46,7 +46,7 @@ export const WRAPPER_QUERY = `SELECT w.oid, w.fdwname AS name FROM pg_catalog.pg
 
 const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
-/** A string constant that means the same whatever standard_conforming_strings says. */
+/** Text as a string constant that means the same whatever standard_conforming_strings says. */
 function dollarQuoted(text: string): string {
   let tag = '$q$';
   for (let i = 0; text.includes(tag.slice(0, -1)); i++) tag = `$q${i}$`;
@@ -64,18 +64,18 @@ function typeSql(schema: string): string {
   ${execute(`COMMENT ON TYPE ${name} IS '${bridgeComment()}'`)}`;
 }
 
-/** The wrapper: only a superuser may make one. */
+/** SQL that makes the wrapper. Only a superuser may do that. */
 const wrapperSql = (schema: string): string => `
   ${execute(`CREATE FOREIGN DATA WRAPPER ${WRAPPER} VALIDATOR ${identifier(schema)}.dblink_fdw_validator`)}
   ${execute(`COMMENT ON FOREIGN DATA WRAPPER ${WRAPPER} IS '${bridgeComment()}'`)}`;
 
 /**
  * SQL that makes the objects in a schema.
- * @param schema its name; a byte string gives SQL that is one
+ * @param schema its name; if it is a byte string, the SQL is one, too
  * @throws (when run) 42723, 42710 if there are objects of these names, 42501
  */
 export function installSql(schema: string): string {
-  // None of the bridge's own is there to be replaced, and what is there is somebody's.
+  // There is no function of the bridge to be replaced. A function of the same name is somebody else's.
   const functions = publicFunctionsSql(schema).map((sql) => sql.replace(/^CREATE OR REPLACE /, 'CREATE '));
   return doBlock(
     '',
@@ -120,11 +120,11 @@ export function moveSql(schema: string): string {
 
 /**
  * SQL that drops the objects. Without `cascade` everything that depends on them is collected into one error, as for an
- * extension's members; with it there is one NOTICE for the functions, one for the type and one for the wrapper.
+ * extension's members. With `cascade` there is one NOTICE for the functions, one for the type and one for the wrapper.
  * @throws (when run) 2BP01, 42501
  */
 export function dropSql(cascade: boolean): string {
-  // The wrapper depends on one of the functions, which is nobody's business.
+  // The wrapper depends on one of the functions. That is ended first, so that no error or notice tells of it.
   return doBlock(
     `
   functions CONSTANT pg_catalog.text := (SELECT pg_catalog.string_agg(m.oid::pg_catalog.regprocedure::pg_catalog.text, ', ' ORDER BY m.oid DESC) FROM (${FUNCTIONS_QUERY}) m);
@@ -173,7 +173,7 @@ const doBlock = (declarations: string, body: string): string =>
 BEGIN${body}
 END`)}`;
 
-/** The names in the statements are found in PostgreSQL's own schema, whatever the session's path. */
+/** PL/pgSQL that runs statements so that names in them are found in PostgreSQL's own schema, whatever the session's path. */
 const inOwnPath = (body: string): string => `
   DECLARE path CONSTANT pg_catalog.text := pg_catalog.current_setting('search_path');
   BEGIN

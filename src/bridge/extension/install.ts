@@ -7,19 +7,20 @@ import { removeObjects } from '../service/housekeeping.js';
 import { dropSql, FUNCTIONS_QUERY, installSql, upgradeSql, WRAPPER_QUERY } from './extensionSql.js';
 import { InstallConnection, quoteIdentifier } from './installConnection.js';
 
-/** The bridge could not be installed or removed; the message is for the person who tried. */
+/** The bridge could not be installed or removed. The message is for the person who tried. */
 export class InstallError extends Error {
   override readonly name = 'InstallError';
 }
 
+/** What may be chosen for `installBridge`. */
 export interface InstallOptions {
-  /** Of the functions with dblink's own names; where they are already, else public. */
+  /** The schema for the functions with dblink's own names. By default the one that they are in already, else public. */
   readonly schema?: string | undefined;
 }
 
 /**
- * Installs the bridge in a database, or brings it up to this version: the service account's schema and the functions with
- * dblink's own names, in one transaction. Nothing happens to what is of this version.
+ * Installs the bridge in a database, or brings it up to this version. That is the service account's schema and the functions
+ * with dblink's own names, in one transaction. What is of this version already is left as it is.
  * @returns what was done, in words
  * @throws InstallError
  */
@@ -61,7 +62,7 @@ export function installBridge(
   });
 }
 
-/** @returns the schema that the functions are in */
+/** Makes or upgrades the functions. @returns the schema that they are in @throws InstallError */
 async function makeFunctions(
   client: InstallConnection,
   found: State,
@@ -69,6 +70,7 @@ async function makeFunctions(
 ): Promise<string> {
   if (found.functions === undefined) {
     const schema = wanted ?? 'public';
+    // Raises 3F000 where there is no such schema.
     await client.query('SELECT pg_catalog.quote_ident($1)::pg_catalog.regnamespace', [schema]);
     await client.query(installSql(schema));
     return schema;
@@ -84,6 +86,7 @@ async function makeFunctions(
   return schema;
 }
 
+/** What may be chosen for `uninstallBridge`. */
 export interface UninstallOptions {
   /** Drop what depends on the functions as well. */
   readonly cascade?: boolean;
@@ -92,7 +95,7 @@ export interface UninstallOptions {
 /**
  * Removes everything of the bridge from a database, in one transaction.
  * @returns what was done, in words
- * @throws InstallError, also when something depends on the functions, unless `cascade` is given
+ * @throws InstallError, also when something depends on the bridge and `cascade` is not given
  */
 export function uninstallBridge(
   account: ServiceAccount,
@@ -117,13 +120,13 @@ export function uninstallBridge(
   });
 }
 
-/** The version of the bridge that large objects came with. */
+/** The first version of the bridge that has large objects. */
 const FIRST_WITH_OBJECTS = 3;
 
 const inUse = (what: string): string =>
   `other objects depend on the bridge: ${what}; remove them first, or use --cascade to remove them as well`;
 
-/** What depends on something in the service account's schema and is not in it. */
+/** Describes everything outside of the service account's schema that depends on something in it. */
 const DEPENDENTS = `WITH own(classid, objid) AS (
     SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, oid FROM pg_catalog.pg_proc WHERE pronamespace = '${SERVICE_SCHEMA}'::pg_catalog.regnamespace
     UNION ALL SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, oid FROM pg_catalog.pg_class WHERE relnamespace = '${SERVICE_SCHEMA}'::pg_catalog.regnamespace
@@ -132,13 +135,15 @@ const DEPENDENTS = `WITH own(classid, objid) AS (
     FROM pg_catalog.pg_depend d JOIN own r ON d.refclassid = r.classid AND d.refobjid = r.objid
    WHERE d.deptype = 'n' AND NOT EXISTS (SELECT 1 FROM own o WHERE o.classid = d.classid AND o.objid = d.objid)`;
 
+/** What there is in the database. */
 interface State {
   /** The real extension is installed. */
   readonly extension: boolean;
-  /** The service account's schema; without a version it is not the bridge's. */
+  /** The service account's schema. One without a version is not the bridge's. `owned`: the account has its owner's rights. */
   readonly service:
     | { readonly version: number | undefined; readonly owner: string; readonly owned: boolean }
     | undefined;
+  /** The functions with dblink's own names. */
   readonly functions: { readonly schema: string; readonly version: number } | undefined;
   readonly wrapper: boolean;
 }
@@ -170,7 +175,7 @@ async function stateOf(client: InstallConnection): Promise<State> {
   };
 }
 
-/** @throws InstallError, for errors of the server and the driver as well */
+/** Connects and does something in one transaction. @throws InstallError, for errors of the server and the driver as well */
 async function inTransaction<T>(
   account: ServiceAccount,
   database: string,
@@ -187,7 +192,7 @@ async function inTransaction<T>(
   } catch (error) {
     throw error instanceof InstallError ? error : new InstallError(explain(error));
   } finally {
-    // Ends the transaction as well.
+    // Ends the transaction as well, if it is still open.
     client?.close();
   }
 }
@@ -211,5 +216,5 @@ function explain(error: unknown): string {
     .join('; ');
 }
 
-/** Texts of a server are byte strings. */
+/** A text of the server as JavaScript has it. Texts of a server are byte strings. */
 const asText = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');

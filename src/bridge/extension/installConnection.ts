@@ -4,14 +4,14 @@ import { WireClient } from '../../wire/outbound/index.js';
 import { parseDataRow } from '../../wire/rows.js';
 import { accountOptions } from '../service/serviceConnection.js';
 
-/** A name as SQL text. */
+/** A name as a quoted identifier of SQL. */
 export const quoteIdentifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
-/** The connection by which an account installs or removes the bridge, in transactions that the caller begins and ends. */
+/** The connection by which an account installs or removes the bridge. The caller begins and ends transactions on it. */
 export class InstallConnection {
   private constructor(private readonly client: WireClient) {}
 
-  /** @throws ConnectError */
+  /** Logs in to a database. @throws ConnectError */
   static async open(account: ServiceAccount, database: string): Promise<InstallConnection> {
     const options = accountOptions(account, database);
     const startup = [...options.startup, ['client_encoding', 'UTF8'] as const];
@@ -19,7 +19,7 @@ export class InstallConnection {
   }
 
   /**
-   * Runs SQL, several statements where there are no parameters.
+   * Runs SQL: one statement, or several if there are no parameters.
    * @returns the rows of all of them, values as text
    * @throws PgError whose texts are byte strings; ConnectionLost
    */

@@ -9,7 +9,10 @@ import { pkeyResultsSql, publicFunctionsSql } from '../installed/publicFunctions
 import { asExtensionLookup } from './dumpQueries.js';
 import type { Preparable } from './extensionCommand.js';
 
-/** Has all calls go to the session's temporary functions. @returns undefined for a statement that cannot be carried out so */
+/**
+ * Changes a statement so that all its calls go to the session's temporary functions.
+ * @returns undefined for a statement that cannot be carried out in this way
+ */
 export const renameCalls = (
   text: Buffer,
   statement: Statement,
@@ -17,12 +20,13 @@ export const renameCalls = (
 ): ReplacedText | undefined =>
   qualifyCalls(text, statement, context.encodings.countCharacters, 'pg_temp.', statement.calls);
 
-/** Functions whose rows have one column of text where the remote ran a command. */
+/** Functions that return one column of text where the remote ran a command. */
 const LISTED: ReadonlySet<string> = new Set(['dblink', 'dblink_get_result']);
 
 /**
- * Has the calls of dblink() in select lists go to the functions for them (serviceSchema.ts, LISTED).
- * @returns undefined for a statement that has none, or keeps them
+ * Changes a statement so that calls of these functions in its select lists go to others that can stand there
+ * (serviceSchema.ts, LISTED).
+ * @returns undefined for a statement that has no such calls, or in which they cannot be changed
  */
 export function renameListedCalls(
   text: Buffer,
@@ -37,7 +41,7 @@ export function renameListedCalls(
     : qualifyCalls(text, statement, context.encodings.countCharacters, `${SERVICE_SCHEMA}.`, listed);
 }
 
-/** Has a lookup of the extension find the bridge. @returns undefined for a statement that stays as it is */
+/** Changes a lookup of the extension so that it finds the bridge. @returns undefined for a statement that stays as it is */
 export function lookupCalls(
   text: Buffer,
   { span }: Statement,
@@ -51,8 +55,8 @@ const inOneBlock = (statements: readonly string[]): string =>
   `DO $dblink_proxy$ BEGIN ${statements.map((sql) => `${sql};`).join('\n')} END $dblink_proxy$`;
 
 /**
- * Makes the temporary functions that the statement's calls need, where they are missing. Outside of a transaction.
- * @returns whether they are there; false when the role may not make any
+ * Makes the temporary functions that the statement's calls need, where they are missing. Must be called outside of a transaction.
+ * @returns whether they are there; false when the role may not make any, or the session has no bridge
  * @throws PgError 25006 on a standby, and what else stands in the way of a bridge
  */
 export async function makeTemporaryFunctions(
@@ -70,7 +74,7 @@ export async function makeTemporaryFunctions(
   const wanted = new Set(statement.calls.map(({ name }) => name).filter((name) => !there.has(name)));
   if (wanted.size === 0) return true;
   const overloads = CATALOGUE.filter(({ name }) => (wanted as ReadonlySet<string>).has(name));
-  // Temporary objects can be made by sessions that are read-only by default, too.
+  // READ WRITE, because sessions that are read-only by default can make temporary objects, too.
   await primary.run({ sql: 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE' }, 'sync');
   const making = [
     ...(wanted.has('dblink_get_pkey') ? [pkeyResultsSql('pg_temp')] : []),

@@ -1,6 +1,5 @@
 import {
   MARK,
-  QUIET,
   REQUEST_PREFIX,
   ROLL_BACK,
   SESSION_SETTING,
@@ -138,7 +137,7 @@ const BE_VOUCHED_FOR = `
 export const ASK = `
 CREATE OR REPLACE FUNCTION dblink_proxy.ask(function text, role text, args text[]) RETURNS text[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = 0 ${QUIET}
+SET search_path = pg_catalog, pg_temp SET lock_timeout = 0
 AS $bridge$
 DECLARE
   session CONSTANT text[] := string_to_array(current_setting('${SESSION_SETTING}', true), ':');
@@ -234,8 +233,8 @@ BEGIN
     RETURN ${errorParts('08006', NO_ANSWER, `'The connection by which it answers was lost, or the session is being ended.'`)};
   END IF;
   IF must_release THEN ${GIVE_BACK} END IF;
-  IF seal IS DISTINCT FROM sha256(uuid_send(this_call) || sha256(uuid_send(this_call)
-      || convert_to(coalesce(packed, array_to_json(given)::text), getdatabaseencoding()))) THEN
+  IF seal IS DISTINCT FROM sha256(uuid_send(this_call)
+      || sha256(convert_to(coalesce(packed, array_to_json(given)::text), getdatabaseencoding()))) THEN
     RETURN ${errorParts(
       '08P01',
       `'the answer to a dblink call is not one of dblink-proxy'`,

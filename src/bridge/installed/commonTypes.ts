@@ -32,6 +32,11 @@ export const COMMON_TYPES: ReadonlyMap<number, string> = new Map([
   [2950, 'uuid'],
 ]);
 
+/** Those of which single values are asked for most: as the OIDs of a result of one column are written, and their names. */
+export const FREQUENT_TYPES: readonly { readonly oids: string; readonly name: string }[] = [
+  23, 25, 20, 1043, 16, 1700, 1184, 1114, 1082, 2950, 701, 21,
+].map((oid) => ({ oids: `{${oid}}`, name: COMMON_TYPES.get(oid)! }));
+
 const OIDS = `'{${[...COMMON_TYPES.keys()].join()}}'::pg_catalog.oid[]`;
 const NAMES = `ARRAY[${[...COMMON_TYPES.values()].map((name) => `'${name}'`).join()}]::pg_catalog.text[]`;
 

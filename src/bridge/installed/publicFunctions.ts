@@ -1,5 +1,5 @@
 import { CATALOGUE, COST, type Overload, PKEY_RESULTS, SET_ROWS } from '../../dblink/catalogue.js';
-import { bridgeComment, QUIET, ROLL_BACK } from '../../primary/marks.js';
+import { bridgeComment, MARK, QUIET, ROLL_BACK } from '../../primary/marks.js';
 import { CAT, EQ, GT, LE, NE } from '../../primary/operators.js';
 import {
   type AnswerKind,
@@ -11,6 +11,7 @@ import {
   WANTED_SETTINGS,
   WITHOUT_EARLIER,
 } from './answerParts.js';
+import { FREQUENT_TYPES } from './commonTypes.js';
 import { fingerprintsOf } from './fingerprints.js';
 import { LOCAL_FUNCTIONS } from './localFunctions.js';
 import { TELL_ANSWER } from './serviceSchema.js';
@@ -93,6 +94,16 @@ END`;
  * Which types the caller's column definition list has, only a complaint tells: types is tried and corrected until there is
  * none. With more rows than an answer holds that happens first, so that the service account can convert what it may.
  */
+const ONE_COLUMN = `${part('rows', 'oids')} ${EQ} ANY (ARRAY[${FREQUENT_TYPES.map(({ oids }) => `'${oids}'`).join(', ')}])`;
+
+/** In PL/pgSQL: returns the rows of one such column, by a statement that is planned once for the session. */
+const readOneColumn = FREQUENT_TYPES.map(
+  ({ oids, name }, i) => `${i === 0 ? 'IF' : 'ELSIF'} ${part('rows', 'oids')} ${EQ} '${oids}' THEN
+            RETURN QUERY SELECT /*${MARK}*/ t.c1 FROM pg_catalog.json_to_recordset(${part('rows', 'rows')}::pg_catalog.json) AS t(c1 pg_catalog.${name}) /*${MARK}*/;`,
+)
+  .join('\n          ')
+  .concat('\n          END IF;');
+
 function rowsBody(overload: Overload): string {
   return `
 DECLARE
@@ -116,7 +127,7 @@ BEGIN
     IF ${is('nothing')} THEN RETURN; END IF;
     prepared := NULL;
     IF ${is('rows')} AND ${CARDINALITY} ${EQ} ${WITHOUT_EARLIER} THEN
-      prepared := dblink_proxy.common(${part('rows', 'oids')});
+      prepared := CASE WHEN ${ONE_COLUMN} THEN '' ELSE dblink_proxy.common(${part('rows', 'oids')}) END;
     END IF;
     IF prepared IS NULL AND ${KIND} ${NE} 'table' THEN
       types := dblink_proxy.guessed(CASE WHEN ${is('status')} THEN coalesce(${part('status', 'oids')}, '{25}') ELSE ${part('rows', 'oids')} END);
@@ -154,6 +165,8 @@ BEGIN
         ELSIF ${is('status')} THEN
           -- The executor says which types it takes for text; no input function reads it.
           RETURN QUERY EXECUTE dblink_proxy.reading_status(types) USING ${part('status', 'tag')};
+        ELSIF prepared ${EQ} '' THEN
+          ${readOneColumn}
         ELSE
           RETURN QUERY EXECUTE coalesce(prepared, dblink_proxy.reading(types)) USING ${part('rows', 'rows')}::pg_catalog.json;
         END IF;

@@ -12,34 +12,35 @@ export interface BulkTable {
   readonly name: string;
   /** The process that may read it. */
   readonly pid: number;
-  /** For each column its type's name, or null: kept as text. */
+  /** For each column the name of its type. null: its values are kept as text. */
   readonly types: readonly (string | null)[];
   readonly timeZone: string;
   readonly dateStyle: string;
   readonly intervalStyle: string;
 }
 
-/** What the rows are for. */
+/** The call that the rows are for. */
 export interface BulkCall {
-  /** Whose: connections for such rows are shared out by that. */
+  /** The user that calls. Connections for large results are shared out among users. */
   readonly user: unknown;
-  /** Aborted when the table is not wanted any more before it is there. */
+  /** Aborted when the table is no longer wanted before it exists. */
   readonly signal: AbortSignal;
-  /** Called when the table is there, or may be. */
+  /** Called when the table exists, or may exist. */
   made(): void;
 }
 
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 /**
- * A side table that is being filled with a remote's rows as they come: made, filled and frozen in one transaction, so that
- * every snapshot sees it. The process that asked reads it through a view that shows nothing to any other.
+ * A side table that is being filled with a remote's rows as they come. It is made, filled and frozen in one transaction, so
+ * that every snapshot sees it. The process that asked reads it through a view that is empty for every other process.
  */
 export class BulkRows {
   readonly #text: CopyText;
   #control: CopyInControl | undefined;
   /** The remote, while it is held back. */
   #stopped: WireClient | undefined;
+  /** Settles when the transaction has ended. */
   readonly #finished: Promise<unknown>;
 
   private constructor(
@@ -61,7 +62,7 @@ export class BulkRows {
           });
           made();
         } catch (error) {
-          // Its last words may have been lost with the connection.
+          // The server may have committed, and its answer may have been lost with the connection.
           if (connection.closed) made();
           throw error;
         }
@@ -72,7 +73,7 @@ export class BulkRows {
     this.#finished.catch(started.reject);
   }
 
-  /** Begins a table. @throws PgError what its making raises */
+  /** Begins a table. Resolves when it takes rows. @throws PgError that its making raises; the signal's reason */
   static async open(services: DatabaseServices, table: BulkTable, call: BulkCall): Promise<BulkRows> {
     let bulk!: BulkRows;
     await new Promise<void>((resolve, reject) => {
@@ -83,7 +84,8 @@ export class BulkRows {
 
   #sql(): string {
     const { name, pid, types, dateStyle, intervalStyle, timeZone } = this.table;
-    // A type that is not known here can only be one that was made up: no function of the bridge reads such a table.
+    // A function of the bridge asks for portable types only. Another one comes from a forged request, and no function of the
+    // bridge reads its table.
     const columns = types
       .map((type, i) => `c${i + 1} ${type !== null && isPortableType(type) ? type : 'pg_catalog.text'}`)
       .join(', ');
@@ -97,7 +99,10 @@ export class BulkRows {
       COPY dblink_proxy.${name} FROM STDIN WITH (FREEZE)`;
   }
 
-  /** Rows of the remote, whole DataRow messages; a full pipe stops the remote. */
+  /**
+   * Takes rows of the remote. When the connection to the primary is congested, the remote is paused (backpressure).
+   * @param messages bytes of DataRow messages, the continuation of those before
+   */
   write(messages: Buffer, remote: WireClient): void {
     const message = this.#text.encode(messages);
     if (this.#control!.writeMessage(message, () => this.#text.recycle(message))) return;
@@ -111,23 +116,24 @@ export class BulkRows {
   }
 
   /**
-   * Completes the table. @returns the relation to read
-   * @throws PgError what a value's conversion raised
+   * Completes the table.
+   * @returns the name of the relation to read, in the service schema
+   * @throws PgError that a value's conversion raised
    */
   async finish(): Promise<string> {
     this.#control!.done();
-    // When the last bytes go out, nobody is told any more.
+    // onDrain is not called for the last bytes.
     this.#resume();
     try {
       await this.#finished;
     } catch (error) {
-      // Where in the COPY it was is nobody's business.
+      // The client is not to see where in the COPY it happened.
       throw error instanceof PgError ? withoutPlace(error) : error;
     }
     return `${this.table.name}_v`;
   }
 
-  /** Rejects when the table fails before it is complete: a value cannot be converted, the connection is lost. */
+  /** Rejects when the table fails, as when a value cannot be converted or the connection is lost. Never resolves. */
   get failed(): Promise<never> {
     return this.#finished.then(
       () => new Promise<never>(() => {}),
@@ -137,7 +143,7 @@ export class BulkRows {
     );
   }
 
-  /** Gives up; nothing is left. */
+  /** Gives the table up. Its transaction fails, so that nothing of it is left. */
   abort(): void {
     this.#control?.fail('given up');
     this.#resume();

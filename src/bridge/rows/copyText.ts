@@ -16,37 +16,39 @@ for (const [byte, letter] of ['\bb', '\tt', '\nn', '\vv', '\ff', '\rr', '\\\\'])
   ESCAPED[byte!.charCodeAt(0)] = letter!.charCodeAt(0);
 }
 
-/** A value is looked at in pieces of this size, so that there is room for each if it has nothing but special bytes. */
+/** A value is escaped in pieces of this size. There is room for each piece even if all of its bytes have to be escaped. */
 const BLOCK_BYTES = 4096;
 /** Type and length of the message. */
 const MESSAGE_HEAD_BYTES = 5;
-/** What is worth keeping, and how many of them. */
+/** Buffers of at least this length are worth keeping for reuse. */
 const SPARE_BYTES = 64 * 1024;
+/** How many buffers are kept. */
 const MAX_SPARE = 4;
-/** More than what is written between two values takes. */
+/** Room for what is written between two values; that takes less. */
 const MARGIN_BYTES = 16;
 
 /**
- * Turns rows in text format into CopyData messages with lines of COPY … FROM STDIN, also in text format, with the default delimiter and null
- * string (PostgreSQL documentation, COPY, "Text Format"); byte for byte what COPY … TO STDOUT would have sent for them.
+ * Turns rows in text format into CopyData messages with lines for COPY … FROM STDIN. These are also in text format, with the
+ * default delimiter and null string (PostgreSQL documentation, COPY, "Text Format"). They are byte for byte what
+ * COPY … TO STDOUT would have sent for the same rows.
  *
- * The rows must have passed RowGate. They come as it gives them: several whole ones, or one in pieces, which is why an
- * object is needed for every result.
+ * The rows must have passed RowGate. They come as RowGate gives them: several whole rows, or one row in pieces. Because of the
+ * pieces every result needs an object of its own.
  *
- * Bytes from 0x80 on are kept as they are, whatever the encoding. In the encodings in which a byte below 0x80 may be the
- * second one of a character (SJIS, BIG5, GBK, UHC, GB18030, JOHAB) that would be wrong; no database can have those, so
- * rows must come in the encoding of a database, and the COPY must be run with that as its client_encoding. A zero byte,
- * which no PostgreSQL sends, is kept as well; COPY refuses it (22021).
+ * Bytes from 0x80 on are kept as they are, whatever the encoding. That would be wrong in the encodings in which a byte below
+ * 0x80 may be the second one of a character (SJIS, BIG5, GBK, UHC, GB18030, JOHAB). No database can have these encodings. So
+ * the rows must come in the encoding of a database, and the COPY must be run with that as its client_encoding. A zero byte,
+ * which no PostgreSQL sends, is kept as well, and COPY refuses it (22021).
  */
 export class CopyText {
-  /** Columns of the row that has begun whose values have not ended. */
+  /** How many values of the current row are not complete yet. */
   #columnsLeft = 0;
-  /** Bytes of the value that has begun which have not come. */
+  /** How many bytes of the current value have not come yet. */
   #valueLeft = 0;
-  /** The beginning of a head, of a row or a value, whose rest is in the next piece. */
+  /** The beginning of the head of a row or a value, when the rest of that head comes with the next piece. */
   #head: Buffer = NOTHING;
 
-  /** Memory of earlier messages: without it the garbage collector takes as long as the rest. */
+  /** Buffers of earlier messages, to be used again. Without them garbage collection takes as long as everything else here. */
   readonly #spare: Buffer[] = [];
 
   /** @param columns of every row */
@@ -57,19 +59,20 @@ export class CopyText {
     return spare !== undefined && spare.length >= bytes ? spare : Buffer.allocUnsafe(bytes);
   }
 
-  /** Takes back a message that has been sent. */
+  /** Takes back the buffer of a message that has been sent. */
   recycle({ buffer, byteOffset }: Buffer): void {
     if (byteOffset > 0 || buffer.byteLength < SPARE_BYTES || this.#spare.length === MAX_SPARE) return;
     this.#spare.push(Buffer.from(buffer));
   }
 
   /**
+   * Encodes the next piece of a result.
    * @param messages bytes of DataRow messages, the continuation of those before
    * @returns a whole CopyData message, with whole lines for whole rows
    */
   encode(messages: Buffer): Buffer {
     const input = new Bytes(this.#head.length === 0 ? messages : Buffer.concat([this.#head, messages]));
-    // But for special bytes a line is shorter than its row.
+    // A line is shorter than its row, unless it has bytes that must be escaped.
     let output = new Bytes(this.#allocate(MESSAGE_HEAD_BYTES + input.length + BLOCK_BYTES + MARGIN_BYTES));
     output.at = MESSAGE_HEAD_BYTES;
     let columns = this.#columnsLeft;
@@ -110,7 +113,7 @@ export class CopyText {
   }
 }
 
-/** A buffer in the forms in which it is read and written fastest: each several times as fast as Buffer's own methods. */
+/** A buffer, with the two views by which it is read and written several times as fast as by Buffer's own methods. */
 class Bytes {
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -130,7 +133,7 @@ class Bytes {
     this.bytes[this.at++] = byte;
   }
 
-  /** Twice as long, with the same beginning. */
+  /** A copy of twice the length, with the same beginning. */
   grown(): Bytes {
     const grown = new Bytes(Buffer.allocUnsafe(2 * this.length));
     this.buffer.copy(grown.buffer, 0, 0, this.at);
@@ -139,7 +142,7 @@ class Bytes {
   }
 }
 
-/** Writes a part of a value, of which four bytes at a time mostly stand for themselves. */
+/** Writes a part of a value. Mostly four bytes in a row stand for themselves, and are written together. */
 function escapeValue(input: Bytes, length: number, output: Bytes): void {
   const { bytes: source, view: sourceView } = input;
   const { bytes: target, view: targetView } = output;
@@ -162,8 +165,8 @@ function escapeValue(input: Bytes, length: number, output: Bytes): void {
 }
 
 /**
- * Whether four bytes have neither a backslash nor anything below 0x0e. In each byte: x − n borrows into the highest bit if
- * x is less than n, and ~x tells that from a byte whose highest bit was set.
+ * Whether none of four bytes is a backslash or below 0x0e. The expression does the same for each byte x of the word: x − n
+ * borrows into the highest bit if x is less than n, and ~x leaves out a byte that had its highest bit set before.
  */
 function isPlain(word: number): boolean {
   const backslashes = word ^ 0x5c5c5c5c;

@@ -19,22 +19,25 @@ const INLINE_BYTES = 64 * 1024;
 
 const NO_ARRAYS: readonly boolean[] = [];
 
-/** By number of columns. */
+/** The keys for each number of columns, made once. */
 const KEYS: JsonKeys[] = [];
 
-/** c1, c2, ... */
+/** The names of the columns in an answer: c1, c2, ... */
 const numberedKeys = (columns: number): JsonKeys => {
   KEYS[columns] ??= jsonKeys(Array.from({ length: columns }, (_, i) => `c${i + 1}`));
   return KEYS[columns];
 };
 
-/** Opens a side table for the rows to come. */
+/** Opens a side table for the rows to come. Given are the remote's types and the settings under which it writes values. */
 export type OpenBulk = (oids: readonly number[], style: RemoteStyle) => Promise<BulkRows>;
 
-/** The rows of one result: a few are kept, many go to a side table as they come, while the remote is held back. */
+/**
+ * The rows of one result. A few rows are kept here. Many rows go to a side table as they come, and backpressure holds the
+ * remote back.
+ */
 class ResultRows {
   style: RemoteStyle = { dateStyle: undefined, intervalStyle: undefined };
-  /** The remote has said that it is complete. */
+  /** The remote has said that the result is complete. */
   ended = false;
   #chunks: Buffer[] = [];
   #bytes = 0;
@@ -51,7 +54,7 @@ class ResultRows {
     private readonly fail: (error: unknown) => void,
   ) {}
 
-  /** DataRow messages and parts of them. */
+  /** Takes the bytes of DataRow messages, or of a part of one. */
   take(bytes: Buffer): void {
     if (this.#failed) return;
     if (this.#bulk !== undefined) {
@@ -66,7 +69,7 @@ class ResultRows {
     this.#opening.catch((error: unknown) => this.#lost(error));
   }
 
-  /** No more rows can be taken: the remote, which may be held back, gets rid of them and is told. */
+  /** No more rows can be taken. The remote, which may be paused, goes on, and what it still sends is dropped. */
   #lost(error: unknown): void {
     this.#failed = true;
     this.#chunks = [];
@@ -84,7 +87,11 @@ class ResultRows {
     this.client.resume();
   }
 
-  /** Completes the side table. @returns it; undefined when the rows are here @throws PgError what a conversion raised */
+  /**
+   * Completes the side table.
+   * @returns the relation to read; undefined when the rows are kept here
+   * @throws PgError that a conversion raised
+   */
   finish(): Promise<string | undefined> {
     this.#finished ??= this.#finish();
     return this.#finished;
@@ -99,16 +106,16 @@ class ResultRows {
     return this.#bytes === 0;
   }
 
-  /** Gives up; resolved when nothing more is asked for it. */
+  /** Gives the rows up. Resolves when the function that waits is not asked anything more for them. */
   async abort(): Promise<void> {
     this.#aborted = true;
     this.#bulk?.abort();
     await this.#opening?.catch(() => undefined);
   }
 
-  /** As JSON. */
+  /** The rows that are kept here, as a JSON array. */
   json(): Buffer {
-    // Rows of no column fit no column definition list, however many they are.
+    // Rows without columns fit no column definition list, so their number does not matter.
     if (this.oids.length === 0) return Buffer.from('[]', 'latin1');
     const json = new JsonRows(numberedKeys(this.oids.length), NO_ARRAYS, Number.MAX_SAFE_INTEGER);
     const rows = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
@@ -121,7 +128,7 @@ class ResultRows {
   }
 }
 
-/** Takes the rows of a dblink() call for the function that waits. */
+/** Takes the rows of a call for the function that waits. See RowSink. */
 export class RowsSink implements RowSink {
   readonly columns = -1;
   readonly #results: ResultRows[] = [];
@@ -135,7 +142,7 @@ export class RowsSink implements RowSink {
     readonly memory: Memory,
   ) {}
 
-  /** The function is asked for one result after the other. */
+  /** Opens one side table after the other: the function that waits can be asked only one thing at a time. */
   readonly #openInTurn: OpenBulk = (oids, style) => {
     const opened = this.#turn.then(() => this.openBulk(oids, style));
     this.#turn = opened.catch(() => undefined);
@@ -160,25 +167,25 @@ export class RowsSink implements RowSink {
     this.#results.at(-1)!.take(bytes);
   }
 
-  /** What is complete no longer needs a connection: the next result may. */
+  /** A side table is completed at once, so that it gives its connection back: the next result may need one. */
   end(): void {
     const last = this.#results.at(-1)!;
     last.ended = true;
     last.finish().catch(this.fail);
   }
 
-  /** Earlier rows are not returned; they stay to be converted. */
+  /** Earlier rows are not returned. They are kept all the same, since they still have to be converted. */
   reset(): void {}
 
   /**
-   * The answer, now that all results are here.
+   * The answer, when all results are here.
    * @param tag of the string's last statement, if that was a command
-   * @throws PgError 42804, what a conversion raised
+   * @throws PgError 42804 when results differ in their number of columns, what a conversion raised
    */
   async answer(tag: string | undefined): Promise<BridgeAnswer> {
     const last = this.#results.at(-1);
     if (last === undefined) return tag === undefined ? nothingAnswer : statusAnswer(tag, undefined);
-    // Whatever the caller expects, one of them has another number of columns.
+    // Whatever the caller expects, one of the results has another number of columns.
     if (this.#results.some(({ oids }) => oids.length !== last.oids.length)) throw rowTypeMismatch();
     const earlier: Buffer[] = [];
     for (const result of tag === undefined ? this.#results.slice(0, -1) : this.#results) {
@@ -193,8 +200,9 @@ export class RowsSink implements RowSink {
   }
 
   /**
-   * What the function is to convert before it is told of an error that came behind: results that had rows, or had ended.
-   * @returns undefined when there is nothing @throws PgError 42804, what a conversion raised
+   * The answer that has the function convert what came before an error: the results that had rows, or had ended.
+   * @returns undefined when there are none
+   * @throws PgError 42804 when results differ in their number of columns, what a conversion raised
    */
   async checking(): Promise<BridgeAnswer | undefined> {
     const results = this.#results.filter((result) => result.ended || !result.empty);
@@ -209,7 +217,7 @@ export class RowsSink implements RowSink {
     return checkedAnswer({ oids: last.oids, style: last.style, earlier });
   }
 
-  /** Gives up what there is; resolved when the function that waits is not asked anything more. */
+  /** Gives all results up. Resolves when the function that waits is not asked anything more. */
   async abort(): Promise<void> {
     await Promise.all(this.#results.map((result) => result.abort()));
   }

@@ -1,23 +1,26 @@
 import type { ServiceConnection } from './serviceConnection.js';
 
-/** As many as large results usually pass through at once. */
+/** How many connections there usually are. */
 const USUAL = 3;
-/** Where these take long, others get more: so many in all, and so many for sessions of one user. */
+/** How many there are at most, where results take long. */
 const MOST = 12;
+/** How many of these the sessions of one user have at most. */
 const MOST_OF_ONE = 6;
+/** How long somebody waits before there are more than usual. */
 const IMPATIENT_MS = 250;
-/** The server may have no more to give. */
+/** How long there are no more than usual after a further connection was refused: the server may have no more to give. */
 const PAUSE_MS = 10_000;
 
 interface Waiter {
   readonly user: unknown;
+  /** By Date.now(). */
   readonly since: number;
   readonly start: (isMore: boolean) => void;
 }
 
 /**
- * Service connections that are used by one at a time, for large results above all: how long that takes is up to whoever
- * sends or reads them. Those who wait are served by how many their users have already.
+ * Service connections that are used by one at a time, above all for large results. How long a large result takes is up to
+ * whoever sends or reads it. Of those who wait, the one whose user has the fewest connections comes first.
  */
 export class BulkConnections {
   readonly #idle: ServiceConnection[] = [];
@@ -29,14 +32,15 @@ export class BulkConnections {
 
   constructor(private readonly connect: () => Promise<ServiceConnection>) {}
 
+  /** How many wait for a connection. */
   get waiting(): number {
     return this.#waiting.length;
   }
 
   /**
    * Runs something on a connection of its own.
-   * @param user whose turn it is @param signal gives up while it waits for one
-   * @throws what it throws; PgError 08001; the signal's reason
+   * @param user whose turn it is @param signal ends the waiting for a connection
+   * @throws what `act` throws; PgError 08001; the signal's reason
    */
   async run<T>(
     act: (connection: ServiceConnection) => Promise<T>,
@@ -54,6 +58,7 @@ export class BulkConnections {
             connection = await this.connect();
           } catch (error) {
             if (!isMore) throw error;
+            // Waits for one of the usual connections instead.
             this.#noMoreUntil = Date.now() + PAUSE_MS;
             continue;
           }
@@ -79,7 +84,7 @@ export class BulkConnections {
     else this.#busyOf.set(user, count);
   }
 
-  /** @returns whether it is more than there usually is */
+  /** Waits for a turn. @returns whether there are more connections than usual then */
   #turn(user: unknown, signal: AbortSignal | undefined): Promise<boolean> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
@@ -122,6 +127,7 @@ export class BulkConnections {
     );
   }
 
+  /** Closes the connections that nobody uses. */
   close(): void {
     for (const connection of this.#idle.splice(0)) connection.close();
   }

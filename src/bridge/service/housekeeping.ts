@@ -1,4 +1,4 @@
-/** SQL that removes large objects. @param condition which of dblink_proxy.object */
+/** SQL that removes large objects of the bridge. @param condition SQL: which rows of dblink_proxy.object, by the alias `o` */
 export const removeObjects = (condition: string): string =>
   `WITH gone AS (DELETE FROM dblink_proxy.object AS o WHERE ${condition} RETURNING o.id)
     SELECT pg_catalog.lo_unlink(id) FROM gone WHERE EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata AS m WHERE m.oid = gone.id)`;

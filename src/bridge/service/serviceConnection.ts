@@ -12,6 +12,7 @@ import {
 import { FairQueue } from '../../wire/pace/fairQueue.js';
 import { parseDataRow } from '../../wire/rows.js';
 
+/** Rows of values in text format. null is SQL's NULL. */
 export type Rows = readonly (readonly (Buffer | null)[])[];
 
 /** A parameter of a statement: text, or bytes of the type's binary form. */
@@ -21,7 +22,7 @@ export type Parameter = string | { readonly binary: Buffer } | null;
 export interface Step {
   readonly sql: string;
   readonly params?: readonly Parameter[];
-  /** For one that runs often: what it is prepared as, the first time. */
+  /** For a statement that runs often: the name under which it is prepared the first time. */
   readonly name?: string | undefined;
   readonly returnsRows: boolean;
 }
@@ -39,8 +40,8 @@ const SETTINGS = `SELECT pg_catalog.set_config(s.name, v.value, false) FROM pg_c
 ) AS v(name, value) ON v.name ${EQ} s.name`;
 
 /**
- * Answers of remotes are parameters here, which log_statement and log_min_duration_statement would show: not where the
- * account may say so (a superuser, or GRANT SET ON PARAMETER).
+ * Answers of remotes are parameters of statements here, and log_statement and log_min_duration_statement would show them. This
+ * switches that off where the account may do so (a superuser, or GRANT SET ON PARAMETER).
  */
 const UNLOGGED_PARAMETERS = `DO $$ BEGIN
   PERFORM pg_catalog.set_config('log_parameter_max_length', '0', false);
@@ -71,10 +72,10 @@ export const accountOptions = (account: ServiceAccount, database: string): Conne
 const tooMany = (): PgError =>
   new PgError('54000', 'the session sends requests to dblink-proxy faster than they are answered');
 
-/** More statements of one session never wait, but for one that sends requests faster than they are answered. */
+/** How many statements of one session may wait. There are more only where it sends requests faster than they are answered. */
 const MAX_WAITING_OF_ONE = 64;
 
-/** What those who use the same connection have in common. */
+/** A connection, and what those who use it have in common. */
 class Shared {
   readonly turns = new FairQueue<() => Promise<unknown>>();
   #running = false;
@@ -103,8 +104,8 @@ class Shared {
 }
 
 /**
- * A connection of the proxy's own to the primary. Statements queue up, and where several sessions use it they take turns;
- * bytes in and out.
+ * A connection of the proxy's own to the primary. Statements queue up. Where several sessions use the connection, they take
+ * turns. Text is byte strings.
  */
 export class ServiceConnection {
   /** @param who whose statements these are (FairQueue) */
@@ -113,7 +114,7 @@ export class ServiceConnection {
     private readonly who: readonly unknown[],
   ) {}
 
-  /** The same connection for statements of somebody, who takes turns with others. */
+  /** The same connection, for the statements of somebody who takes turns with others. @param who see FairQueue */
   of(who: readonly unknown[]): ServiceConnection {
     return new ServiceConnection(this.shared, who);
   }
@@ -127,7 +128,7 @@ export class ServiceConnection {
     this.shared.onLost = act;
   }
 
-  /** @throws ConnectError, PgError */
+  /** Logs in, and makes the settings for the proxy's own SQL. @throws ConnectError, PgError */
   static async connect(options: ConnectOptions): Promise<ServiceConnection> {
     const client = await WireClient.connect({ ...options, timeoutMs: CONNECT_TIMEOUT_MS });
     const connection = new ServiceConnection(new Shared(client), []);
@@ -147,8 +148,8 @@ export class ServiceConnection {
 
   /**
    * Runs one statement.
-   * @param name for one that runs often: what it is prepared as, the first time
-   * @returns its rows @throws PgError; 08006 when the connection is lost
+   * @param name for a statement that runs often: the name under which it is prepared the first time
+   * @returns its rows @throws PgError see `pipeline`
    */
   query(sql: string, params: readonly Parameter[] = [], name?: string): Promise<Rows> {
     return this.pipeline([{ sql, params, name, returnsRows: true }]);
@@ -157,8 +158,8 @@ export class ServiceConnection {
   /**
    * Runs statements in one round trip, as one transaction unless they say otherwise.
    * @returns the rows of all of them
-   * @throws PgError of the first that fails: nothing behind it was run, and no transaction is open; 08006 when the
-   * connection is lost
+   * @throws PgError of the first statement that fails, and then nothing behind it was run and no transaction is open; 08006 when
+   * the connection is lost; 54000 when too many statements of one session wait
    */
   pipeline(steps: readonly Step[]): Promise<Rows> {
     return this.#inTurn(async (handler, _, failed) => {
@@ -172,7 +173,7 @@ export class ServiceConnection {
       if (!failed()) return;
       if (this.client.transactionStatus !== 'I') await this.client.query(ROLLBACK, {});
       if (!fresh) return;
-      // Which of them have been prepared is not known.
+      // It is not known which of the new statements have been prepared.
       await this.client.query(DEALLOCATE, {});
       named.clear();
     });
@@ -195,7 +196,7 @@ export class ServiceConnection {
   /**
    * Runs statements as one transaction unless they say otherwise, without parameters. No transaction is open afterwards.
    * @param copyIn feeds a COPY FROM STDIN among them; it is given the rows of the statements before
-   * @throws PgError; 08006 when the connection is lost
+   * @throws PgError; 08006 when the connection is lost; 54000 when too many statements of one session wait
    */
   script(sql: string, copyIn?: (control: CopyInControl, rows: Rows) => void): Promise<Rows> {
     return this.#inTurn(async (handler, rows) => {

@@ -13,21 +13,23 @@ import { BulkConnections } from './bulkConnections.js';
 import { removeObjects } from './housekeeping.js';
 import { ServiceConnection } from './serviceConnection.js';
 
-/** How often the schema's replacement waits for the locks that it needs, a second each time (serviceConnection.ts). */
+/** How often replacing the schema is tried. Each time it waits a second for the locks that it needs (serviceConnection.ts). */
 const REPLACEMENTS = 10;
-/** How long what a function asks is under way at most. */
+/** How long a function's request is under way to the proxy at most. */
 const UNDER_WAY_MS = 100;
 
+/** Names of the service schema's functions, each with the digest of its body. */
 const SERVICE_FUNCTIONS = fingerprintsOf(SERVICE_SCHEMA_SQL);
 
 /** Who the proxy is on service connections. */
 export interface ServiceIdentity {
   readonly user: string;
   readonly password: Buffer | undefined;
-  /** The session's own user, for want of an account. */
+  /** It is the session's own user, because the proxy has no account of its own. */
   readonly own: boolean;
 }
 
+/** The primary, as service connections reach it. */
 export interface ServiceServer {
   readonly address: SocketAddress;
   readonly tls: TlsOptions;
@@ -35,15 +37,17 @@ export interface ServiceServer {
   readonly plainPassword: boolean;
 }
 
-/** Connections that hold locks and hand over answers, shared by the sessions of a database. */
+/** How many connections hold locks and hand over answers. The sessions of a database share them. */
 const MAX_SHARED = 3;
 /** A further shared connection is opened when each has this many sessions. */
 const SESSIONS_PER_CONNECTION = 16;
-/** How often a connection is made that somebody ends before it is of use. */
+/** How often connecting is tried, where somebody ends the connection before it is of use. */
 const CONNECTS = 5;
+/** How long connections stay open that no session uses. */
 const IDLE_MS = 30_000;
+/** How long side tables are collected before they are dropped together. */
 const REAP_MS = 500;
-/** When what others have left is looked for: after a connection was opened, and then regularly. */
+/** When the proxy looks for what sessions that are over have left: after a connection was opened, and then regularly. */
 const SOON_MS = 500;
 const SWEEP_MS = 60_000;
 
@@ -56,7 +60,7 @@ export interface Membership {
   leave(): void;
 }
 
-/** A shared connection and who is on it. */
+/** A shared connection, and the sessions on it. */
 interface Shared {
   readonly connection: ServiceConnection;
   readonly sessions: Set<Membership>;
@@ -65,18 +69,22 @@ interface Shared {
 /** The service connections of one account to one database. */
 export class DatabaseServices {
   readonly #shared: Shared[] = [];
+  /** A shared connection is being opened: only one at a time. */
   #opening: Promise<unknown> | undefined;
   readonly #bulk = new BulkConnections(() => this.#connect());
-  /** Drops side tables. */
+  /** The connection on which side tables are dropped. */
   #keeper: ServiceConnection | undefined;
   #idle: NodeJS.Timeout | undefined;
   #reaper: NodeJS.Timeout | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #standby = false;
+  /** Under way while the schema is being replaced. */
   #replacing: Promise<void> | undefined;
+  /** By performance.now(). */
   #replacedAt = Number.NEGATIVE_INFINITY;
-  /** Why the schema could not be replaced, for the next who needs it. */
+  /** Why the schema could not be replaced. The next one who needs it is told. */
   #obstacle: PgError | undefined;
+  /** Names of side tables, and of functions that prove roles, that are to be dropped. */
   readonly #garbage = new Set<string>();
 
   constructor(
@@ -112,8 +120,9 @@ export class DatabaseServices {
   }
 
   /**
-   * Joins the shared connection with the fewest sessions, and takes turns with them.
-   * @param who the session (FairQueue) @throws PgError what stands in the way of a bridge
+   * Joins the shared connection with the fewest sessions, and takes turns with these.
+   * @param who the session (FairQueue)
+   * @throws PgError 08001 when there is no connection to be had; see `prepare`
    */
   async join(who: readonly unknown[]): Promise<Membership> {
     clearTimeout(this.#idle);
@@ -171,7 +180,11 @@ export class DatabaseServices {
     return member;
   }
 
-  /** Makes the schema if it is missing. @throws Replacing if it is an older one; PgError what stands in the way */
+  /**
+   * Makes the service schema if it is missing.
+   * @throws Replacing when it is not of this version; PgError 0A000 when it belongs, or would belong, to an account that it must
+   * not belong to, and whatever else keeps it from being made
+   */
   async prepare(connection: ServiceConnection): Promise<void> {
     const [row] = await connection.query(
       `SELECT pg_catalog.obj_description(n.oid, 'pg_namespace'), pg_is_in_recovery(), r.rolname,
@@ -180,12 +193,12 @@ export class DatabaseServices {
          FROM pg_database d LEFT JOIN pg_namespace n ON n.nspname = 'dblink_proxy' LEFT JOIN pg_roles r ON r.oid = n.nspowner
         WHERE d.datname = current_database()`,
     );
-    // Whoever owns the schema decides what its functions do, with the rights of the account that calls them.
+    // Whoever owns the schema decides what its functions do, and they have the rights of the account that calls them.
     if (row?.[3]?.toString() === 'f') throw foreignSchema(row[2]!.toString('latin1'), this.database);
     const version = bridgeVersion(row?.[0]?.toString('latin1') ?? '');
     this.#standby = row?.[1]?.toString() === 't';
     if (this.#standby) return;
-    // Everybody's calls would run it.
+    // Everybody's calls would run what this user has made.
     if (row?.[2] === null && this.identity.own && row[5]?.toString() !== 't') {
       throw notForEverybody(this.identity.user, this.database);
     }
@@ -195,7 +208,7 @@ export class DatabaseServices {
       await this.#run(connection, current ? SECRET_SQL : `${SERVICE_SCHEMA_SQL};\n${SECRET_SQL}`);
   }
 
-  /** Runs SQL that ends with SECRET_SQL. @throws PgError */
+  /** Runs SQL that ends with SECRET_SQL, and gives it a new secret. @throws PgError */
   async #run(connection: ServiceConnection, sql: string): Promise<void> {
     try {
       await connection.script(sql, (copy) => {
@@ -209,9 +222,9 @@ export class DatabaseServices {
   }
 
   /**
-   * Begins to replace a schema that is not of this version, if that has not begun. A function that asks meanwhile is one of the old
-   * ones: it could not read its answer, and its transaction may keep the tables from being replaced, until it is told so.
-   * @returns what it is told
+   * Begins to replace a schema that is not of this version, if that has not begun. A function that asks meanwhile is one of the
+   * old schema. It could not read its answer, and its transaction may keep the tables from being replaced. So it gets an error.
+   * @returns that error
    */
   #replace(): PgError {
     const obstacle = this.#obstacle;
@@ -226,7 +239,7 @@ export class DatabaseServices {
   }
 
   /**
-   * A function that began before the schema was replaced would wait for ever for an answer that it can read.
+   * Refuses a function that began before the schema was replaced: it would wait for ever for an answer that it can read.
    * @param askedAt when its request came, by performance.now() @throws Replacing
    */
   refuseOlder(askedAt: number): void {
@@ -248,7 +261,7 @@ export class DatabaseServices {
     });
   }
 
-  /** Sweeps now and again while there is a connection: a session's process can outlive its proxy for a while. */
+  /** Sweeps regularly while there is a shared connection: a session's process can outlive its proxy for a while. */
   #sweepLater(afterMs: number): void {
     clearTimeout(this.#sweeper);
     this.#sweeper = setTimeout(() => {
@@ -260,7 +273,7 @@ export class DatabaseServices {
     }, afterMs).unref();
   }
 
-  /** Removes what a proxy that was killed, or a connection that was lost, has left of sessions that are over. */
+  /** Removes what is left of sessions that are over, after a proxy was killed or a connection was lost. */
   async #sweep(connection: ServiceConnection): Promise<void> {
     await connection.query(
       'DELETE FROM dblink_proxy.answer x WHERE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = x.pid)',
@@ -277,8 +290,8 @@ export class DatabaseServices {
 
   /**
    * Runs something on a connection of its own.
-   * @param user whose turn it is @param signal gives up while it waits for one
-   * @throws what it throws; PgError; the signal's reason
+   * @param user whose turn it is @param signal ends the waiting for a connection
+   * @throws what `act` throws; PgError 08001; the signal's reason
    */
   async bulk<T>(
     act: (connection: ServiceConnection) => Promise<T>,
@@ -292,7 +305,7 @@ export class DatabaseServices {
     }
   }
 
-  /** See ReadMapping. */
+  /** See ReadMapping (foreignServers.ts). */
   readMapping(
     server: string,
     role: string,
@@ -309,7 +322,10 @@ export class DatabaseServices {
     );
   }
 
-  /** Side tables, and functions of proofs, that nobody reads any more: dropped soon, together; those that are still locked are tried again. */
+  /**
+   * Has side tables, and functions that prove roles, dropped. Nobody reads them any more. They are dropped soon, several
+   * together. Those that are still locked are tried again.
+   */
   discard(tables: readonly string[]): void {
     if (tables.length === 0) return;
     for (const table of tables) this.#garbage.add(table);
@@ -319,7 +335,7 @@ export class DatabaseServices {
   async #reap(): Promise<void> {
     const tables = [...this.#garbage];
     try {
-      // A connection of its own: large results on their way must not keep the others' tables.
+      // On a connection of its own: large results on their way must not delay the dropping of others' tables.
       if (this.#keeper === undefined || this.#keeper.closed) this.#keeper = await this.#connect();
       const connection = this.#keeper;
       try {
@@ -353,6 +369,7 @@ export class DatabaseServices {
     }, IDLE_MS).unref();
   }
 
+  /** Drops what is still to be dropped, and closes the connections. */
   async close(): Promise<void> {
     clearTimeout(this.#idle);
     clearTimeout(this.#reaper);
@@ -375,7 +392,7 @@ async function isGenuine(connection: ServiceConnection): Promise<boolean> {
   return SERVICE_FUNCTIONS.every((known) => found.has(known));
 }
 
-/** SQL that drops side tables and functions of proofs. */
+/** SQL that drops side tables and functions that prove roles. */
 function drop(names: readonly string[]): string {
   const tables = names.filter((name) => !isProof(name)).map((name) => `dblink_proxy.${name}`);
   return [
@@ -393,6 +410,7 @@ export class Services {
     private readonly log: RouterLog,
   ) {}
 
+  /** Those of one database and account, made when they are asked for the first time. */
   of(database: string, identity: ServiceIdentity): DatabaseServices {
     const key = `${database}\0${identity.user}`;
     let services = this.#databases.get(key);
@@ -408,7 +426,7 @@ export class Services {
   }
 }
 
-/** The schema is of another version, and is being replaced: what is asked for now cannot be answered. */
+/** 55000: the schema is of another version and is being replaced, so that what is asked for now cannot be answered. */
 export class Replacing extends PgError {
   constructor(
     database: string,
@@ -426,7 +444,7 @@ const LOCK_TIMEOUT = '55P03';
 const HINT =
   'Give the proxy an account of its own, as in --primary postgres://user:password@host/; docs/bridge.md lists the privileges that it needs.';
 
-/** Somebody has ended the connection (pg_terminate_backend); the server has not refused it. */
+/** Whether somebody has ended the connection (pg_terminate_backend), rather than the server has refused it. */
 const wasEnded = (error: unknown): boolean =>
   ['57P01', '08006'].includes((error as { sqlstate?: string }).sqlstate ?? '');
 

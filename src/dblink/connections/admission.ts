@@ -7,24 +7,24 @@ export interface RemoteLimits {
   readonly inAll: number;
 }
 
-/** Takes back a place; what is done again does nothing. */
+/** Gives back a place. Only the first call does something. */
 export type Leave = () => void;
 
-/** Gives sessions places for remote connections, as long as there are any. */
+/** Limits the remote connections of all sessions: each connection needs a place. */
 export class RemoteAdmission {
   #open = 0;
 
   constructor(
     private readonly limits: RemoteLimits,
     private readonly descriptors: Descriptors,
-    /** Told when the system had no descriptor for a connection all the same. */
+    /** Called when the system had no descriptor for a connection that had been given a place. */
     readonly exhausted: (error: Error) => void,
   ) {}
 
   /**
-   * A place for one more connection. The last tenth of all places is for sessions that have no connection yet.
-   * @param held by the session
-   * @throws PgError 53300
+   * Takes a place for one more connection. The last tenth of all places is kept for sessions that have no connection yet.
+   * @param held how many connections the session has
+   * @throws PgError 53300 when a limit is reached, or when the process has too few file descriptors left
    */
   admit(held: number): Leave {
     const { perSession, inAll } = this.limits;

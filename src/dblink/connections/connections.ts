@@ -19,24 +19,31 @@ import { ConnectionRegistry } from './registry.js';
 /** A connection in use by one call. */
 export interface Lease {
   readonly connection: RemoteConnection;
-  /** What error contexts call it. */
+  /** What messages and error contexts call the connection. */
   readonly label: ConnectionLabel;
+  /** Ends the use. A connection that was opened for this call alone is closed. */
   readonly release: () => void;
 }
 
 /** The connections of one client session, and which of them a call uses (behaviour reference, section 2). */
 export class SessionConnections {
   readonly #registry = new ConnectionRegistry();
+  /** Open connections that each serve a single call. */
   readonly #oneShots = new Set<RemoteConnection>();
-  /** Connections for one call that are being opened. */
+  /** How many connections for a single call are being opened. */
   #opening = 0;
-  /** Calls that wait for another call's connection to be closed. */
+  /** Wakes the calls that wait until the connection of another call is closed. */
   #waiting: (() => void)[] = [];
   #closed = false;
 
   constructor(private readonly home: DblinkHome) {}
 
-  /** @throws PgError 08001, 42710, 2F003, 42501, 55006 (behaviour reference, sections 2, 3.1, 6 and 9) */
+  /**
+   * Opens a connection that stays open: a named one or, without a name, the unnamed one. An earlier unnamed one is
+   * closed.
+   * @param unchecked true for dblink_connect_u
+   * @throws PgError 08001, 42710, 2F003, 42501, 55006, 53300 (behaviour reference, sections 2, 3.1, 6 and 9)
+   */
   async connect(
     name: string | undefined,
     conninfo: string,
@@ -71,8 +78,9 @@ export class SessionConnections {
   }
 
   /**
-   * A place for a connection that one call needs. Calls of one statement run side by side here and one after another
-   * natively, so that they must not be in each other's way.
+   * Takes a place for a connection that serves a single call. Calls of one statement run side by side here, but one after
+   * another with the extension. So a call must not fail because others of the statement hold the places: it waits for
+   * them.
    * @throws PgError 53300, the signal's reason
    */
   async #admitOneShot(signal: AbortSignal): Promise<Leave> {
@@ -90,7 +98,10 @@ export class SessionConnections {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  /** @param leave gives back the place that was taken for it */
+  /**
+   * Opens a connection and has it use the database's encoding.
+   * @param leave gives back the place that was taken for it
+   */
   async #open(
     conninfo: string,
     unchecked: boolean,
@@ -116,7 +127,7 @@ export class SessionConnections {
     const encoding = call.facts.databaseEncoding;
     try {
       if (client.parameters.get('client_encoding') !== encoding) {
-        // A remote that cannot is left as it is; its complaint stays in the error buffer.
+        // A remote that cannot use this encoding is left as it is. Its error stays in the error buffer.
         await connection.run(Buffer.from(`set client_encoding to '${encoding}'`), undefined, call.signal);
       }
       // The session may have ended while the connection was being made.
@@ -128,7 +139,7 @@ export class SessionConnections {
     return connection;
   }
 
-  /** @throws PgError 08003, 55006 */
+  /** Closes a named connection or, without a name, the unnamed one. @throws PgError 08003, 55006 */
   disconnect(name: string | undefined, call: CallContext): void {
     const connection = this.existing(name, call);
     if (name === undefined) this.#registry.unnamed = undefined;
@@ -136,7 +147,7 @@ export class SessionConnections {
     connection.close();
   }
 
-  /** A connection that is open under this name, to be looked at only. @throws PgError 08003, 55006 */
+  /** The open connection of this name, for callers that only look at it. @throws PgError 08003, 55006 */
   existing(name: string | undefined, call: CallContext): RemoteConnection {
     const connection =
       name === undefined ? this.#registry.unnamed : this.#registry.get(name, call.facts.databaseEncoding);
@@ -149,13 +160,14 @@ export class SessionConnections {
     return this.#registry.unnamed !== undefined;
   }
 
-  /** An open connection for one call. @throws PgError 08003, 55006 */
+  /** Takes an open connection for one call. @throws PgError 08003, 55006 */
   lease(name: string | undefined, call: CallContext): Lease {
     return leaseOf(this.existing(name, call), name, call);
   }
 
   /**
-   * The connection that dblink and dblink_exec use: the unnamed one, a named one, or one for this call alone.
+   * Takes the connection that dblink and dblink_exec use: the unnamed one, a named one, or one that is opened for this
+   * call alone.
    * @throws PgError 08003, 55006, and what opening one raises
    */
   async leaseFor(target: string | undefined, call: CallContext): Promise<Lease> {
@@ -183,22 +195,26 @@ export class SessionConnections {
     return { connection, label: undefined, release };
   }
 
-  /** Which connection a call of dblink or dblink_exec will use, for who must not run two on one side by side. */
+  /**
+   * A key for the connection that a call of dblink or dblink_exec will use. Calls with the same key must not run side by
+   * side.
+   */
   key(target: string | undefined, call: CallContext): unknown {
     return this.used(target, call) ?? (target === undefined ? 'unnamed' : Symbol('one-shot'));
   }
 
-  /** The open connection that dblink or dblink_exec will use, if it is one that is open already. */
+  /** The connection that dblink or dblink_exec will use, if it is open already. */
   used(target: string | undefined, call: CallContext): RemoteConnection | undefined {
     if (target === undefined) return this.#registry.unnamed;
     return this.#registry.find(target, call.facts.databaseEncoding, isConninfo);
   }
 
+  /** The names of the open named connections. */
   names(): readonly string[] {
     return this.#registry.names();
   }
 
-  /** Ends all of them; remote work is cancelled. */
+  /** Ends all connections. What runs on the remotes is cancelled. */
   close(): void {
     this.#closed = true;
     this.#registry.closeAll();

@@ -5,16 +5,16 @@ import { notBoolean } from '../errors.js';
 /** A foreign server that the role of a call may use (behaviour reference, section 8). All text is byte strings. */
 export interface ForeignServer {
   readonly name: string;
-  /** As the catalogs keep them, `keyword=value`; any wrapper may have accepted them. */
+  /** The server's options as the catalogs keep them: `keyword=value`. Any foreign-data wrapper may have accepted them. */
   readonly serverOptions: readonly string[];
-  /** Those of the user mapping that applies to the role. */
+  /** The options of the user mapping that applies to the role, in the same form. */
   readonly mappingOptions: readonly string[];
   /**
-   * The administrator of the proxy has declared it: its options are in serverOptions, credentials included, and no rule
-   * about the credentials of non-superusers applies.
+   * The administrator of the proxy has declared the server. Then its options, credentials included, are in serverOptions,
+   * and no rule about the credentials of non-superusers applies.
    */
   readonly declared: boolean;
-  /** Of a declared one: its password, which is the administrator's, may be sent in clear text without TLS. */
+  /** For a declared server: its password may be sent in clear text without TLS. The password is the administrator's. */
   readonly plainPassword?: boolean;
 }
 
@@ -31,8 +31,9 @@ function optionOf(stored: string): Option {
 const isOfMapping = ({ name, secret }: ConninfoKeyword): boolean => name === 'user' || secret === true;
 
 /**
- * The options that the extension's libpq would know and take from a server or a user mapping; others, which servers of
- * other wrappers may have, are passed over.
+ * The options that the extension's libpq would know, and that dblink takes from a server or from a user mapping. Others
+ * are passed over: servers of other wrappers may have them.
+ * @param major of the primary
  */
 function readable(stored: readonly string[], kind: 'server' | 'mapping', major: number): readonly Option[] {
   const known = new Set(
@@ -53,7 +54,9 @@ const pair = ([keyword, value]: Option): string => `${keyword}='${value.replace(
 /**
  * The connection string that dblink makes of a server: its options, then those of the user mapping.
  * @param major of the primary
- * @param scram put in front where the server or the mapping asks for it; the options can still override require_auth
+ * @param scram the client's keys, put in front if the server or the mapping asks for pass-through. The options behind
+ * them can still override require_auth.
+ * @throws PgError 42601 for a value of use_scram_passthrough that is no boolean
  */
 export function serverConninfo(server: ForeignServer, major: number, scram: ScramKeys | undefined): string {
   if (server.declared) return server.serverOptions.map(optionOf).map(pair).join('');
@@ -73,7 +76,9 @@ export function serverConninfo(server: ForeignServer, major: number, scram: Scra
 }
 
 /**
- * Whether the server or the mapping, whose word counts more, has use_scram_passthrough on (18 and later).
+ * Whether use_scram_passthrough is on (PostgreSQL 18 and later). What the user mapping says counts more than what the
+ * server says.
+ * @param major of the primary
  * @throws PgError 42601 for a value that is no boolean
  */
 export function wantsPassthrough(server: ForeignServer, major: number): boolean {
@@ -83,7 +88,7 @@ export function wantsPassthrough(server: ForeignServer, major: number): boolean 
     .find(([keyword]) => keyword === PASSTHROUGH);
   if (given === undefined) return false;
   const value = given[1].toLowerCase();
-  // Not 1 and 0: options are kept as text, and as text they are no booleans to defGetBoolean().
+  // 1 and 0 are refused: options are kept as text, and defGetBoolean() does not take these texts for booleans.
   if (['true', 'on'].includes(value)) return true;
   if (['false', 'off'].includes(value)) return false;
   throw notBoolean(PASSTHROUGH);

@@ -19,32 +19,33 @@ export interface HostRules {
   readonly hostEnvironment: HostRule;
 }
 
+/** The rules that hold where none are given. */
 export const DEFAULT_HOST_RULES: HostRules = { hostFiles: 'superusers', hostEnvironment: 'superusers' };
 
-/** One connection that is to be opened. */
+/** What decides about one connection that is to be opened. */
 export interface HostAccessRequest {
   readonly rules: HostRules;
-  /** The administrator of the proxy has written the string: none of the rules is for it. */
+  /** The administrator of the proxy has written the string, so none of the rules applies to it. */
   readonly declared: boolean;
-  /** Whether the role may be a superuser, as far as is known; false is certain. */
+  /** Whether the role may be a superuser, as far as is known. false is certain. */
   readonly superuser: boolean;
-  /** Makes sure of it: asked only where that decides. */
+  /** Asks whether the role is a superuser now. Called only where the answer decides. */
   readonly confirmSuperuser: () => Promise<boolean>;
-  /** With everything that the host has. */
+  /** The context with everything that the host has. */
   readonly context: ConninfoContext;
 }
 
-/** In what a string is completed. */
+/** The context in which a connection string is completed. */
 export interface PermittedContext {
   readonly context: ConninfoContext;
-  /** The host's environment is not for this role. */
+  /** The role may not use the host's environment, so the context has none. */
   readonly bare: boolean;
 }
 
 /**
- * The context in which a string is completed, by what its role may use of the host. Refusals do not depend on what there
- * is: a role that may not look cannot find out either.
- * @throws PgError 42501 for a string that names what it may not
+ * The context in which a connection string is completed: it has what the string's role may use of the host. A refusal
+ * does not depend on what the host has. So a role that may not look cannot find out by trying either.
+ * @throws PgError 42501 for a string that names something that its role may not use
  */
 export async function permittedContext(
   explicit: ReadonlyMap<string, ByteString>,
@@ -61,24 +62,29 @@ export async function permittedContext(
   const { hostEnvironment: environment } = rules;
   const service = explicit.has('service');
   if (environment === 'superusers' && superuser && !service && !needsRoots(explicit)) {
-    // Where there is nothing to be used nobody has to be asked.
+    // If the host has no environment that could be used, the primary need not be asked about the role.
     if (!(await hostHasEnvironment(context))) return { context, bare: false };
   }
   if (await permitted(environment)) return { context, bare: false };
   if (service) throw serviceRefused(environment);
   const { readFile, statMode } = context;
-  // What a string names and may name is read all the same.
+  // Files that the string names, and that the role may name, are read all the same.
   const reader = named === undefined ? {} : { readFile, statMode };
   return { context: { ...bareContext(defaults), ...reader }, bare: true };
 }
 
-/** The string asks for roots and names none: whether the host has any is then to be told to nobody else. */
+/**
+ * Whether a string asks for verification and names no root certificates. If so, only a role that may use the host's
+ * environment is to learn whether the host has any.
+ */
 const needsRoots = (explicit: ReadonlyMap<string, ByteString>): boolean =>
   Boolean(explicit.get('sslmode')?.startsWith('verify-')) && !explicit.get('sslrootcert');
 
 /**
- * Whether a connection needs root certificates that only the host could have.
- * @throws PgError 08001 if so, and the host's are not for this role
+ * Refuses a connection that needs root certificates which only the host could have, if the role may not use the host's.
+ * @param bare see PermittedContext
+ * @param rule the setting `dblink.host_environment`
+ * @throws PgError 08001
  */
 export function checkRoots(bare: boolean, { tls, hosts }: ResolvedConninfo, rule: HostRule): void {
   if (!bare || tls.rootCertFile !== undefined || !tls.mode.startsWith('verify-')) return;

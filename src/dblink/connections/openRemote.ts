@@ -23,18 +23,23 @@ import { connectTextBefore14 } from '../remote/connectText.js';
 import { type ForeignServer, serverConninfo, wantsPassthrough } from './foreignServer.js';
 import { checkRoots, DEFAULT_HOST_RULES, permittedContext } from './hostAccess.js';
 
+/** Who opens a connection, and in what circumstances. */
 export interface OpenOptions {
   readonly home: DblinkHome;
   readonly facts: DblinkFacts;
-  /** dblink_connect_u: no password is asked of anybody. */
+  /** True for dblink_connect_u, which does not require a password of anybody. */
   readonly unchecked: boolean;
   readonly signal: AbortSignal;
-  /** Between the checks of the string and the network: the place of the duplicate-name check. */
+  /**
+   * Called after the check that a password is given, before the string's other mistakes are reported and before the
+   * network is used. The check for duplicate names takes place here.
+   */
   readonly beforeConnect?: () => void;
 }
 
 /**
- * Opens a connection to a remote as dblink_connect does: checks in its order (behaviour reference, section 2).
+ * Opens a connection to a remote as dblink_connect does. The checks come in the extension's order (behaviour reference,
+ * section 2).
  * @param target name of a foreign server, or else a connection string; a byte string
  * @throws PgError 08001, 2F003, 42501, 42704, 42601, 0A000, or the signal's reason
  */
@@ -55,7 +60,8 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
   }
   const passed = explicit !== undefined && passesKeys(explicit, home);
   const exempt = options.unchecked || server?.declared === true || passed;
-  // What was learnt before this statement may have been taken away meanwhile. It is asked only where it decides.
+  // The role may have been a superuser before this statement and be none now. The primary is asked only where that
+  // decides.
   let superuser: Promise<boolean> | undefined;
   const confirmSuperuser = (): Promise<boolean> => (superuser ??= facts.confirmSuperuser());
   const mustGivePassword = async (): Promise<boolean> =>
@@ -82,7 +88,8 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
   try {
     const hostless = !explicit.get('host') && !explicit.get('hostaddr');
     const completed = new Map(explicit);
-    // A string without a host means the server itself: the same database, unless it names one.
+    // A string without a host means the primary itself. The database is then the session's own, unless the string names
+    // one.
     if (hostless && !context.env['PGHOST'] && !context.env['PGDATABASE'] && !completed.get('dbname')) {
       completed.set('dbname', home.database);
     }
@@ -122,7 +129,11 @@ async function login(
   }
 }
 
-/** @throws PgError 42601; 0A000 for a SCRAM pass-through that the extension could do, and without which there is no password */
+/**
+ * The connection string of a foreign server.
+ * @throws PgError 42601; 0A000 for a SCRAM pass-through that the extension could do, and without which there is no
+ * password
+ */
 function conninfoOf(server: ForeignServer, { home, facts }: OpenOptions): string {
   const scram = home.scram?.();
   if (scram !== 'relayed') return serverConninfo(server, facts.primaryMajor, scram);
@@ -131,7 +142,10 @@ function conninfoOf(server: ForeignServer, { home, facts }: OpenOptions): string
   return serverConninfo(server, facts.primaryMajor, undefined);
 }
 
-/** SCRAM pass-through counts as credentials of the caller's own while nothing but SCRAM is permitted (section 9). */
+/**
+ * Whether a string uses SCRAM pass-through. It counts as credentials of the caller's own as long as nothing but SCRAM is
+ * permitted (behaviour reference, section 9).
+ */
 const passesKeys = (explicit: ReadonlyMap<string, string>, home: DblinkHome): boolean =>
   typeof home.scram?.() === 'object' &&
   Boolean(explicit.get('scram_client_key') && explicit.get('scram_server_key')) &&
@@ -140,6 +154,7 @@ const passesKeys = (explicit: ReadonlyMap<string, string>, home: DblinkHome): bo
 const isOutOfFiles = (error: unknown): boolean =>
   error instanceof ConnectError && (error.code === 'EMFILE' || error.code === 'ENFILE');
 
+/** An error of libpq as dblink reports it (08001). @throws any other error as it is */
 function asConnectError(error: unknown, primaryMajor: number): PgError {
   let text: string;
   if (error instanceof ConnectError) {

@@ -14,15 +14,20 @@ export class ConnectionRegistry {
   /** Names whose connection is being opened. */
   readonly #reserved = new Set<string>();
 
-  /** A named connection; lookups cut the name as creation does. */
+  /**
+   * A named connection. The name is cut in the same way as when the connection was created.
+   * @param encoding the database's
+   */
   get(name: string, encoding: string): RemoteConnection | undefined {
     return this.#named.get(clipName(name, encoding))?.connection;
   }
 
   /**
-   * The named connection that the first argument of dblink or dblink_exec means, if it is not a connection string. A
-   * string that is too long for a name means a connection only if it is the name that was given, or cannot be a
-   * connection string: natively a string is captured by any name that shares its first 63 bytes.
+   * The named connection that the first argument of dblink or dblink_exec means, if it is not a connection string.
+   *
+   * A text that is too long for a name means a connection only if the connection was given exactly this name, or if the
+   * text cannot be a connection string. The extension differs: there a connection string is captured by any name that
+   * shares its first 63 bytes.
    */
   find(text: string, encoding: string, isConninfo: (text: string) => boolean): RemoteConnection | undefined {
     const key = clipName(text, encoding);
@@ -32,6 +37,7 @@ export class ConnectionRegistry {
     return undefined;
   }
 
+  /** Whether a connection of this name is open or being opened. */
   has(name: string, encoding: string): boolean {
     const key = clipName(name, encoding);
     return this.#named.has(key) || this.#reserved.has(key);
@@ -52,11 +58,12 @@ export class ConnectionRegistry {
     this.#named.delete(clipName(name, encoding));
   }
 
-  /** How many there are. */
+  /** How many connections are open. */
   get size(): number {
     return this.#named.size + (this.unnamed === undefined ? 0 : 1);
   }
 
+  /** The names of the named connections, as they were cut. */
   names(): readonly string[] {
     return [...this.#named.keys()];
   }

@@ -4,7 +4,10 @@
  */
 export { type ByteString, byteString, bytesOf, textOf } from '../../wire/byteString.js';
 
-/** isspace() of the C locale: what libpq calls a blank. JavaScript's \s would also take 0xA0, a letter's byte. */
+/**
+ * Whether libpq takes a character for a blank: isspace() of the C locale. JavaScript's \s would also match 0xA0, which
+ * can be a byte of a letter.
+ */
 export function isBlank(char: string | undefined): boolean {
   return char === ' ' || (char !== undefined && char.length === 1 && char >= '\t' && char <= '\r');
 }

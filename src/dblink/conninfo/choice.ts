@@ -4,7 +4,7 @@ import { conninfoError, plain } from './error.js';
 /**
  * The value of an option that has a fixed set of values, compared exactly as libpq compares.
  *
- * @param fallback used if the option is unset; '' is a (wrong) value.
+ * @param fallback used if the option is not set. An option set to '' is set, to a wrong value.
  * @throws ConninfoError `invalid <option> value: "<value>"`.
  */
 export function chooseOption<Value extends string>(

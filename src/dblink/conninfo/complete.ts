@@ -5,10 +5,10 @@ import type { OptionMap } from './options.js';
 import { addServiceOptions } from './service.js';
 
 /**
- * Fills in what the string leaves out, in libpq's order of precedence: string, service entry,
- * environment, compiled default (behaviour reference 10). An option set to '' counts as set.
+ * Fills in what the string leaves out, in libpq's order of precedence: string, service entry, environment, compiled
+ * default (behaviour reference 10). An option set to '' counts as set.
  *
- * Host, user and database keep their gaps here; what they mean is decided where they are used.
+ * Host, user and database may stay unset. What that means is decided where they are used.
  *
  * @throws ConninfoError for a service that cannot be used.
  */
@@ -22,12 +22,13 @@ export async function completeOptions(
   const sslmodeOpen = !options.has('sslmode') && sslmodeFromEnv(context) === undefined;
   for (const keyword of CONNINFO_KEYWORDS) {
     if (options.has(keyword.name)) continue;
-    // A missing port must stay missing: with a missing host it means the primary's port, not 5432.
+    // A missing port must stay missing: together with a missing host it means the primary's port, not 5432.
     const compiled = keyword.name === 'port' ? undefined : keyword.compiled;
     const value = valueFromEnv(keyword.name, keyword.env, context) ?? compiled;
     if (value !== undefined) options.set(keyword.name, value);
   }
-  // Roots that any public authority may sign under prove nothing without the host's name (libpq 16).
+  // With the system's roots any public authority may have signed the certificate. That proves nothing unless the host's
+  // name is checked too (libpq 16).
   if (sslmodeOpen && options.get('sslrootcert') === 'system') options.set('sslmode', 'verify-full');
   return options;
 }
@@ -42,7 +43,7 @@ function valueFromEnv(
   return value === undefined ? undefined : byteString(value);
 }
 
-/** PGSSLMODE, or the old PGREQUIRESSL, of which only values beginning with 1 count. */
+/** PGSSLMODE, or else the old PGREQUIRESSL, where only a value that begins with 1 counts. */
 function sslmodeFromEnv(context: ConninfoContext): ByteString | undefined {
   const mode = context.env['PGSSLMODE'];
   if (mode !== undefined) return byteString(mode);

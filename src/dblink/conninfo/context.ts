@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 import { namedFiles } from '../../wire/host/hostFiles.js';
 import type { ByteString } from './bytes.js';
 
-/** What a connection string leaves out, taken from the place where the call is made. */
+/** What is used where a connection string leaves out host, port or user. It depends on where the call is made. */
 export interface ConninfoDefaults {
   /** Host name, address or socket directory of the primary: where a string without a host leads. */
   readonly host: string;
@@ -12,7 +12,7 @@ export interface ConninfoDefaults {
   readonly user: ByteString;
 }
 
-/** Everything outside the string that libpq consults: injected, so that resolving stays testable. */
+/** Everything outside the string that libpq consults. It is passed in, so that resolving can be tested. */
 export interface ConninfoContext {
   /** Environment of the process that opens the connection, as `process.env`. */
   readonly env: Readonly<Record<string, string | undefined>>;

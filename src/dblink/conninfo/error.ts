@@ -14,8 +14,8 @@ export class ConninfoError extends Error {
   readonly messageBytes: Buffer;
 
   /**
-   * The message with everything quoted from the connection string replaced by `…`. libpq quotes whole
-   * URIs, passwords included: `message` is for the session that sent the string, this is for the log.
+   * The message with everything quoted from the connection string replaced by `…`. libpq quotes whole URIs, passwords
+   * included. So `message` is only for the session that sent the string, and this is for the log.
    */
   readonly loggable: string;
 
@@ -31,14 +31,14 @@ export interface Plain {
   readonly plain: string;
 }
 
-/** Marks a keyword or a path of ours as loggable inside a message. */
+/** Marks a keyword or a path of the proxy's own as loggable inside a message. */
 export function plain(text: string): Plain {
   return { plain: text };
 }
 
 /**
- * Tag for messages: numbers and `plain(…)` parts appear everywhere, other values only in the message
- * itself and never in its loggable form.
+ * Template tag that makes an error from its message. Numbers and `plain(…)` parts appear in both forms of the message.
+ * Other values appear in the message itself, and never in its loggable form.
  */
 export function conninfoError(
   literals: TemplateStringsArray,

@@ -5,17 +5,17 @@ import { CONNINFO_KEYWORDS } from './keywords.js';
 /** Options whose value is the path of a file or directory. */
 const FILE_OPTIONS = ['passfile', 'sslcert', 'sslkey', 'sslrootcert', 'sslcrl', 'sslcrldir'] as const;
 
-/** Environment variables that count without an option of their own. */
+/** Environment variables that libpq reads although no option names them (`env` of CONNINFO_KEYWORDS). */
 const FURTHER_VARIABLES = ['PGSERVICEFILE', 'PGSYSCONFDIR', 'PGREQUIRESSL', 'PGDATESTYLE', 'PGTZ', 'PGGEQO'];
 
 /** What libpq looks for in the home directory. */
 const HOME_FILES = ['.pgpass', '.pg_service.conf', '.postgresql'];
 
 /**
- * The first option of a string that names a file of the host where the connection is opened, or undefined. A socket's
- * directory counts as one: whether there is one, and of what kind, is what errors about it tell. The roots that the
- * runtime brings along (`sslrootcert=system`) are no file of the host's.
- * @param socketDirectory the primary's own, which a string may name as well as leave out
+ * The first option of a string that names a file of the host where the connection is opened, or undefined. The directory
+ * of a socket counts as a file: errors about it tell whether it exists, and of what kind it is. The roots that the
+ * runtime brings along (`sslrootcert=system`) are no file of the host.
+ * @param socketDirectory the primary's own. A string may name it, since a string without a host means it anyway.
  */
 export function namedFileOption(
   explicit: ReadonlyMap<string, ByteString>,
@@ -36,7 +36,7 @@ export function namedFileOption(
 }
 
 /**
- * Whether anything of the host's environment could complete a string. What is in the files is not looked at, so that the
+ * Whether anything in the host's environment could complete a string. The content of files is not looked at, so the
  * answer tells nothing about a string.
  */
 export async function hostHasEnvironment(context: ConninfoContext): Promise<boolean> {

@@ -8,23 +8,26 @@ const DEFAULT_PORT = '5432';
 /** Longest path of a Unix socket: sun_path has 108 bytes on Linux, the final NUL included. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
-/** Nobody has as many; everything is found out of each of them before the first one is tried. */
+/** No real string names so many hosts. There is a limit because each host is examined before the first one is tried. */
 const MAX_HOSTS = 1000;
 
 /**
- * Why a host cannot even be tried. libpq finds these only when it comes to the host, so an earlier host
- * that answers hides them.
+ * Why a host cannot even be tried. libpq finds such a problem only when it comes to the host. If an earlier host answers,
+ * nobody sees it.
  */
 export interface HostProblem {
   /** libpq's text in `error.message`, to be reported as this attempt's failure. */
   readonly error: ConninfoError;
-  /** Found once the address is known: the text stands behind `connection to server at "…" … failed: `. */
+  /**
+   * Whether the text stands behind `connection to server at "…" … failed: `: libpq finds the problem only when the
+   * address is known.
+   */
   readonly prefixed: boolean;
   /** The search ends here; otherwise the next host is tried. */
   readonly fatal: boolean;
 }
 
-/** One place to try. */
+/** One place to connect to. */
 export interface ConninfoHost {
   /**
    * The name as given: for TLS (SNI, verify-full), and to be looked up unless there is a `hostaddr`.
@@ -49,10 +52,10 @@ export interface ConninfoHost {
 }
 
 /**
- * Splits host, hostaddr and port into places to try (behaviour reference 10, "Hosts"). An entry without
- * host and hostaddr goes to `defaults.host`, and without a port of its own to `defaults.port`.
+ * Splits host, hostaddr and port into places to try (behaviour reference 10, "Hosts"). An entry without host and hostaddr
+ * means `defaults.host`. If it has no port of its own either, it means `defaults.port`.
  *
- * @throws ConninfoError if the lists' lengths do not match.
+ * @throws ConninfoError if the lists' lengths do not match, or if there are too many hosts.
  */
 export function resolveHosts(
   options: ReadonlyMap<string, ByteString>,
@@ -99,7 +102,8 @@ function resolveHost(
     ...(socketPath === undefined ? {} : { socketDirectory: host, socketPath }),
     displayHost: address === '' ? host : textOf(address),
     displayPort: textOf(portText),
-    // libpq files its default socket directory under localhost; that directory is where the primary is.
+    // In the password file libpq's default socket directory goes by the name localhost. Here that directory is the
+    // primary's.
     passfileHost: defaulted && isSocket ? 'localhost' : defaulted ? byteString(host) : name || address,
     passfilePort: portText,
     ...(problem === undefined ? {} : { problem }),
@@ -130,7 +134,7 @@ function checkPort(text: ByteString): CheckedPort {
   return { number };
 }
 
-/** hostaddr is never looked up: it must be an address in one of the forms that inet_aton or IPv6 know. */
+/** hostaddr is never looked up. It must be a numeric address: IPv6, or IPv4 in one of the forms that inet_aton knows. */
 function addressProblem(address: ByteString): HostProblem | undefined {
   if (address === '') return undefined;
   const zone = address.indexOf('%');
@@ -139,7 +143,10 @@ function addressProblem(address: ByteString): HostProblem | undefined {
   return hostProblem(conninfoError`could not parse network address "${address}": Name or service not known`);
 }
 
-/** `127.1`, `0x7f000001`, `017700000001`: one to four numbers, the last filling what is left. */
+/**
+ * The forms of IPv4 that inet_aton knows: `127.1`, `0x7f000001`, `017700000001`. There are one to four numbers, and the
+ * last one fills the bytes that are left.
+ */
 function isClassicIpv4(address: string): boolean {
   const parts = address.split('.');
   if (parts.length > 4 || !parts.every((p) => /^(?:0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*)$/i.test(p))) return false;
@@ -155,7 +162,7 @@ function socketProblem(path: string | undefined): HostProblem | undefined {
   );
 }
 
-/** By default a problem needs no address to be found and lets the next host be tried. */
+/** Makes a problem. Unless `kind` says otherwise it is found without an address, and the next host is tried. */
 export function hostProblem(
   error: ConninfoError,
   kind: { readonly prefixed?: boolean; readonly fatal?: boolean } = {},

@@ -3,9 +3,9 @@ import { conninfoError } from './error.js';
 import { type OptionMap, storeKnownOption } from './options.js';
 
 /**
- * Reads the key=value form (behaviour reference 10, "Keyword/value grammar"): blanks separate pairs and
- * may surround `=`; a value is quoted with `'…'` or ends at a blank; a backslash takes the next character
- * literally, quoted or not. After a closing quote the next keyword may follow at once.
+ * Reads the key=value form (behaviour reference 10, "Keyword/value grammar"). Blanks separate pairs and may surround `=`.
+ * A value is quoted with `'…'`, or ends at a blank. A backslash takes the next character literally, quoted or not. After
+ * a closing quote the next keyword may follow at once.
  *
  * @throws ConninfoError in the order in which the mistakes stand in the string, as libpq finds them.
  */

@@ -23,10 +23,9 @@ const NO_OAUTH = 'OAuth is not supported; a remote that asks for it is refused w
 const NO_SOCKET_OPTION = 'validated only: the runtime cannot set this socket option';
 
 /**
- * Every option of libpq 13 to 18, in libpq's order (errors about several options name the first in this
- * order). Pseudo keywords are not listed: `requiressl` is translated by the parsers, `ssl=true` by the
- * URI parser; `authtype` and `tty`, without effect for decades and gone since 14, are refused as 14 and
- * later refuse them.
+ * Every option of libpq 13 to 18, in libpq's order (errors about several options name the first in this order). Pseudo
+ * keywords are not listed. `requiressl` is translated by the parsers, `ssl=true` by the URI parser. `authtype` and `tty`
+ * have had no effect for decades and are gone since 14; they are refused as 14 and later refuse them.
  */
 export const CONNINFO_KEYWORDS: readonly ConninfoKeyword[] = [
   { name: 'service', env: 'PGSERVICE', since: 13 },
@@ -101,10 +100,10 @@ export function findKeyword(name: string): ConninfoKeyword | undefined {
 }
 
 /**
- * The first option of a string that dblink's allow-list refuses on a primary of that major version, or
- * undefined. dblink raises 42501 `permission denied to set connection option "%s"`, superusers included,
- * after the password-present check and before connecting (behaviour reference 10, releases of November
- * 2026). A server of release 15 accepts even most newer keywords; it refuses oauth_* and sslkeylogfile.
+ * The first option of a string that dblink's allow-list refuses on a primary of that major version, or undefined. dblink
+ * raises 42501 `permission denied to set connection option "%s"` for it, superusers included. It does so after the check
+ * that a password is given, and before connecting (behaviour reference 10, releases of November 2026). A server of
+ * release 15 accepts even most newer keywords; it refuses oauth_* and sslkeylogfile.
  */
 export function findRefusedOption(
   explicit: ReadonlyMap<string, string>,

@@ -21,7 +21,10 @@ export function storeOption(options: OptionMap, keyword: ByteString, value: Byte
   return true;
 }
 
-/** As `storeOption`, with the error of the key=value form: `invalid connection option "x"`. */
+/**
+ * Like `storeOption`, but throws for an unknown keyword, as the key=value form does.
+ * @throws ConninfoError `invalid connection option "x"`.
+ */
 export function storeKnownOption(options: OptionMap, keyword: ByteString, value: ByteString): void {
   if (!storeOption(options, keyword, value)) throw conninfoError`invalid connection option "${keyword}"`;
 }

@@ -17,8 +17,11 @@ export interface PassfileKey {
 }
 
 /**
- * Reads the password file named by `passfile`, or `~/.pgpass`. A missing one is no error; one that is not
- * a plain file or that others may read is ignored with libpq's warning.
+ * Reads the password file named by `passfile`, or `~/.pgpass`. A missing file is no error. A file that is not a plain
+ * file, or that others may read, is ignored with libpq's warning.
+ *
+ * @param named the value of `passfile`
+ * @param warn takes the warning
  */
 export async function readPassfile(
   named: ByteString | undefined,
@@ -47,9 +50,9 @@ function passfilePath(named: ByteString | undefined, context: ConninfoContext): 
 }
 
 /**
- * The password of the first line `host:port:database:user:password` that matches (behaviour reference 10,
- * "Passfile"): `*` alone matches anything, `\` takes the next character literally, `#` begins a comment
- * line. A colon that the wanted value has too needs no backslash, so `::1:5432:…` works as in libpq.
+ * The password of the first line `host:port:database:user:password` that matches (behaviour reference 10, "Passfile").
+ * `*` alone matches anything, `\` takes the next character literally, `#` begins a comment line. A colon that the wanted
+ * value has too needs no backslash, so `::1:5432:…` works as in libpq.
  */
 export function findPassword(content: ByteString, key: PassfileKey): ByteString | undefined {
   const wanted = [key.host, key.port, key.database, key.user];

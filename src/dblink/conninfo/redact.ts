@@ -9,9 +9,9 @@ const MAX_SHOWN_CHARS = 200;
 /**
  * A connection string fit for a log: its options as key=value pairs, every secret masked.
  *
- * A string is easily written so that its password ends up elsewhere (a forgotten quote, an unescaped `@`
- * or `/` in a URI). Therefore nothing is shown of what cannot be parsed, nothing of a URI with an `@` left
- * over, and no value that looks like one that swallowed something.
+ * A string is easily written so that its password ends up elsewhere (a forgotten quote, an unescaped `@` or `/` in a
+ * URI). Therefore nothing is shown of a string that cannot be parsed, nor of a URI with an `@` left over. A value that
+ * looks as if it had swallowed something else is masked.
  */
 export function redactConninfo(text: Buffer | string): string {
   let options: ReadonlyMap<string, ByteString>;
@@ -24,7 +24,10 @@ export function redactConninfo(text: Buffer | string): string {
   return [...options].map(([keyword, value]) => `${keyword}=${shown(keyword, value)}`).join(' ');
 }
 
-/** User information ends at the first `@`, so a password with an `@` in it continues in what follows. */
+/**
+ * Whether a URI has an `@` left over. User information ends at the first `@`, so the rest of a password with an `@` in it
+ * stands in what follows.
+ */
 function isTornUri(text: ByteString, options: ReadonlyMap<string, ByteString>): boolean {
   if (uriSchemeLength(text) === 0) return false;
   return [...options].some(
@@ -40,7 +43,10 @@ function shown(keyword: string, value: ByteString): string {
   return /^[^\s'\\]+$/.test(cut) ? cut : `'${cut.replace(/['\\]/g, '\\$&')}'`;
 }
 
-/** `application_name= password=x` makes `password=x` the name; `u:pa/ss` in a URI makes `pa` the port. */
+/**
+ * Whether a value may have swallowed something else. `application_name= password=x` makes `password=x` the name;
+ * `u:pa/ss` in a URI makes `pa` the port.
+ */
 function isSuspicious(keyword: string, value: ByteString): boolean {
   if (keyword === 'port') return !/^[0-9,]*$/.test(value);
   return value.includes('=') || /passw|pwd|secret|token/i.test(value);

@@ -11,6 +11,7 @@ import { startupParameters } from './startup.js';
 import { type Keepalive, resolveTiming, type Timing } from './timing.js';
 import { type ConninfoTls, resolveTls } from './tls.js';
 
+/** The values of target_session_attrs. */
 export const TARGET_SESSION_ATTRS = [
   'any',
   'read-write',
@@ -28,8 +29,8 @@ export interface ProtocolRange {
 }
 
 /**
- * Everything needed to open a connection. `user`, `database`, passwords and the values of `startup` are
- * byte strings (send them with `bytesOf`); hosts and paths are text. Secrets are not enumerable.
+ * Everything needed to open a connection. `user`, `database`, passwords and the values of `startup` are byte strings
+ * (send them with `bytesOf`); hosts and paths are text. Secrets are not enumerable, so that they do not slip into a log.
  */
 export interface ResolvedConninfo {
   /** At least one; to be tried in this order, or in random order if `loadBalance` says so. */
@@ -70,12 +71,11 @@ export interface ResolvedConninfo {
 }
 
 /**
- * Completes the options of a string from service file, environment and defaults, and validates them in
- * libpq's order, so that of several mistakes the same one is reported. Reads files through the context;
- * does no network I/O.
+ * Completes the options of a string from service file, environment and defaults, and validates them. It does so in
+ * libpq's order: of several mistakes the same one is reported. Reads files through the context; does no network I/O.
  *
- * A mistake that libpq meets only when it comes to a host is left at that host (`problem`), unless no host
- * can be tried at all.
+ * A mistake that libpq finds only when it comes to a host is kept with that host (`problem`). It is raised here only if
+ * no host can be tried at all.
  *
  * @param explicit what `parseConninfo` returned.
  * @throws ConninfoError with libpq's message (DETAIL of 08001).
@@ -103,7 +103,7 @@ export async function resolveConninfo(
   const protocol = resolveProtocol(options);
   const timing = resolveTiming(options);
   const hosts = givenHosts.map((host) => withTimingProblem(host, timing));
-  // Looking for a standby in vain, libpq goes through the hosts once more and complains once more.
+  // When libpq has found no standby, it goes through the hosts a second time, and reports their problems a second time.
   refuseHopeless(targetSessionAttrs === 'prefer-standby' ? [...hosts, ...hosts] : hosts);
 
   const requirePeer = options.get('requirepeer');

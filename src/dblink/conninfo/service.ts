@@ -8,10 +8,10 @@ import type { OptionMap } from './options.js';
 const MAX_LINE_BYTES = 1023;
 
 /**
- * Adds the options of the service named in the string, or else by PGSERVICE, to those that are not set
- * yet (behaviour reference 10, "Service file"). Looked for in PGSERVICEFILE, else `~/.pg_service.conf`,
- * then in `pg_service.conf` of PGSYSCONFDIR. A service named by an LDAP URL is not looked up: as in a
- * libpq built without LDAP it is just not found.
+ * Adds the options of a service to those that are set already (behaviour reference 10, "Service file"). The service is
+ * named in the string, or else by PGSERVICE. It is looked for in PGSERVICEFILE, or else in `~/.pg_service.conf`, and then
+ * in `pg_service.conf` of PGSYSCONFDIR. A service named by an LDAP URL is not looked up: as in a libpq built without LDAP
+ * it is just not found.
  *
  * @throws ConninfoError if the service or the named file is missing or the entry is malformed.
  */
@@ -53,7 +53,7 @@ async function serviceFiles(context: ConninfoContext): Promise<readonly ServiceF
   return files.filter((file, index) => file.required || exists[index]);
 }
 
-/** The options below `[service]`, the first of repeated ones; undefined if there is no such section. */
+/** The options below `[service]`; of repeated ones the first counts. undefined if there is no such section. */
 function findService(content: ByteString, service: ByteString, path: string): OptionMap | undefined {
   let entry: OptionMap | undefined;
   const lines = content.split('\n');

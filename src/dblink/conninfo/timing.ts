@@ -3,8 +3,8 @@ import { type HostProblem, hostProblem } from './hosts.js';
 import { invalidInteger, parseCInteger } from './integer.js';
 
 /**
- * TCP keepalive; a number that is absent leaves the system's default. So does one of 0 or less, as the
- * manual says (Linux refuses 0, and libpq there fails with `setsockopt(TCP_KEEPIDLE) failed: …`).
+ * TCP keepalive. Where a number is absent the system's default stays. A number of 0 or less in the string means the same,
+ * as the manual says. (libpq on Linux fails instead, since Linux refuses 0: `setsockopt(TCP_KEEPIDLE) failed: …`.)
  */
 export interface Keepalive {
   readonly enabled: boolean;
@@ -14,14 +14,14 @@ export interface Keepalive {
   readonly count?: number;
 }
 
-/** What a wrong number among these options prevents. */
+/** The time limits of a connection, and what a wrong number among these options prevents. */
 export interface Timing {
   /** Time for each address, in ms; 0 for no limit. */
   readonly connectTimeoutMs: number;
   readonly keepalive: Keepalive;
-  /** Socket options are looked at for TCP only, once an address is known. */
+  /** A socket option is wrong. These are looked at for TCP only, when the address is known. */
   readonly tcpProblem?: HostProblem;
-  /** connect_timeout is looked at when the first attempt is under way. */
+  /** connect_timeout is wrong. It is looked at when the first attempt is under way. */
   readonly timeoutProblem?: HostProblem;
 }
 

@@ -2,6 +2,7 @@ import { type ByteString, textOf } from './bytes.js';
 import { chooseOption } from './choice.js';
 import { conninfoError, plain } from './error.js';
 
+/** The values of sslmode. */
 export const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
 export type SslMode = (typeof SSL_MODES)[number];
 
@@ -11,14 +12,14 @@ export type TlsVersion = (typeof TLS_VERSIONS)[number];
 /**
  * How TLS is to be used. None of it applies to Unix sockets, not even `require`.
  *
- * The files are paths only; libpq decides by their existence while connecting, and whoever connects must
- * do the same, whether the path was given or is a default below `~/.postgresql`:
+ * The files are paths only. libpq looks whether they exist while it connects, and whoever connects must do the same. It
+ * makes no difference whether the path was given or is a default below `~/.postgresql`:
  *
- * - `rootCertFile` exists: the server's chain is verified, in every mode. It does not exist: `verify-ca`
- *   and `verify-full` fail (`root certificate file "…" does not exist`), other modes do not verify.
- *   The value `system` means the trusted roots of the platform.
- * - `certFile` does not exist: no client certificate, without an error. It exists: `keyFile` must too
- *   (`certificate present, but not private key file "…"`) and must not be readable by others.
+ * - `rootCertFile` exists: the server's chain is verified, in every mode. It does not exist: `verify-ca` and
+ *   `verify-full` fail (`root certificate file "…" does not exist`), other modes do not verify. The value `system` means
+ *   the trusted roots of the platform.
+ * - `certFile` does not exist: no client certificate, without an error. It exists: `keyFile` must too (`certificate
+ *   present, but not private key file "…"`) and must not be readable by others.
  * - `crlFile` and `crlDir` are used if they exist, together with `rootCertFile` only.
  */
 export interface ConninfoTls {
@@ -27,7 +28,10 @@ export interface ConninfoTls {
   readonly negotiation: 'postgres' | 'direct';
   /** Send the host's name in the handshake, if it is a name and not an address. */
   readonly sni: boolean;
-  /** Whether a client certificate is offered: never, if there is one, or it must be asked for and sent. */
+  /**
+   * Whether a client certificate is sent. `disable`: never. `allow`: if there is one. `require`: the server must ask for
+   * it, and it must be sent.
+   */
   readonly certMode: 'disable' | 'allow' | 'require';
   readonly certFile?: string;
   readonly keyFile?: string;

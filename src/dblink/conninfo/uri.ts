@@ -8,11 +8,10 @@ export function uriSchemeLength(text: ByteString): number {
 }
 
 /**
- * Reads `postgresql://[user[:password]@][host[:port][,…]][/dbname][?key=value&…]` (behaviour reference
- * 10, "URI grammar"). Parts are percent-decoded; empty parts are left unset so that environment and
- * defaults apply. User information is whatever precedes the first `@` before the first `/`, as in libpq,
- * even when that `@` belongs to a query string. Spaces are kept as libpq 15 keeps them (18 trims them at
- * either end of a part and refuses them inside).
+ * Reads `postgresql://[user[:password]@]host[:port][,…]][/dbname][?key=value&…]` (behaviour reference 10, "URI grammar").
+ * Parts are percent-decoded. Empty parts are left unset, so that environment and defaults apply. User information is
+ * whatever precedes the first `@` before the first `/`, as in libpq, even when that `@` belongs to a query string. Spaces
+ * are kept as libpq 15 keeps them (18 trims them at either end of a part and refuses them inside).
  *
  * @throws ConninfoError
  */
@@ -89,7 +88,7 @@ function parseParameters(query: ByteString, options: OptionMap): void {
     }
     const keyword = decode(rawKeyword);
     const value = decode(rawValue);
-    // The JDBC driver's spelling; libpq takes ssl=true alone.
+    // ssl=true is how the JDBC driver writes it. libpq takes no other value of ssl.
     const stored =
       keyword === 'ssl' && value === 'true'
         ? storeOption(options, 'sslmode', 'require')

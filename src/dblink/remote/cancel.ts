@@ -5,21 +5,21 @@ import { ConnectError, type WireClient } from '../../wire/outbound/index.js';
 const CANCEL_TIMEOUT_MS = 30_000;
 const TIMED_OUT = 'cancel request timed out';
 
-/** How long to wait before a query that was cancelled and goes on is cancelled again; doubled each time. */
+/**
+ * How long to wait before a query that goes on in spite of a cancel request is cancelled again. The time is doubled after
+ * each request, up to LAST_RETRY_MS.
+ */
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 30_000;
 
-/**
- * What dblink_cancel_query says of a connection that is known to have ended.
- * @param major of the primary
- */
+/** What dblink_cancel_query returns for a connection that is known to have ended. @param major of the primary */
 export const cancelOfDead = (major: number): string =>
   major >= 17 ? 'connection not open' : 'PQcancel() -- no cancel object supplied';
 
 /**
- * Asks the remote once to cancel what the connection does, as dblink_cancel_query (behaviour reference, section 6).
+ * Asks the remote once to cancel what the connection does, as dblink_cancel_query does (behaviour reference, section 6).
  * @param major of the primary
- * @returns OK, or libpq's account of why the request could not be sent
+ * @returns `OK`, or libpq's text of why the request could not be sent
  */
 export async function requestCancel(client: WireClient, major: number): Promise<string> {
   try {
@@ -32,14 +32,20 @@ export async function requestCancel(client: WireClient, major: number): Promise<
   }
 }
 
-/** PQcancel, which is safe in a signal handler, gives the number of the system's error, not its words, and a newline. */
+/**
+ * The text of PQcancel, which dblink uses before 17. PQcancel is safe in a signal handler. So it gives the number of the
+ * system's error instead of its words, and a newline.
+ */
 function before17(error: ConnectError): string {
   const number = constants.errno[error.code as keyof typeof constants.errno];
   if (number === undefined) return `PQcancel() -- ${error.message}\n`;
   return `PQcancel() -- connect() failed: error ${number}\n`;
 }
 
-/** Has the remote cancel a query, again and again: a cancel request can overtake the query that it is meant for. */
+/**
+ * Asks the remote to cancel a query, again and again until the query ends. A single cancel request is not enough: it can
+ * overtake the query that it is meant for.
+ */
 export async function cancelUntil(client: WireClient, finished: Promise<void>): Promise<void> {
   let over = false;
   let timer: NodeJS.Timeout | undefined;

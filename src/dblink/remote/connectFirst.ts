@@ -14,17 +14,19 @@ interface Attempt {
   readonly address: SocketAddress;
 }
 
-/** What does not come from the connection string. */
+/** Settings of a connection that its connection string does not hold. */
 export interface ClientSettings {
-  /** The session that connects. */
+  /** The session that connects: sessions take turns where password hashes are computed. */
   readonly owner?: object | undefined;
+  /** The largest number of SCRAM iterations that a server may ask for. */
   readonly maxScramIterations?: number | undefined;
-  /** Whether a server without TLS may be sent the password itself, as libpq would; so by default. */
+  /** Whether the password itself may be sent to a server without TLS. By default it may, as in libpq. */
   readonly plainPassword?: boolean | undefined;
 }
 
 /**
- * Tries the hosts in order, all addresses of each; an answer of the server ends the search (reference, section 10).
+ * Tries the hosts in order, and all addresses of each. The search ends when a server has answered (behaviour reference,
+ * section 10), unless it cannot serve now (57P03) or does not have the wanted target_session_attrs.
  * @throws ConnectError with libpq's messages, one per attempt; the signal's reason
  */
 export async function connectFirst(
@@ -123,7 +125,7 @@ const shownServer = (host: ConninfoHost): string =>
     ? `server at "${host.displayHost}", port ${host.displayPort}`
     : `server on socket "${host.socketPath}"`;
 
-/** @param timeoutMs none when 0 @throws NameError, the signal's reason */
+/** Looks up a host's addresses. @param timeoutMs 0 for no limit @throws NameError, the signal's reason */
 async function addressesOf(
   host: ConninfoHost,
   timeoutMs: number,
@@ -146,8 +148,8 @@ function withPassfile(error: ConnectError, file: string | undefined): string {
 }
 
 /**
- * Why a connection does not have the wanted target_session_attrs, or undefined if it does. A server that does not say is
- * left.
+ * Why a connection does not have the wanted target_session_attrs, or undefined if it does. A server that does not answer
+ * the question does not have them.
  * @throws ConnectError, the signal's reason
  */
 async function sessionUnfit(

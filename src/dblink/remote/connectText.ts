@@ -3,9 +3,9 @@ const ATTEMPT =
   /^connection to server (?:at "([^"\n]*)"(?: \(([^)\n]*)\))?, port (\d+)|on socket "([^"\n]*)") failed: (.*)(\n\tIs the server running .*\?)?$/gm;
 
 /**
- * The account of a failed connection as libpq before 14 gives it: it names the server only when nobody answers, in words
- * of its own.
- * @param text as of libpq 14, a byte string; one attempt begins a line
+ * Turns libpq's text of a failed connection into that of libpq before 14. The older text names the server only when
+ * nobody answers, and in other words.
+ * @param text as of libpq 14, a byte string; each attempt begins a line
  */
 export function connectTextBefore14(text: string): string {
   return text.replace(

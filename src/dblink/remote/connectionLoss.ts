@@ -2,15 +2,16 @@ import type { ErrorFields } from '../../wire/errors.js';
 import { renderError, type WireClient } from '../../wire/outbound/index.js';
 import type { ErrorBuffer } from './errorBuffer.js';
 
-/** libpq's words for a connection that it knows to be lost, when a query is to be sent and when input is to be read. */
+/** libpq's text when a query is to be sent on a connection that it knows to be lost. */
 export const NO_CONNECTION = 'no connection to the server';
+/** libpq's text when input is to be read from such a connection. */
 const NOT_OPEN = 'connection not open';
-/** And when it waits for input nonetheless. */
+/** libpq's text when it waits for input from such a connection nonetheless. */
 const INVALID_SOCKET = 'invalid socket';
 
 /**
- * What of the loss of a connection its user has been told. libpq learns of it only when it reads, in up to three steps:
- * the server's FATAL error, the end of the socket, and that there is no socket any more.
+ * Keeps track of what has been said about the loss of a connection. libpq learns of the loss only when it reads, in up to
+ * three steps. It finds the server's FATAL error, then the end of the socket, and then that there is no socket any more.
  */
 export class ConnectionLoss {
   #noticed = false;
@@ -26,14 +27,17 @@ export class ConnectionLoss {
     return this.#noticed;
   }
 
-  /** The server's last words, if nobody has read them. */
+  /**
+   * Takes the FATAL error with which the server ended the connection. undefined when there is none, or when it was taken
+   * before.
+   */
   takeFatal(): ErrorFields | undefined {
     if (this.#fatalRead || this.client.lost === undefined) return undefined;
     this.#fatalRead = true;
     return this.client.lost.fields;
   }
 
-  /** Input is read while no result is waited for (PQconsumeInput). */
+  /** Called when input is read and no result is waited for (PQconsumeInput). */
   read(): void {
     const { lost } = this.client;
     if (lost === undefined) return;
@@ -41,7 +45,7 @@ export class ConnectionLoss {
     else this.#notice(lost.reason);
   }
 
-  /** A result is waited for. @returns libpq's whole account */
+  /** Called when a result is waited for. @returns the whole text of the error buffer */
   account(): string {
     const { lost } = this.client;
     const fatal = this.takeFatal();

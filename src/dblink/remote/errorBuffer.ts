@@ -1,12 +1,13 @@
 /**
- * The error message that libpq keeps for a connection (behaviour reference, section 3.3), a byte string; empty is OK.
- * A new query empties it. Within one, libpq 14 and later add each message on a line of its own, as it comes; earlier ones
- * keep the last.
+ * The error message that libpq keeps for a connection (behaviour reference, section 3.3). A new query empties it. While a
+ * query runs, libpq 14 and later add each message on a line of its own, as it comes. Earlier versions keep only the last
+ * one.
  */
 export class ErrorBuffer {
+  /** A byte string; empty means OK. */
   text = '';
 
-  /** @param libpqMajor of the libpq to be like */
+  /** @param libpqMajor major version of the libpq to imitate */
   constructor(readonly libpqMajor: number) {}
 
   clear(): void {
@@ -17,15 +18,19 @@ export class ErrorBuffer {
     this.text = this.libpqMajor < 14 || this.text === '' ? message : `${this.text}\n${message}`;
   }
 
-  /** A result is handed out, whose error was noted when it came, or which has none (''): libpq before 14 notes that again. */
+  /**
+   * Called when a result is handed out. Its error was noted when it came. libpq before 14 notes it again now, or empties
+   * the buffer if the result has none.
+   * @param message the result's error; '' when it has none
+   */
   handOut(message: string): void {
     if (this.libpqMajor < 14) this.text = message;
   }
 
   /**
    * Notes why a query cannot be sent.
-   * @param during whether an earlier query has not ended: since libpq 15 the buffer is still that one's
-   * @returns what libpq then has to say: all of it
+   * @param during whether an earlier query has not ended; since libpq 15 the buffer then still belongs to that query
+   * @returns the whole text of the buffer
    */
   refuse(reason: string, during: boolean): string {
     if (!during || this.libpqMajor < 15) this.clear();

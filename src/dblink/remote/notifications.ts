@@ -1,13 +1,13 @@
 /** What a remote's NOTIFY says. Text is byte strings. */
 export interface Notification {
   readonly name: string;
-  /** Of the server process that sent it. */
+  /** Process ID of the server process that sent it. */
   readonly pid: number;
   /** Empty when there is none. */
   readonly payload: string;
 }
 
-/** How much may wait for dblink_get_notify, in bytes, each notification counting 100 more than its text. */
+/** How many bytes may wait for dblink_get_notify. Each notification counts 100 bytes more than its text. */
 export const MAX_QUEUED_BYTES = 16 * 1024 * 1024;
 const OVERHEAD_BYTES = 100;
 
@@ -16,7 +16,7 @@ export class NotificationQueue {
   #waiting: Notification[] = [];
   #bytes = 0;
 
-  /** @throws Error when too many wait: dropping some would go unnoticed, so the connection is to end */
+  /** @throws Error when too many wait. Dropping some would go unnoticed, so the connection is to end. */
   add(pid: number, channel: Buffer, payload: Buffer): void {
     this.#bytes += channel.length + payload.length + OVERHEAD_BYTES;
     if (this.#bytes > MAX_QUEUED_BYTES) throw new Error(TOO_MANY);

@@ -7,7 +7,7 @@ export type Outcome =
   | { readonly kind: 'command'; readonly tag: string }
   /** A result with columns, complete. */
   | { readonly kind: 'rows' }
-  /** `fields` are undefined when it is not the server's answer but libpq's account, which `text` has. */
+  /** An error; `text` is libpq's text for it. `fields` is undefined when it comes from libpq and not from the server. */
   | { readonly kind: 'error'; readonly fields: ErrorFields | undefined; readonly text: string }
   /** An empty query string. */
   | { readonly kind: 'empty' }
@@ -15,24 +15,28 @@ export type Outcome =
   | { readonly kind: 'copy' }
   /** No result: all of them have been taken. */
   | { readonly kind: 'none' }
-  /** Nothing was sent, for this reason of libpq's. */
+  /** Nothing was sent; `text` is libpq's reason. */
   | { readonly kind: 'refused'; readonly text: string };
 
-/** What a function that returns rows returned beside those that its sink was given. */
+/** What a function of rows returned, apart from the rows themselves, which its sink was given. */
 export type QueryOutcome =
-  /** Rows, those of the sink's last result. */
+  /** Rows: those of the last result that the sink was given. */
   | { readonly kind: 'rows' }
   /** The last statement was a command: one row with its tag. */
   | { readonly kind: 'status'; readonly tag: string }
-  /** No rows, whatever columns the caller expects; rows that the sink was given do not count and are not converted. */
+  /** No rows, whatever columns the caller expects. Rows that the sink was given do not count, and are not converted. */
   | { readonly kind: 'nothing' };
 
-/** What takes the rows of a query string's results while they arrive. */
+/** Takes the rows of a query string's results while they arrive. */
 export interface ResultHandler {
-  /** Set by who runs the query, where it can be ended early: ends it, with this reason, and has the remote cancel it. */
+  /**
+   * Set by whoever runs the query, if the query can be ended early. The handler calls it to end the query with this
+   * reason; then the remote is asked to cancel it.
+   */
   giveUp: ((reason: unknown) => void) | undefined;
   /** A result with columns begins; see QueryHandler.rowDescription. */
   begin(description: Buffer): 'raw' | 'discard';
+  /** Bytes of DataRow messages, any number of messages and parts of them. */
   rawRows(bytes: Buffer): void;
   /** A result with columns is complete. */
   end(tag: string): void;
@@ -42,8 +46,9 @@ export interface ResultHandler {
 export interface ResultEvents {
   /** A result with columns begins; see QueryHandler.rowDescription. */
   begin(description: Buffer): RowDelivery;
+  /** Bytes of DataRow messages, any number of messages and parts of them. */
   rows(bytes: Buffer): void;
-  /** @param outcome how it ended */
+  /** A result is complete. @param outcome how it ended @param tag command tag; '' if there is none */
   result(outcome: Outcome & { readonly kind: 'command' | 'rows' | 'empty' | 'copy' }, tag: string): void;
   error(fields: ErrorFields): void;
   /** The answer is complete. */
@@ -51,8 +56,9 @@ export interface ResultEvents {
 }
 
 /**
- * Sorts the answer to a query string into results. At a COPY from or to the client libpq would stop: it is the last
- * result, it is made to fail or its data are dropped, and what else the string does has no result.
+ * Sorts the answer to a query string into results. At a COPY from or to the client libpq would stop, so the COPY is the
+ * last result. A COPY from the client is made to fail; the data of a COPY to the client are dropped. Whatever else the
+ * string does has no result.
  */
 export function resultHandler(events: ResultEvents): QueryHandler {
   let inRows = false;

@@ -15,24 +15,28 @@ const MAX_STORED_BYTES = 1024 * 1024;
 /**
  * The results of a query string that dblink_send_query has sent, taken one by one (behaviour reference, section 6).
  *
- * As with libpq, what the remote sends is looked at only when a function asks, and never further than to the end of the
- * next result, which waits until it is taken: hence `error_message` changes and notifications come when they do with the
- * extension. Unlike libpq this keeps no whole results: rows go to who takes them as they come. Before that, some two
- * megabytes wait here and in the client, or less where sessions hold much; then the remote has to wait, and the result counts
- * as ready.
+ * As with libpq, what the remote sends is looked at only when a function asks. It is never looked at further than to the
+ * end of the next result, which waits until it is taken. Therefore `error_message` changes, and notifications come, when
+ * they do with the extension.
+ *
+ * Unlike libpq this keeps no whole results: rows go to whoever takes them as they come. Before that, some two megabytes
+ * wait here and in the WireClient, or less where sessions hold much memory. Then the remote has to wait, and the result
+ * counts as ready.
  */
 export class PendingResults {
   /** A result that is complete and has not been taken. */
   #ready: Outcome | undefined;
+  /** The command tag of that result. */
   #tag = '';
-  /** The rows before its end, while nobody takes them. */
+  /** The description and the rows of the next result, while nobody takes them. */
   #description: Buffer | undefined;
   #stored: Buffer[] = [];
   #storedBytes = 0;
-  /** Of them, what the session's memory has been asked for. */
+  /** How many of these bytes were taken from the session's memory. */
   #takenBytes = 0;
-  /** No more memory was to be had. */
+  /** The session's memory had no room for more. */
   #crowded = false;
+  /** Takes the rows of the next result, while a call waits for it. */
   #reader: ResultHandler | undefined;
   /** The reader wants no more rows of this result. */
   #discarding = false;
@@ -40,6 +44,7 @@ export class PendingResults {
   #givenUp = false;
   /** No further result will come: the remote is ready for another query, or its loss was the last one. */
   #ended = false;
+  /** Wakes the call that waits for the next result. */
   #wake: () => void = () => {};
   /** Settled when the answer is complete or the connection lost; never rejected. */
   readonly over: Promise<void>;
@@ -72,17 +77,20 @@ export class PendingResults {
     client.hold();
   }
 
-  /** Every result has been taken, and the remote is ready for another query. */
+  /** Whether every result has been taken, and the remote is ready for another query. */
   get done(): boolean {
     return this.#ready === undefined && this.#ended;
   }
 
-  /** A result can be taken at once. */
+  /** Whether a result can be taken at once. */
   get ready(): boolean {
     return this.#ready !== undefined;
   }
 
-  /** Whether taking the next result would wait for the remote to begin it. */
+  /**
+   * Whether taking the next result would have to wait. A result that has begun, and that fills all the room for it,
+   * counts as ready.
+   */
   get busy(): boolean {
     return this.#ready === undefined && this.client.state === 'busy' && !this.#full;
   }
@@ -105,9 +113,9 @@ export class PendingResults {
 
   /**
    * Takes the next result.
-   * @param reader its rows; undefined drops them
+   * @param reader takes its rows; undefined drops them
    * @returns how it ended; `none` when none is left
-   * @throws the signal's reason; the rest is given up then, see `giveUp`
+   * @throws the signal's reason; the caller gives up the rest then, see `giveUp`
    */
   async next(reader: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
     this.#attach(reader);
@@ -131,21 +139,22 @@ export class PendingResults {
     return outcome;
   }
 
-  /** Drops whatever is still to come. */
+  /** Drops whatever is still to come. Nobody asks for a result any more. */
   giveUp(): void {
     this.#givenUp = true;
     this.#ready = undefined;
     this.#dropStored();
     this.client.resume();
-    // Who gives up may be a taker of rows, in the middle of what has come.
+    // Not at once: `proceed` must not be called from a handler, and the caller may be a handler that is taking rows.
     queueMicrotask(() => this.client.proceed());
   }
 
-  /** Nobody looks at what comes. A connection that is ready for another query is not held. */
+  /** From now on nobody looks at what comes. A connection that is ready for another query is not held. */
   #rest(): void {
     if (!this.#ended && !this.#givenUp) this.client.hold();
   }
 
+  /** Sets who takes the rows of the next result, and hands over those that have been stored. */
   #attach(reader: ResultHandler | undefined): void {
     const description = this.#description;
     const stored = this.#stored;
@@ -199,7 +208,7 @@ export class PendingResults {
   }
 
   #fail(fields: ErrorFields): void {
-    // Natively rows before an error are not returned, nor looked at.
+    // The extension neither returns nor looks at rows that come before an error.
     this.#dropStored();
     const text = renderError(fields, {
       sql: this.sql,
@@ -216,7 +225,9 @@ export class PendingResults {
     if (fields !== undefined) this.#fail(fields);
   }
 
-  /** The loss of the connection makes the last results. */
+  /**
+   * The loss of the connection makes the last results: the server's FATAL error, if there is one, then libpq's own text.
+   */
   #noteLoss(): void {
     if (this.client.lost === undefined || this.#ended) return;
     this.#noteFatal();

@@ -13,12 +13,12 @@ import { PendingResults } from './pendingResults.js';
 const BUSY = 'another command is already in progress';
 
 /**
- * How long the query of a connection that is being closed may take to be cancelled. Then it is closed nonetheless; a cancel request
- * that is on its way still arrives.
+ * How long closing a connection waits for its query to be cancelled. Then the connection is closed nonetheless. A cancel
+ * request that is on its way still arrives.
  */
 const LEAVE_MS = 1_000;
 
-/** What goes on between a connection and its remote. */
+/** What is going on between a connection and its remote. */
 type Activity =
   | { readonly kind: 'idle' }
   /** A query string runs. If no call waits for it any more, it has been cancelled, and the next call waits for its end. */
@@ -28,7 +28,7 @@ type Activity =
 
 const IDLE: Activity = { kind: 'idle' };
 
-/** One dblink connection: the protocol client, and what libpq and the extension would remember beside it. */
+/** One dblink connection: the protocol client, and what libpq and the extension would remember about the connection. */
 export class RemoteConnection {
   readonly client: WireClient;
   readonly transaction = new CursorTransaction();
@@ -37,7 +37,7 @@ export class RemoteConnection {
   readonly #notifications = new NotificationQueue();
   readonly #major: number;
   #activity: Activity = IDLE;
-  /** The end of what the remote is being asked to cancel. */
+  /** Settled at the end of the query that the remote is being asked to cancel. */
   #abandoned: Promise<void> | undefined;
   /** The call that uses the connection. */
   #user: symbol | undefined;
@@ -70,7 +70,7 @@ export class RemoteConnection {
 
   /**
    * Takes the connection for one call, which may run several query strings.
-   * @returns gives it back; it is given back by itself when the call is aborted
+   * @returns a function that gives it back. When the call is aborted the connection is given back by itself.
    * @throws PgError 55006 while another call has it (behaviour reference, section 6, "Re-entrancy")
    */
   acquire(label: ConnectionLabel, signal: AbortSignal): () => void {
@@ -90,12 +90,15 @@ export class RemoteConnection {
     if (this.#user !== undefined) throw alreadyInUse(label);
   }
 
-  /** Results of dblink_send_query are pending. */
+  /** Whether results of dblink_send_query are pending. */
   get hasResults(): boolean {
     return this.#current().kind === 'asynchronous';
   }
 
-  /** As libpq sees it: undefined when it cannot tell, because results are pending or the connection is lost. */
+  /**
+   * The remote's transaction status as libpq sees it. undefined when libpq cannot tell, because results are pending or
+   * the connection is lost.
+   */
   get transactionStatus(): TransactionState | undefined {
     const idle = this.#current().kind === 'idle' && !this.#loss.noticed;
     return idle ? this.client.transactionStatus : undefined;
@@ -108,7 +111,7 @@ export class RemoteConnection {
     return this.#activity;
   }
 
-  /** Waits for the end of what an earlier call has given up. @throws the signal's reason */
+  /** Waits for the end of the query that an earlier call has given up. @throws the signal's reason */
   async settled(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     while (this.#activity.kind === 'running') await abortable(this.#activity.over, signal);
@@ -125,9 +128,11 @@ export class RemoteConnection {
   }
 
   /**
-   * Runs a query string with the simple protocol, as dblink does.
-   * @throws the signal's reason as soon as it is aborted, or that for which the handler has given up: the remote query is
-   * cancelled, and the connection is usable again when that has taken effect (the next call waits for it)
+   * Runs a query string with the simple protocol, as dblink does. When the signal is aborted or the handler gives up, the
+   * remote query is cancelled. The connection is usable again when that has taken effect; the next call waits for it.
+   * @param results takes the rows; undefined drops them
+   * @returns the last result of the string; `refused` if it was not sent
+   * @throws the signal's reason as soon as it is aborted; the reason with which the handler has given up
    */
   async run(sql: Buffer, results: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
     await this.settled(signal);
@@ -180,7 +185,10 @@ export class RemoteConnection {
     return outcome;
   }
 
-  /** The remote ended the connection: not an error of its own, but libpq's account of it (08006). */
+  /**
+   * The outcome of a query during which the remote ended the connection: libpq's account of the loss (08006). If the
+   * remote has sent an error before, that error stays the outcome.
+   */
   #lost(before?: Outcome): Outcome {
     const error = before?.kind === 'error' ? before : undefined;
     const text = this.#loss.account();
@@ -189,7 +197,10 @@ export class RemoteConnection {
     return error;
   }
 
-  /** Has the remote cancel a query that nobody waits for any more; what is not read cannot end. */
+  /**
+   * Has the remote cancel a query that nobody waits for any more. Its answer is read on, since what is not read cannot
+   * end.
+   */
   #abandon(over: Promise<void>): void {
     if (this.#abandoned === over) return;
     this.#abandoned = over;
@@ -201,7 +212,7 @@ export class RemoteConnection {
   /**
    * Sends a query string without waiting for it (dblink_send_query).
    * @returns libpq's reason why it could not be sent; undefined when it was
-   * @throws the signal's reason, when a query that was given up does not end
+   * @throws the signal's reason, if it is aborted before a query that was given up has ended
    */
   async send(sql: Buffer, signal: AbortSignal): Promise<string | undefined> {
     await this.settled(signal);
@@ -215,18 +226,19 @@ export class RemoteConnection {
   }
 
   /**
-   * The next result of `send`.
+   * Takes the next result of `send`. When the signal is aborted, the rest of the results is lost, and what runs on the
+   * remote is cancelled. The connection is usable again when that has taken effect; the next call waits for it.
    * @param reader takes its rows; undefined drops them
    * @returns how it ended; `none` when none is left
-   * @throws the signal's reason as soon as it is aborted: the rest of the results is lost then, what runs on the remote is
-   * cancelled, and the connection is usable again when that has taken effect (the next call waits for it)
+   * @throws the signal's reason as soon as it is aborted
    */
   async nextResult(reader: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
     await this.settled(signal);
     const activity = this.#current();
     if (activity.kind !== 'asynchronous') return { kind: 'none' };
     const { results } = activity;
-    // At once: the connection's next call, which may come with the abort, must not find results that are given up.
+    // Done at once, in the event: the connection's next call may come right with the abort, and must not find results
+    // that have been given up.
     const giveUp = (): void => {
       const over = results.over.finally(() => {
         this.#activity = IDLE;
@@ -248,7 +260,7 @@ export class RemoteConnection {
     while ((await this.nextResult(undefined, signal)).kind !== 'none');
   }
 
-  /** Whether taking the next result of `send` would have to wait, as of what has come by now. */
+  /** Whether taking the next result of `send` would have to wait, judged by what has come by now. */
   async isBusy(signal: AbortSignal): Promise<boolean> {
     await this.#consume(signal);
     const activity = this.#current();
@@ -261,11 +273,11 @@ export class RemoteConnection {
     return this.#notifications.take();
   }
 
-  /** Looks at what has come, without waiting for more. */
+  /** Looks at what has come by now, without waiting for more. */
   async #consume(signal: AbortSignal): Promise<void> {
     await this.settled(signal);
     await arrived();
-    // What has come may be more than is looked at in one turn.
+    // More may have come than is looked at in one turn of the event loop.
     while (this.client.givingWay) {
       await arrived();
       signal.throwIfAborted();
@@ -275,24 +287,28 @@ export class RemoteConnection {
       const { results } = activity;
       const ready = results.ready;
       results.look();
-      // The server's last words are read before the end of the socket.
+      // libpq finds the server's last words before it finds the end of the socket.
       if (!ready && results.ready) return;
     } else if (this.#loss.takeFatal() !== undefined) return;
     this.#loss.read();
   }
 
-  /** Asks the remote to cancel what runs. @returns OK or libpq's account of the failure @throws the signal's reason */
+  /**
+   * Asks the remote to cancel what runs.
+   * @returns `OK`, or libpq's text of why the request could not be sent
+   * @throws the signal's reason
+   */
   async cancel(signal: AbortSignal): Promise<string> {
     signal.throwIfAborted();
     if (this.#loss.noticed) return cancelOfDead(this.#major);
-    // Nobody knows of the loss yet, and the server, had it been asked, would not have said.
+    // libpq does not know of the loss yet. It would send the request, and a server never says what became of a request.
     if (this.client.lost !== undefined) return 'OK';
     return abortable(requestCancel(this.client, this.#major), signal);
   }
 
   /**
-   * Ends the connection. A query that still runs is cancelled first, and again while it goes on: a request can overtake the query,
-   * and the remote does not notice by itself that nobody is there for it any more.
+   * Ends the connection. A query that still runs is cancelled first, and again while it goes on: a request can overtake
+   * the query. The remote would not notice by itself that nobody is there for the query any more.
    */
   close(): void {
     const { client } = this;
@@ -319,8 +335,8 @@ export class RemoteConnection {
   }
 }
 
-/** Resolved when what lay in the sockets' buffers has been read: the event loop has looked at all of them. */
+/** Resolves when what lay in the sockets' buffers has been read: by then the event loop has looked at all sockets. */
 async function arrived(): Promise<void> {
-  // The first turn may end the present look at the sockets; the second one is a whole look.
+  // The first turn may only end a look at the sockets that has begun. The second one is a whole look.
   for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -5,7 +5,9 @@ import type { Memory } from '../memory.js';
 import type { ResultHandler } from './outcome.js';
 import { RowGate, type RowTaker } from './rowGate.js';
 
-/** The remote's settings under which its values were written, as reported when a result's first row came. */
+/**
+ * The remote's settings under which its values were written, as it had reported them when the first row of a result came.
+ */
 export interface RemoteStyle {
   readonly dateStyle: string | undefined;
   readonly intervalStyle: string | undefined;
@@ -15,22 +17,22 @@ export interface RemoteStyle {
 export interface RowSink {
   /** How many columns the caller declared; −1 when any number will do. */
   readonly columns: number;
-  /** Longest row that it takes, as a message; over it 54000. */
+  /** Length in bytes of the longest row that it takes, as a message. A longer one is an error (54000). */
   readonly maxRowBytes: number;
-  /** Where a row that has not come completely is counted. */
+  /** The budget from which a row that has not come completely takes its memory. */
   readonly memory?: Memory;
   /**
-   * A result begins; what an earlier one of the same string left is to be forgotten or, where it still has to be
+   * A result begins. What an earlier result of the same string left is to be dropped or, where it still has to be
    * converted, set aside.
    * @param description whole RowDescription message, with as many columns as declared
-   * @returns how the rows are wanted: one by one, several at once, or not at all
+   * @returns how the rows are wanted: one by one (`rows`), several at once (`raw`), or not at all (`discard`)
    */
   begin(description: Buffer, client: WireClient): 'rows' | 'raw' | 'discard';
-  /** Before the first row of a result. */
+  /** Called before the first row of a result. */
   style(style: RemoteStyle): void;
   /** One whole DataRow message, well-formed, valid during the call only. */
   row(message: Buffer): void;
-  /** So many of them. */
+  /** Bytes of DataRow messages. A long row may come in several calls. @param rows how many rows begin in these bytes */
   raw(bytes: Buffer, rows: number): void;
   /** A result is complete. */
   end(tag: string): void;
@@ -38,19 +40,25 @@ export interface RowSink {
   reset(): void;
 }
 
-/** Feeds a sink, and checks what dblink checks of each result: the number of its columns (reference, section 4.1). */
+/**
+ * Feeds a sink, and checks what dblink checks of each result: the number of its columns (behaviour reference, section
+ * 4.1).
+ */
 export class ResultReader implements ResultHandler {
   /** See ResultHandler. */
   giveUp: ((reason: unknown) => void) | undefined;
+  /** What went wrong; `finish` raises it. */
   #failure: { readonly cause: unknown } | undefined;
+  /** The present result does not have as many columns as the caller declared. */
   #mismatch = false;
+  /** The sink has been told the style of the present result. */
   #styled = false;
   #gate: RowGate | undefined;
 
   constructor(
     private readonly client: WireClient,
     private readonly sink: RowSink,
-    /** Whether a failure of the sink ends the query. */
+    /** Whether a failure of the sink ends the query early: then the remote is asked to cancel it. */
     private readonly endsEarly = true,
   ) {}
 
@@ -61,7 +69,8 @@ export class ResultReader implements ResultHandler {
     if (count === undefined) return 'discard';
     const { columns, maxRowBytes } = this.sink;
     this.#mismatch = columns >= 0 && (count !== columns || columns === 0);
-    // Natively the columns are counted at the first row, or at the end of a result without rows.
+    // The extension counts the columns at the first row, or at the end of a result without rows. So nothing is raised
+    // here.
     const wanted = this.#mismatch ? 'raw' : this.#guard(() => this.sink.begin(description, this.client));
     if (wanted === undefined || wanted === 'discard') return 'discard';
     const take: RowTaker = (bytes, rows) => {
@@ -93,7 +102,10 @@ export class ResultReader implements ResultHandler {
     });
   }
 
-  /** A failure of ours must not break the protocol with the remote: the rest is dropped, and it is raised. */
+  /**
+   * A failure of the proxy's own must not break the protocol with the remote. The rest of the answer is dropped, and
+   * `finish` raises the failure.
+   */
   #guard<T>(act: () => T): T | undefined {
     try {
       return act();
@@ -104,7 +116,10 @@ export class ResultReader implements ResultHandler {
     }
   }
 
-  /** @throws what went wrong with a result, which comes before what the remote says later */
+  /**
+   * Raises what went wrong with a result. That comes before anything that the remote says later.
+   * @throws MalformedResult; PgError 42804, 54000, 53200; what the sink threw
+   */
   finish(): void {
     if (this.#failure !== undefined) throw this.#failure.cause;
   }

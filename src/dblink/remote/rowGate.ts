@@ -2,29 +2,32 @@ import { MalformedResult, rowTooLong } from '../errors.js';
 import type { Memory } from '../memory.js';
 
 const HEADER_BYTES = 5;
-/** A row in pieces that is no longer than this is put together; a longer one is handed on in its pieces. */
+/** A row that has come in pieces and is no longer than this is put together. A longer one is handed on in its pieces. */
 const SMALL_BYTES = 4096;
 
-/** Takes rows in order: several whole ones, or one piece after another of one that has come completely. */
+/**
+ * Takes rows in order. A call brings several whole rows, or one piece of a row that has come completely.
+ * @param rows how many rows begin in `bytes`
+ */
 export type RowTaker = (bytes: Buffer, rows: number) => void;
 
 /**
- * Where a remote's rows enter: the bytes of DataRow messages, in any pieces, go in; whole rows with the announced number
- * of columns, whose values fill them exactly, come out. So nobody behind it is ever given a part of a row, which the
- * remote might leave unfinished, or lengths that lead out of one (protocol documentation, "DataRow"). Rows are not copied,
- * except small ones that come in two chunks.
+ * Where a remote's rows enter. The bytes of DataRow messages go in, in any pieces. Whole rows come out. Each has the
+ * announced number of columns, and its values fill it exactly. So the code behind it never gets a part of a row, which
+ * the remote might leave unfinished, nor lengths that lead out of a row (protocol documentation, "DataRow"). Rows are not
+ * copied, except small ones that come in two chunks.
  */
 export class RowGate {
-  /** The beginning of a row whose rest has not come. */
+  /** The beginning of a row that has not come completely, and its length. */
   #pieces: Buffer[] = [];
   #held = 0;
   /** Length of that row; 0 while its header is incomplete. */
   #wanted = 0;
 
   /**
-   * @param columns of every row
-   * @param maxRowBytes longest row
-   * @param memory where the row that is held is counted
+   * @param columns number of columns of every row
+   * @param maxRowBytes length of the longest row
+   * @param memory the budget from which the row that is held takes its memory
    * @param each whether rows are wanted one by one, each in one piece
    */
   constructor(
@@ -74,7 +77,7 @@ export class RowGate {
     return used;
   }
 
-  /** Keeps at most so many bytes. @returns how many */
+  /** Keeps bytes of the row that is held, at most `most` of them. @returns how many */
   #hold(bytes: Buffer, offset: number, most: number): number {
     const piece = bytes.subarray(offset, offset + most);
     this.memory?.take(piece.length);
@@ -87,6 +90,7 @@ export class RowGate {
     return piece.length;
   }
 
+  /** Hands on the row that was held, which is complete now. */
   #release(): void {
     const pieces = this.#pieces;
     const length = this.#wanted;
@@ -108,7 +112,7 @@ export class RowGate {
 const int32 = (bytes: Buffer, at: number): number =>
   (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
 
-/** @throws MalformedResult in libpq's words for a whole DataRow that does not contain what it announces */
+/** Checks a whole DataRow. @throws MalformedResult in libpq's words if it does not contain what it announces */
 function checkRow(bytes: Buffer, start: number, end: number, columns: number): void {
   let offset = start + HEADER_BYTES + 2;
   if (offset > end) throw insufficient();

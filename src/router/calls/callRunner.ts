@@ -16,18 +16,19 @@ import type { SourceShape } from './sourceShape.js';
 
 /** What a call left for the primary to go on with. */
 export type CallResult =
-  /** A scalar's value, or the rows of a source as JSON; null is SQL's NULL, for a source no rows. */
+  /** A scalar's value, or the rows of a source as JSON. Null is SQL's NULL; for a source it means no rows. */
   | {
       readonly kind: 'value';
       readonly value: Buffer | null;
+      /** The collector of a source's rows. */
       readonly sink?: CollectSink;
-      /** The rows are the status row of a command. */
+      /** The command tag, when the rows are the status row of a command. */
       readonly status?: string;
     }
-  /** The call failed; to be raised when PostgreSQL reaches it. */
+  /** The call failed. The error is to be raised when PostgreSQL reaches the call. */
   | { readonly kind: 'failed'; readonly error: PgError };
 
-/** A call of a function of rows, with all that running it takes. */
+/** A call that returns rows, with all that is needed to run it. */
 export interface SourceCall {
   readonly call: DblinkCall;
   readonly args: CallArguments & { readonly kind: 'call' };
@@ -36,7 +37,7 @@ export interface SourceCall {
 
 /** Where a source's rows go. */
 interface SourceRows {
-  /** The collector itself, or one that feeds it. */
+  /** The collector itself, or a sink that feeds it. */
   readonly sink: RowSink;
   readonly collector: CollectSink;
 }
@@ -58,12 +59,12 @@ export class Performer {
     return evaluateOnPrimary(call, this.text, this.context);
   }
 
-  /** dblink() of NULL in a select list returns no rows at all, which is no value. @throws NeedsBridge */
+  /** Refuses dblink() of NULL in a select list: it returns no rows at all, so there is no value. @throws NeedsBridge */
   async refuseNullRows(call: DblinkCall): Promise<void> {
     if (returnsRows(call) && (await this.evaluate(call)).kind === 'null') throw nullRows();
   }
 
-  /** A scalar call: runs it. @param known its arguments, where they have been evaluated @throws PgError */
+  /** Runs a scalar call. @param known its arguments, where they have been evaluated @throws PgError; NeedsBridge */
   async scalar(call: DblinkCall, known?: CallArguments): Promise<CallResult> {
     const args = known ?? (await this.evaluate(call));
     if (args.kind === 'null') {
@@ -91,8 +92,8 @@ export class Performer {
 
   /**
    * Runs every call of a statement whose rows and values the primary goes on with.
-   * @param bridged a bridge serves what this cannot
-   * @param begin called when nothing remote has happened yet and nothing stands in the way any more
+   * @param bridged whether a bridge serves what this cannot
+   * @param begin called when nothing stands in the way any more, before anything remote happens
    * @throws PgError; NeedsBridge, always before anything remote has happened
    */
   async all(
@@ -112,11 +113,11 @@ export class Performer {
     }
     begin();
     const results = new Map<DblinkCall, CallResult | Promise<CallResult>>();
-    /** Sources of different connections run side by side, those of one connection one after another. */
+    /** Sources of different connections run side by side. Those of one connection run one after another. */
     const chains = new Map<unknown, Promise<unknown>>();
     for (const call of statement.calls) {
       if (call.use.kind === 'scalar') {
-        // It may use, or end, a connection that a source is using.
+        // A scalar call may use, or end, a connection that a source is using. So it waits for all sources before it.
         await Promise.all(chains.values());
         results.set(call, await this.#caught(call, () => this.scalar(call, early.get(call))));
         continue;
@@ -132,7 +133,7 @@ export class Performer {
       );
       const previous = chains.get(connection) ?? Promise.resolve();
       const run = previous.then(() => this.#caught(call, () => this.source({ call, args, shape })));
-      // Awaited below, in order; a failure of one must not be unhandled while another is awaited.
+      // All are awaited below, in order. While one is awaited, the failure of another must not count as unhandled.
       run.catch(() => undefined);
       chains.set(
         connection,
@@ -145,7 +146,7 @@ export class Performer {
     return settled;
   }
 
-  /** A call that PostgreSQL is certain to reach fails at once; another one fails when it is reached. */
+  /** Runs a call. If PostgreSQL is certain to reach it, it fails at once. Another source fails when it is reached. */
   async #caught(call: DblinkCall, act: () => Promise<CallResult>): Promise<CallResult> {
     try {
       return await act();
@@ -158,7 +159,10 @@ export class Performer {
     }
   }
 
-  /** What may run before PostgreSQL reaches it: a plain read, of which nobody notices whether it ran. */
+  /**
+   * Checks that a source may run before PostgreSQL reaches it: it has to be a plain read, so that nobody notices whether it ran.
+   * @throws NeedsBridge
+   */
   async #checkEarly(
     call: DblinkCall,
     args: CallArguments & { kind: 'call' },
@@ -168,7 +172,8 @@ export class Performer {
     const disturbed = await this.context.remotely(this.facts, async (callContext) =>
       this.context.dblink.disturbs(args.connection, callContext),
     );
-    // An error message that is gone, though PostgreSQL has skipped the query, is no reason to refuse the statement.
+    // The query also empties the connection's error message, though PostgreSQL may skip the query. Where no bridge could serve
+    // the statement instead, that is no reason to refuse it.
     if (disturbed === 'results' || (disturbed === 'message' && bridged)) {
       throw new NeedsBridge('a query that PostgreSQL may skip, on a connection where it would be noticed');
     }
@@ -182,7 +187,7 @@ export class Performer {
     }
   }
 
-  /** A source: collects its rows. @throws PgError */
+  /** Runs a source and collects its rows. @throws PgError */
   async source(source: SourceCall): Promise<CallResult> {
     const collector = heldRows(this.context, source.shape);
     return this.context.remotely(this.facts, (callContext) =>
@@ -190,7 +195,7 @@ export class Performer {
     );
   }
 
-  /** Runs a source with a sink that leaves rows in a collector. */
+  /** Runs a source with a sink that leaves rows in a collector. @throws PgError what the call raised; PrimaryRaised */
   async collect(
     { call, args, shape }: SourceCall,
     { sink, collector }: SourceRows,
@@ -215,8 +220,9 @@ export class Performer {
   }
 
   /**
-   * What dblink() got before an error has been converted when the error comes; the other functions look at complete
-   * results only.
+   * Has the primary convert the rows that dblink() got before an error or a notice. Natively they have been converted when it
+   * comes. The other functions look at complete results only.
+   * @throws PrimaryRaised the error of a conversion
    */
   async #convert(call: DblinkCall, shape: SourceShape, collector: CollectSink): Promise<void> {
     if (call.name !== 'dblink') return;
@@ -225,7 +231,7 @@ export class Performer {
   }
 
   /**
-   * A command returns one row of one text column; the executor compares that with the column list.
+   * Checks the status row of a command, which has one text column, against the column definition list, as the executor does.
    * @throws PgError 42804
    */
   async checkStatusRow(call: DblinkCall, shape: SourceShape): Promise<void> {

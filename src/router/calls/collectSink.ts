@@ -4,18 +4,19 @@ import { type JsonKeys, JsonRows, jsonKeys } from '../../primary/jsonRows.js';
 import type { SessionContext } from '../../session/context.js';
 import type { SourceShape } from './sourceShape.js';
 
-/** Collects the rows of a source as the JSON that the primary turns into typed rows. */
+/** Collects the rows of a source as JSON, which the primary turns into typed rows. */
 export class CollectSink implements RowSink {
   readonly columns: number;
   /** The settings under which the last result with rows was written. */
   remoteStyle: RemoteStyle | undefined;
   readonly #keys: JsonKeys;
+  /** The rows of the last result. */
   #rows: JsonRows;
-  /** All that there has been. */
+  /** The rows of all results, to be released together. */
   readonly #made: JsonRows[] = [];
-  /** Ends within a row that it could not take, or has been given back. */
+  /** The last row could not be taken completely, or the memory has been given back. */
   #broken = false;
-  /** Results of earlier statements of the string: not returned, but natively converted. */
+  /** The results of earlier statements of the query string. They are not returned, but natively they are converted. */
   readonly #earlier: Buffer[] = [];
 
   constructor(
@@ -63,20 +64,20 @@ export class CollectSink implements RowSink {
     return rows;
   }
 
-  /** Gives back the memory of everything. @param unread nobody reads what it has given out any more */
+  /** Gives back the memory of everything. @param unread whether nobody reads what this has given out any more */
   release(unread: boolean): void {
     this.#broken = true;
     for (const rows of this.#made.splice(0)) rows.release(unread);
     this.memory.release();
   }
 
-  /** The one row that a command returns. */
+  /** Makes the status row of a command the only row of the last result. */
   setStatus(tag: string): void {
     this.reset();
     this.#rows.addValue(Buffer.from(tag, 'latin1'));
   }
 
-  /** The settings that the values have to be read in and the session's, where they differ. */
+  /** The style in which the values have to be read, and the session's. Undefined when they are the same, or without values. */
   stylesBeside(
     local: RemoteStyle,
   ): { readonly remote: RemoteStyle; readonly local: RemoteStyle } | undefined {
@@ -87,30 +88,33 @@ export class CollectSink implements RowSink {
     return remote === undefined || sameStyle(remote, local) ? undefined : { remote, local };
   }
 
-  /** All rows there are, of all results; none when they are too many to be handed over. */
+  /** All rows of all results, as JSON. None when they are too many to be handed over. */
   get everything(): readonly Buffer[] {
     if (this.#broken) return [];
     return this.rowCount === 0 ? this.#earlier : [...this.#earlier, this.json()];
   }
 
+  /** The rows of the results before the last one, as JSON. */
   get earlier(): readonly Buffer[] {
     return this.#earlier;
   }
 
+  /** Number of rows of the last result. */
   get rowCount(): number {
     return this.#rows.rows;
   }
 
-  /** The rows of the last result. */
+  /** The rows of the last result, as JSON. */
   json(): Buffer {
     return this.#rows.end();
   }
 }
 
+/** Whether dates and intervals are written alike under both. */
 export const sameStyle = (a: RemoteStyle, b: RemoteStyle): boolean =>
   a.dateStyle === b.dateStyle && a.intervalStyle === b.intervalStyle;
 
-/** Takes the rows of a source of the present statement, and holds them until that is over. */
+/** Makes a collector for a source of the present statement. Its rows are held until the statement is over. */
 export function heldRows(context: SessionContext, shape: SourceShape): CollectSink {
   const sink = new CollectSink(shape, context.settings.limits.spliceBytes, new HeldMemory(context.memory));
   context.statement.hold(sink);

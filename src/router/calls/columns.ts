@@ -5,25 +5,26 @@ import { parseRowDescription } from '../../wire/rows.js';
 
 /** A declared column of a dblink source, as the primary understands its type. */
 export interface ColumnType {
-  /** The declared type; a domain's own OID. */
+  /** OID of the declared type. For a domain, its own. */
   readonly declaredOid: number;
-  /** What a client is told: the base type of a domain. */
+  /** OID of the type that a client is told. For a domain, that of its base type. */
   readonly oid: number;
+  /** Type modifier, -1 for none. */
   readonly typmod: number;
 }
 
 const JSON_OID = 114;
 const JSONB_OID = 3802;
 
-/** Values of these types are not JSON strings for json_to_recordset; they travel as text and are cast outside. */
+/** Whether the type is json or jsonb. json_to_recordset does not take their values as JSON strings (SourceShape.asArray). */
 export const needsJsonText = (type: ColumnType): boolean => type.oid === JSON_OID || type.oid === JSONB_OID;
 
 /**
- * Asks the primary what the types of a column definition list are. The outer join makes one row of NULLs without
- * running an input function, so a NOT NULL domain does not complain.
- * @returns undefined when the primary refuses the list; the statement itself will raise the error, at its position
+ * Asks the primary what the types of a column definition list are. The outer join makes one row of NULLs without running an input
+ * function, so a NOT NULL domain does not complain.
  * @param end see PrimaryLink.run; after an error with `flush` the primary skips to the next Sync
- * @throws PrimaryRaised with `flush`, and for a cancel or time limit
+ * @returns undefined when the primary refuses the list; the statement itself will raise the error then, at its position
+ * @throws PrimaryRaised with `flush` for any error; with `sync` only for a cancel or time limit (57014)
  */
 export async function describeColumns(
   primary: PrimaryLink,
@@ -35,7 +36,7 @@ export async function describeColumns(
   const sql = `SELECT t.*, ARRAY[${types}]::pg_catalog.oid[] FROM (SELECT 1) AS o LEFT JOIN pg_catalog.json_to_recordset('[]') AS t(${definitions}) ON true`;
   const result = await primary.run({ sql: Buffer.from(sql, 'latin1') }, end);
   const { error } = result;
-  // What follows in the batch is skipped, so the statement cannot raise it again; a time limit is no refusal.
+  // With `flush` the rest of the batch is skipped, so the statement cannot raise the error again. A time limit is no refusal.
   if (error !== undefined && (end === 'flush' || error.sqlstate === '57014')) throw new PrimaryRaised(error);
   if (error !== undefined || result.description === undefined) return undefined;
   const fields = parseRowDescription(result.description);

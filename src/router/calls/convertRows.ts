@@ -8,17 +8,17 @@ const BYTEA_OID = 17;
 
 const SET_STYLE = `SELECT pg_catalog.set_config('datestyle', $1, true), pg_catalog.set_config('intervalstyle', $2, true)`;
 
-/** Rows that are converted only. */
+/** Rows that are converted, but not returned. */
 interface Unreturned {
-  /** JSON, as a CollectSink makes it. */
+  /** The rows of each result, as JSON that a CollectSink has made. */
   readonly rows: readonly Buffer[];
-  /** The remote's and the session's, where they differ. */
+  /** The remote's style and the session's, where they differ. */
   readonly styles: { readonly remote: RemoteStyle; readonly local: RemoteStyle } | undefined;
 }
 
 /**
- * Has the primary convert rows that are not returned: results of a string's earlier statements, rows before an error. An
- * error in them comes before whatever the remote said later (behaviour reference, section 4.4).
+ * Has the primary convert rows that are not returned: the results of a query string's earlier statements, and rows before an
+ * error. An error in them comes before whatever the remote said later (behaviour reference, section 4.4).
  * @throws PrimaryRaised the error of a conversion
  */
 export async function convertRows(

@@ -9,15 +9,16 @@ import { NeedsBridge, NoSuchSignature } from '../failures.js';
 
 /** Values of the parameters $n of a statement, as the client bound them. */
 export interface BoundParameters {
-  /** Type OIDs, as the primary resolved them. */
+  /** OIDs of their types, as the primary resolved them. */
   readonly types: readonly number[];
+  /** As in Bind. */
   readonly formats: readonly number[];
   readonly values: readonly (Buffer | null)[];
 }
 
 const NO_PARAMETERS: BoundParameters = { types: [], formats: [], values: [] };
 
-/** SQL text of the client's, and what its parameters are. */
+/** SQL text of the client's, with the values of its parameters. */
 export interface BoundText {
   readonly text: Buffer;
   readonly bound: BoundParameters;
@@ -27,8 +28,8 @@ export interface BoundText {
 export const unbound = (text: Buffer): BoundText => ({ text, bound: NO_PARAMETERS });
 
 /**
- * Whether the call's arguments can be had without the primary: constants and bare parameters whose bytes are their bytes
- * in the database's encoding.
+ * Whether the call's arguments can be had without the primary. Only constants and bare parameters can, and only if their bytes
+ * are the same in the database's encoding.
  */
 export function isLocal(call: DblinkCall, { text, bound }: BoundText, context: SessionContext): boolean {
   return call.args.every((argument) => {
@@ -43,13 +44,13 @@ export function isLocal(call: DblinkCall, { text, bound }: BoundText, context: S
 /** Types whose text and binary forms are the same bytes. */
 const PLAIN_TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043]);
 
-/** The value of a bare text parameter as it was bound; the primary has checked it when it bound the statement. */
+/** The value of a bare text parameter as it was bound. The primary checked it when it bound the statement. */
 function localParameter(argument: Argument, bound: BoundParameters): Buffer | null | undefined {
   const index = (argument.parameters[0] ?? 0) - 1;
   return PLAIN_TEXT_OIDS.has(bound.types[index] ?? 0) ? bound.values[index] : undefined;
 }
 
-/** Evaluates constants and parameters. @throws NoSuchSignature */
+/** Evaluates the arguments of a call for which `isLocal` holds. @throws NoSuchSignature */
 export function evaluateLocally(call: DblinkCall, bound: BoundParameters): CallArguments {
   const roles = chooseSignature(
     call.name,
@@ -72,7 +73,7 @@ const kindOfArgument = (argument: Argument): ArgumentKind => {
     case 'boolean':
       return argument.type;
     case 'integer':
-      // A cast that converts to it is not told from one to it.
+      // Without a constant this is a cast, to integer or to a type that converts to integer. Which one is not known.
       return argument.constant === undefined ? 'unknown' : 'integer';
     case 'number':
       return 'other';
@@ -86,16 +87,17 @@ interface ArgumentQuery {
   readonly call: DblinkCall;
   readonly text: Buffer;
   readonly sql: Buffer;
+  /** `at`: where in `sql` the argument begins, in bytes. */
   readonly starts: readonly { readonly at: number; readonly argument: Argument }[];
 }
 
-/** Each argument is computed once, as text in the database's encoding, with its type, which decides the overload. */
+/** Each argument is computed once: as text in the database's encoding, and with its type, which decides the overload. */
 function argumentQuery(call: DblinkCall, text: Buffer): ArgumentQuery {
   const columns = call.args.map(
     (_, i) =>
       `pg_catalog.convert_to(x.a${i}::pg_catalog.text, pg_catalog.getdatabaseencoding()), pg_catalog.pg_typeof(x.a${i})::pg_catalog.oid`,
   );
-  // One row of VALUES: an argument that returns a set is refused by the primary (0A000).
+  // One row of VALUES, in which the primary refuses an argument that returns a set (0A000).
   let sql = Buffer.from(`SELECT ${columns.join(', ')} FROM (VALUES (`, 'latin1');
   const append = (bytes: Buffer | string): void => {
     sql = Buffer.concat([sql, typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes]);
@@ -112,8 +114,8 @@ function argumentQuery(call: DblinkCall, text: Buffer): ArgumentQuery {
 }
 
 /**
- * Has the primary check a call's arguments without computing them: what is wrong with them when the statement is parsed
- * and planned has to be said before anything else.
+ * Has the primary check a call's arguments without computing them. Errors that come when a statement is parsed and planned have
+ * to be raised before anything else happens.
  * @throws PrimaryRaised, NeedsBridge
  */
 export async function checkArguments(
@@ -156,22 +158,25 @@ export async function evaluateOnPrimary(
   );
 }
 
-/** Whether computing the arguments may call a function, which may change the session's settings. */
+/** Whether computing the arguments may call a function. A function may change the session's settings. */
 const callsAny = ({ args }: DblinkCall, text: Buffer): boolean =>
   args.some(({ span }) => text.subarray(span.start, span.end).includes('('));
 
-/** Whether no signature of a function fits, as far as the types are known before anything is evaluated. */
+/**
+ * Whether no signature of the function fits the call, as far as types are known before anything is evaluated.
+ * @param types OIDs of the parameters' types, as the client declared them
+ */
 export function fitsNoSignature(call: DblinkCall, types: readonly number[]): boolean {
   const kinds = call.args.map((argument): ArgumentKind | 'open' => {
     if (argument.type === 'parameter') return kindOfType(types[(argument.parameters[0] ?? 0) - 1] ?? 0);
     if (argument.type === 'expression') return 'open';
-    // Not `unknown`: beside parameters without a type that would make the call ambiguous.
+    // An integer is not `unknown` here. Beside parameters without a type that would make the call ambiguous.
     return argument.type === 'integer' ? 'integer' : kindOfArgument(argument);
   });
   return resolutionOf(call.name, kinds) !== 'chosen';
 }
 
-/** An error in SQL made from the arguments, with its position moved to where the argument stands in the client's text. */
+/** An error in SQL that was made of the arguments, with its position in the client's text. */
 function argumentError(
   error: PgError,
   { call, text, sql, starts }: ArgumentQuery,

@@ -5,7 +5,7 @@ import type { ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
 import type { PgError } from '../../wire/errors.js';
 import { bridgeOf } from './meantFunctions.js';
 
-/** The call that a server's complaint names, in whichever language: schema, function, types of the arguments. */
+/** Finds the call that a server's error message names, in whichever language: schema, function, types of the arguments. */
 const SIGNATURE = /(?<![\w$.])(?:[\w$]+\.)?(dblink\w*)\(([^()]*)\)/;
 
 /** The types that convert to those of dblink's arguments, by the names that a server gives them. */
@@ -17,8 +17,9 @@ const KINDS: ReadonlyMap<string, ArgumentKind> = new Map([
 ]);
 
 /**
- * The error of a statement that the proxy leaves to a primary without functions of dblink's: that primary knows no such
- * function (42883), where the extension has several and none is the best (42725).
+ * The error of a statement that the proxy leaves to a primary without dblink's functions. That primary knows no such function
+ * (42883). A server with the extension has several, and none of them is the best (42725).
+ * @returns the error with 42725, or as it is when it is about another function or another call
  */
 export function asAmbiguous(error: PgError): PgError {
   const [signature, name = '', types = ''] = SIGNATURE.exec(error.message) ?? [];
@@ -38,7 +39,7 @@ export function asAmbiguous(error: PgError): PgError {
   });
 }
 
-/** A statement with a call that is ambiguous. @returns undefined where functions are there for the primary to say so itself */
+/** A statement with an ambiguous call, and how its error changes. @returns undefined where the primary has the functions */
 export const withAmbiguousCall = (
   text: Buffer,
   statement: Statement,

@@ -4,8 +4,9 @@ import type { Statement } from '../../sql/index.js';
 import { NeedsBridge } from '../failures.js';
 
 /**
- * What the analysis took for granted about functions in a statement: that they are ordinary ones that return one value,
- * and that those around a dblink call are not SQL functions, whose inlining could drop the call.
+ * Finds a function that is not what the analysis took for granted. It assumed that the functions in a statement are ordinary ones
+ * that return one value. It also assumed that those around a dblink call are not SQL functions, since inlining such a function
+ * could drop the call.
  */
 const UNUSUAL = `SELECT p.proname FROM pg_catalog.pg_proc p
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -17,8 +18,8 @@ const UNUSUAL = `SELECT p.proname FROM pg_catalog.pg_proc p
  LIMIT 1`;
 
 /**
- * Checks the assumptions on the primary.
- * @throws NeedsBridge when one does not hold; PrimaryRaised when the primary cannot tell
+ * Checks on the primary what the analysis took for granted about functions in the statement.
+ * @throws NeedsBridge when that does not hold for one of them; PrimaryRaised when the primary cannot tell
  */
 export async function checkAssumptions(context: SessionContext, statement: Statement): Promise<void> {
   const { assumptions } = statement;

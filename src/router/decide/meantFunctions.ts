@@ -3,8 +3,8 @@ import { isTemporary, type NamedFunction, type SessionFacts } from '../../primar
 import type { DblinkCall, Statement } from '../../sql/index.js';
 
 /**
- * Whether a function of the user's that takes this type as its i-th argument may be preferred to dblink's. Those of types
- * that dblink's do not take there lose (function type resolution).
+ * Whether a function of the user's that takes this type as its i-th argument may be preferred to dblink's. It is not when
+ * dblink's functions do not take the type there (PostgreSQL documentation, "Function Type Resolution").
  */
 function mayWin({ name }: DblinkCall, oid: number, i: number): boolean {
   const kind = kindOfType(oid);
@@ -15,15 +15,15 @@ function mayWin({ name }: DblinkCall, oid: number, i: number): boolean {
 /** anyelement, "any", anynonarray, anycompatible. */
 const POLYMORPHIC: ReadonlySet<number> = new Set([2283, 2276, 2776, 5077]);
 
-/** Whether PostgreSQL would find the function by the schema that is written or by the search path. */
+/** Whether PostgreSQL would find the function for the call, by the schema that the call names or by the search path. */
 const isFound = (found: NamedFunction, call: DblinkCall): boolean =>
   found.name === call.name &&
   found.argumentTypes.length === call.args.length &&
   (call.schema === undefined ? found.visible : found.schema === call.schema);
 
 /**
- * Whether one of the statement's calls means a function of the user's own: one of that name and number of arguments
- * that PostgreSQL would find.
+ * Whether one of the statement's calls may mean a function of the user's own. Such a function has the call's name and number of
+ * arguments, and PostgreSQL would find it.
  */
 export function isShadowed(statement: Statement, functions: readonly NamedFunction[]): boolean {
   if (functions.length === 0) return false;
@@ -32,7 +32,7 @@ export function isShadowed(statement: Statement, functions: readonly NamedFuncti
   );
 }
 
-/** Whether all calls are of the extension's own functions. */
+/** Whether all calls are calls of the extension's own functions. */
 export const isNative = (statement: Statement, native: readonly NamedFunction[]): boolean =>
   native.length > 0 && statement.calls.every((call) => native.some((own) => isFound(own, call)));
 
@@ -45,7 +45,7 @@ export const isNative = (statement: Statement, native: readonly NamedFunction[])
 export function bridgeOf(statement: Statement, facts: SessionFacts): 'bridged' | 'elsewhere' | 'none' {
   const { bridged } = facts;
   if (bridged.length === 0 || bridged.every(isTemporary)) return 'none';
-  // Which of several with as many arguments is meant, the primary decides; it also knows whom it refuses one of them.
+  // Of several functions with as many arguments, the primary decides which one is meant. So the role has to have EXECUTE on all.
   const found = statement.calls.every((call) => {
     const meant = bridged.filter((own) => isFound(own, call));
     return meant.length > 0 && meant.every((own) => own.executable);
@@ -54,7 +54,7 @@ export function bridgeOf(statement: Statement, facts: SessionFacts): 'bridged' |
 }
 
 /**
- * A function that PostgreSQL would find for one of the statement's calls and that must not be run for everybody.
+ * A function that PostgreSQL would find for one of the statement's calls, but that not everybody should run.
  * @returns undefined when there is none
  */
 export const untrustedOf = (statement: Statement, { untrusted }: SessionFacts): NamedFunction | undefined =>

@@ -2,14 +2,15 @@ import { PrimaryRaised } from '../../primary/raised.js';
 import type { SessionContext } from '../../session/context.js';
 import type { Statement } from '../../sql/index.js';
 
-/** The major version whose grammar the analysis knows. */
+/** The major version of PostgreSQL whose grammar the analysis knows. */
 const PARSER_MAJOR = 18;
 
 /**
- * Makes a query a command, which a server parses without looking at what its names mean: tables may be made only by a
- * statement in front of it.
+ * Turns a query into a command. A server parses a command without looking at what the names in it mean. That is needed because
+ * the tables may be made only by a statement in front of the query.
  */
 const UNANALYSED = 'PREPARE dblink_proxy AS ';
+/** Statements that PREPARE takes. */
 const QUERIES: ReadonlySet<string> = new Set([
   'SelectStmt',
   'InsertStmt',
@@ -18,7 +19,7 @@ const QUERIES: ReadonlySet<string> = new Set([
   'MergeStmt',
 ]);
 
-/** Commands with a query in them, which is analysed as soon as it is parsed, and which PREPARE does not take. */
+/** Commands with a query in them. A server analyses it as soon as it parses the command, and PREPARE does not take them. */
 const ANALYSED: ReadonlySet<string> = new Set([
   'CallStmt',
   'CreateTableAsStmt',
@@ -27,8 +28,8 @@ const ANALYSED: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Has the primary parse the statements of one Query, if its grammar is older than the analysis's: a server finds an error
- * of syntax anywhere in a Query before it runs the first statement. Nothing is run, and nothing but such an error fails.
+ * Has the primary parse the statements of one Query, if the primary's grammar is older than the analysis's. A server finds a
+ * syntax error anywhere in a Query before it runs the first statement. Nothing is run here, and only a syntax error is raised.
  * @throws PrimaryRaised 42601
  */
 export async function refuseNewerSyntax(
@@ -44,7 +45,7 @@ export async function refuseNewerSyntax(
       const prefix = QUERIES.has(tag) ? UNANALYSED : '';
       const sql = Buffer.concat([Buffer.from(prefix), text.subarray(span.start, span.end)]);
       const { error } = await primary.run({ sql }, 'sync', 'parse');
-      // 25P02, say: the statement's own turn is the time for it.
+      // Another error, such as 25P02, is raised when it is the statement's turn.
       if (error?.sqlstate !== '42601' || error.fields.position === undefined) return undefined;
       const before = context.encodings.countCharacters(text.subarray(0, span.start)) - prefix.length;
       return error.with({ position: String(Number(error.fields.position) + before) });

@@ -3,18 +3,20 @@ import type { Statement } from '../../sql/index.js';
 import { PgError } from '../../wire/errors.js';
 
 /**
- * The function of the statement that the role may not execute unless it has been granted it: the extension leaves
- * dblink_connect_u to superusers, and to those whom one grants it (behaviour reference, section 1).
+ * The function of the statement that the role may execute only if it has been granted EXECUTE. The extension leaves
+ * dblink_connect_u to superusers and to those to whom a superuser grants it (behaviour reference, section 1).
+ * @returns undefined when there is no such function
  */
 export const privileged = ({ calls }: Statement, { superuser }: SessionFacts): string | undefined =>
   superuser ? undefined : calls.find(({ name }) => name === 'dblink_connect_u')?.name;
 
+/** PostgreSQL's error for a function that the role may not execute (42501). */
 export const notPrivileged = (name: string): PgError =>
   new PgError('42501', `permission denied for function ${name}`);
 
 /**
- * Whether the role may execute the functions of the statement where there is no bridge, on which EXECUTE could have been
- * granted.
+ * Checks that the role may execute the functions of the statement, where there is no bridge on whose functions EXECUTE could have
+ * been granted.
  * @throws PgError 42501
  */
 export function checkPrivileges(statement: Statement, facts: SessionFacts): void {

@@ -9,14 +9,14 @@ import { notPrivileged, privileged } from './privileges.js';
 interface Relay {
   readonly plan: 'relay';
   /**
-   * `lookup`: of the extension, which is to find the bridge. `refusal`: the primary refuses it, in words that may have to be
-   * those of a server with the extension.
+   * `none`: the statement goes as it is. `lookup`: it looks up the extension, and is changed so that it finds the bridge.
+   * `refusal`: the primary refuses it, and the error may have to be changed to that of a server with the extension.
    */
   readonly change: 'none' | 'lookup' | 'refusal';
   readonly why: string;
 }
 
-/** What is done when it shows while a statement is carried out that only the bridge can serve it. */
+/** What is done when it turns out, while a statement is carried out, that only the bridge can serve it (see Bridged, Refuse). */
 export type Otherwise = 'installed' | 'temporary' | 'refuse';
 
 /** The proxy carries the calls out by itself and synthesises the result. */
@@ -25,7 +25,7 @@ interface Answer {
   readonly otherwise: Otherwise;
 }
 
-/** The rows of the one source go to the client as they arrive, unless their types do not allow that: then it is a splice. */
+/** The rows of the one source go to the client as they arrive. If their types do not allow that, it becomes a splice. */
 interface Stream {
   readonly plan: 'stream';
   readonly otherwise: Otherwise;
@@ -40,8 +40,9 @@ interface Splice {
 }
 
 /**
- * The primary runs the statement, and its functions ask for the calls: those that are `installed`, or `temporary` ones, which
- * the session makes itself first. Or it is a command about the `extension`, in whose place those functions are.
+ * The primary runs the statement, and the bridge's functions in it ask for the calls. `installed`: the functions are those in the
+ * database. `temporary`: the session makes itself temporary ones first. `extension`: the statement is a command about the
+ * extension, and the bridge's functions stand for that.
  */
 export type Bridged =
   | { readonly plan: 'bridge'; readonly by: 'installed' | 'temporary'; readonly why: string }
@@ -55,7 +56,7 @@ export type Bridged =
 /** Nothing serves the statement. */
 interface Refuse {
   readonly plan: 'refuse';
-  /** `parameter`: 42P02, for a $n in a Query message, whose place in the text is not known here. */
+  /** `parameter` stands for 42P02, for a $n in a Query message. Its position in the text is not known here. */
   readonly error: PgError | 'parameter';
   readonly why: string;
 }
@@ -63,30 +64,34 @@ interface Refuse {
 /** How a statement is to be served, with what that needs, and why nothing faster serves it. */
 export type Verdict = Relay | Answer | Stream | Splice | Bridged | Refuse;
 
-/** By what a statement is decided, beside itself. */
+/** What the decision depends on, beside the statement itself. */
 export interface Circumstances {
   readonly facts: SessionFacts;
   /** The session has a bridge, which functions of the primary can ask. */
   readonly hasBridge: boolean;
-  /** The extension itself, where the primary has it, is to carry out the calls that mean its functions. */
+  /** Calls that mean the extension's own functions are left to the extension, where the primary has it. */
   readonly leaveToExtension: boolean;
-  /** Whatever the bridge can serve goes by way of it. */
+  /** Whatever the bridge can serve goes by way of the bridge. */
   readonly bridgeOnly: boolean;
   /** There are other statements in the same Query. */
   readonly several: boolean;
-  /** A transaction is open: the session cannot make itself temporary functions. */
+  /** A transaction is open, so the session cannot make itself temporary functions. */
   readonly tooLate: boolean;
-  /** Nothing of it is left to the primary: no transaction is open, and all arguments are at hand. */
+  /** Nothing of the statement has to be left to the primary: no transaction is open, and all arguments are at hand. */
   readonly answerable: boolean;
   /** The statement asks for its own text. */
   readonly asksOwnText: boolean;
   /** Some call fits no signature, as far as types are known beforehand. */
   readonly fitsNone: boolean;
-  /** Of a statement that is prepared by the extended protocol, the privileges are looked at when it is bound. */
+  /** The statement is prepared with the extended protocol. Its privileges are looked at when it is bound. */
   readonly prepared: boolean;
 }
 
-/** What needs no question to the primary. @param failed in a failed transaction */
+/**
+ * Decides what can be decided without asking the primary.
+ * @param failed whether the transaction has failed
+ * @returns undefined when `decide` has to decide
+ */
 export function decideByText(
   { calls, shape }: Statement,
   failed: boolean,
@@ -124,7 +129,7 @@ export function decide(statement: Statement, circumstances: Circumstances): Verd
     return { plan: 'refuse', error: 'parameter', why: 'a Query has no parameters' };
   if (circumstances.fitsNone) return relay('a call fits no signature', 'refusal');
   if (prepared) {
-    // When it is executed it is too late for temporary functions.
+    // When the statement is executed it is too late for temporary functions.
     const name = bridged || tooLate ? undefined : skippable(statement);
     if (name !== undefined) return bridgeFor(`${name}() where PostgreSQL may skip it`, 'temporary', false);
   } else {
@@ -136,7 +141,11 @@ export function decide(statement: Statement, circumstances: Circumstances): Verd
   return { plan: 'splice', otherwise, why: spliceReason(statement) };
 }
 
-/** What serves a statement of which it has shown while it was carried out that only a bridge can. @param why a noun phrase */
+/**
+ * Decides again, because it has turned out, while the statement was carried out, that only a bridge can serve it.
+ * @param otherwise of the first verdict
+ * @param why a noun phrase: what cannot be served otherwise
+ */
 export function decideAgain(otherwise: Otherwise, why: string, tooLate: boolean): Bridged | Refuse {
   return otherwise === 'refuse' ? refuseForBridge(why) : bridgeFor(why, otherwise, tooLate);
 }
@@ -161,21 +170,22 @@ const refuseUnprivileged = (name: string): Refuse => ({
   why: 'the role may not execute it',
 });
 
-/** Why a statement has to go by way of the installed functions, though another plan might serve it. */
+/** Why a statement has to go by way of the installed functions, though another plan might serve it. Undefined if it need not. */
 function needsInstalled(statement: Statement, circumstances: Circumstances): string | undefined {
   const { bridgeOnly, several, prepared, facts, asksOwnText } = circumstances;
-  // Of a Query of several statements the bridge knows only its own.
+  // dblink_current_query() returns the whole Query. Of several statements in it, the bridge knows only the one that it runs in.
   const asksQuery = !prepared && statement.calls.some(({ name }) => name === 'dblink_current_query');
   if (bridgeOnly && !(asksQuery && several)) return 'the configuration wants it';
-  // That the role may execute a function of that name says nothing: it can be one that the role has made.
+  // That the role may execute a function of this name proves nothing, since the role may have made the function itself.
   if (privileged(statement, facts) !== undefined) return 'it has to be seen who has made the function';
   return asksOwnText ? 'it asks for its own text' : undefined;
 }
 
-/** A function whose call PostgreSQL may leave out, so that it must not be called before the statement runs. */
+/** A function that must not be called before the statement runs, because PostgreSQL may leave the call out. */
 const skippable = ({ calls }: Statement): string | undefined =>
   calls.find(({ certain, name, use }) => use.kind === 'source' && !certain && name !== 'dblink')?.name;
 
+/** Whether PostgreSQL may leave out a source that is not a call of dblink() itself. */
 export const maySkipSource = (statement: Statement): boolean => skippable(statement) !== undefined;
 
 function spliceReason({ calls, shape }: Statement): string {

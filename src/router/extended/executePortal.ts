@@ -30,16 +30,18 @@ import { type CallsOutcome, runCalls } from '../plans/streamOrCollect.js';
 
 /** A portal of a prepared statement whose calls the proxy carries out. */
 export interface Portal {
-  /** Its name. */
   readonly name: Buffer;
   readonly prepared: PreparedDblink;
   /** The client's Bind. */
   readonly bound: BindFields;
-  /** dry: bound without rows, to be bound again when it is executed; done: its rows went to the client directly. */
+  /**
+   * `dry`: it is bound without rows, and will be bound again when it is executed. `bound`: it is bound with the rows, and the
+   * primary executes it. `done`: its rows went to the client directly.
+   */
   state: 'dry' | 'bound' | 'done';
 }
 
-/** The text of a portal's statement with the values that the client bound. */
+/** The text of a portal's statement, with the values that the client bound. */
 export const boundTextOf = (prepared: PreparedDblink, { formats, values }: BindFields): BoundText => ({
   text: prepared.text,
   bound: { types: prepared.parameterTypes, formats, values },
@@ -48,20 +50,21 @@ export const boundTextOf = (prepared: PreparedDblink, { formats, values }: BindF
 /** What the primary is to execute. */
 interface Filled {
   readonly spliced: SplicedStatement;
+  /** The values of the proxy's parameters. */
   readonly values: readonly (Buffer | null)[];
-  /** The name of the statement to bind. */
+  /** The name of the prepared statement to bind. */
   readonly statement: Buffer;
 }
 
 type Results = CallsOutcome & { readonly kind: 'results' };
 
-/** One Execute of a portal that is bound without rows: carries out the calls, and has the primary finish with what they gave. */
+/** One Execute of a portal that is bound without rows. Carries out the calls, and has the primary finish with their results. */
 export class PortalExecution {
   readonly #poison: Poison;
 
   readonly #toClient = (message: Buffer): void => this.context.session.toClient(message);
 
-  /** @param hasBridge the session has one */
+  /** @param maxRows of the Execute, 0 for all @param hasBridge whether the session has a bridge */
   constructor(
     private readonly context: SessionContext,
     private readonly portal: Portal,
@@ -71,7 +74,7 @@ export class PortalExecution {
     this.#poison = new Poison(context);
   }
 
-  /** @throws PgError what a call raised; PrimaryRaised, NoSuchSignature, NeedsBridge */
+  /** Carries the Execute out. @throws PgError what a call raised; PrimaryRaised, NoSuchSignature, NeedsBridge */
   async run(): Promise<void> {
     const { context } = this;
     context.statement.planned('splice');
@@ -85,7 +88,7 @@ export class PortalExecution {
     this.#finish(filled);
   }
 
-  /** Runs the calls of dblink. @returns undefined when only the bridge can serve the statement: nothing has happened */
+  /** Runs the calls of dblink. @returns undefined when only the bridge can serve the statement; nothing has happened then */
   async #call(facts: SessionFacts): Promise<CallsOutcome | undefined> {
     const { prepared, bound } = this.portal;
     const { statement } = prepared;
@@ -110,7 +113,7 @@ export class PortalExecution {
     }
   }
 
-  /** The client has its rows, or its one row: nothing is left to the primary. */
+  /** For a portal whose rows the client has, or whose only row is a command's status. Nothing is left to the primary. */
   #streamed(outcome: Exclude<CallsOutcome, Results>): void {
     this.context.statement.planned('stream');
     this.portal.state = 'done';
@@ -118,7 +121,10 @@ export class PortalExecution {
     this.#toClient(commandComplete(`SELECT ${outcome.kind === 'status' ? 1 : outcome.rows}`));
   }
 
-  /** Where a remote writes in another style than the session's, a statement that reads its values in that takes the place. */
+  /**
+   * When a remote writes dates or intervals in another style than the session's, another statement is bound in the place of the
+   * prepared one. It reads the values in the remote's style.
+   */
   async #adoptStyle(facts: SessionFacts, { results, style }: Results): Promise<Filled> {
     const { prepared, bound } = this.portal;
     const { statement, spliced } = prepared;
@@ -127,13 +133,13 @@ export class PortalExecution {
     const source = { text: prepared.text, statement, clientTypes: prepared.parameterTypes };
     const styled = spliceStatement(this.context, source, prepared.types, 'styled');
     const name = this.context.primary.names.styled;
-    // An error in an earlier one may have left it behind.
+    // An error may have left an earlier one behind.
     this.#drop('S', name);
     await parseAndDescribe(this.context, name, source, styled);
     return { spliced: styled, values: [...values, ...styleValues(facts, style)], statement: name };
   }
 
-  /** Has the primary execute the statement with the rows and values. */
+  /** Has the primary execute the statement with the rows and values of the calls. */
   #finish({ spliced, values, statement }: Filled): void {
     const { primary } = this.context;
     const { name, bound } = this.portal;
@@ -146,12 +152,12 @@ export class PortalExecution {
     this.portal.state = 'bound';
   }
 
-  /** Binds the client's own text to the portal and executes that: the functions of the bridge ask for the calls. */
+  /** Binds the client's own text to the portal and has it executed. The bridge's functions in it ask for the calls. */
   #leaveToBridge(): void {
     const { context } = this;
     const { primary } = context;
     context.statement.planned('bridge');
-    // A cancel that came before the primary had anything to cancel.
+    // A cancel request may have come when the primary had nothing to cancel yet.
     context.statement.throwIfStopped();
     const { plain } = primary.names;
     const { name, prepared, bound } = this.portal;
@@ -167,7 +173,7 @@ export class PortalExecution {
     this.portal.state = 'bound';
   }
 
-  /** Drops a statement or portal of the primary's, if it is there. */
+  /** Closes a statement or portal of the primary's, if it is there. */
   #drop(target: 'S' | 'P', name: Buffer): void {
     this.context.primary.send(close(target, name), { kind: 'close', sink: new MessageSink() });
   }

@@ -50,25 +50,25 @@ import { PreparedObjects } from './preparedObjects.js';
 
 /** A Parse that is to be served, and what is known of the session for it. */
 interface Request {
-  /** Whole, to be kept. */
+  /** The whole message, which may be kept. */
   readonly message: Buffer;
-  /** Of it, with its text as the parser reads it. */
+  /** The message's fields, with the text as the parser reads it. */
   readonly fields: ParseFields;
   readonly statement: Statement;
   readonly facts: SessionFacts;
-  /** By what the prepared statement is known the next time. */
+  /** By what the prepared statement is found the next time: its text and the types that the client declared. */
   readonly key: Buffer;
 }
 
 const nameOf = (name: Buffer): string => name.toString('latin1');
 
 /**
- * The extended protocol for statements with dblink calls (protocol documentation, "Extended Query"): keeps which prepared
- * statements and portals are such, and carries their calls out when the portal is executed.
+ * The extended protocol for statements with dblink calls (protocol documentation, "Extended Query"). Keeps track of the prepared
+ * statements and portals that have such calls, and carries the calls out when the portal is executed.
  */
 export class ExtendedQuery {
   readonly #objects: PreparedObjects<PreparedDblink, Portal>;
-  /** By text and declared types. */
+  /** What the primary has said about statements, by text and declared types. */
   readonly #known: KnownStatements<PreparedDblink>;
 
   readonly #toClient = (message: Buffer): void => this.context.session.toClient(message);
@@ -82,24 +82,25 @@ export class ExtendedQuery {
     this.#known = new KnownStatements(context.primary);
   }
 
+  /** See Interceptor. */
   get tracking(): boolean {
     return this.#objects.hasStatements;
   }
 
-  /** A ReadyForQuery passed. */
+  /** Called when the client has been sent a ReadyForQuery. */
   ready(): void {
     this.#objects.ready();
   }
 
-  /** A Query or another Parse replaces the unnamed statement. */
+  /** Called when a Query or another Parse replaces the unnamed statement. */
   forgetUnnamed(): void {
     this.#objects.forgetUnnamed();
   }
 
   /**
-   * Parse of a statement with calls.
-   * @param message whole, to be kept
-   * @param fields of it, with its text as the parser reads it
+   * Handles the Parse of a statement with calls.
+   * @param message the whole message, which may be kept
+   * @param fields of the message, with the text as the parser reads it
    */
   async parse(message: Buffer, fields: ParseFields, statement: Statement): Promise<void> {
     const { context } = this;
@@ -118,7 +119,7 @@ export class ExtendedQuery {
     const end = primary.batchOpen || context.inBlock ? 'flush' : 'sync';
     await this.#guard(async () => {
       const facts = await context.probe.get(end).catch(asRaised);
-      // The primary has nothing to cancel yet.
+      // A cancel request may have come when the primary had nothing to cancel yet.
       context.statement.throwIfCancelled();
       const request: Request = { message, fields, statement, facts, key };
       const verdict = decide(statement, this.#circumstances(request));
@@ -131,7 +132,7 @@ export class ExtendedQuery {
     }, fields.sql);
   }
 
-  /** The session can make itself no temporary functions now. */
+  /** Whether the session cannot make itself temporary functions now, because a transaction is open. */
   get #tooLate(): boolean {
     return this.context.inBlock || this.context.primary.batchOpen;
   }
@@ -180,7 +181,8 @@ export class ExtendedQuery {
     const source = { text: fields.sql, statement, clientTypes: fields.types };
     const prepared = await prepareStatement(context, fields.name, source);
     this.#objects.prepare(fields.name, prepared);
-    // In a batch or block it was too late for temporary functions; the next time it need not be.
+    // Without installed functions, a statement with a source that PostgreSQL may skip is not kept. Only an open batch or block
+    // can have kept it from temporary functions, and the next time none may be open.
     if (bridged || !maySkipSource(statement)) this.#known.set(key, prepared);
     context.session.toClient(PARSE_COMPLETE);
   }
@@ -202,14 +204,14 @@ export class ExtendedQuery {
   }
 
   /**
-   * Without functions of the bridge in the database: the session makes itself temporary ones, between transactions.
+   * For a database without functions of the bridge: the session makes itself temporary ones, outside of transactions.
    * @throws NeedsBridge when it cannot
    */
   async #bridgeTemporarily(fields: ParseFields, statement: Statement, reason: string): Promise<void> {
     const { context } = this;
     const renamed = renameCalls(fields.sql, statement, context);
     const made = renamed !== undefined && (await makeTemporaryFunctions(context, this.bridge, statement));
-    // A cancel may have met what makes them.
+    // A cancel request may have hit the SQL that makes them.
     context.statement.throwIfCancelled();
     if (renamed === undefined || !made) {
       context.statement.passed('refuse');
@@ -219,7 +221,7 @@ export class ExtendedQuery {
     this.#parseRenamed(fields, renamed);
   }
 
-  /** The primary runs the statement; its functions ask for the calls. */
+  /** The primary runs the statement, and the bridge's functions in it ask for the calls. */
   #bridge(message: Buffer, fields: ParseFields, statement: Statement): void {
     const renamed = renameListedCalls(fields.sql, statement, this.context);
     this.context.statement.passed('bridge');
@@ -232,7 +234,7 @@ export class ExtendedQuery {
     this.context.primary.send(parse(fields.name, renamed.sql, fields.types), { kind: 'parse', sink });
   }
 
-  /** A statement of which everything is known: its Parse needs no answer before the next request. */
+  /** For a statement about which everything is known: the next request need not wait for the primary's answer to this Parse. */
   #parseKnown(name: Buffer, clientTypes: readonly number[], prepared: PreparedDblink): void {
     const { spliced, statement } = prepared;
     const types = parameterTypes(clientTypes, spliced.parameters, statement.calls.length);
@@ -241,7 +243,7 @@ export class ExtendedQuery {
     this.#objects.prepare(name, prepared);
   }
 
-  /** Bind, Describe, Execute or Close while `tracking`. @returns undefined when it is not about such a statement */
+  /** Handles Bind, Describe, Execute or Close while `tracking`. @returns undefined when the message is to be forwarded */
   message(type: number, message: Buffer): Promise<void> | undefined {
     switch (type) {
       case Frontend.bind: {
@@ -269,7 +271,7 @@ export class ExtendedQuery {
     }
   }
 
-  /** The portal is bound without rows at once, which tells what is wrong with it; the rows come when it is executed. */
+  /** Binds the portal without rows, which shows what is wrong with it. When it is executed, it is bound again with the rows. */
   async #bind(fields: BindFields, prepared: PreparedDblink): Promise<void> {
     const { primary } = this.context;
     const { statement, spliced } = prepared;
@@ -292,13 +294,15 @@ export class ExtendedQuery {
     this.#objects.bind(fields.portal, { name: fields.portal, prepared, bound: fields, state: 'dry' });
   }
 
+  /** Whether the primary has to compute the call's arguments. */
   #computes(call: DblinkCall, prepared: PreparedDblink, fields: BindFields): boolean {
     return !isLocal(call, boundTextOf(prepared, fields), this.context);
   }
 
   /**
-   * Binds the portal and finds what else PostgreSQL refuses then: the number of parameters, privileges, what planning
+   * Binds the portal, and finds what else PostgreSQL refuses at that point: the number of parameters, privileges, what planning
    * computes.
+   * @throws PrimaryRaised; PgError 42501; NeedsBridge
    */
   async #check(
     fields: BindFields,
@@ -334,7 +338,7 @@ export class ExtendedQuery {
     return error?.with({ message }) ?? new PgError('08P01', message);
   }
 
-  /** Describe of a statement: the parameters of the proxy are not the client's business. */
+  /** Describe of a statement. The client is not told of the parameters that the proxy has added. */
   async #describe(message: Buffer, prepared: PreparedDblink): Promise<void> {
     const { session, primary } = this.context;
     const sink = new MessageSink({
@@ -359,13 +363,14 @@ export class ExtendedQuery {
     const execution = new PortalExecution(context, portal, maxRows, this.bridge !== undefined);
     await this.#guard(() => execution.run(), portal.prepared.text);
     context.statement.finish();
-    // A client that does not read must not pile up the answers to what it goes on sending.
+    // A client that sends on without reading must not make answers pile up in the proxy.
     await session.client.drained();
   }
 
   /**
-   * Tells the client of an error; the primary skips to the next Sync, as it does after an error of its own.
-   * @returns whether there was none
+   * Runs something. When it fails, the client is told of the error, and the primary skips to the next Sync, as it does after an
+   * error of its own.
+   * @returns whether there was no error
    */
   async #guard(act: () => Promise<void>, text: Buffer): Promise<boolean> {
     const { primary, session } = this.context;
@@ -375,7 +380,7 @@ export class ExtendedQuery {
     } catch (error) {
       if (primary.closed) throw error;
       if (error instanceof NoSuchSignature) {
-        // The primary lacks the function with these arguments and says so in its own words.
+        // The primary has no function with these arguments, and says so in its own words.
         const { error: own } = await primary.run({ sql: text }, 'flush');
         session.toClient(
           errorResponse(own ? asAmbiguous(own) : new PgError('42883', 'function does not exist')),

@@ -9,11 +9,11 @@ import { tell } from '../tell.js';
 import { PreparedObjects } from './preparedObjects.js';
 
 /**
- * CREATE EXTENSION dblink and the like by the extended protocol. The primary parses, binds and describes the client's
- * statement as it is, which needs no extension; only Execute is not its own.
+ * CREATE EXTENSION dblink and the like, with the extended protocol. The primary parses, binds and describes the client's
+ * statement as it is, which needs no extension. Only Execute is carried out here.
  */
 export class ExtendedCommands {
-  /** A portal's command is its statement's. */
+  /** The command of each statement and portal. A portal has that of its statement. */
   readonly #objects: PreparedObjects<ExtensionCommand, ExtensionCommand>;
 
   /** @param bridge the session's, if it has one */
@@ -24,20 +24,22 @@ export class ExtendedCommands {
     this.#objects = new PreparedObjects(context.primary);
   }
 
+  /** See Interceptor. */
   get tracking(): boolean {
     return this.#objects.hasStatements;
   }
 
+  /** Called when a Query or another Parse replaces the unnamed statement. */
   forgetUnnamed(): void {
     this.#objects.forgetUnnamed();
   }
 
-  /** A ReadyForQuery passed. */
+  /** Called when the client has been sent a ReadyForQuery. */
   ready(): void {
     this.#objects.ready();
   }
 
-  /** Parse of such a command. @param message whole, to be kept */
+  /** Handles the Parse of such a command. @param message the whole message, which may be kept */
   async parse(message: Buffer, command: ExtensionCommand): Promise<void> {
     const { primary } = this.context;
     const { name } = readParse(message);
@@ -55,7 +57,7 @@ export class ExtendedCommands {
     if (parsed) this.#objects.prepare(name, command);
   }
 
-  /** Bind, Execute or Close while `tracking`. @returns undefined when it goes to the primary as it is */
+  /** Handles Bind, Execute or Close while `tracking`. @returns undefined when the message is to be forwarded */
   message(type: number, message: Buffer): Promise<void> | undefined {
     if (this.#objects.isEmpty) return undefined;
     switch (type) {
@@ -87,7 +89,7 @@ export class ExtendedCommands {
       const tag = await runExtensionCommand(context, this.bridge, command);
       if (tag === undefined) {
         context.statement.planned('relay');
-        // A cancel that came before the primary had anything to cancel.
+        // A cancel request may have come when the primary had nothing to cancel yet.
         context.statement.throwIfStopped();
         this.#relay(message);
       } else session.toClient(commandComplete(tag));

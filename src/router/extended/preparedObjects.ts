@@ -6,11 +6,12 @@ import { TransactionStatus } from '../../wire/protocol.js';
 const keyOf = (name: Buffer): string => name.toString('latin1');
 
 /**
- * Which of the client's prepared statements and portals are of a certain kind, by name, for as long as the primary has them
- * (protocol documentation, "Extended Query").
+ * Keeps track, by name, of those of the client's prepared statements and portals that are of a certain kind, for as long as the
+ * primary has them (protocol documentation, "Extended Query").
  */
 export class PreparedObjects<PreparedStatement, Portal> {
   readonly #statements = new Map<string, PreparedStatement>();
+  /** `after`: how many ReadyForQuery messages have to come before the one that can end the portal. */
   readonly #portals = new Map<string, { readonly portal: Portal; readonly after: number }>();
 
   constructor(private readonly primary: PrimaryLink) {}
@@ -35,27 +36,27 @@ export class PreparedObjects<PreparedStatement, Portal> {
     return this.#portals.get(keyOf(name))?.portal;
   }
 
-  /** @param portal undefined: one of another kind takes the name */
+  /** Notes a Bind. @param portal undefined when a portal of another kind takes the name */
   bind(name: Buffer, portal: Portal | undefined): void {
     if (portal === undefined) this.#portals.delete(keyOf(name));
     else {
       const { readies, queue } = this.primary;
-      // In the order in which they were bound last: see ready().
+      // Deleted first, so that the map is in the order of the last Binds: see ready().
       this.#portals.delete(keyOf(name));
       this.#portals.set(keyOf(name), { portal, after: readies + queue.boundaries });
     }
   }
 
-  /** A Query or another Parse replaces the unnamed statement. */
+  /** Called when a Query or another Parse replaces the unnamed statement. */
   forgetUnnamed(): void {
     this.#statements.delete('');
     this.#portals.delete('');
   }
 
   /**
-   * A Close message. One that is about one of these is sent and waited for: behind an error the primary skips it, and has
-   * the object still.
-   * @returns undefined when it is about none: it is to be forwarded
+   * Handles a Close message. When it is about one of these objects it is sent, and its answer is awaited: behind an error the
+   * primary skips the Close, and still has the object.
+   * @returns undefined when the message is about another object and is to be forwarded
    */
   close(message: Buffer): Promise<void> | undefined {
     const { target, name } = readTarget(message);
@@ -72,10 +73,10 @@ export class PreparedObjects<PreparedStatement, Portal> {
     if (!skipped) objects.delete(key);
   }
 
-  /** A ReadyForQuery passed: outside of a transaction block no portal is left. */
+  /** Called when the client has been sent a ReadyForQuery. Outside of a transaction block it leaves no portal. */
   ready(): void {
     if (this.#portals.size === 0 || this.primary.status !== TransactionStatus.idle) return;
-    // Those that were bound behind this ReadyForQuery's request, further on in the pipeline, live.
+    // Portals that were bound further on in the pipeline, behind the request that this ReadyForQuery answers, stay.
     for (const [name, { after }] of this.#portals) {
       if (after >= this.primary.readies) break;
       this.#portals.delete(name);

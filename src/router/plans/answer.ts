@@ -6,8 +6,8 @@ import { Performer } from '../calls/callRunner.js';
 import { unbound } from '../calls/evaluateArguments.js';
 
 /**
- * The plan `answer` for a statement of a Query: no transaction is open, nothing is left for the primary.
- * @param text of the Query
+ * Carries out the plan `answer` for a statement of a Query. No transaction is open, and nothing is left for the primary.
+ * @param text of the whole Query
  * @throws PgError what a call raised; NoSuchSignature; NeedsBridge, before anything remote has happened
  */
 export async function answer(
@@ -42,7 +42,7 @@ export async function answer(
   session.toClient(commandComplete('SELECT 1'));
 }
 
-/** A record of one text field as record_out writes it. */
+/** A record of one text field, as record_out writes it. */
 function asRecord(value: Buffer | null): Buffer {
   const text = value?.toString('latin1') ?? '';
   const quoted = text === '' || /[(),"\\\s]/.test(text) ? `"${text.replace(/["\\]/g, (c) => c + c)}"` : text;

@@ -14,17 +14,19 @@ import { mayStream, StreamSink } from './stream/streamSink.js';
 
 /** What running a statement's calls left to do. */
 export type CallsOutcome =
-  /** The rows have gone to the client: what remains is the command tag. */
+  /** The rows have gone to the client. The command tag remains to be sent. */
   | { readonly kind: 'streamed'; readonly rows: number }
-  /** A command whose status row is all that the client gets: no input function reads it. */
+  /** A command. Its status row is all that the client gets, and no input function reads that. */
   | { readonly kind: 'status'; readonly tag: string }
-  /** The primary is to finish the statement with these. */
+  /** The primary is to finish the statement with these results. */
   | {
       readonly kind: 'results';
       readonly results: readonly CallResult[];
+      /** The style to read the sources' values in, where it is not the session's own. */
       readonly style: RemoteStyle | undefined;
     };
 
+/** A statement whose calls are to be run, and how. */
 export interface RunCallsOptions {
   readonly text: BoundText;
   readonly statement: Statement;
@@ -34,15 +36,15 @@ export interface RunCallsOptions {
   readonly allRows: boolean;
   /** Whether rows may go to the client directly: all of them, in text format. */
   readonly stream: boolean;
-  /** A bridge serves what these plans cannot. */
+  /** Whether a bridge serves what these plans cannot. */
   readonly bridged: boolean;
-  /** Nothing remote has happened yet, and nothing stands in the way of these plans. */
+  /** Called when nothing stands in the way of these plans any more, before anything remote happens. */
   readonly begin: () => void;
 }
 
 /**
  * Runs the dblink calls of a statement.
- * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature; NeedsBridge, where there is one before `begin`
+ * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature; NeedsBridge, if `bridged` only before `begin`
  */
 export async function runCalls(context: SessionContext, options: RunCallsOptions): Promise<CallsOutcome> {
   const { statement, shapes } = options;
@@ -60,7 +62,7 @@ export async function runCalls(context: SessionContext, options: RunCallsOptions
     if (outcome.kind === 'streamed') return outcome;
     results = [outcome];
   } else {
-    // Which style a remote writes in is known only when its rows come.
+    // In which style a remote writes is known only when its rows come, and then it is too late for the bridge.
     if (options.bridged && styledSources(options) > 1) throw new NeedsBridge(STYLES);
     results = await performer.all(statement, shapes, options.bridged, options.begin);
   }
@@ -81,7 +83,7 @@ async function stream(
 ): Promise<CallResult | { readonly kind: 'streamed'; readonly rows: number }> {
   const args = await performer.evaluate(call);
   if (args.kind === 'null') return { kind: 'value', value: null };
-  // Rows before a NOTICE of fail_on_error = false, or of a string's earlier statements, must not be sent.
+  // Rows before a NOTICE of fail_on_error = false, and rows of a query string's earlier statements, must not be sent.
   if (!args.failOnError || !returnsOneResult(call, args) || !context.encodings.same) {
     return performer.source({ call, args, shape });
   }
@@ -102,15 +104,15 @@ async function stream(
   return sink.streamed ? { kind: 'streamed', rows: sink.count } : result;
 }
 
-/** Whether there are no results but the one that is returned. */
+/** Whether the call gets no other result than the one that it returns. */
 function returnsOneResult(call: DblinkCall, { sql, cursor }: CallArguments & { kind: 'call' }): boolean {
   if (call.name === 'dblink_get_result') return true;
-  // The name of a cursor goes into the remote's SQL as it is.
+  // The name of a cursor goes into the remote's SQL as it is, so it may bring more statements with it.
   if (call.name === 'dblink_fetch') return !cursor?.includes(';');
   return mayStream(sql!);
 }
 
-/** Converts what earlier statements of the calls' strings returned. @throws PrimaryRaised the error of a conversion */
+/** Has the results of the query strings' earlier statements converted. @throws PrimaryRaised the error of a conversion */
 async function convertEarlier(
   context: SessionContext,
   { statement, shapes, facts }: RunCallsOptions,
@@ -127,14 +129,14 @@ async function convertEarlier(
 
 const STYLES = 'sources whose servers write dates or intervals in different styles';
 
-/** How many sources have columns that are read according to a style. */
+/** How many sources have columns whose values are read according to a style. */
 const styledSources = ({ statement, shapes }: RunCallsOptions): number =>
   statement.calls.filter((call) => {
     const types = shapes.get(call)?.types;
     return call.use.kind === 'source' && types !== undefined && !types.every(ignoresStyle);
   }).length;
 
-/** The style to read the values in, where it is not the client's own. */
+/** The style to read the sources' values in, where it is not the session's own. @throws NeedsBridge when there are several */
 function commonStyle(
   { statement, shapes, facts }: RunCallsOptions,
   results: readonly CallResult[],

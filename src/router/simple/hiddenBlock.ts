@@ -2,8 +2,8 @@ import { PrimaryRaised } from '../../primary/raised.js';
 import type { SessionContext } from '../../session/context.js';
 
 /**
- * A transaction block that the client does not see: it stands for the implicit transaction of a Query of several statements
- * (docs/decisions/001-hidden-block.md), and keeps it open between them.
+ * A transaction block that the client does not see. It stands for the implicit transaction of a Query with several statements
+ * (docs/decisions/001-hidden-block.md), and stays open from one statement to the next.
  */
 export class HiddenBlock {
   #open = false;
@@ -22,7 +22,7 @@ export class HiddenBlock {
     this.#open = true;
   }
 
-  /** Ends it, with the notices of that. @throws PrimaryRaised when it cannot be committed */
+  /** Ends it, if it is open. The client gets the notices of that. @throws PrimaryRaised when it cannot be committed */
   async end(how: 'COMMIT' | 'ROLLBACK'): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
@@ -30,14 +30,14 @@ export class HiddenBlock {
     if (error !== undefined) throw new PrimaryRaised(error);
   }
 
-  /** Rolls it back after an error, without a word to the client. */
+  /** Rolls it back after an error, if it is open. The client is told nothing. */
   async abandon(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
     await this.context.primary.run({ sql: 'ROLLBACK' }, 'sync');
   }
 
-  /** The client has begun a block of its own: it is that one from now on. */
+  /** Called when the client begins a block of its own: from now on the open block is the client's. */
   handOver(): void {
     this.#open = false;
   }

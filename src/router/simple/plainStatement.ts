@@ -8,10 +8,10 @@ import { commandComplete, query } from '../../wire/messages.js';
 import { Backend, EMPTY } from '../../wire/protocol.js';
 import type { QueryScope } from './queryScope.js';
 
-/** Does nothing in a transaction that has done nothing, and returns no rows. */
+/** A statement that does nothing in a transaction that has done nothing, and that returns no rows. */
 const NOTHING = Buffer.from('SET CONSTRAINTS ALL DEFERRED;', 'latin1');
 
-/** What these say depends on whether they stand alone in their Query or in an implicit transaction block. */
+/** Commands whose messages depend on whether they stand alone in their Query or in an implicit transaction block. */
 const IN_BLOCK_ONLY: ReadonlySet<string> = new Set([
   'commit',
   'rollback',
@@ -20,23 +20,23 @@ const IN_BLOCK_ONLY: ReadonlySet<string> = new Set([
   'rollbackTo',
 ]);
 
-/** Refused in the implicit transaction of several statements. */
+/** Commands that are refused in the implicit transaction of several statements. */
 const NOT_IN_BLOCK: ReadonlySet<string> = new Set(['commitPrepared', 'rollbackPrepared']);
 
-/** An error response has been sent to the client: the message is over. */
+/** The client has been sent an ErrorResponse, so the Query message is over. */
 export class AlreadyTold extends Error {}
 
 /** How a statement goes to the primary. */
 interface Sending {
-  /** Of its Query. */
+  /** Whether it is the last statement of the client's Query. */
   readonly last: boolean;
-  /** It is to find itself behind another statement of the same Query, as it does natively. */
+  /** Whether it has to be sent behind another statement in one Query, since natively it is in an implicit transaction block. */
   readonly implicitBlock?: boolean;
-  /** What it is changed to. */
+  /** The text that is sent in the place of its own. */
   readonly changed?: ReplacedText | undefined;
 }
 
-/** A statement of a Query that the primary runs. Its ReadyForQuery is the message's, so it is kept back. */
+/** A statement of a Query that the primary runs. Its ReadyForQuery is kept back, because the client gets one for the message. */
 export class PlainStatement {
   readonly #context: SessionContext;
 
@@ -48,7 +48,7 @@ export class PlainStatement {
   }
 
   /**
-   * Has the primary run it, in the transaction that it natively is in.
+   * Has the primary run the statement, in the transaction that it is natively in.
    * @throws AlreadyTold when it has failed; PrimaryRaised
    */
   async run({ last, changed }: Omit<Sending, 'implicitBlock'>): Promise<void> {
@@ -63,7 +63,7 @@ export class PlainStatement {
     return this.#send({ last, implicitBlock, changed });
   }
 
-  /** Sends it to the primary and forwards its answer, but for ReadyForQuery. */
+  /** Sends the statement to the primary and forwards the answer, except ReadyForQuery. @throws AlreadyTold when it has failed */
   async #send({ last, implicitBlock = false, changed }: Sending): Promise<void> {
     const { scope, statement } = this;
     const { primary, session, encodings } = this.#context;
@@ -78,7 +78,7 @@ export class PlainStatement {
       message: (type, message) => {
         if (type === Backend.readyForQuery) return false;
         if (type === Backend.copyInResponse) {
-          // The data comes from the client while this statement runs.
+          // The client's data has to be read while this statement runs.
           copying = true;
           session.client.release();
         }
@@ -99,7 +99,7 @@ export class PlainStatement {
         return true;
       },
     });
-    // A cancel that came before the primary had anything to cancel.
+    // A cancel request may have come when the primary had nothing to cancel yet.
     this.#context.statement.throwIfStopped();
     primary.send(query(Buffer.concat([before, changed?.sql ?? this.#text])), { kind: 'query', sink });
     await sink.answered;
@@ -112,7 +112,10 @@ export class PlainStatement {
     return this.scope.text.subarray(this.statement.span.start, this.statement.span.end);
   }
 
-  /** A SELECT in front of BEGIN ISOLATION LEVEL … has taken the transaction's snapshot (25001). */
+  /**
+   * Natively, a SELECT in front of BEGIN ISOLATION LEVEL … has taken the transaction's snapshot (25001). One that was answered
+   * without the primary has not, so another one is run in its place.
+   */
   async #takeSnapshot(): Promise<void> {
     const { scope } = this;
     await scope.openHidden();
@@ -120,7 +123,7 @@ export class PlainStatement {
     scope.answered = false;
   }
 
-  /** BEGIN, COMMIT and the like in the hidden block do what they do in an implicit transaction. */
+  /** Has BEGIN, COMMIT and the like do in the hidden block what they do in an implicit transaction. */
   async #transaction(): Promise<void> {
     const { hidden } = this.scope;
     const { kind } = this.statement.transaction!;
@@ -145,7 +148,7 @@ export class PlainStatement {
     }
   }
 
-  /** The hidden block becomes the client's own. */
+  /** BEGIN: the hidden block becomes the client's own. */
   async #begin(): Promise<void> {
     const { primary, session } = this.#context;
     const { options } = this.statement.transaction!;
@@ -153,7 +156,7 @@ export class PlainStatement {
       const modes = this.scope.text.subarray(options.start, options.end).toString('latin1');
       const sql = Buffer.from(`SET TRANSACTION ${modes}`, 'latin1');
       const { error } = await primary.run({ sql }, 'sync');
-      // No block has begun: what the hidden one holds is rolled back.
+      // The client's block has not begun. So the hidden one stays hidden, and what it holds is rolled back.
       if (error !== undefined) throw new PrimaryRaised(error.with({ position: undefined }));
     }
     this.scope.hidden.handOver();

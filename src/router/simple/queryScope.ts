@@ -8,28 +8,28 @@ import { close } from '../../wire/messages.js';
 import { EMPTY } from '../../wire/protocol.js';
 import { HiddenBlock } from './hiddenBlock.js';
 
-/** Whether the client has an unnamed prepared statement, as far as is known. */
+/** Keeps whether the client has an unnamed prepared statement, as far as is known. */
 export interface UnnamedStatement {
   unnamedStatement: boolean;
 }
 
-/** What the statements of one Query message have in common: its text, and the transaction that they are if there are several. */
+/** What the statements of one Query message have in common: its text and, if there are several, their implicit transaction. */
 export class QueryScope {
   /** The client's text as the parser reads it. */
   readonly text: Buffer;
   /** The block that stands for the implicit transaction of several statements. */
   readonly hidden: HiddenBlock;
-  /** A statement has been answered without the primary, in the transaction that is not open there. */
+  /** Whether a statement has been answered without the primary, so that its transaction is not open there. */
   answered = false;
-  /** The CommandComplete that may be sent only when the implicit transaction has been committed. */
+  /** A CommandComplete that may be sent only when the implicit transaction has been committed. */
   #heldTag: Buffer | undefined;
-  /** A position in the text as one in the client's. */
+  /** Maps an error position in `text` to one in what the client sent. */
   readonly #mapPosition: (position: number) => number;
 
   constructor(
     readonly context: SessionContext,
     { text, mapPosition }: EscapeStrings,
-    /** There are several statements. */
+    /** Whether the Query has several statements. */
     readonly several: boolean,
     private readonly unnamed: UnnamedStatement,
   ) {
@@ -38,12 +38,12 @@ export class QueryScope {
     this.hidden = new HiddenBlock(context);
   }
 
-  /** Several statements are one transaction. @throws PrimaryRaised */
+  /** Opens the hidden block if there are several statements, since those are one transaction. @throws PrimaryRaised */
   async openHidden(): Promise<void> {
     if (this.several) await this.hidden.begin();
   }
 
-  /** Ends what was opened with requests of the extended protocol. @throws PrimaryRaised */
+  /** Ends the batch that was opened with requests of the extended protocol, if there is one. @throws PrimaryRaised */
   async finishBatch(): Promise<void> {
     if (!this.context.primary.batchOpen) return;
     this.forgetUnnamed();
@@ -51,7 +51,10 @@ export class QueryScope {
     if (error !== undefined) throw new PrimaryRaised(error);
   }
 
-  /** A Query leaves no unnamed statement or portal, neither the client's earlier ones nor those that a splice used. */
+  /**
+   * Closes the unnamed statement and portal. A Query leaves none, neither those that the client had before nor those that a
+   * splice has used.
+   */
   forgetUnnamed(): void {
     const { primary } = this.context;
     if (!primary.queue.skipping) {
@@ -61,19 +64,19 @@ export class QueryScope {
     this.unnamed.unnamedStatement = false;
   }
 
-  /** Keeps a CommandComplete back. */
+  /** Keeps a CommandComplete back. @param tag undefined when the one that is kept back is not to be sent at all */
   holdTag(tag: Buffer | undefined): void {
     this.#heldTag = tag;
   }
 
-  /** Sends the one that is kept back. */
+  /** Sends the CommandComplete that is kept back, if there is one. */
   releaseTag(): void {
     if (this.#heldTag === undefined) return;
     this.context.session.toClient(this.#heldTag);
     this.#heldTag = undefined;
   }
 
-  /** An error with its position in the client's text. @param offset of the text that it was in */
+  /** An error with its position in what the client sent. @param offset in characters, of the text that raised it within `text` */
   placed(error: PgError, offset = 0): PgError {
     return movePosition(error, (position) => this.#mapPosition(position + offset));
   }

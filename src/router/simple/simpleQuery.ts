@@ -31,10 +31,10 @@ import { QueryScope } from './queryScope.js';
 /** A statement that is to be served, and what is known of the session for it. */
 interface Task {
   readonly statement: Statement;
-  /** Of its Query. */
+  /** Whether it is the last statement of its Query. */
   readonly last: boolean;
   readonly facts: SessionFacts;
-  /** What the primary has been asked about it already. */
+  /** The primary's check of the statement, if it has been asked for already. */
   readonly checking: Promise<Checked> | undefined;
 }
 
@@ -42,9 +42,9 @@ type Relayed = Pick<Task, 'statement' | 'last'> & Partial<Task>;
 
 /** What a session's Query messages have in common. */
 export class SimpleQueries {
-  /** What the primary has said about streams. */
+  /** What the primary has said about statements that can be streamed. */
   readonly streams: KnownStatements<Checked>;
-  /** The client has an unnamed prepared statement, as far as is known. */
+  /** Whether the client has an unnamed prepared statement, as far as is known. */
   unnamedStatement = false;
 
   /** @param bridge undefined where the session has none */
@@ -55,16 +55,16 @@ export class SimpleQueries {
     this.streams = new KnownStatements(context.primary);
   }
 
-  /** Carries one out, up to and including ReadyForQuery. @throws PgError 08006 when the primary is lost */
+  /** Carries out one Query message, up to and including ReadyForQuery. @throws PgError 08006 when the primary is lost */
   async run(text: EscapeStrings, statements: readonly Statement[]): Promise<void> {
     await new SimpleQuery(this, text, statements).run();
   }
 }
 
 /**
- * Carries out one Query message that contains dblink calls: its statements one after another, in one implicit
- * transaction if there are several, with one ReadyForQuery at the end (protocol documentation, "Simple Query" and
- * "Multiple Statements in a Simple Query").
+ * Carries out one Query message that contains dblink calls. Its statements run one after another, in one implicit transaction if
+ * there are several. At the end there is one ReadyForQuery (protocol documentation, "Simple Query" and "Multiple Statements in a
+ * Simple Query").
  */
 class SimpleQuery {
   readonly #scope: QueryScope;
@@ -112,7 +112,7 @@ class SimpleQuery {
     session.releaseReports();
     session.toClient(readyForQuery(primary.status));
     session.requestDone();
-    // A client that does not read must not pile up the answers to what it goes on sending.
+    // A client that sends on without reading must not make answers pile up in the proxy.
     await session.client.drained();
   }
 
@@ -137,7 +137,7 @@ class SimpleQuery {
     }
   }
 
-  /** The session can make itself no temporary functions now. */
+  /** Whether the session cannot make itself temporary functions now, because a transaction is open. */
   get #tooLate(): boolean {
     return this.context.inBlock || this.statements.length > 1;
   }
@@ -178,7 +178,7 @@ class SimpleQuery {
         if (verdict.by === 'temporary') return this.#bridgeTemporarily(statement, verdict.why, last);
         return this.#bridge(task, renameListedCalls(this.text, statement, this.context));
       case 'refuse':
-        // What was asked early has to be over before the batch is.
+        // What was asked early has to be answered before the batch ends.
         await checking?.catch(() => undefined);
         throw verdict.error === 'parameter' ? this.#noParameter(statement) : verdict.error;
       default:
@@ -190,7 +190,7 @@ class SimpleQuery {
   async #relay({ change }: Pick<Verdict & { plan: 'relay' }, 'change'>, task: Relayed): Promise<void> {
     const { statement, last, facts, checking } = task;
     this.context.statement.planned('relay');
-    // What was asked early has to be over before the batch is.
+    // What was asked early has to be answered before the batch ends.
     await checking?.catch(() => undefined);
     let changed: ReplacedText | undefined;
     if (change === 'lookup') changed = lookupCalls(this.text, statement, this.context);
@@ -210,18 +210,18 @@ class SimpleQuery {
     this.#scope.releaseTag();
   }
 
-  /** The primary runs the statement as it is; its functions ask for the calls. */
+  /** The primary runs the statement as it is, and the bridge's functions in it ask for the calls. */
   async #bridge(
     { statement, last, checking }: Pick<Task, 'statement' | 'last' | 'checking'>,
     text: ReplacedText | undefined,
   ): Promise<void> {
-    // What was asked early has to be over before the batch is.
+    // What was asked early has to be answered before the batch ends.
     await checking?.catch(() => undefined);
     await new PlainStatement(this.#scope, statement).run({ last, changed: text });
   }
 
   /**
-   * Without functions of the bridge in the database: the session makes itself temporary ones, between transactions.
+   * For a database without functions of the bridge: the session makes itself temporary ones, outside of transactions.
    * @throws NeedsBridge when it cannot
    */
   async #bridgeTemporarily(statement: Statement, reason: string, last: boolean): Promise<void> {
@@ -230,7 +230,7 @@ class SimpleQuery {
     if (renamed === undefined) return this.#unserved(reason);
     await this.#scope.finishBatch();
     const made = await makeTemporaryFunctions(context, this.queries.bridge, statement);
-    // A cancel may have met what makes them.
+    // A cancel request may have hit the SQL that makes them.
     context.statement.throwIfStopped();
     if (!made) return this.#unserved(reason);
     await this.#bridge({ statement, last, checking: undefined }, renamed);
@@ -243,8 +243,10 @@ class SimpleQuery {
   }
 
   /**
-   * Asks the primary about a statement in the same flight as about the session, where being wrong does no harm: outside of
-   * a transaction, for a statement that will be spliced unless its names mean something else.
+   * Has the primary check a statement at the same time as it is asked for the facts about the session, which saves a round trip.
+   * This is done only where a wrong guess does no harm: outside of a transaction, for a statement that will be spliced unless its
+   * names mean something else.
+   * @returns undefined when the primary is not asked
    */
   #checkEarly(statement: Statement): Promise<Checked> | undefined {
     const { context, text } = this;
@@ -259,7 +261,7 @@ class SimpleQuery {
     return checking;
   }
 
-  /** A $n in a Query message, which has no parameters. */
+  /** The error for a $n in a Query message, which has no parameters (42P02). */
   #noParameter(statement: Statement): PgError {
     const text = this.text.subarray(statement.span.start, statement.span.end).toString('latin1');
     const found = /\$\d+/.exec(text);
@@ -278,7 +280,7 @@ class SimpleQuery {
     return probe.get(this.context.inBlock || primary.batchOpen ? 'flush' : 'sync').catch(asRaised);
   }
 
-  /** The plans `splice` and `stream`. */
+  /** Carries out the plans `splice` and `stream`. */
   async #splice({ statement, last, facts, checking }: Task, bridged: boolean): Promise<void> {
     await this.#scope.openHidden();
     await checkAssumptions(this.context, statement);
@@ -299,7 +301,7 @@ class SimpleQuery {
     this.#scope.releaseTag();
   }
 
-  /** Tells the client of an error and leaves the transaction as the error leaves it. */
+  /** Tells the client of an error and ends what is open, as the error does natively. */
   async #raise(error: unknown): Promise<void> {
     const { primary, inBlock } = this.context;
     this.#scope.holdTag(undefined);

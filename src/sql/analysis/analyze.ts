@@ -38,7 +38,7 @@ export function analyze(text: Buffer, options: AnalyzeOptions): Analysis {
     }
     return statements.some((statement) => statement.shape.kind !== 'none') ? { statements } : undefined;
   } catch (error) {
-    // The walk over a tree of many thousand levels.
+    // The stack has overflowed in the walk over a tree of many thousand levels.
     if (error instanceof RangeError) return undefined;
     throw error;
   }
@@ -122,7 +122,7 @@ function certainCalls(
 
 function finish(call: PlacedCall, certain: boolean): DblinkCall {
   const { name, schema, span, args, use } = call;
-  // One that is told a name fails if there is no connection of that name.
+  // A call with an argument names a connection, and fails if there is none of that name.
   const pure = FUNCTION_FACTS[name].readsOnly && args.length === 0;
   return { name, ...(schema === undefined ? {} : { schema }), span, args, use, certain, pure };
 }

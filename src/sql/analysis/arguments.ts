@@ -11,7 +11,10 @@ export interface Surroundings {
   readonly ctes: ReadonlySet<string>;
 }
 
-/** Why a call with such an argument cannot be carried out before the statement. */
+/**
+ * Why a call cannot be carried out before the statement: an argument refers to a column outside, reads a CTE, or has an
+ * aggregate (or window function) or a set-returning function in it. undefined: nothing stands in the way.
+ */
 export type ArgumentObstacle = 'column' | 'cte' | 'aggregate' | 'set' | undefined;
 
 const AGGREGATES: ReadonlySet<string> = new Set(
@@ -27,10 +30,12 @@ const SET_RETURNING: ReadonlySet<string> = new Set(
   jsonb_to_recordset jsonb_path_query pg_get_keywords`.split(/\s+/),
 );
 
+/** Whether a function of that name, without its schema, is an aggregate of PostgreSQL's. */
 export const isKnownAggregate = (name: string): boolean => AGGREGATES.has(name);
+/** Whether a function of that name, without its schema, is one of PostgreSQL's that return a set. */
 export const isKnownSetReturning = (name: string): boolean => SET_RETURNING.has(name);
 
-/** What can be said about an argument. @param raw its text as written */
+/** What can be said about an argument without PostgreSQL. @param raw its text as written */
 export function readArgument(node: Node, span: Span, raw: string, around: Surroundings): Argument {
   const constant = constantOf(node, raw);
   const outer = outerReferences(node, around);
@@ -106,8 +111,8 @@ function constantOf(node: Node, raw: string): ConstantValue | undefined {
 }
 
 /**
- * Escapes that stand for bytes or code points: E'\xE9', E'\351', E'\u00e9', U&'\00e9'. What they mean depends on the
- * server's encoding, so such literals are left to PostgreSQL.
+ * Whether a literal has escapes that stand for bytes or code points: E'\xE9', E'\351', E'\u00e9', U&'\00e9'. What they
+ * mean depends on the server's encoding, so such literals are left to PostgreSQL.
  */
 function hasCodeEscapes(raw: string): boolean {
   if (/\bu&'/i.test(raw)) return true;
@@ -117,7 +122,11 @@ function hasCodeEscapes(raw: string): boolean {
 const BLANKS = ' \t\n\v\f\r';
 const LONGEST_BOOLEAN = 'false'.length;
 
-/** Boolean input of PostgreSQL (parse_bool_with_len): unique beginnings of the words, blanks around them ignored. */
+/**
+ * Reads a boolean as PostgreSQL's input function does (parse_bool_with_len): unique beginnings of the words count, and
+ * blanks around them are ignored.
+ * @returns undefined for anything else
+ */
 export function readBoolean(text: string): boolean | undefined {
   let start = 0;
   let end = text.length;
@@ -132,7 +141,10 @@ export function readBoolean(text: string): boolean | undefined {
   return undefined;
 }
 
-/** Plain decimal input of PostgreSQL's integer; other notations, which newer versions read, are left to the server. */
+/**
+ * Reads a plain decimal integer as PostgreSQL does. Other notations, which newer versions read, are left to the server.
+ * @returns undefined for these, and for what is no integer of 32 bits
+ */
 export function readInteger(text: string): number | undefined {
   if (!/^[ \t\n\v\f\r]*[-+]?\d{1,10}[ \t\n\v\f\r]*$/.test(text)) return undefined;
   const value = Number(text);
@@ -178,8 +190,8 @@ export function obstacleOf(node: Node, around: Surroundings): ArgumentObstacle {
 }
 
 /**
- * References to columns of the surrounding query. Outside a sub-select any column is one. In a sub-select, `x.y` is one
- * if no table of the sub-select is called x; of a bare `y` only PostgreSQL knows (`perhaps`).
+ * Whether an argument refers to columns of the surrounding query. Outside a sub-select any column does. In a sub-select,
+ * `x.y` does if no table of the sub-select is called x. Of a bare `y` only PostgreSQL knows (`perhaps`).
  */
 function outerReferences(
   node: Node,
@@ -193,13 +205,13 @@ function outerReferences(
       if ('ColumnRef' in value) {
         const { fields } = value['ColumnRef'] as { fields?: Node[] };
         const names = nameParts(fields);
-        // A bare name that is a table's could be a column outside, which would win.
+        // A bare name can be that of a table of the sub-select. But a column of that name outside would win.
         const inner = names.length > 1 ? tables.has(names.at(-2)!) : !tables.has(names[0] ?? '');
         if (depth === 0 || !inner) certain = true;
         else if (names.length === 1 && fields?.[0] !== undefined && 'String' in fields[0]) perhaps = true;
         return false;
       }
-      // Every select has this field, wrapped in a node or not (the arms of a set operation are not).
+      // Every select has this field, also one that no node wraps: the arms of a set operation are not wrapped.
       if ('limitOption' in value && value !== part) {
         search(value, new Set([...tables, ...tableNames(value['fromClause'])]), depth + 1);
         return false;
@@ -211,7 +223,7 @@ function outerReferences(
   return { certain, perhaps: perhaps && !certain };
 }
 
-/** Names by which columns can call the items of a FROM list. */
+/** The names by which a column reference can name the items of a FROM list. */
 function tableNames(fromClause: unknown): readonly string[] {
   const names: string[] = [];
   walk(fromClause, (value) => {

@@ -1,4 +1,6 @@
-/** A cache bounded by the bytes that its entries take, which forgets what was used longest ago. */
+/**
+ * A cache with a limit for the bytes of its entries. To keep within it, it drops the entries that were used longest ago.
+ */
 export class ByteBoundedCache<V> {
   readonly #entries = new Map<string, { readonly value: V; readonly bytes: number }>();
   readonly #maxBytes: number;
@@ -17,7 +19,10 @@ export class ByteBoundedCache<V> {
     return this.#entries.size;
   }
 
-  /** The entry, as one in use; undefined if there is none. The value itself may be undefined: it comes in a box. */
+  /**
+   * The entry, which counts as used now; undefined if there is none. The value comes in an object, because it may itself
+   * be undefined.
+   */
   get(key: string): { readonly value: V } | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
@@ -26,7 +31,7 @@ export class ByteBoundedCache<V> {
     return entry;
   }
 
-  /** Adds an entry, unless it would take more than an eighth of the whole. */
+  /** Adds an entry, unless it would take more than an eighth of the whole cache. @param bytes what it takes */
   set(key: string, value: V, bytes: number): void {
     if (bytes > this.#maxBytes / 8) return;
     this.#remove(key);

@@ -18,7 +18,9 @@ import {
   resolutionFor,
 } from './functions.js';
 
-/** A call on the way to a DblinkCall: what the text and the tree say, before it is known how certain it is. */
+/**
+ * A call before it becomes a DblinkCall: what the text and the tree say, while it is not known how certain the call is.
+ */
 export interface FoundCall extends Omit<DblinkCall, 'certain' | 'pure'> {
   readonly node: FuncCall;
   readonly obstacle: ArgumentObstacle;
@@ -27,10 +29,10 @@ export interface FoundCall extends Omit<DblinkCall, 'certain' | 'pure'> {
   readonly collated: boolean;
 }
 
-/** The statement contains a call that PostgreSQL itself refuses, or whose text was not understood: let it pass as it is. */
+/** The statement is to pass as it is: it contains a call that PostgreSQL itself refuses, or that was not understood. */
 export class LeaveAlone extends Error {}
 
-/** It contains one that fits several overloads equally well. */
+/** The statement contains a call that fits several overloads equally well (42725). */
 export class Ambiguous extends LeaveAlone {}
 
 /** Recognises the calls of dblink functions and reads them from the text. */
@@ -45,7 +47,7 @@ export class CallReader {
     this.#schemas = schemas;
   }
 
-  /** The dblink function that a call means, by name and known schemas. */
+  /** The dblink function that a call means, by name and known schemas; undefined if it means none. */
   functionOf(call: FuncCall): { readonly name: DblinkFunction; readonly schema?: string } | undefined {
     const parts = nameParts(call.funcname);
     const name = parts.at(-1) ?? '';
@@ -58,13 +60,18 @@ export class CallReader {
   /**
    * Reads a call that stands where a value is expected.
    * @param namesColumn whether an output column takes its name from it
+   * @throws LeaveAlone
    */
   scalar(call: FuncCall, around: Surroundings, namesColumn: boolean): FoundCall {
     const use: ScalarUse = { kind: 'scalar', aliasGiven: false, namesColumn };
     return this.#read(call, around, use);
   }
 
-  /** Reads a call that is an item of a FROM list, or one of the functions of a ROWS FROM. */
+  /**
+   * Reads a call that is an item of a FROM list, or one of the functions of a ROWS FROM.
+   * @param ownColumns the columns that a ROWS FROM gives this function
+   * @throws LeaveAlone
+   */
   fromItem(
     call: FuncCall,
     item: RangeFunction,
@@ -189,8 +196,9 @@ function hasCollate(node: Node): boolean {
 }
 
 /**
- * A literal in the place of a boolean or a number is read as one while the statement is parsed. One that cannot be stays
- * without a value: PostgreSQL has to raise 22P02 (rewrite.ts keeps it in the statement).
+ * PostgreSQL reads a literal in the place of a boolean or an integer while it parses the statement. A literal that cannot
+ * be read is left without a value here: PostgreSQL has to raise 22P02 (rewrite/spliceCalls.ts keeps the literal in the
+ * statement).
  */
 function asDeclared(argument: Argument, type: DeclaredType | undefined): Argument {
   if (argument.constant?.kind !== 'string' || (type !== 'boolean' && type !== 'integer')) return argument;

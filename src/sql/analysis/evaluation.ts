@@ -5,28 +5,34 @@ import { isKnownAggregate, isKnownSetReturning } from './arguments.js';
 import { isHarmless, isKnownFunction, isNeverNull, plainFunctionName, plainTypeName } from './harmless.js';
 
 /**
- * Which calls in the target list of a SELECT without FROM are certain to run exactly once, with nothing before them
- * that could fail or be noticed. Targets are evaluated from left to right, arguments before their function.
+ * Finds the calls in the target list of a SELECT without FROM that are certain to run exactly once, with nothing before
+ * them that could fail or be noticed. Targets are evaluated from left to right, arguments before their function.
  *
- * Seen to keep a call from running, or to run it twice, and therefore never certain: CASE, COALESCE, AND/OR (constants
- * fold), NULLIF, GREATEST, IN and BETWEEN (copy their operand), a field of ROW(), sub-selects, and a NULL constant
- * beside the call under any strict function or operator (the planner folds the whole to NULL, volatile or not).
+ * Some expressions were seen to keep a call from running, or to run it twice. A call in one of these is never certain:
+ * CASE, COALESCE, AND/OR (constants fold), NULLIF, GREATEST, IN and BETWEEN (copy their operand), a field of ROW(),
+ * sub-selects, and a NULL constant beside the call under any strict function or operator (the planner folds the whole to
+ * NULL, volatile or not).
  */
 export class Evaluation {
+  /** The calls that are certain. */
   readonly certain = new Set<FuncCall>();
+  /** What `certain` takes for granted about other functions. */
   readonly assumptions: Assumption[] = [];
   readonly #isDblink: (call: FuncCall) => boolean;
+  /** What is known of parts of the tree: whether a dblink call is in them. */
   readonly #containing = new Map<object, boolean>();
+  /** Nothing that has been evaluated so far could fail or be noticed. */
   #nothingRisky = true;
+  /** No dblink call has been evaluated yet. */
   #first = true;
-  /** Something decides about the whole row: no call is certain. */
+  /** Something in the list decides about the whole row, as an aggregate does: then no call is certain. */
   #spoilt = false;
 
   constructor(isDblink: (call: FuncCall) => boolean) {
     this.#isDblink = isDblink;
   }
 
-  /** @param targets of a SELECT that has nothing else */
+  /** @param targets the target list of a SELECT that has nothing else */
   run(targets: readonly Node[]): void {
     for (const target of targets) {
       const value = 'ResTarget' in target ? target.ResTarget.val : undefined;
@@ -57,7 +63,7 @@ export class Evaluation {
       for (const element of node.A_ArrayExpr.elements ?? []) this.#evaluate(element, runs);
     } else if (!isHarmless(node)) {
       this.#nothingRisky = false;
-      // What is inside is not looked at more closely, but unknown functions could return sets.
+      // What is inside is not looked at more closely. But functions in it that are not known could return sets.
       walk(node, (value) => {
         if ('SubLink' in value) return false;
         if ('FuncCall' in value) this.#assume(value['FuncCall'] as FuncCall, true);
@@ -67,7 +73,7 @@ export class Evaluation {
   }
 
   #dblink(call: FuncCall, runs: boolean): void {
-    // The arguments of the first call are evaluated when nothing else has been.
+    // When the arguments of the first dblink call are evaluated, no other dblink call has run. So they may be anything.
     const ready = this.#first || (call.args ?? []).every((argument) => isHarmless(argument));
     this.#first = false;
     if (runs && ready && this.#nothingRisky) this.certain.add(call);
@@ -108,7 +114,7 @@ export class Evaluation {
     this.assumptions.push({ ...(schema === undefined ? {} : { schema }), name, surrounds });
   }
 
-  /** Of every part it is found out once. */
+  /** Whether a dblink call is in a part of the tree. This is found out only once for each part. */
   #contains(part: unknown): boolean {
     if (part === null || typeof part !== 'object') return false;
     const known = this.#containing.get(part);
@@ -133,14 +139,14 @@ export function isTargetsOnly(select: SelectStmt): boolean {
 }
 
 /**
- * Whether a SELECT whose only FROM item is a call is certain to read it, and to evaluate nothing before it: it has no
+ * Whether a SELECT whose only FROM item is a call is certain to read it, and evaluates nothing before it. It must have no
  * LIMIT 0, and no condition that the planner could find to be false or NULL without looking at a row.
  */
 export function isCertainlyRead(select: SelectStmt): boolean {
   if (select.op !== 'SETOP_NONE' || select.withClause || select.intoClause || select.valuesLists?.length)
     return false;
   if (select.havingClause || select.lockingClause?.length) return false;
-  // GROUP BY () without an aggregate is one row, whatever the source has: it is not read.
+  // GROUP BY () without an aggregate gives one row whatever the source has, so the source is not read.
   if (select.groupClause?.some((item) => 'GroupingSet' in item)) return false;
   return isPositive(select.limitCount) && isNotNegative(select.limitOffset) && mustLook(select.whereClause);
 }
@@ -156,8 +162,9 @@ const isNotNegative = (node: Node | undefined): boolean =>
       (node.A_Const.ival !== undefined && (node.A_Const.ival.ival ?? 0) >= 0)));
 
 /**
- * Conditions joined by AND, each of which compares a column with a constant that is not NULL, or tests it for NULL; no
- * column in two of them (with constraint_exclusion = on the planner finds contradictions).
+ * Whether rows have to be looked at for a condition. That holds for conditions joined by AND, each of which compares a
+ * column with a constant that is not NULL, or tests it for NULL. No column may be in two of them: with
+ * constraint_exclusion = on the planner finds contradictions.
  */
 function mustLook(where: Node | undefined): boolean {
   if (where === undefined) return true;
@@ -175,6 +182,7 @@ function mustLook(where: Node | undefined): boolean {
   return true;
 }
 
+/** Whether one condition is of this kind. @param columns takes the names of its columns */
 function looksAtColumn(node: Node, columns: Set<string>): boolean {
   if ('ColumnRef' in node) {
     const name = nameParts(node.ColumnRef.fields).at(-1) ?? '';

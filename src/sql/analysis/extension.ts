@@ -13,8 +13,9 @@ import type { ExtensionCommand } from '../types.js';
 const NAME = 'dblink';
 
 /**
- * What a statement does to the extension dblink itself. Undefined for every other statement, and for such as the primary
- * had better answer itself: lists that name something else too, options given twice.
+ * What a statement does to the extension dblink itself.
+ * @returns undefined for every other statement, and for those that the primary had better answer itself: lists that name
+ * something else too, options given twice
  */
 export function readExtensionCommand(
   tag: string,
@@ -65,7 +66,7 @@ function readUpdate({ extname, options }: AlterExtensionStmt): ExtensionCommand 
   return { kind: 'update', ...(version === undefined ? {} : { version }) };
 }
 
-/** Options by the grammar's names; undefined if one is given twice. */
+/** The options by the grammar's names; undefined if one is given twice. */
 function readOptions(options: readonly Node[] = []): ReadonlyMap<string, string> | undefined {
   const found = new Map<string, string>();
   for (const option of options) {
@@ -83,8 +84,8 @@ const stringOf = (node: Node | undefined): string | undefined =>
 const isNamed = (node: Node | undefined): boolean => stringOf(node) === NAME;
 
 /**
- * Whether a query looks up the extension dblink in pg_extension, and compares the name with a literal: how tools ask
- * whether it is installed, and in which schema.
+ * Whether a query looks up the extension dblink in pg_extension, and compares the name with a literal. Tools ask in this
+ * way whether it is installed, and in which schema.
  */
 export function isExtensionLookup(tag: string, body: Record<string, unknown>): boolean {
   if (tag !== 'SelectStmt') return false;

@@ -15,11 +15,11 @@ export type { DeclaredType } from '../../dblink/functions.js';
 
 interface FunctionFacts {
   readonly overloads: readonly (readonly DeclaredType[])[];
-  /** `rows`: of whichever columns the caller gives; `table`: of columns of its own. */
+  /** `rows`: rows with whichever columns the caller gives. `table`: rows with columns of its own. */
   readonly returns: 'rows' | 'table' | 'text' | 'integer' | 'textArray' | 'void';
   /** Reads the session's state and changes nothing, here or on a remote. */
   readonly readsOnly: boolean;
-  /** No plan but the bridge serves it. */
+  /** No plan except the bridge serves it. */
   readonly bridgeOnly: boolean;
 }
 
@@ -53,9 +53,10 @@ export const FUNCTION_FACTS = Object.fromEntries(
   FUNCTION_NAMES.map((name) => [name, factsOf(name)]),
 ) as Readonly<Record<DblinkFunction, FunctionFacts>>;
 
+/** Whether this is the name of a dblink function. */
 export const isDblinkFunction = (name: string): name is DblinkFunction => Object.hasOwn(FUNCTION_FACTS, name);
 
-/** The OID of the type of a function of one value, and of dblink() in a select list. */
+/** The OID of the type of a function's value, by what the function returns. dblink() in a select list returns record. */
 export const TYPE_OIDS: Readonly<Record<FunctionFacts['returns'], number>> = {
   rows: 2249,
   table: 2249,
@@ -65,7 +66,9 @@ export const TYPE_OIDS: Readonly<Record<FunctionFacts['returns'], number>> = {
   void: 2278,
 };
 
-/** A function of rows whose columns the caller gives: dblink(), dblink_fetch(), dblink_get_result(). */
+/**
+ * Whether a function returns rows with the columns that its caller gives: dblink(), dblink_fetch(), dblink_get_result().
+ */
 export const returnsRows = ({ name }: { readonly name: DblinkFunction }): boolean =>
   FUNCTION_FACTS[name].returns === 'rows';
 
@@ -82,9 +85,9 @@ export const resolutionFor = (name: DblinkFunction, types: readonly ArgumentType
   resolutionOf(name, kindsOf(types));
 
 /**
- * The declared types of the overload that PostgreSQL chooses for arguments of these types. An argument of unknown type
- * (a literal, an untyped parameter) counts as text where an overload takes text there. undefined in a place: it depends
- * on the type of an expression that only PostgreSQL knows.
+ * The declared types of the overload that PostgreSQL chooses for arguments of these types. An argument of unknown type (a
+ * literal, an untyped parameter) counts as text where an overload takes text there.
+ * @returns a type for each argument; undefined where it depends on the type of an expression that only PostgreSQL knows
  */
 export function declaredTypes(
   name: DblinkFunction,

@@ -2,9 +2,12 @@ import type { A_Expr, FuncCall, Node, SelectStmt, TypeName } from 'libpg-query';
 import { nameParts } from '../parse/parser.js';
 
 /**
- * Expressions whose evaluation can neither fail nor be noticed, so that it does not matter whether and when it happens:
- * constants, parameters, columns where there are any, and calls of a table of PostgreSQL's own functions. A user's
- * function, an arithmetic operator (overflow, division by zero), a cast that reads text (22P02): none of these.
+ * An expression is harmless if its evaluation can neither fail nor be noticed, so that it does not matter whether and
+ * when it happens. Harmless are constants, parameters, columns where there are any, and calls of a list of PostgreSQL's
+ * own functions. Not harmless are a user's function, an arithmetic operator (overflow, division by zero), and a cast that
+ * reads text (22P02).
+ *
+ * These options say where the expression stands.
  */
 export interface Harmlessness {
   /** Column references are values that are at hand (inside a sub-select over tables). */
@@ -37,7 +40,7 @@ const READABLE_SETTINGS: ReadonlySet<string> = new Set(
   transaction_isolation work_mem`.split(/\s+/),
 );
 
-/** Types whose values are read from a literal while the statement is parsed, so that a bad one fails there. */
+/** Types whose literals are read while the statement is parsed. A bad one fails there already. */
 const LITERAL_TYPES: ReadonlySet<string> = new Set(
   `text varchar bpchar name bool int2 int4 int8 float4 float8 numeric date time timetz timestamp timestamptz interval
   uuid json jsonb inet cidr oid`.split(/\s+/),
@@ -84,21 +87,25 @@ export function plainFunctionName(call: FuncCall): string | undefined {
   return parts.length === 2 && parts[0] === 'pg_catalog' ? parts[1] : undefined;
 }
 
-/** The value of a bare string literal. */
+/** The value of a bare string literal; undefined for anything else. */
 export function literalText(node: Node | undefined): string | undefined {
   if (node === undefined || !('A_Const' in node) || node.A_Const.sval === undefined) return undefined;
   return node.A_Const.sval.sval ?? '';
 }
 
+/** Whether an expression is the literal NULL. */
 export const isNullLiteral = (node: Node): boolean => 'A_Const' in node && node.A_Const.isnull === true;
 
-/** Whether a call means a function of pg_catalog of which it is known that it is no SQL function and returns no set. */
+/** Whether a call means a function of pg_catalog that is known to be no SQL function and to return no set. */
 export function isKnownFunction(call: FuncCall): boolean {
   const name = plainFunctionName(call) ?? '';
   return SAFE_FUNCTIONS.has(name) || name === 'format' || name === 'to_char' || name === 'current_setting';
 }
 
-/** What was found out of parts of syntax trees: who asks of a part again and again asks in linear time. */
+/**
+ * What was found out about parts of syntax trees. It is remembered, because the same part is asked about again and again.
+ * So all questions together take linear time.
+ */
 const harmless = new WeakMap<Node, boolean>();
 const harmlessWithColumns = new WeakMap<Node, boolean>();
 const neverNull = new WeakMap<Node, boolean>();
@@ -112,7 +119,7 @@ function remembered(known: WeakMap<Node, boolean>, node: Node, ask: () => boolea
   return value;
 }
 
-/** Whether an expression is harmless. */
+/** Whether an expression is harmless (see Harmlessness). @param where the expression stands */
 export const isHarmless = (node: Node, where: Harmlessness = {}): boolean =>
   remembered(where.columns === true ? harmlessWithColumns : harmless, node, () => findHarmless(node, where));
 
@@ -165,7 +172,7 @@ function isHarmlessOperator(expression: A_Expr, where: Harmlessness): boolean {
   switch (kind) {
     case 'AEXPR_OP':
       if (operator[0] === '||' || COMPARISONS.has(operator[0]!)) return true;
-      // A moment some literal time ago.
+      // A clock plus or minus a literal interval, such as now() - interval '1 day'.
       return (operator[0] === '+' || operator[0] === '-') && isClock(lexpr!) && isInterval(rexpr!);
     case 'AEXPR_DISTINCT':
     case 'AEXPR_NOT_DISTINCT':
@@ -215,7 +222,10 @@ function isHarmlessCall(call: FuncCall, where: Harmlessness): boolean {
 const isTrue = (node: Node | undefined): boolean =>
   node !== undefined && 'A_Const' in node && node.A_Const.boolval?.boolval === true;
 
-/** format() with a literal whose specifiers are simple, not more than the arguments, and never a NULL identifier. */
+/**
+ * Whether a call of format() cannot fail. Its first argument must be a literal whose specifiers are simple, and not more
+ * than the other arguments. An argument for %I must never be NULL.
+ */
 function isSafeFormat(args: readonly Node[]): boolean {
   const text = literalText(args[0]);
   if (text === undefined) return false;
@@ -258,8 +268,8 @@ function findNeverNull(node: Node): boolean {
 }
 
 /**
- * A sub-select that cannot fail: plain tables, harmless conditions, one target; as a scalar, at most one row for
- * certain (an aggregate, LIMIT 1 or no table), since a second row is an error (21000).
+ * Whether a sub-select cannot fail: plain tables, harmless conditions and targets. As a scalar (`row`) it must have one
+ * target, and for certain at most one row (an aggregate, LIMIT 1 or no table), since a second row is an error (21000).
  */
 function isHarmlessSelect(select: SelectStmt, result: 'row' | 'rows'): boolean {
   const from = select.fromClause ?? [];

@@ -10,26 +10,32 @@ import type { WorkAnswer } from './worker.js';
 
 /** Limits of the analysis. */
 export interface OffloadLimits {
-  /** Texts up to this many bytes that are light are analysed at once, on the caller's thread (they take a few milliseconds). */
+  /** Longest text, in bytes, that is analysed at once on the caller's thread if it is light (a few milliseconds). */
   readonly inlineBytes: number;
-  /** Longer texts than this are not analysed at all. */
+  /** Longest text, in bytes, that is analysed at all. */
   readonly maxTextBytes: number;
-  /** Texts that may wait for a thread, their bytes, and those of one session. */
+  /** How many texts may wait for a thread. */
   readonly maxWaiting: number;
+  /** How many bytes these may have together. */
   readonly maxWaitingBytes: number;
+  /** How many texts of one session may wait. */
   readonly maxWaitingOfOne: number;
   readonly maxThreads: number;
-  /** After so long there is another thread for those who wait, or the text that takes longest and this long is given up. */
+  /** When texts have waited this long, another thread is started. If there are enough threads, a text may be given up. */
   readonly impatientMs: number;
+  /** The text that takes longest is given up for those that wait when it has taken this long. */
   readonly patientMs: number;
-  /** How long one text may take in a thread that has started, and how long it may wait and take together. */
+  /** How long one text may take in a thread that has started. */
   readonly workMs: number;
+  /** How long one text may wait and take together. */
   readonly totalMs: number;
+  /** Size of the cache of analyses. */
   readonly cacheBytes: number;
   /** A thread is replaced after this many bytes of text: its parser's memory never shrinks. */
   readonly renewAfterBytes: number;
 }
 
+/** The limits that hold where no others are given. */
 export const DEFAULT_LIMITS: OffloadLimits = {
   inlineBytes: 8 * 1024,
   maxTextBytes: 16 * 1024 * 1024,
@@ -45,10 +51,16 @@ export const DEFAULT_LIMITS: OffloadLimits = {
   renewAfterBytes: 64 * 1024 * 1024,
 };
 
-/** Whose a text is, from the widest to the narrowest (FairQueue): those who wait for a thread take turns. */
+/**
+ * Who sent a text, from the widest to the narrowest: the user, then the session (FairQueue). Those who wait for a thread
+ * take turns.
+ */
 export type Who = readonly unknown[];
 
-/** Analyses texts: small ones at once, others in threads of their own, each distinct one once. */
+/**
+ * Analyses texts: small ones at once, others in threads of their own. Results are cached, so that each distinct text is
+ * analysed once.
+ */
 export class Analyzer {
   readonly #limits: OffloadLimits;
   readonly #report: (error: unknown) => void;
@@ -68,7 +80,8 @@ export class Analyzer {
   }
 
   /**
-   * Like `analyze`. A text for which there is no time or room is undefined: it goes to the primary untouched.
+   * Like `analyze`. For a text for which there is no time or room the result is undefined: the text goes to the primary
+   * untouched.
    * @returns a promise only for texts that go to a thread
    */
   analyze(text: Buffer, options: AnalyzeOptions, who: Who = []): Analysis | Promise<Analysis> {
@@ -111,6 +124,7 @@ export class Analyzer {
     });
   }
 
+  /** Has a thread read a text. @returns undefined if there is no time or room */
   #offload(text: Buffer, options: AnalyzeOptions | undefined, who: Who): Promise<WorkAnswer | undefined> {
     return new Promise((settle) => {
       const { maxWaiting, maxWaitingBytes, maxWaitingOfOne, totalMs } = this.#limits;
@@ -131,7 +145,7 @@ export class Analyzer {
     });
   }
 
-  /** Ends the threads; texts that wait for them become undefined. For tests and an orderly end. */
+  /** Ends the threads. The result of texts that wait for them is undefined. For tests and an orderly end. */
   async close(): Promise<void> {
     clearTimeout(this.#patience);
     for (const job of this.#waiting.drain()) job.settle(undefined);
@@ -141,6 +155,7 @@ export class Analyzer {
     await Promise.all(threads.map((thread) => thread.end()));
   }
 
+  /** The next text that waits and is not too late. Those that are too late are given up. */
   #take(): Job | undefined {
     for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
       this.#waitingBytes -= job.request.text.length;
@@ -150,7 +165,7 @@ export class Analyzer {
     return undefined;
   }
 
-  /** Gives texts that wait to threads that do not work. */
+  /** Gives waiting texts to idle threads. */
   #next(): void {
     const idle = [...this.#threads].filter(({ busy }) => !busy);
     if (this.#threads.size === 0 && this.#waiting.size > 0) idle.push(this.#start());
@@ -164,7 +179,10 @@ export class Analyzer {
     this.#patience = setTimeout(() => this.#hurry(), this.#limits.impatientMs);
   }
 
-  /** Texts wait for others that take long: there may be more threads, and if there are enough the longest one is given up. */
+  /**
+   * Called when texts wait for others that take long. Starts another thread. If there are enough threads, the text that
+   * takes longest is given up, once it has taken patientMs.
+   */
   #hurry(): void {
     const { maxThreads, patientMs } = this.#limits;
     const threads = [...this.#threads];
@@ -192,7 +210,10 @@ export class Analyzer {
     return thread;
   }
 
-  /** Nothing to do: the process may end. A thread that has grown large, and more than one, are given up. */
+  /**
+   * A thread has nothing to do: it no longer keeps the process from ending. It is ended if it has grown large, or if it
+   * is not the only one.
+   */
   #rest(thread: AnalysisThread): void {
     if (thread.bytes >= this.#limits.renewAfterBytes || this.#threads.size > 1) {
       this.#threads.delete(thread);

@@ -2,7 +2,10 @@ import type { FuncCall } from 'libpg-query';
 import { nameParts, parseOnly, unwrap, walk } from '../parse/parser.js';
 import { isKnownAggregate, isKnownSetReturning } from './arguments.js';
 
-/** Functions of pg_catalog that change nothing and that nobody can notice. Beginnings of families end in a star. */
+/**
+ * Functions of pg_catalog that change nothing and that nobody can notice. A name with a star stands for all names that
+ * begin so.
+ */
 const READ_ONLY =
   `abs acos acosd acosh age array_* ascii asin asind asinh atan atan2 atan2d atand atanh bit_count
   bit_length bound_box box broadcast btrim cardinality cbrt ceil ceiling center char_length character_length chr circle
@@ -31,24 +34,28 @@ const FAMILIES: readonly string[] = READ_ONLY.filter((name) => name.endsWith('*'
   name.slice(0, -1),
 );
 
-/** Nodes that write, lock or leave something behind, wherever they stand in a query. */
+/** Keys of nodes that write, lock or leave something behind, wherever they stand in a query. */
 const FORBIDDEN = ['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'LockingClause', 'intoClause'];
 
 /** The longest text that is parsed on the caller's thread; see OffloadLimits.inlineBytes. */
 const MAX_INLINE_BYTES = 8 * 1024;
 
-/** Like readsOnly, for short texts; long ones count as something else (isPlainlyReadOnlyAsync reads those as well). */
+/**
+ * Like readsOnly, but only for short texts: a long one counts as not read-only. isPlainlyReadOnlyAsync reads long ones as
+ * well.
+ */
 export const isPlainlyReadOnly = (sql: Buffer): boolean => sql.length <= MAX_INLINE_BYTES && readsOnly(sql);
 
 /**
- * Whether SQL for a remote is plainly read-only, so that nobody notices whether and when it ran: one SELECT, VALUES,
- * TABLE or SHOW, without row locks, INTO or data-modifying CTE, that calls no function but PostgreSQL's own harmless
- * ones (a user's function, nextval, set_config, pg_sleep … may do anything).
+ * Whether SQL for a remote is plainly read-only, so that nobody notices whether and when it ran. It must be one SELECT,
+ * VALUES, TABLE or SHOW, without row locks, INTO or data-modifying CTE. It must call no function but PostgreSQL's own
+ * harmless ones (a user's function, nextval, set_config, pg_sleep … may do anything).
  * @param sql bytes in an encoding in which no byte below 128 is part of a longer character
  */
 export function readsOnly(sql: Buffer): boolean {
   const text = sql.toString('latin1');
-  // With standard_conforming_strings off on the remote, \' would not end a literal where the parser sees its end.
+  // The remote may have standard_conforming_strings off. There \' would not end a literal, while the parser takes it for
+  // the end.
   if (text.includes("\\'")) return false;
   try {
     const statements = parseOnly(text);

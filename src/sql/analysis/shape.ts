@@ -46,7 +46,7 @@ export function shapeOf(facts: ShapeFacts): Shape {
   return { kind: 'splice' };
 }
 
-/** Why a call that is not only a read of the session's state cannot be replaced. */
+/** Why a call cannot be replaced, if it is not only a read of the session's state. undefined if it can. */
 function obstacleOfCall(call: DblinkCall, found: PlacedCall, modifiesData: boolean): string | undefined {
   if (call.use.kind === 'scalar' && returnsRows(call)) {
     return `the rows of ${call.name}() outside a FROM list`;
@@ -61,7 +61,7 @@ function obstacleOfCall(call: DblinkCall, found: PlacedCall, modifiesData: boole
   return `${call.name}() where PostgreSQL may skip it, or evaluates something else before it`;
 }
 
-/** What stops a statement whatever its calls do. */
+/** Why a statement needs a bridge, whatever its calls do. undefined if there is no such reason. */
 function obstacleIn({ tag, body, found }: ShapeFacts): string | undefined {
   if (tag === 'SelectStmt' && found.length > 0 && intoTarget(body as SelectStmt)) return 'SELECT INTO';
   if (!SPLICEABLE.has(tag) || (tag === 'CreateTableAsStmt' && body['objtype'] !== 'OBJECT_TABLE')) {
@@ -100,6 +100,7 @@ function obstacleIn({ tag, body, found }: ShapeFacts): string | undefined {
   return undefined;
 }
 
+/** Statements in which calls may be replaced. */
 const SPLICEABLE: ReadonlySet<string> = new Set([
   'SelectStmt',
   'InsertStmt',
@@ -109,7 +110,7 @@ const SPLICEABLE: ReadonlySet<string> = new Set([
   'CreateTableAsStmt',
 ]);
 
-/** Names of the commands that people do send with dblink calls inside. */
+/** Other commands that people do send with dblink calls inside, by the names that they have in a HINT. */
 const COMMANDS: Readonly<Record<string, string>> = {
   ViewStmt: 'CREATE VIEW',
   RuleStmt: 'CREATE RULE',
@@ -127,12 +128,15 @@ const COMMANDS: Readonly<Record<string, string>> = {
   CreatePolicyStmt: 'CREATE POLICY',
 };
 
-/** INTO stands in the first arm of a set operation. */
+/** Whether a SELECT has INTO, which stands in the first arm of a set operation. */
 function intoTarget(select: SelectStmt): boolean {
   return select.intoClause !== undefined || (select.larg !== undefined && intoTarget(select.larg));
 }
 
-/** FOR UPDATE OF a function is an error (0A000), which a sub-select in its place would not give. */
+/**
+ * Whether FOR UPDATE OF and the like name this alias. For a function that is an error (0A000), which a sub-select in its
+ * place would not give.
+ */
 function lockedByName(body: Record<string, unknown>, alias: string): boolean {
   const clauses = (body['lockingClause'] ?? []) as readonly Node[];
   return clauses.some(
@@ -150,7 +154,7 @@ function disturbs(call: DblinkCall, reader: DblinkCall): boolean {
   return reader.name === 'dblink_get_connections' ? CHANGES_CONNECTIONS.has(call.name) : true;
 }
 
-/** The column names of a SELECT of nothing but calls; undefined when it is something else. */
+/** The column names of a SELECT of nothing but calls; undefined if it is something else. */
 function answerColumns(
   select: SelectStmt,
   found: readonly PlacedCall[],
@@ -165,14 +169,14 @@ function answerColumns(
     if (!('ResTarget' in target)) return undefined;
     const { name, val } = target.ResTarget;
     if (val === undefined || !('FuncCall' in val) || val.FuncCall !== found[i]!.node) return undefined;
-    // A name beyond ASCII is the primary's to fold and truncate.
+    // The primary has to fold and truncate a name beyond ASCII.
     if (name !== undefined && !/^[\x20-\x7e]*$/.test(name)) return undefined;
     names.push(name ?? calls[i]!.name);
   }
   return names;
 }
 
-/** SELECT of all columns of one source, in their order. */
+/** Whether a SELECT returns all columns of one source, in their order. */
 function isStream(select: SelectStmt, calls: readonly DblinkCall[]): boolean {
   const [call] = calls;
   if (calls.length !== 1 || call === undefined || call.use.kind !== 'source') return false;

@@ -4,16 +4,17 @@ import type { READY, WorkAnswer, WorkRequest } from './worker.js';
 /** A text on its way through a thread. */
 export interface Job {
   readonly request: WorkRequest;
-  /** When it is too late (Date.now()). */
+  /** When the text is too late, as a time of Date.now(). */
   readonly deadline: number;
-  /** Without a result, the text was given up. */
+  /** Called with the answer; with undefined if the text was given up. */
   readonly settle: (answer: WorkAnswer | undefined) => void;
 }
 
+/** What a thread reports. */
 export interface ThreadEvents {
-  /** It has done its work, and can have more. */
+  /** The thread has done its work, and can have more. */
   free(): void;
-  /** It is gone, and its text was given up. */
+  /** The thread is gone, and its text was given up. */
   lost(error: unknown): void;
 }
 
@@ -22,15 +23,17 @@ export class AnalysisThread {
   readonly #worker: Worker;
   readonly #events: ThreadEvents;
   readonly #workMs: number;
-  /** It has loaded its parser: until then the time is not the text's. */
+  /** The thread has loaded its parser. Only the time after that counts for its text. */
   #ready = false;
   #job: Job | undefined;
+  /** When it began with its text, as a time of Date.now(). */
   #began = 0;
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
-  /** Of all texts that it has had. */
+  /** Length in bytes of all texts that it has had. */
   bytes = 0;
 
+  /** @param workMs how long one text may take */
   constructor(workMs: number, events: ThreadEvents) {
     this.#workMs = workMs;
     this.#events = events;
@@ -45,11 +48,12 @@ export class AnalysisThread {
     return this.#job !== undefined;
   }
 
-  /** How long it has been at its text. */
+  /** How long it has been at its text, in milliseconds; 0 while it has none or loads its parser. */
   get busyMs(): number {
     return this.#job !== undefined && this.#ready ? Date.now() - this.#began : 0;
   }
 
+  /** Has the thread read a text, whose bytes move into the thread. */
   run(job: Job): void {
     this.#job = job;
     this.#began = Date.now();
@@ -85,19 +89,19 @@ export class AnalysisThread {
     else this.#events.free();
   }
 
-  /** It died, or its text has taken too long: the text is given up. */
+  /** Ends the thread, because it has died or because its text has taken too long. The text is given up. */
   fail(error: unknown): void {
     if (this.#ended) return;
     void this.end();
     this.#events.lost(error);
   }
 
-  /** The process may end. */
+  /** The thread no longer keeps the process from ending. */
   rest(): void {
     this.#worker.unref();
   }
 
-  /** Ends it; a text that it has is given up. */
+  /** Ends the thread. A text that it has is given up. */
   async end(): Promise<void> {
     this.#ended = true;
     clearTimeout(this.#timer);

@@ -9,13 +9,16 @@ export interface Place extends Surroundings {
   readonly top: boolean;
   /** In the recursive term of WITH RECURSIVE: runs again and again. */
   readonly recursive: boolean;
-  /** Where an expression is matched with another by its form: GROUP BY, ORDER BY, DISTINCT ON, WINDOW. */
+  /** In a clause where an expression is matched with another by its form: GROUP BY, ORDER BY, DISTINCT ON, WINDOW. */
   readonly matched: boolean;
-  /** In the arguments of how many dblink calls. */
+  /** How many dblink calls it is nested in, in their arguments. */
   readonly nested: number;
 }
 
-/** In the arguments of so many others a call is not looked for: each of these is read with all that is in it. */
+/**
+ * How deep calls may be nested in the arguments of others. Each call is read with all that is in its arguments, so more
+ * would take too long.
+ */
 const MAX_NESTED = 8;
 
 /** A call with its place. */
@@ -34,6 +37,7 @@ const MATCHED_LISTS: ReadonlySet<string> = new Set([
   'windowClause',
 ]);
 
+/** Whether a node with this tag is a data-modifying statement. */
 export const isDataModifying = (tag: string): boolean => DATA_MODIFYING.has(tag);
 
 /** Walks a query or a data-modifying statement and finds the dblink calls in it, each with its place. */
@@ -47,7 +51,7 @@ export class StatementWalker {
     this.#reader = reader;
   }
 
-  /** @throws LeaveAlone when a call is one that PostgreSQL itself refuses */
+  /** @throws LeaveAlone when a call is one that PostgreSQL itself refuses, or whose text is not understood */
   walk(tag: string, body: Record<string, unknown>): void {
     const place = {
       top: true,
@@ -89,7 +93,7 @@ export class StatementWalker {
       if (FROM_LISTS.has(key)) {
         this.#fromList(Array.isArray(value) ? (value as Node[]) : [value as Node], place, true);
       } else if (key === 'selectStmt') {
-        // The source of an INSERT sees no columns from outside.
+        // The source of an INSERT sees no columns of the surrounding statement.
         const { body: select } = unwrap(value as Node);
         this.#select(select as SelectStmt, place);
       } else if (key === 'returningClause') {
@@ -170,7 +174,7 @@ export class StatementWalker {
     }
   }
 
-  /** @param naming the call that names the output column which this expression is */
+  /** @param naming the call, if there is one, that the output column with this expression is named after */
   #expression(part: unknown, place: Place, naming?: FuncCall): void {
     if (Array.isArray(part)) {
       for (const item of part) this.#expression(item, place, naming);
@@ -192,7 +196,7 @@ export class StatementWalker {
   }
 }
 
-/** The place of a call's arguments. @throws LeaveAlone where nobody would put one */
+/** The place of a call's arguments. @throws LeaveAlone when calls are nested deeper than anybody would nest them */
 function within(place: Place): Place {
   if (place.nested >= MAX_NESTED) throw new LeaveAlone();
   return { ...place, top: false, nested: place.nested + 1 };
@@ -205,7 +209,7 @@ function countItems(item: Node): number {
   return (larg === undefined ? 0 : countItems(larg)) + (rarg === undefined ? 0 : countItems(rarg));
 }
 
-/** Whether a query reads a table called so. */
+/** Whether a query reads a table of this name, written without a schema. */
 function reads(part: unknown, name: string): boolean {
   let found = false;
   walk(part, (value) => {
@@ -217,8 +221,8 @@ function reads(part: unknown, name: string): boolean {
 }
 
 /**
- * The function call that an output column without alias is named after: what FigureColname in PostgreSQL's parser finds
- * through casts, COLLATE, subscripts and the ELSE of a CASE. Sub-selects name themselves.
+ * The function call that an output column without alias is named after. FigureColname in PostgreSQL's parser finds it
+ * through casts, COLLATE, subscripts and the ELSE of a CASE. A sub-select has a name of its own.
  */
 function namingCall(node: Node | undefined): FuncCall | undefined {
   if (node === undefined) return undefined;
@@ -233,7 +237,7 @@ function namingCall(node: Node | undefined): FuncCall | undefined {
   return undefined;
 }
 
-/** Whether any dblink call is in a part of the syntax tree; how many. */
+/** How many dblink calls are in a part of the syntax tree. */
 export function countCalls(part: unknown, reader: CallReader): number {
   let count = 0;
   walk(part, (value) => {

@@ -1,8 +1,8 @@
 /** How much work a text is for the parser and for what reads its syntax tree: length alone does not tell. */
 
-/** So many tokens are parsed and read in a few milliseconds. */
+/** A text of so many tokens is parsed and read in a few milliseconds. */
 const MAX_TOKENS = 1000;
-/** Each of these takes the parser's scanner time that grows with the text. */
+/** For each comment the parser's scanner takes time that grows with the text. */
 const MAX_COMMENTS = 16;
 /** Each call is read with all of its arguments, and compared with the others. */
 const MAX_CALLS = 16;
@@ -17,7 +17,7 @@ const BACKSLASH = 0x5c;
 const BLANK = 0x20;
 const CALL = Buffer.from('dblink', 'latin1');
 
-/** How often a word is there; no more than one more than `most` are looked for. */
+/** How often a word is in a text. Counting stops when there is one more than `most`. */
 function count(text: Buffer, word: Buffer | string, most: number): number {
   let found = 0;
   for (let at = text.indexOf(word); at >= 0 && found <= most; at = text.indexOf(word, at + word.length))
@@ -36,11 +36,11 @@ function hasOtherQuotes(text: Buffer): boolean {
   return false;
 }
 
-/** Whether a text is parsed and read in a few milliseconds, so that everybody else can wait for it. */
+/** Whether a text is parsed and read in a few milliseconds, so that everybody else can wait for that. */
 export function isLight(text: Buffer): boolean {
   const comments = count(text, '--', MAX_COMMENTS) + count(text, '/*', MAX_COMMENTS);
   if (comments > MAX_COMMENTS || count(text, CALL, MAX_CALLS) > MAX_CALLS) return false;
-  // What is inside of literals counts only where it is not certain that it is.
+  // What is inside literals is left out of the count, but only where it is certain what is inside.
   const skipsLiterals = comments === 0 && !hasOtherQuotes(text);
   let tokens = 0;
   for (let i = 0; i < text.length && tokens <= MAX_TOKENS; i++) {

@@ -4,26 +4,27 @@ import type { Analysis, AnalyzeOptions } from '../types.js';
 import { analyze } from './analyze.js';
 import { readsOnly } from './readOnly.js';
 
-/** A text to analyse; without options, SQL for a remote of which is asked whether it only reads. */
+/** A text to analyse. Without options it is SQL for a remote, and the question is whether it only reads. */
 export interface WorkRequest {
   readonly text: Uint8Array;
   readonly options?: AnalyzeOptions;
 }
 
-/** What was asked for; `broken` when the worker's parser must not be used again. */
+/** What was asked for. `broken`: the worker's parser must not be used again. */
 export interface WorkAnswer {
   readonly result: Analysis | boolean;
   readonly broken: boolean;
 }
 
-/** The worker's first message: it can begin. */
+/** The worker's first message: its parser is loaded. */
 export const READY = 'ready';
 
-/** What is found in a text is for everybody's thread to take over. */
+/** How much may be found in a text. The thread that serves all sessions has to take over whatever is found. */
 const MAX_FOUND = 10_000;
+/** For how much a call counts, without its columns. */
 const OF_A_CALL = 10;
 
-/** Nothing of a text in which more is found than anybody would write: it goes to the primary untouched. */
+/** undefined for a text in which more was found than anybody would write: it goes to the primary untouched. */
 function withinBounds(analysis: Analysis): Analysis {
   let found = 0;
   for (const { calls, assumptions } of analysis?.statements ?? []) {

@@ -1,6 +1,6 @@
 /**
- * How far a search for `dblink` may move on when the byte under its last letter is this one (Horspool's algorithm),
- * upper and lower case alike: 6 for a letter that is not in the word, 0 for the last one.
+ * How far a search for `dblink` may move on, by the byte that lies under the word's last letter (Horspool's algorithm).
+ * Upper and lower case are alike. 6: the byte is not in the word. 0: it is the last letter.
  */
 const SKIP = new Uint8Array(256).fill(6);
 for (const [i, letter] of [...'dblin'].entries()) {
@@ -11,8 +11,8 @@ SKIP['k'.charCodeAt(0)] = 0;
 SKIP['K'.charCodeAt(0)] = 0;
 
 /**
- * Whether bytes hold the ASCII letters `dblink` in any case: the only inspection that ordinary traffic gets. It
- * neither decodes nor allocates; it looks at one byte in six.
+ * Whether bytes hold the ASCII letters `dblink` in any case. This is the only inspection that ordinary traffic gets. It
+ * neither decodes nor allocates, and it looks at one byte in six.
  * @param start offset to begin at
  */
 export function containsDblink(bytes: Buffer, start: number): boolean {

@@ -1,6 +1,9 @@
-/** SQL text of a session with standard_conforming_strings = off, as the parser reads it, which knows no such setting. */
+/**
+ * The parser reads SQL text as with standard_conforming_strings = on. This rewrites the text of a session in which that
+ * is off.
+ */
 
-/** A text in which every literal that holds a backslash says so. */
+/** A text in which every literal that holds a backslash is marked as an escape string (E'…'). */
 export interface EscapeStrings {
   readonly text: Buffer;
   /** Where an error position in it (1-based, in characters) lies in the original text. */
@@ -24,13 +27,14 @@ for (let i = 0; i < 256; i++) if (i >= 0x80 || /\w/.test(String.fromCharCode(i))
 const isWord = (byte: number | undefined): boolean => byte !== undefined && WORD[byte] === 1;
 const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39;
 
-/** What stands before a literal and belongs to it. */
+/** A prefix that belongs to the literal behind it. */
 const PREFIX = /(?:^|[^\w$\x80-\xff])([A-Za-z]|[Uu]&)$/;
 
 /**
- * Puts an E in front of every plain literal with a backslash in it: with standard_conforming_strings = off the two mean
+ * Puts an E in front of every plain literal with a backslash in it. With standard_conforming_strings = off the two mean
  * the same (PostgreSQL documentation, "String Constants with C-Style Escapes").
  * @param text bytes in an encoding in which no byte below 128 is part of a longer character
+ * @param countCharacters as PostgreSQL counts error positions
  * @returns undefined for a text in which that cannot be done, or that ends inside a literal
  */
 export function asEscapeStrings(
@@ -53,7 +57,7 @@ export function asEscapeStrings(
     if (literal === undefined) return undefined;
     if (literal.escapes) {
       const prefix = PREFIX.exec(text.toString('latin1', Math.max(0, i - 3), i))?.[1];
-      // N'…' and U&'…' cannot be written otherwise.
+      // Literals such as N'…' and U&'…' cannot be written as escape strings.
       if (prefix !== undefined && prefix.toLowerCase() !== 'e') return undefined;
       if (prefix === undefined) {
         const before = text[i - 1];
@@ -85,7 +89,7 @@ interface Mark {
   readonly mark: string;
 }
 
-/** A mark's place in characters. */
+/** A mark, counted in characters of the original: where it was put, and how many characters it adds. */
 interface Place {
   readonly at: number;
   readonly by: number;
@@ -102,8 +106,9 @@ function placesOf(text: Buffer, marks: readonly Mark[], count: (bytes: Buffer) =
 }
 
 /**
- * Passes over what a literal cannot begin inside of: comments, quoted names, dollar-quoted strings.
- * @returns where what begins here ends, the same place if nothing begins, undefined when it has no end
+ * Passes over a comment, a quoted name or a dollar-quoted string: no literal begins inside of these.
+ * @param at where one of them may begin
+ * @returns where it ends; `at` if none begins there; undefined if it has no end
  */
 function passOver(text: Buffer, at: number): number | undefined {
   switch (text[at]) {
@@ -112,7 +117,7 @@ function passOver(text: Buffer, at: number): number | undefined {
     case DASH:
       return text[at + 1] === DASH ? endOfLine(text, at) : at;
     case DOUBLE_QUOTE: {
-      // A doubled one is the end of one name and the beginning of another, as far as this goes.
+      // A doubled quotation mark in a name needs no care: here it ends one name and begins another.
       const end = text.indexOf(DOUBLE_QUOTE, at + 1);
       return end < 0 ? undefined : end + 1;
     }
@@ -155,7 +160,10 @@ function endOfComment(text: Buffer, at: number): number | undefined {
   return undefined;
 }
 
-/** A literal from its opening quote on, with the parts that continue it on further lines. */
+/**
+ * Reads a literal from its opening quote on, with the parts that continue it on further lines.
+ * @returns undefined if it has no end
+ */
 function readLiteral(
   text: Buffer,
   start: number,
@@ -178,7 +186,10 @@ function readLiteral(
   return undefined;
 }
 
-/** Where another part of the literal that has ended begins: behind white space with a line end in it. -1 for none. */
+/**
+ * A literal goes on behind its closing quote if another quote follows after white space with a line end in it.
+ * @returns where that quote is; -1 if there is none
+ */
 function continued(text: Buffer, from: number): number {
   let lines = false;
   for (let i = from; i < text.length; i++) {

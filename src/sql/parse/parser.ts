@@ -25,9 +25,10 @@ export async function loadParser(): Promise<void> {
 let broken = false;
 
 /**
- * Whether the parser of this thread was abandoned. Text nested some ten thousand levels deep overflows the stack of the
- * parser's virtual machine, whose stack pointer then stays where it was: after a few of these it reads out of bounds or
- * never returns. So the first failure that is not an error in the SQL is the last use of this instance.
+ * Whether the parser of this thread was abandoned. A text that is nested some ten thousand levels deep overflows the
+ * stack of the parser's virtual machine, whose stack pointer then stays where it was. After a few such texts the parser
+ * reads out of bounds or never returns. So after the first failure that is not an error in the SQL this instance is not
+ * used again.
  */
 export const parserIsBroken = (): boolean => broken;
 
@@ -48,8 +49,9 @@ export function parseOnly(latin1: string): readonly RawStmt[] | undefined {
 }
 
 /**
- * Parses text and finds its tokens. The parser works on UTF-8, where every byte above 127 of the original takes two:
+ * Parses text and finds its tokens. The parser works on UTF-8, where every byte above 127 of the original takes two. So
  * all locations that it gives are translated back.
+ * @returns undefined if the text cannot be parsed
  */
 export function parseSql(text: Buffer): ParsedText | undefined {
   const latin1 = text.toString('latin1');
@@ -93,7 +95,7 @@ export function unwrap(node: Node): { readonly tag: string; readonly body: Recor
     : { tag: entry[0], body: entry[1] as Record<string, unknown> };
 }
 
-/** The texts of a list of String nodes: the parts of a qualified name. */
+/** The parts of a qualified name: the texts of a list of String nodes. */
 export function nameParts(names: readonly Node[] | undefined): readonly string[] {
   return (names ?? []).map((part) => ('String' in part ? (part.String.sval ?? '') : ''));
 }

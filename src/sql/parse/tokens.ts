@@ -1,12 +1,15 @@
 import type { ColumnDefinition, Span } from '../types.js';
 import type { ParsedText, Token } from './parser.js';
 
-/** Finds the places of things in the text whose beginning the syntax tree gives: calls, arguments, column lists. */
+/** Finds the places of calls, arguments and column lists in the text. The syntax tree gives only where they begin. */
 export class Tokens {
   readonly #text: string;
   readonly #tokens: readonly Token[];
   readonly #comments: readonly Token[];
-  /** Of each opening parenthesis or bracket the index of the token that closes it, -1 where none does. */
+  /**
+   * For each opening parenthesis or bracket, by its token's index, the index of the token that closes it; -1 if none
+   * does.
+   */
   readonly #closing: Int32Array;
 
   constructor(parsed: ParsedText) {
@@ -35,6 +38,7 @@ export class Tokens {
     return this.#text.slice(span.start, span.end);
   }
 
+  /** Whether a token is this word, in any case. @param word in lower case */
   isWord(index: number, word: string): boolean {
     const token = this.#tokens[index];
     return (
@@ -44,7 +48,7 @@ export class Tokens {
     );
   }
 
-  /** Index of the parenthesis that closes the one at `open`, or -1. */
+  /** Index of the parenthesis or bracket that closes the one at `open`, or -1. */
   closing(open: number): number {
     return this.#closing[open] ?? -1;
   }
@@ -67,13 +71,15 @@ export class Tokens {
     return items;
   }
 
+  /** From the beginning of one token to the end of another, by their indexes. */
   span(first: number, last: number): Span {
     return { start: this.#tokens[first]!.start, end: this.#tokens[last]!.end };
   }
 
   /**
-   * The part of a text between two byte offsets without blanks, semicolons and comments around it. A hint comment
-   * (`/*+ … *\/`, read by pg_hint_plan) in front belongs to the statement.
+   * The part of a text between two byte offsets without blanks, semicolons and comments around it. A hint comment in
+   * front (`/*+ … *\/`, read by pg_hint_plan) belongs to the statement.
+   * @returns undefined if nothing is left
    */
   statementSpan(start: number, end: number): Span | undefined {
     let first = this.indexAt(start);
@@ -91,7 +97,12 @@ export class Tokens {
     return span;
   }
 
-  /** A column definition list; the index of its opening parenthesis, the names as the syntax tree has them. */
+  /**
+   * Reads a column definition list.
+   * @param open index of its opening parenthesis
+   * @param names of the columns, as the syntax tree has them
+   * @returns undefined if the text has another number of columns
+   */
   columns(open: number, names: readonly string[]): readonly ColumnDefinition[] | undefined {
     const items = this.items(open, this.closing(open));
     if (items.length !== names.length) return undefined;
@@ -121,7 +132,7 @@ export class Tokens {
   }
 }
 
-/** Index of the first that starts at or after a byte offset. */
+/** Index of the first place that starts at or after a byte offset. */
 function firstFrom(places: readonly Token[], offset: number): number {
   let low = 0;
   let high = places.length;
@@ -146,8 +157,9 @@ function closings({ latin1, tokens }: ParsedText): Int32Array {
 }
 
 /**
- * An identifier's text. The parser works on UTF-8 that the client's bytes only stand for, so what it folded and
- * truncated (63 bytes) is right only for ASCII; of others the token's own bytes are given, and `exact` is false.
+ * An identifier's text. The parser works on UTF-8 in which each of the client's bytes stands for a character. So what it
+ * has folded and truncated (to 63 bytes) is right only for ASCII. Of other identifiers the token's own bytes are given,
+ * and `exact` is false.
  * @param parsed as the syntax tree has it
  * @param token as written
  */

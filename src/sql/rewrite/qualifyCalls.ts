@@ -1,20 +1,20 @@
 import type { PgError } from '../../wire/errors.js';
 import type { DblinkCall, Statement } from '../index.js';
 
-/** A statement of the client's that the primary gets with other text. */
+/** The text that the primary gets in the place of a statement of the client's. */
 export interface ReplacedText {
   readonly sql: Buffer;
-  /** An error of it, as one of the client's statement. */
+  /** Turns an error of that text into an error of the client's statement. */
   mapError(error: PgError): PgError;
 }
 
-/** An error with its position, if it has one, mapped. Positions begin at 1. */
+/** Maps an error's position, if it has one. Positions begin at 1. */
 export const movePosition = (error: PgError, map: (position: number) => number): PgError =>
   error.fields.position === undefined
     ? error
     : error.with({ position: String(map(Number(error.fields.position))) });
 
-/** Statements whose calls end with them: what is stored would go on to name a function that is gone. */
+/** Statements that store no calls. A stored call would later name a function that is gone. */
 const PASSING: ReadonlySet<string> = new Set([
   'SelectStmt',
   'InsertStmt',
@@ -28,16 +28,20 @@ const PASSING: ReadonlySet<string> = new Set([
 ]);
 
 const NAME = String.raw`(?:"(?:[^"]|"")*"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*)`;
-/** Schema, name and the blanks between them: they are read for each of many calls. */
+/**
+ * How many bytes may be read for a schema, a name and the blanks between them. That is limited because it is done for
+ * each of many calls.
+ */
 const MAX_NAME_BYTES = 1024;
 /** The name of a function in front of its arguments, with or without a schema. */
 const CALLED = new RegExp(`^(?:${NAME}\\s*\\.\\s*)?(${NAME})\\s*\\(`);
 
 /**
- * Has calls name functions of a certain schema.
+ * Rewrites calls of a statement so that they name functions of a certain schema.
  * @param countCharacters as PostgreSQL counts error positions
- * @param qualifier the schema's name with the dot @param calls those of the statement's that are to name it
- * @returns undefined for a statement that is stored or cannot be read so
+ * @param qualifier the schema's name with the dot
+ * @param calls the calls of the statement that are to name it
+ * @returns undefined for a statement that stores its calls, or in which they cannot be read
  */
 export function qualifyCalls(
   text: Buffer,

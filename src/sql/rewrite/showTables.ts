@@ -1,7 +1,7 @@
 import { type ParsedText, parseSql, unwrap, walk } from '../parse/parser.js';
 import { TextBuilder } from './textBuilder.js';
 
-/** Statements that may contain queries; a name in another one is not what is read from. */
+/** Statements that may contain queries. In other statements the name of a table does not say what is read. */
 const QUERIES: ReadonlySet<string> = new Set(['SelectStmt', 'PrepareStmt', 'DeclareCursorStmt']);
 
 interface TableNode {
@@ -11,7 +11,7 @@ interface TableNode {
   readonly location?: number;
 }
 
-/** SQL text in which queries stand for catalogs. */
+/** SQL text in which queries take the place of catalogs. */
 export interface ShownTables {
   readonly sql: Buffer;
   /** Where an error position in it (1-based, in characters) lies in the original text. */
@@ -19,9 +19,10 @@ export interface ShownTables {
 }
 
 /**
- * Has the queries of a text read something else than the catalogs that they name.
+ * Changes the queries of a text so that they read something else than the catalogs that they name.
  * @param text bytes in an encoding in which no byte below 128 is part of a longer character
- * @param shown by a catalog's name a query that has its columns; undefined for one to leave as it is
+ * @param shown gives for a catalog's name a query with its columns; undefined for a table to leave as it is
+ * @param countCharacters as PostgreSQL counts error positions
  * @returns undefined when there is nothing to change
  */
 export function showTables(
@@ -62,7 +63,7 @@ function tablesIn(stmt: unknown, parsed: ParsedText, shown: (name: string) => st
     if (sql === undefined) return true;
     const start = parsed.byteOffset(location);
     const first = parsed.tokens.findIndex((token) => token.start === start);
-    // The schema, the point and the name are a token each.
+    // The schema, the dot and the name are a token each.
     const last = parsed.tokens[first + (schemaname === undefined ? 0 : 2)];
     if (first >= 0 && last !== undefined) {
       found.push({ start, end: last.end, sql: `(${sql})${alias === undefined ? ` AS ${relname}` : ''}` });

@@ -6,31 +6,34 @@ import { TextBuilder } from './textBuilder.js';
 export interface Rewritten {
   readonly sql: Buffer;
   /**
-   * For each call of the statement, the keys of the JSON objects that its parameter must hold, one object a row; empty
-   * for scalar calls, whose parameter is the value's text. Every parameter is a bytea in the database's encoding.
+   * For each call of the statement, the keys of the JSON objects that its parameter must hold. There is one object for
+   * each row. Empty for scalar calls, whose parameter is the value's text. Every parameter is a bytea in the database's
+   * encoding.
    */
   readonly keys: readonly (readonly string[])[];
   /**
-   * For each call and key: the value must be given as the text of an array with this one element (arrayLiteralOf).
-   * json_to_recordset does not read the strings of a json column with its input function, but those of a json[] it does.
+   * For each call and key: whether the value must be given as the text of an array with this one element
+   * (arrayLiteralOf). json_to_recordset does not read the strings of a json column with json's input function, but it
+   * does read those of a json[] column with it.
    */
   readonly asArray: readonly (readonly boolean[])[];
   /**
-   * Where an error position (1-based, in characters of the rewritten text) lies in the whole original text. What stands
-   * for a call maps to the call's beginning.
+   * Where an error position (1-based, in characters of the rewritten text) lies in the whole original text. A position in
+   * what stands for a call is mapped to the call's beginning.
    */
   readonly mapPosition: (position: number) => number;
 }
 
+/** What a rewriting has to know besides the statement. */
 export interface RewriteOptions {
   /** Per declared column of a source: whether its base type is json or jsonb. Without it no column is taken for one. */
   readonly sourceColumns?: (call: DblinkCall) => readonly { readonly jsonText: boolean }[];
   /** The types of a call's arguments where more is known than the text says (declared parameter types). */
   readonly argumentTypes?: (call: DblinkCall) => readonly (DeclaredType | undefined)[];
   /**
-   * The values of the sources are read in a DateStyle and an IntervalStyle that are not the session's: parameters behind
-   * those of the calls, followed by the two to go back to. Nothing else of the statement sees the change: PostgreSQL runs
-   * the functions of ROWS FROM one after another, each to its end.
+   * Whether the values of the sources are read in a DateStyle and an IntervalStyle that are not the session's. These two
+   * are parameters behind those of the calls. The two settings to go back to follow them. Nothing else of the statement
+   * sees the change: PostgreSQL runs the functions of ROWS FROM one after another, each to its end.
    */
   readonly styled?: boolean;
   /** Number of characters in bytes of the client's encoding. */
@@ -41,20 +44,20 @@ export interface RewriteOptions {
 export class CannotRewrite extends Error {}
 
 /**
- * The text of an array with one element: every value survives array_in, and the element's input function reads it at
- * the time and with the errors that it would be read with as a column.
+ * The text of an array with one element. Every value survives array_in. The element's input function reads the value at
+ * the time, and with the errors, that there would be for a column.
  * @param value bytes as a latin1 string; null for SQL's NULL, which a NOT NULL domain refuses
  */
 export const arrayLiteralOf = (value: string | null): string =>
   value === null ? '{NULL}' : `{"${value.replace(/["\\]/g, (c) => `\\${c}`)}"}`;
 
 /**
- * Replaces every call of a statement by rows or a value that come from a parameter, and leaves everything else as the
- * user wrote it: aliases, column definitions, names of output columns, positions in errors.
+ * Replaces every call of a statement by rows or a value that come from a parameter. Everything else stays as the user
+ * wrote it: aliases, column definitions, names of output columns, positions in errors.
  *
- * What stands for a call is volatile, as the call is: the planner must neither compute it early nor move anything
- * across it (a CTE that reads it is not inlined, and so on). It raises, for a parameter that is not JSON, when and only
- * when PostgreSQL reaches it.
+ * What stands for a call is volatile, as the call is. So the planner neither computes it early nor moves anything across
+ * it (a CTE that reads it is not inlined, and so on). If the parameter is not JSON, it raises an error when PostgreSQL
+ * reaches it, and only then.
  * @param firstParameter number of the first call's parameter; the others follow in the order of `statement.calls`
  * @throws CannotRewrite
  */
@@ -91,7 +94,10 @@ export function rewrite(
   return { sql: builder.toBuffer(), keys, asArray, mapPosition: builder.mapPosition() };
 }
 
-/** What is replaced: a call; of a source also its alias and column list, which are written anew or copied. */
+/**
+ * The part of the text that is replaced: a call. Of a source it also has the alias and the column list, which are written
+ * anew or copied.
+ */
 const regionOf = (call: DblinkCall): Span =>
   call.use.item === undefined ? call.span : { start: call.span.start, end: call.use.item.end };
 
@@ -102,7 +108,7 @@ const decoded = (bytes: () => void, builder: TextBuilder): void => {
   builder.insert(', pg_catalog.getdatabaseencoding())');
 };
 
-/** Keeps what stands for a call volatile: a condition that is true, but that the planner cannot know. */
+/** Makes what stands for a call volatile, by a condition that is always true without the planner knowing it. */
 const volatile = (value: () => void, builder: TextBuilder, also = ''): void => {
   builder.insert(`CASE WHEN pg_catalog.clock_timestamp() IS NOT NULL${also} THEN `);
   value();
@@ -110,9 +116,11 @@ const volatile = (value: () => void, builder: TextBuilder, also = ''): void => {
 };
 
 /**
- * The parameter. Arguments that are not all constants stay in the statement, so that PostgreSQL infers the types of the
- * client's parameters from them and raises what is wrong with them while it parses the statement: in branches that
- * planning removes before it looks at them, each as the argument of a function that takes what the dblink function takes.
+ * Writes the parameter in the place of a call.
+ *
+ * If not all arguments are constants, they stay in the statement. PostgreSQL then infers the types of the client's
+ * parameters from them, and raises what is wrong with them while it parses the statement. They stand in branches that
+ * planning removes before it looks at them. Each is the argument of a function that takes what the dblink function takes.
  */
 function writeValue(
   builder: TextBuilder,
@@ -163,9 +171,9 @@ const argumentTypesOf = (call: DblinkCall): readonly (DeclaredType | undefined)[
   );
 
 /**
- * `FROM dblink(…) AS t(a int)`: a function that reads JSON.
+ * Writes what stands for a source, such as `FROM dblink(…) AS t(a int)`: a function that reads JSON.
  *
- * Beside it stands a function that returns no rows and of which the planner expects as many as of dblink(), so that it
+ * Beside it stands a function that returns no rows. The planner expects as many rows from it as from dblink(), so it
  * plans the statement as it would with the extension.
  */
 function writeSource(
@@ -177,7 +185,8 @@ function writeSource(
   style: number | undefined,
 ): { readonly keys: readonly string[]; readonly asArray: readonly boolean[] } {
   const names = use.columns.map((column) => column.name);
-  // The primary raises what is wrong with these (42601, 42701, 0A000), or they cannot have another form.
+  // These keep their form. Either the primary raises what is wrong with them (42601, 42701, 0A000), or no other form is
+  // possible.
   const sameForm =
     use.columns.length === 0 || new Set(names).size < names.length || use.ordinality || use.rowsFrom;
   if (sameForm) {
@@ -200,8 +209,8 @@ function writeSource(
     }
     return { keys: names, asArray: arrays.map(() => false) };
   }
-  // Outside, an alias gives the columns the user's names; inside they have them too, for errors that mention them, unless
-  // they are no keys of JSON.
+  // From outside an alias gives the columns the user's names. Inside they have these names too, for errors that mention
+  // them, unless they are no keys of JSON.
   const keys = use.columns.every(isPlainKey) ? names : use.columns.map((_, i) => String(i + 1));
   builder.insert(
     `(SELECT ${keys.map((key, i) => `"${key}"${arrays[i] ? '[1]' : ''}`).join(', ')} FROM ROWS FROM (`,
@@ -231,7 +240,7 @@ function writeSource(
   return { keys, asArray: arrays };
 }
 
-/** Returns no rows; like dblink(), the planner takes it to return a thousand. */
+/** Returns no rows. But the planner expects a thousand, as from dblink(). */
 const EXPECTED_ROWS = "pg_catalog.generate_subscripts('{}'::pg_catalog.int4[], 1)";
 
 /** @param style number of the first parameter of a style to read the values in */

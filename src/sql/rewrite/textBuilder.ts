@@ -2,7 +2,7 @@ import type { Span } from '../types.js';
 
 /** Puts a text together from parts of the original and parts that are new, and remembers which is which. */
 export class TextBuilder {
-  /** Where in the original an error in a new part is said to be. */
+  /** Where in the original, as a byte offset, errors in the next new parts are said to be. */
   anchor = 0;
   readonly #original: Buffer;
   readonly #count: (bytes: Buffer) => number;
@@ -13,6 +13,7 @@ export class TextBuilder {
     this.#count = countCharacters;
   }
 
+  /** Appends a part of the original. */
   copy(span: Span): void {
     if (span.end <= span.start) return;
     this.#parts.push({
@@ -22,6 +23,7 @@ export class TextBuilder {
     });
   }
 
+  /** Appends a new part. @param sql bytes as a latin1 string */
   insert(sql: string): void {
     this.#parts.push({ bytes: Buffer.from(sql, 'latin1'), origin: this.anchor, copied: false });
   }
@@ -30,6 +32,7 @@ export class TextBuilder {
     return Buffer.concat(this.#parts.map((part) => part.bytes));
   }
 
+  /** @returns maps a position in the new text to one in the original; both begin at 1 and count characters */
   mapPosition(): (position: number) => number {
     const before = (offset: number): number => this.#count(this.#original.subarray(0, offset));
     return (position) => {

@@ -19,9 +19,11 @@ export {
   PLAIN_PASSWORD_REFUSED,
 } from './methods.js';
 
-/** The meaning of require_auth: which methods may be used, and whether there must be one at all. */
+/** The meaning of require_auth: which methods a server may use, and whether it must authenticate the client at all. */
 export interface AuthenticationPolicy {
+  /** A server that lets the client in without authentication is refused. */
   readonly authRequired: boolean;
+  /** @param method its name in require_auth */
   allows(method: string): boolean;
 }
 
@@ -36,7 +38,7 @@ const POLICY_METHODS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Reads libpq's require_auth (PostgreSQL documentation, "Parameter Key Words").
+ * Reads libpq's require_auth (PostgreSQL documentation, "Parameter Key Words"). Undefined or empty allows everything.
  * @throws AuthenticationError with libpq's text for a value that is not valid
  */
 export function parseRequireAuth(value: string | undefined): AuthenticationPolicy {
@@ -66,8 +68,8 @@ export function parseRequireAuth(value: string | undefined): AuthenticationPolic
 }
 
 /**
- * Answers a server's authentication requests, one after the other, until AuthenticationOk. Knows no socket, so that it
- * serves a client and a proxy that logs in for one.
+ * Answers a server's authentication requests, one after the other, until AuthenticationOk. It knows no socket. So it serves
+ * the proxy's own connections as well as a login to the primary that the proxy carries out for a client.
  */
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
@@ -102,25 +104,26 @@ export class Authenticator {
     };
   }
 
-  /** AuthenticationOk has come and was acceptable. */
+  /** Whether AuthenticationOk has come and was acceptable. */
   get done(): boolean {
     return this.#done;
   }
 
-  /** The client's keys, when the server asked for SCRAM and the exchange has succeeded. */
+  /** The keys of the SCRAM exchange, if the server asked for SCRAM and the exchange has succeeded. */
   get scramKeys(): ScramKeys | undefined {
     return this.#context.scram?.keys;
   }
 
-  /** The server asked for the password (cleartext, md5, SCRAM or openGauss's methods) and got it or the proof of it. */
+  /** Whether the server asked for the password (cleartext, md5, SCRAM or openGauss's methods) and got it or a proof of it. */
   get passwordUsed(): boolean {
     return this.#passwordUsed;
   }
 
   /**
-   * Answers one whole AuthenticationXXX message, header included. Not to be called again before it has settled.
+   * Answers one whole AuthenticationXXX message, header included. Not to be called again before the promise has settled.
    * @returns the message to send, if there is one to send
-   * @throws AuthenticationError (or ScramError, PgError 08P01) with libpq's text; the connection must then be closed
+   * @throws AuthenticationError (or ScramError, PgError 08P01) with libpq's text; the reason of the key owner's signal. The
+   *   connection must then be closed.
    */
   async respond(message: Buffer): Promise<Buffer | undefined> {
     const reader = new MessageReader(message);
@@ -169,7 +172,7 @@ export class Authenticator {
         );
       }
     }
-    // libpq would let this pass: a server that breaks off SCRAM has not proved that it knows the password.
+    // Stricter than libpq, which lets this pass: a server that breaks off SCRAM has not proved that it knows the password.
     if (code === Authentication.ok && scram !== undefined && !scram.verified) {
       throw new AuthenticationError('server did not complete the SCRAM exchange');
     }

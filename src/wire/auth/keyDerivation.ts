@@ -3,17 +3,17 @@ import { abortable } from '../pace/abortable.js';
 import { Turns } from '../pace/turns.js';
 import type { KeyRequest } from './keyWorker.js';
 
-/** Keys with at most so many iterations, which take some milliseconds, do not wait for longer ones. */
+/** A key with at most this many iterations takes some milliseconds. It does not wait for keys that take longer. */
 const SHORT_ITERATIONS = 20_000;
 
-/** Keys with more iterations take so long that their thread is stopped when nobody waits for them any more. */
+/** A key with more iterations than this takes so long that its thread is stopped when nobody waits for the key any more. */
 const UNSTOPPED_ITERATIONS = 100_000;
 
 /** For whom a key is derived. */
 export interface KeyOwner {
-  /** Owners take turns: however many keys one wants, the others wait for one of them at most. */
+  /** Owners take turns: however many keys one owner wants, the others wait for at most one of them. */
   readonly owner?: object | undefined;
-  /** Ends the derivation. */
+  /** Ends the wait for the key, and the derivation if it is a long one (UNSTOPPED_ITERATIONS). */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -25,7 +25,7 @@ class Lane {
   async derive(request: KeyRequest, { owner = {}, signal }: KeyOwner): Promise<Buffer> {
     const release = await this.#turns.take(owner, signal);
     const key = this.#run(request, signal);
-    // The turn is over with the thread's work, which goes on where it is not stopped.
+    // The turn is over when the thread is done. A short derivation is not stopped, so it goes on after the signal.
     void key.catch(() => undefined).then(release);
     return signal === undefined ? key : abortable(key, signal);
   }
@@ -66,8 +66,8 @@ const short = new Lane();
 const long = new Lane();
 
 /**
- * Derives a key in a thread of its own: neither the event loop nor the runtime's few threads for files are held up by it.
- * @throws the signal's reason
+ * Derives a key in a thread for keys. It holds up neither the event loop nor the few threads that the runtime has for files.
+ * @throws the signal's reason; an Error when the thread has ended
  */
 export function deriveKey(request: Omit<KeyRequest, 'stoppable'>, owner: KeyOwner = {}): Promise<Buffer> {
   const { iterations } = request;

@@ -7,9 +7,13 @@ export interface KeyRequest {
   readonly password: Uint8Array;
   readonly salt: Uint8Array;
   readonly iterations: number;
+  /** Length of the key. */
   readonly bytes: number;
   readonly digest: 'sha1' | 'sha256';
-  /** The thread may be stopped meanwhile, which nothing but JavaScript's own code allows. */
+  /**
+   * Whether it must be possible to stop the thread during the derivation. Only code in JavaScript can be stopped, so the
+   * runtime's own function, which is faster, is not used then.
+   */
   readonly stoppable: boolean;
 }
 

@@ -6,7 +6,7 @@ import { MessageWriter } from '../writer.js';
 import type { KeyOwner } from './keyDerivation.js';
 import { type ChannelBindingFlag, ScramClient, type ScramKeys } from './scram.js';
 
-/** Authentication failed on the client's side; the message is libpq's text. */
+/** Authentication failed on the client's side. The message is libpq's text. */
 export class AuthenticationError extends Error {
   constructor(message: string) {
     super(message);
@@ -14,24 +14,26 @@ export class AuthenticationError extends Error {
   }
 }
 
+/** With what an Authenticator logs in, and what it accepts of the server. */
 export interface AuthenticatorOptions {
-  /** As in the startup packet, in its bytes: md5 hashes it with the password. */
+  /** The user's name in the bytes of the startup packet, because md5 hashes it with the password. A string is a byte string. */
   readonly user: Buffer | string;
   /** Undefined or empty: none. */
   readonly password?: Buffer | undefined;
   readonly channelBinding?: 'disable' | 'prefer' | 'require' | undefined;
-  /** libpq's require_auth: method names separated by commas, each with `!` in front or none. */
+  /** libpq's require_auth: method names separated by commas. Either all of them or none have `!` in front. */
   readonly requireAuth?: string | undefined;
   /** The connection is encrypted. */
   readonly encrypted?: boolean | undefined;
-  /** Whether the password itself may be sent where the connection is not encrypted. Default: yes, as in libpq. */
+  /** Whether the password itself may be sent on a connection that is not encrypted. Default: yes, as in libpq. */
   readonly plainPassword?: boolean | undefined;
   /** The server's certificate in DER, for channel binding. */
   readonly tlsPeerCertificate?: Buffer | undefined;
+  /** The largest number of iterations that a server may ask for. Default: DEFAULT_MAX_SCRAM_ITERATIONS. */
   readonly maxScramIterations?: number | undefined;
   /** For whom keys are derived from the password. */
   readonly keyOwner?: KeyOwner | undefined;
-  /** Used for SCRAM in the place of the password (libpq's scram_client_key and scram_server_key). */
+  /** Used for SCRAM instead of the password (libpq's scram_client_key and scram_server_key). */
   readonly scramKeys?: ScramKeys | undefined;
 }
 
@@ -39,15 +41,15 @@ export interface AuthenticatorOptions {
 export interface AuthenticationContext {
   readonly user: Buffer;
   readonly options: AuthenticatorOptions;
-  /** @throws AuthenticationError when there is none */
+  /** The password. @throws AuthenticationError when there is none */
   password(): Buffer;
-  /** The client has done its part, as far as it can tell (require_auth). */
+  /** Notes that the client has done its part of the authentication, as far as it can tell (for require_auth). */
   finished(): void;
-  /** The answer contains the password or a proof of it. */
+  /** Notes that the answer contains the password or a proof of it. */
   usedPassword(): void;
-  /** The exchange in progress that spans several requests. */
+  /** The SCRAM exchange, which spans several requests, once it has begun. */
   scram: ScramClient | undefined;
-  /** A request of openGauss's own has been answered (openGauss.ts). */
+  /** Whether a request that only openGauss sends has come already (openGauss.ts). */
   openGauss: boolean;
 }
 
@@ -55,13 +57,20 @@ export interface AuthenticationContext {
 export interface AuthenticationMethod {
   /** Its name in require_auth. */
   readonly name: string;
-  /** `server requested …`, for require_auth's complaint. */
+  /** `server requested …`, for the error message when require_auth does not allow the method. */
   readonly description: string;
-  /** @param body of the request after its code; @returns the message to send, if any */
+  /**
+   * @param body of the request after its code
+   * @returns the message to send, if any
+   * @throws AuthenticationError, ScramError, PgError 08P01
+   */
   respond(body: Buffer, context: AuthenticationContext): Buffer | undefined | Promise<Buffer | undefined>;
 }
 
-/** Whoever answers at an address can ask for a password; only TLS tells who that is. */
+/**
+ * The message of the AuthenticationError for a password that is not sent (`plainPassword`). Anybody who answers at an
+ * address can ask for a password, and only TLS tells who that is.
+ */
 export const PLAIN_PASSWORD_REFUSED =
   'server requested a cleartext password on a connection without TLS, and it was not sent';
 
@@ -99,7 +108,7 @@ const md5Password: AuthenticationMethod = {
   },
 };
 
-/** Chooses between the mechanisms on offer (RFC 5802 section 6) and begins. */
+/** Chooses one of the mechanisms that the server offers (RFC 5802 section 6) and begins the exchange. */
 const sasl: AuthenticationMethod = {
   name: 'scram-sha-256',
   description: 'server requested SASL authentication',
@@ -185,7 +194,7 @@ const gss = unsupported(
   'GSSAPI authentication not supported',
 );
 
-/** PostgreSQL's methods by the code of their request (protocol documentation, AuthenticationXXX). */
+/** PostgreSQL's methods by the codes of their requests (protocol documentation, AuthenticationXXX). */
 export const METHODS: ReadonlyMap<number, AuthenticationMethod> = new Map([
   [Authentication.cleartextPassword, cleartext],
   [Authentication.md5Password, md5Password],
@@ -200,7 +209,7 @@ export const METHODS: ReadonlyMap<number, AuthenticationMethod> = new Map([
   [Authentication.saslFinal, saslFinal],
 ]);
 
-/** Requests of protocol versions long gone, which libpq still names. */
+/** libpq's error messages for requests of old protocol versions, which it still names, by the code of the request. */
 export const ANCIENT_METHODS: ReadonlyMap<number, string> = new Map([
   [1, 'Kerberos 4 authentication not supported'],
   [2, 'Kerberos 5 authentication not supported'],
@@ -208,7 +217,7 @@ export const ANCIENT_METHODS: ReadonlyMap<number, string> = new Map([
   [6, 'SCM_CRED authentication method not supported'],
 ]);
 
-/** The mechanism names of an AuthenticationSASL message: zero-terminated, an empty one at the end. */
+/** The mechanism names of an AuthenticationSASL message: each is zero-terminated, and an empty one ends the list. */
 function mechanisms(body: Buffer): readonly string[] {
   const reader = new MessageReader(body, 0);
   const names: string[] = [];

@@ -7,16 +7,16 @@ import { type AuthenticationContext, AuthenticationError, type AuthenticationMet
 import { DEFAULT_MAX_SCRAM_ITERATIONS } from './scram.js';
 
 /**
- * Authentication as openGauss and GaussDB ask for it: the stored password is that of SCRAM, but with PBKDF2-HMAC-SHA1,
- * and the exchange is one request and one answer. Sources: the server's and the client library's published code; the
- * request with a signature was seen on openGauss 5.0.
+ * Authentication as openGauss and GaussDB ask for it. The stored password is like that of SCRAM, but made with
+ * PBKDF2-HMAC-SHA1. The exchange is one request and one answer. Sources: the published code of the server and of the client
+ * library; the request with a signature was seen on openGauss 5.0.
  */
 
-/** Requests whose codes PostgreSQL gave to SASL later. */
+/** Codes of openGauss's requests. PostgreSQL later gave the same codes to SASL. */
 const SHA256_REQUEST = 10;
 const MD5_SHA256_REQUEST = 11;
 
-/** How the server keeps the password: the request says so in an int32 before the salt. */
+/** How the server stores the password. The request says so in an int32 before the salt. */
 const STORED_PLAIN = 0;
 const STORED_SHA256 = 2;
 
@@ -27,11 +27,11 @@ const SIGNATURE_DIGITS = 64;
 const MD5_SALT_BYTES = 4;
 const KEY_BYTES = 32;
 
-/** The lower bound of the server's setting auth_iteration_count; who asks for less wants to guess passwords. */
+/** The lower bound of the server's setting auth_iteration_count. A server that asks for less wants to guess passwords. */
 const MIN_ITERATIONS = 2048;
-/** The setting's default. */
+/** The default of auth_iteration_count. */
 const DEFAULT_ITERATIONS = 10_000;
-/** A server tells a client of protocol 3.0 no count, so those that servers have by default are tried. */
+/** A server does not tell a client of protocol 3.0 its iteration count, so the usual counts are tried. */
 const USUAL_ITERATIONS = [DEFAULT_ITERATIONS, MIN_ITERATIONS] as const;
 
 const sha256 = (data: Buffer): Buffer => createHash('sha256').update(data).digest();
@@ -43,7 +43,10 @@ interface Keys {
   readonly server: Buffer;
 }
 
-/** SCRAM's keys (RFC 5802 section 3) with another hash for the password and the protocol's own spelling of one label. */
+/**
+ * SCRAM's keys (RFC 5802 section 3), with SHA-1 as the hash for the password and with openGauss's own spelling of one label
+ * (`Sever Key`).
+ */
 async function deriveKeys(
   password: Buffer,
   salt: Buffer,
@@ -65,7 +68,11 @@ function hexadecimal(reader: MessageReader, digits: number): string {
   return text;
 }
 
-/** An exchange has one request; a server that could repeat it would have a proof for each salt it likes. */
+/**
+ * Takes the password for the one answer that an exchange has. A server that could repeat its request would get a proof for
+ * each salt that it chooses.
+ * @throws AuthenticationError for a second request, or when there is no password
+ */
 function begin(context: AuthenticationContext): Buffer {
   if (context.openGauss) throw new AuthenticationError('duplicate authentication request');
   const password = context.password();
@@ -80,8 +87,9 @@ function reply(text: string, context: AuthenticationContext): Buffer {
 }
 
 /**
- * SHA256: int32 stored method, 64 digits of salt, 8 of token, then for a client of protocol 3.0 the server's signature of
- * the token, 64 digits, and for one of 3.51 the int32 count of iterations.
+ * The method SHA256. Its request: an int32 with the stored method, 64 digits of salt, 8 digits of token. Then a client of
+ * protocol 3.0 gets the server's signature of the token, 64 digits. A client of protocol 3.51 gets the iteration count, an
+ * int32, instead.
  */
 const openGaussSha256: AuthenticationMethod = {
   name: 'opengauss-sha256',
@@ -113,7 +121,7 @@ const openGaussSha256: AuthenticationMethod = {
   },
 };
 
-/** @throws AuthenticationError for a count that gives passwords away, or that costs too much */
+/** @throws AuthenticationError for a count so low that it gives the password away, or so high that it costs too much */
 function permitted(iterations: number, context: AuthenticationContext): number {
   if (iterations < MIN_ITERATIONS) {
     throw new AuthenticationError(
@@ -130,9 +138,9 @@ function permitted(iterations: number, context: AuthenticationContext): number {
 }
 
 /**
- * The keys with the usual count of iterations that the server's signature fits. Without one nothing is sent: neither a
- * stranger gets a proof, nor does a wrong guess count as a failed login.
- * @throws AuthenticationError when none fits
+ * Tries the usual iteration counts and returns the keys that fit the server's signature. If none fit, nothing is sent. So a
+ * stranger gets no proof, and a wrong guess does not count as a failed login.
+ * @throws AuthenticationError when no count fits
  */
 async function keysOfSignature(
   password: Buffer,
@@ -151,7 +159,7 @@ async function keysOfSignature(
   );
 }
 
-/** What the server appends to a stored password: the digits of the count, the last one first, added to these letters. */
+/** What the server appends to a stored password: these letters with the count's digits, the last one first, added to them. */
 function iterationSuffix(iterations: number): string {
   const digits = [...String(iterations)].reverse();
   return [...'ecdfdcefade']
@@ -160,11 +168,12 @@ function iterationSuffix(iterations: number): string {
 }
 
 /**
- * MD5_SHA256, for a role with a SHA256 password and a line `md5` in pg_hba.conf: 64 digits of salt, then four bytes as in
- * AuthenticationMD5Password. The server hashes the whole stored password, so its count of iterations has to be assumed.
+ * The method MD5_SHA256, for a role with a SHA256 password and a line `md5` in pg_hba.conf. Its request: 64 digits of salt,
+ * then four bytes as in AuthenticationMD5Password. The server hashes the whole stored password, which contains the iteration
+ * count. The request does not tell the count, so the default is assumed.
  */
 const openGaussMd5: AuthenticationMethod = {
-  // For require_auth it is what it is for an observer: a hash that an MD5 protects.
+  // For require_auth it counts as md5, because that is what it is to an observer: a hash that MD5 protects.
   name: 'md5',
   description: 'server requested a hashed password',
   async respond(body, context) {
@@ -190,8 +199,9 @@ const openGaussMd5: AuthenticationMethod = {
 };
 
 /**
- * The method of a request that only openGauss sends, told apart from SASL's of the same code by its shape: an
- * AuthenticationSASL begins with a mechanism's name, an AuthenticationSASLContinue comes in an exchange and with `r=`.
+ * The method of a request that only openGauss sends, or undefined for another request. SASL's requests have the same codes
+ * and are told apart by their shape: an AuthenticationSASL begins with a mechanism's name, and an AuthenticationSASLContinue
+ * comes during a SASL exchange and with `r=`.
  * @param body of the request after its code
  * @param inSasl a SASL exchange is going on
  */

@@ -1,9 +1,9 @@
 import { createHash, createHmac } from 'node:crypto';
 
 /**
- * PBKDF2 (RFC 8018, section 5.2) for one block of SHA-256 or SHA-1, step by step: unlike the runtime's own, which is three
- * times as fast, a thread that computes it can be stopped at any time.
- * @param bytes at most the length of the digest
+ * PBKDF2 (RFC 8018, section 5.2) for one block of SHA-256 or SHA-1, in JavaScript. The runtime's own function is three times
+ * as fast, but a thread cannot be stopped while that function runs. A thread that runs this one can be stopped at any time.
+ * @param bytes length of the key, at most that of the digest
  */
 export function steppedPbkdf2(
   password: Uint8Array,
@@ -34,13 +34,16 @@ function iterateOthers(password: Uint8Array, first: Buffer, iterations: number, 
 
 const BLOCK_BYTES = 64;
 
-/** HMAC (RFC 2104) from the states behind the key's two blocks, which are the same in all iterations. */
+/**
+ * HMAC (RFC 2104) begins each of its two hashes with a block made of the key. The states of SHA-256 after these blocks are the
+ * same in all iterations, so they are computed once.
+ */
 function iterateSha256(password: Uint8Array, first: Buffer, iterations: number): Buffer {
   const key = Buffer.alloc(BLOCK_BYTES);
   key.set(password.length > BLOCK_BYTES ? createHash('sha256').update(password).digest() : password);
   const inner = stateAfter(key.map((byte) => byte ^ 0x36));
   const outer = stateAfter(key.map((byte) => byte ^ 0x5c));
-  // A digest of 32 bytes behind one block: its padding, and the length of both in bits.
+  // The last block of a hash: a digest of 32 bytes, its padding, and the length in bits of the key's block and the digest.
   const block = new Int32Array(16);
   block[8] = 0x80 << 24;
   block[15] = (BLOCK_BYTES + 32) * 8;
@@ -72,7 +75,7 @@ const primes = (count: number): number[] => {
   for (let n = 2; found.length < count; n++) if (found.every((prime) => n % prime !== 0)) found.push(n);
   return found;
 };
-/** The first 32 bits of a fraction. */
+/** The first 32 bits of the fractional part of a number. */
 const fraction = (value: number): number => (value - Math.floor(value)) * 2 ** 32;
 
 /** Constants of SHA-256 (FIPS 180-4, sections 4.2.2 and 5.3.3). */

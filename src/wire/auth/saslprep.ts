@@ -19,9 +19,9 @@ function decode(password: Buffer): string | undefined {
 }
 
 /**
- * A password in the form that SCRAM hashes: normalised by SASLprep (RFC 4013) when it is valid UTF-8 and SASLprep allows
- * it, and otherwise the bytes as they are. That fallback is PostgreSQL's on both sides, so that passwords in other
- * encodings work; a pure ASCII password is never changed, even with control characters in it.
+ * A password in the form that SCRAM hashes. It is normalised by SASLprep (RFC 4013) if it is valid UTF-8 and SASLprep allows
+ * it. Otherwise its bytes are used as they are. PostgreSQL's servers and clients do the same, so that passwords in other
+ * encodings work. A pure ASCII password is never changed, even with control characters in it.
  */
 export function saslprep(password: Buffer): Buffer {
   if (password.every((byte) => byte < 0x80)) return password;

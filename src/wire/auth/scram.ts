@@ -2,15 +2,15 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypt
 import { deriveKey, type KeyOwner } from './keyDerivation.js';
 import { saslprep } from './saslprep.js';
 
-/** The largest number of iterations a server may ask for unless more are configured; PostgreSQL's own default is 4096. */
+/** The largest number of iterations that a server may ask for unless another is configured. PostgreSQL's default is 4096. */
 export const DEFAULT_MAX_SCRAM_ITERATIONS = 100_000;
 
 const HASH = 'sha256';
 const KEY_BYTES = 32;
-/** As many as PostgreSQL uses (SCRAM_RAW_NONCE_LEN). */
+/** Length of a nonce before it is written in base64, as in PostgreSQL (SCRAM_RAW_NONCE_LEN). */
 const NONCE_BYTES = 18;
 
-/** The exchange failed; the message is libpq's. */
+/** The exchange failed. The message is libpq's. */
 export class ScramError extends Error {
   constructor(message: string) {
     super(message);
@@ -19,30 +19,32 @@ export class ScramError extends Error {
 }
 
 /**
- * The client's side of channel binding (RFC 5802 section 6): 'n' the client does not support it, 'y' it does but the
- * server did not offer it, 'p' it is used, with the data of tls-server-end-point (RFC 5929 section 4).
+ * The client's side of channel binding (RFC 5802 section 6). 'n': the client does not support it. 'y': the client supports it
+ * but the server did not offer it. 'p': it is used, with the data of tls-server-end-point (RFC 5929 section 4).
  */
 export type ChannelBindingFlag =
   | { readonly flag: 'n' }
   | { readonly flag: 'y' }
   | { readonly flag: 'p'; readonly data: Buffer };
 
-/** What a password amounts to with one salt and iteration count (RFC 5802, section 3), 32 bytes each. */
+/** The keys that a password yields with one salt and iteration count (RFC 5802, section 3). 32 bytes each. */
 export interface ScramKeys {
   readonly clientKey: Buffer;
   readonly serverKey: Buffer;
 }
 
+/** What the client's side of a SCRAM exchange needs. */
 export interface ScramOptions {
-  /** The password, or keys that stand for it at servers whose verifier has the same salt and iteration count. */
+  /** The password, or keys in its place. Keys only fit a server's verifier with the same salt and iteration count. */
   readonly secret: Buffer | ScramKeys;
   readonly binding: ChannelBindingFlag;
+  /** The largest number of iterations that the server may ask for. Default: DEFAULT_MAX_SCRAM_ITERATIONS. */
   readonly maxIterations?: number | undefined;
   /** For whom the keys are derived. */
   readonly owner?: KeyOwner | undefined;
-  /** The client's nonce in base64; random unless a test fixes it. */
+  /** The client's nonce in base64. Random unless a test fixes it. */
   readonly nonce?: string;
-  /** The user name to send; PostgreSQL ignores it in favour of the startup packet's, so libpq sends none. */
+  /** The user name to send. PostgreSQL ignores it and uses that of the startup packet, so libpq sends none. */
   readonly user?: string;
 }
 
@@ -60,7 +62,7 @@ async function keysOf(
   return { clientKey: hmac(saltedPassword, 'Client Key'), serverKey: hmac(saltedPassword, 'Server Key') };
 }
 
-/** Walks over the attributes of a server's message (RFC 5802 section 5.1), strictly in order. */
+/** Reads the attributes of a server's message (RFC 5802 section 5.1), strictly in order. */
 class Attributes {
   #rest: string;
 
@@ -88,7 +90,7 @@ class Attributes {
   }
 }
 
-/** Strict base64: the platform's decoder skips over what it does not understand. */
+/** Decodes base64 strictly: undefined if it is not valid. The platform's decoder skips over what it does not understand. */
 function base64(text: string): Buffer | undefined {
   if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
   return Buffer.from(text, 'base64');
@@ -116,12 +118,12 @@ export class ScramClient {
     this.#firstBare = `n=${options.user ?? ''},r=${this.#nonce}`;
   }
 
-  /** The server has proved that it knows the password, too. */
+  /** Whether the server has proved that it has the password's verifier. */
   get verified(): boolean {
     return this.#verified;
   }
 
-  /** The keys that the proof was made with, once the server has shown that it has their counterpart. */
+  /** The keys that the proof was made with, once the server is `verified`. */
   get keys(): ScramKeys | undefined {
     return this.#verified ? this.#keys : undefined;
   }
@@ -132,13 +134,13 @@ export class ScramClient {
   }
 
   /**
-   * client-final-message for a server-first-message. The key derivation runs off the event loop.
+   * client-final-message for a server-first-message. The key is derived outside of the event loop.
    * @throws ScramError for a message that is malformed, has another nonce or asks for too many iterations, and for a second
-   * one; the reason of the owner's signal
+   *   message; the reason of the owner's signal
    */
   async final(serverFirst: Buffer): Promise<Buffer> {
     const attributes = new Attributes(serverFirst);
-    // One proof for a login: otherwise a server could ask for any number of them, each by a salt of its own choice.
+    // A login has one proof. Otherwise a server could ask for any number of proofs, each with a salt that it has chosen.
     if (this.#answered) throw new ScramError('malformed SCRAM message (attribute "v" expected)');
     this.#answered = true;
     const nonce = attributes.read('r');
@@ -172,8 +174,8 @@ export class ScramClient {
   }
 
   /**
-   * Checks the server-final-message: afterwards the server is known to have the password's verifier.
-   * @throws ScramError when it has not, or when it reports an error of its own
+   * Checks the server-final-message. Afterwards the server is known to have the password's verifier.
+   * @throws ScramError when the server does not have it, or reports an error of its own
    */
   verify(serverFinal: Buffer): void {
     const attributes = new Attributes(serverFinal);

@@ -1,8 +1,8 @@
 import { isWide } from './wideCharacters.js';
 
 /**
- * Lengths and display widths of characters in the encodings that a connection can have. Only for placing the caret under
- * an error position: data are never decoded.
+ * Lengths and display widths of characters in the encodings that a connection can have. They only serve to place the caret
+ * under an error position. Data are never decoded.
  */
 
 /** Length in bytes of the character at an offset, and how many screen columns it takes. */
@@ -28,7 +28,7 @@ function utf8(text: Uint8Array, offset: number, major: number): CharacterSize {
   return size(lead < 0xf0 ? 3 : 4, wide ? 2 : 1);
 }
 
-/** EUC encodings: two bytes with the high bit set, save after the single shifts SS2 (8E) and SS3 (8F). */
+/** EUC encodings: a first byte with the high bit set begins two bytes, except the single shifts SS2 (8E) and SS3 (8F). */
 const euc =
   (shift2: CharacterSize, shift3: CharacterSize): Measure =>
   (text, offset) => {
@@ -40,13 +40,13 @@ const euc =
 
 const doubleByte: Measure = (text, offset) => (text[offset]! < 0x80 ? ONE : size(2, 2));
 
-/** Shift JIS: A1 to DF are the half-width katakana. */
+/** Shift JIS: A1 to DF are the half-width katakana, one byte and one column each. */
 const shiftJis: Measure = (text, offset) => {
   const lead = text[offset]!;
   return lead < 0x80 || (lead >= 0xa1 && lead <= 0xdf) ? ONE : size(2, 2);
 };
 
-/** GB 18030: a digit as the second byte announces four. */
+/** GB 18030: a digit as the second byte means a character of four bytes. */
 const gb18030: Measure = (text, offset) => {
   if (text[offset]! < 0x80) return ONE;
   const second = text[offset + 1] ?? 0;
@@ -81,8 +81,8 @@ const MEASURES: Readonly<Record<string, Measure>> = {
 const SINGLE_BYTE: Measure = () => ONE;
 
 /**
- * Measures the characters of an encoding.
- * @param encoding PostgreSQL's name as ParameterStatus client_encoding reports it; one that is not known is taken as
- *   having one byte for each character
+ * The function that measures the characters of an encoding.
+ * @param encoding PostgreSQL's name, as ParameterStatus reports it for client_encoding. An unknown encoding is taken to have
+ *   one byte for each character.
  */
 export const measureFor = (encoding: string): Measure => MEASURES[encoding.toUpperCase()] ?? SINGLE_BYTE;

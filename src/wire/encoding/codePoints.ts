@@ -3,7 +3,7 @@ export interface CodePointSet {
   has(codePoint: number): boolean;
 }
 
-/** @param ranges in ascending order, in hexadecimal, the end of each included: `41-5a 61` */
+/** A set of ranges. @param ranges in ascending order, in hexadecimal, the end of each included: `41-5a 61` */
 export function codePointSet(ranges: string): CodePointSet {
   const bounds = ranges.split(' ').map((range): readonly [first: number, last: number] => {
     const [first = '', last = first] = range.split('-');

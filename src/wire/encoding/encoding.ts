@@ -1,6 +1,9 @@
 /** What the proxy has to know about PostgreSQL's character encodings. Names are PostgreSQL's own. */
 
-/** Client encodings in which a byte below 0x80 can be part of a longer character: such text cannot be taken apart. */
+/**
+ * Client encodings in which a byte below 0x80 can be part of a longer character. Text in these encodings cannot be parsed byte
+ * by byte.
+ */
 const UNSAFE: ReadonlySet<string> = new Set([
   'SJIS',
   'BIG5',
@@ -50,5 +53,5 @@ const COUNTERS: Readonly<Record<string, Counter>> = {
   EUC_TW: countEuc(4),
 };
 
-/** A function that counts the characters in text of this encoding. */
+/** A function that counts the characters in text of this encoding. In an unknown encoding it counts bytes. */
 export const byteCounter = (encoding: string): Counter => COUNTERS[encoding] ?? countBytes;

@@ -1,7 +1,7 @@
 import iconv from 'iconv-lite';
 import { isAscii } from './encoding.js';
 
-/** PostgreSQL's names of encodings as the conversion library calls them, where the letters and digits differ. */
+/** What the conversion library calls PostgreSQL's encodings, where more than case and underscores differ. */
 const LIBRARY_NAMES: Readonly<Record<string, string>> = {
   LATIN1: 'iso88591',
   LATIN2: 'iso88592',
@@ -30,13 +30,15 @@ const libraryName = (encoding: string): string =>
     .replace(/^win(?=125)/, 'windows')
     .replace(/_/g, '');
 
-/** A character that the target encoding lacks: its bytes in the source encoding. */
+/** A character that the target encoding lacks. */
 export class Untranslatable {
+  /** @param bytes of the character in the source encoding */
   constructor(readonly bytes: Buffer) {}
 }
 
 /**
- * Text in another encoding, for messages. Text in an encoding that is not known, or in none (SQL_ASCII), stays as it is.
+ * Converts the text of a message to another encoding. Text stays as it is if one of the encodings is not known or is
+ * SQL_ASCII, which is no encoding.
  * @param text byte string in the encoding `from`
  * @returns byte string in the encoding `to`, or the first character that it lacks
  */

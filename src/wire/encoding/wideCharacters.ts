@@ -1,17 +1,17 @@
 import { type CodePointSet, codePointSet } from './codePoints.js';
 
 /**
- * Characters that libpq counts as two columns of the screen, which depends on its major. As measured with every code
- * point of the majors 13 to 18.
+ * Characters that libpq counts as two columns of the screen. They depend on libpq's major version, and were measured with
+ * every code point and the majors 13 to 18.
  */
 
-/** Up to 14: a list of blocks written by hand, without most pictographs. */
+/** Up to libpq 14: a list of blocks written by hand, without most pictographs. */
 const BLOCKS = codePointSet(
   '1100-115f 2e80-3009 300c-3019 301c-3029 302e-303e 3040-3098 309b-a4cf ac00-d7a3 f900-faff fe30-fe6f ' +
     'ff00-ff5f ffe0-ffe6 20000-2ffff',
 );
 
-/** From 15 on: East Asian Width W and F of Unicode 14. */
+/** From libpq 15 on: East Asian Width W and F of Unicode 14. */
 const UNICODE_14 = codePointSet(
   '1100-115f 231a-231b 2329-232a 23e9-23ec 23f0 23f3 25fd-25fe 2614-2615 2648-2653 267f 2693 26a1 ' +
     '26aa-26ab 26bd-26be 26c4-26c5 26ce 26d4 26ea 26f2-26f3 26f5 26fa 26fd 2705 270a-270b 2728 274c 274e ' +
@@ -28,7 +28,10 @@ const UNICODE_14 = codePointSet(
     '1fae0-1fae7 1faf0-1faf6 20000-2fffd 30000-3fffd',
 );
 
-/** What later versions of Unicode, or of PostgreSQL's way to read them, have added, by the major that came with it. */
+/**
+ * What was added later, with the first major that has it. The reason is a new version of Unicode, or a change in how PostgreSQL
+ * reads it.
+ */
 const ADDITIONS: readonly (readonly [since: number, added: CodePointSet])[] = [
   [
     16,
@@ -45,7 +48,7 @@ const ADDITIONS: readonly (readonly [since: number, added: CodePointSet])[] = [
   ],
 ];
 
-/** @param major of the libpq that counts */
+/** Whether libpq counts a character as two columns. @param major of that libpq */
 export function isWide(codePoint: number, major: number): boolean {
   if (major < 15) return BLOCKS.has(codePoint);
   if (UNICODE_14.has(codePoint)) return true;

@@ -1,9 +1,9 @@
-/** Never given to anybody: for answers to those who are refused, cancel requests, files. */
+/** Descriptors that are never given to anybody: for answers to those who are refused, for cancel requests and files. */
 const HEADROOM = 8;
 
 /**
- * The file descriptors of the process, counted: so that running out of them is foreseen, and refused in words, and remote
- * connections leave some for logins.
+ * Counts the file descriptors of the process. So the proxy notices before they run out, and can refuse with a message. Remote
+ * connections leave some of them for logins.
  */
 export class Descriptors {
   #free: number;
@@ -11,9 +11,9 @@ export class Descriptors {
 
   /**
    * @param limit of the process; infinite where it is not known
-   * @param used of them, before anything is taken
-   * @param reserve kept for logins; a quarter of the limit at most
-   * @param exhausted called when somebody is refused
+   * @param used how many are in use before `take` gives any away
+   * @param reserve how many are kept for logins; at most a quarter of the limit is kept
+   * @param exhausted called when `take` refuses
    */
   constructor(
     limit: number,
@@ -25,7 +25,7 @@ export class Descriptors {
     this.#reserve = Math.max(HEADROOM, Math.min(reserve, Math.floor(limit / 4)));
   }
 
-  /** Takes one, if there is one for this purpose. @returns whether there was */
+  /** Takes a descriptor, if there is one for this purpose. @returns whether there was one */
   take(purpose: 'login' | 'remote'): boolean {
     if (this.#free <= (purpose === 'login' ? HEADROOM : this.#reserve)) {
       this.exhausted();
@@ -35,6 +35,7 @@ export class Descriptors {
     return true;
   }
 
+  /** Gives a descriptor back. */
   give(): void {
     this.#free++;
   }

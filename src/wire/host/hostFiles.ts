@@ -3,22 +3,25 @@ import { type FileHandle, open, opendir, stat } from 'node:fs/promises';
 import { abortable } from '../pace/abortable.js';
 import { Turns } from '../pace/turns.js';
 
-/** The largest file that is read: certificates, keys, lists and password files are far smaller. */
+/** The largest file that is read. Certificates, keys, lists and password files are far smaller. */
 export const MAX_FILE_BYTES = 1024 * 1024;
 
-/** As many entries of a directory are looked at, and as many bytes of all its files are read. */
+/** How many entries of a directory are looked at, and how many bytes of all its files together are read. */
 const MAX_DIRECTORY_ENTRIES = 1000;
 const MAX_DIRECTORY_BYTES = MAX_FILE_BYTES;
 
-/** A FIFO does not wait for its writer, a file of the kernel's not for its next line, and no terminal becomes ours. */
+/**
+ * With O_NONBLOCK a FIFO does not wait for its writer, nor a file of the kernel for its next line. With O_NOCTTY no terminal
+ * becomes the proxy's own.
+ */
 const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
 
-/** A file that is there and is not to be read; the message is what comes behind its name. */
+/** A file that exists but must not be read. The message is what an error message says after the file's name. */
 export class UnfitFile extends Error {
   override readonly name = 'UnfitFile';
 }
 
-/** A regular file's bytes and who may read it. */
+/** The bytes of a regular file, its permissions (`mode`) and its owner (`uid`). */
 export interface HostFile {
   readonly content: Buffer;
   readonly mode: number;
@@ -26,10 +29,11 @@ export interface HostFile {
 }
 
 /**
- * Reads files of the proxy's host: regular ones of 1 MiB at most, opened without blocking.
+ * Reads files of the proxy's host: regular files of 1 MiB at most, opened without blocking.
  *
- * The runtime reads files in a few threads that it has for everything. A file system that does not answer keeps a thread
- * whatever is done, so only so many are used at a time: others wait, and whoever waits can be aborted.
+ * The runtime reads files in a few threads that it has for everything. A file system that does not answer keeps its thread
+ * occupied, and nothing can free it. So only a limited number of threads is used at a time. Other calls wait for their turn,
+ * and a call that waits can be aborted.
  */
 export class HostFiles {
   readonly #turns: Turns;
@@ -39,18 +43,19 @@ export class HostFiles {
     this.#turns = new Turns({ total: maxAtOnce, perOwner: maxAtOnce });
   }
 
-  /** @throws UnfitFile, the file system's error, the signal's reason */
+  /** Reads a regular file. @throws UnfitFile, the file system's error, the signal's reason */
   read(path: string, signal?: AbortSignal): Promise<HostFile> {
     return this.#inTurn(() => readRegular(path), signal);
   }
 
-  /** A file's kind and rights, links followed. @throws the file system's error, the signal's reason */
+  /** A file's kind and permissions; symbolic links are followed. @throws the file system's error, the signal's reason */
   stat(path: string, signal?: AbortSignal): Promise<Stats> {
     return this.#inTurn(() => stat(path), signal);
   }
 
   /**
-   * The files of a directory that can be read, 1 MiB in all: what is beyond that is left out.
+   * The contents of a directory's files, ordered by name. Files that cannot be read are left out, and so is everything after
+   * the first 1000 entries or 1 MiB in all.
    * @throws the file system's error if it is no directory; the signal's reason
    */
   async readDirectory(path: string, signal?: AbortSignal): Promise<readonly Buffer[]> {
@@ -71,14 +76,15 @@ export class HostFiles {
 
   async #inTurn<T>(act: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     const release = await this.#turns.take(this, signal);
-    // The turn is over when the thread is free again, whoever has stopped waiting for it.
+    // The turn is over when the thread is free again, even if the caller has stopped waiting before.
     const done = act().finally(release);
     return signal === undefined ? done : abortable(done, signal);
   }
 }
 
 async function readRegular(path: string): Promise<HostFile> {
-  // To open a device can do something to it, so its kind is looked at before, and again once it cannot change.
+  // Opening a device can have an effect on it, so the file's kind is checked before. It is checked again once the file is open
+  // and can no longer be replaced by another.
   refuseIrregular(await stat(path));
   const handle = await open(path, OPEN_FLAGS);
   try {
@@ -91,7 +97,7 @@ async function readRegular(path: string): Promise<HostFile> {
   }
 }
 
-/** Up to the end, not up to the size: files of the kernel's have none, and others grow. */
+/** Reads up to the end, not up to the size that the file reports: files of the kernel have no size, and others grow. */
 async function readAll(handle: FileHandle): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -121,8 +127,8 @@ function refuseIrregular(found: Stats): void {
 
 const tooLarge = (): UnfitFile => new UnfitFile(`larger than ${MAX_FILE_BYTES / 1024 / 1024} MiB`);
 
-/** For files that the administrator of the proxy has named. */
+/** For files that the proxy's administrator has named. */
 export const configuredFiles = new HostFiles(Number.POSITIVE_INFINITY);
 
-/** For files that connection strings name: half of the threads, so that the rest goes on whatever they name. */
+/** For files that connection strings name. It uses half of the runtime's threads, so that the others work on in any case. */
 export const namedFiles = new HostFiles(2);

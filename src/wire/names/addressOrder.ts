@@ -2,10 +2,10 @@ import { createSocket } from 'node:dgram';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 
-/** Any port: nothing is sent there. */
+/** Any port would do, because nothing is sent there. */
 const DISCARD_PORT = 9;
 
-/** An IPv4 address at the end of one of IPv6 as two groups. */
+/** Writes an IPv4 address at the end of an IPv6 address (`::ffff:192.0.2.1`) as two groups of hexadecimal digits. */
 function withDottedEnd(address: string): string {
   const start = address.lastIndexOf(':') + 1;
   const end = address.slice(start);
@@ -14,7 +14,7 @@ function withDottedEnd(address: string): string {
   return `${address.slice(0, start)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
 }
 
-/** 16 bytes: IPv4 addresses as those of IPv6 that stand for them. */
+/** An address as 16 bytes. An IPv4 address becomes the IPv6 address that stands for it (`::ffff:0:0/96`). */
 export function addressBytes(address: string): Uint8Array {
   const bytes = new Uint8Array(16);
   if (isIP(address) === 4) {
@@ -36,7 +36,7 @@ export function addressBytes(address: string): Uint8Array {
   return bytes;
 }
 
-/** The default policy table (RFC 6724, section 2.1): prefix, its length, precedence, label. */
+/** The default policy table (RFC 6724, section 2.1): prefix, its length in bits, precedence, label. The longest come first. */
 const POLICY = (
   [
     ['::1', 128, 50, 0],
@@ -64,7 +64,7 @@ function commonBits(a: Uint8Array, b: Uint8Array): number {
   return 128;
 }
 
-/** Section 3.1: 2 link-local, 5 site-local, 14 global. */
+/** The scope of an address (RFC 6724, section 3.1): 2 link-local, 5 site-local, 14 global. */
 function scopeOf(bytes: Uint8Array): number {
   const [a = 0, b = 0] = bytes;
   if (commonBits(bytes, IPV4) >= 96) {
@@ -80,10 +80,10 @@ function scopeOf(bytes: Uint8Array): number {
 const IPV4 = addressBytes('::ffff:0:0');
 const LOOPBACK = addressBytes('::1');
 
-/** A destination, and the address that a connection to it would come from. */
+/** A destination, and the address of this host that a connection to it would come from. */
 export interface Candidate {
   readonly address: string;
-  /** Undefined: there is no way to it. */
+  /** Undefined when this host cannot reach the address. */
   readonly source: string | undefined;
 }
 
@@ -106,7 +106,7 @@ function rank({ address, source }: Candidate, netmaskOf: (source: string) => str
   if (from !== undefined) {
     const common = commonBits(bytes, from);
     const netmask = family === 4 ? netmaskOf(source!) : undefined;
-    // As in the C library: how near IPv4 addresses are counts in the host's own networks only.
+    // As in the C library: for IPv4 the common prefix only counts if the destination is in the network of the source.
     if (
       family === 6 ||
       (netmask !== undefined && common >= commonBits(addressBytes(netmask), addressBytes('255.255.255.255')))
@@ -126,7 +126,10 @@ function rank({ address, source }: Candidate, netmaskOf: (source: string) => str
   };
 }
 
-/** Positive: b comes first. Rules of section 6; those about mobile and deprecated addresses are left out. */
+/**
+ * Compares by the rules of RFC 6724, section 6. Those about mobile and deprecated addresses are left out.
+ * @returns negative when a comes first, positive when b does
+ */
 function compare(a: Ranked, b: Ranked): number {
   const usable = Number(b.source !== undefined) - Number(a.source !== undefined);
   if (usable !== 0) return usable;
@@ -138,8 +141,8 @@ function compare(a: Ranked, b: Ranked): number {
 }
 
 /**
- * Addresses in the order in which to try them (RFC 6724, section 6), as getaddrinfo() sorts them.
- * @param netmaskOf the netmask of an IPv4 address of this host
+ * Sorts addresses into the order in which to try them (RFC 6724, section 6), as getaddrinfo() does.
+ * @param netmaskOf returns the netmask of an IPv4 address of this host
  */
 export const ordered = (
   candidates: readonly Candidate[],
@@ -158,7 +161,10 @@ function ownNetmask(source: string): string | undefined {
   return undefined;
 }
 
-/** Sorts addresses; which one a connection would come from is asked of the system, for one address after the other. */
+/**
+ * Sorts addresses into the order in which to try them. The system is asked which address of this host a connection would come
+ * from, for one destination after the other.
+ */
 export async function inOrder(addresses: readonly string[]): Promise<readonly string[]> {
   if (addresses.length < 2) return addresses;
   const candidates: Candidate[] = [];
@@ -166,7 +172,7 @@ export async function inOrder(addresses: readonly string[]): Promise<readonly st
   return ordered(candidates);
 }
 
-/** The address from which this host would reach another one; no packet is sent. */
+/** The address of this host from which it would reach another one, if it can. No packet is sent. */
 function sourceOf(address: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = createSocket(isIP(address) === 6 ? 'udp6' : 'udp4');
@@ -177,7 +183,7 @@ function sourceOf(address: string): Promise<string | undefined> {
       try {
         socket.close();
       } catch {
-        // It never was open.
+        // The socket was never open.
       }
       resolve(source);
     };

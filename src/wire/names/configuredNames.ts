@@ -1,27 +1,28 @@
 import { isIP, type LookupFunction } from 'node:net';
 import { systemNames } from './resolver.js';
 
-/** How long a look-up's result is used without looking again. */
+/** How long the result of a look-up is used without another look-up. */
 const FRESH_MS = 5000;
 
-/** How long the name servers are waited for when an older result is at hand. */
+/** How long to wait for the name servers when there is an older result. */
 const PATIENCE_MS = 1000;
 
 interface Entry {
-  /** Undefined while there has been no answer. */
+  /** Undefined until there has been an answer. */
   addresses: readonly string[] | undefined;
+  /** In the time of performance.now(). */
   freshUntil: number;
-  /** The look-up that is going on. */
+  /** The look-up that is under way. */
   asking: Promise<readonly string[]> | undefined;
 }
 
-/** Names of the configuration: the primary's. There are few, and they stay. */
+/** The names in the configuration: the primary's. They are few and do not change, so nothing is ever removed here. */
 const entries = new Map<string, Entry>();
 
 /**
- * The addresses of a name that the configuration has, one look-up at a time for everybody. A result that is old is good
- * for when name servers fail or are silent: a primary that everybody is connected to has not gone with them.
- * @throws NameError
+ * The addresses of a name from the configuration. All callers share one look-up at a time. An old result is used when the
+ * name servers fail or do not answer in time: the primary that everybody is connected to has not gone away with them.
+ * @throws NameError when there is no older result either
  */
 export async function configuredAddresses(name: string): Promise<readonly string[]> {
   let entry = entries.get(name);
@@ -51,7 +52,10 @@ async function ask(name: string, entry: Entry): Promise<readonly string[]> {
   }
 }
 
-/** For connect(): names there are the configuration's, since those of connection strings have been looked up before. */
+/**
+ * Looks names up for net.connect(). All names that come here are from the configuration, because names in connection strings
+ * have been looked up before.
+ */
 export const lookupConfigured: LookupFunction = (name, options, callback) => {
   configuredAddresses(name).then(
     (addresses) => {

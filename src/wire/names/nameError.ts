@@ -1,4 +1,4 @@
-/** Why a name has no address, by the codes of getaddrinfo(). */
+/** Why no address was found for a name, in the codes of getaddrinfo(). */
 export type NameFailure = 'EAI_AGAIN' | 'EAI_NODATA' | 'ENOTFOUND';
 
 const WORDS: Readonly<Record<NameFailure, string>> = {
@@ -7,7 +7,7 @@ const WORDS: Readonly<Record<NameFailure, string>> = {
   ENOTFOUND: 'Name or service not known',
 };
 
-/** A name that has no address; the message is that of gai_strerror(). */
+/** No address was found for a name. The message is that of gai_strerror(). */
 export class NameError extends Error {
   override readonly name = 'NameError';
 
@@ -16,6 +16,6 @@ export class NameError extends Error {
   }
 }
 
-/** getaddrinfo()'s words for an error of a look-up, or undefined for another one. */
+/** The message of a failed look-up, in the words of gai_strerror(), or undefined if the error is of another kind. */
 export const nameFailure = (error: unknown): string | undefined =>
   error instanceof NameError ? error.message : undefined;

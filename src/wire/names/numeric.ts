@@ -1,11 +1,12 @@
 import { isIP } from 'node:net';
 
-/** One number of an address in a classic form: decimal, octal with a leading 0, or hexadecimal. */
+/** One number of an IPv4 address in the classic notation: decimal, octal with a leading 0, or hexadecimal. */
 const NUMBER = /^(?:0x[0-9a-f]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9})$/i;
 
 /**
- * An address as connect() takes it, from any form that getaddrinfo() reads without asking anybody: `127.0.0.1`, `127.1`,
- * `0x7f000001`, `::1`, `fe80::1%eth0`. Undefined for a name.
+ * Reads an address in any form that getaddrinfo() understands without a look-up: `127.0.0.1`, `127.1`, `0x7f000001`, `::1`,
+ * `fe80::1%eth0`.
+ * @returns the address as connect() takes it; undefined if the text is a name
  */
 export function numericAddress(text: string): string | undefined {
   if (isIP(text) !== 0) return text;

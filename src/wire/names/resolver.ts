@@ -8,10 +8,11 @@ import { parseHosts, parseResolverConfig, type ResolverConfig, WatchedFile } fro
 /** Where names are looked up. */
 export interface NameSources {
   readonly hostsFile: string;
-  /** The search list and the options; the name servers as well, unless others are given. */
+  /** The search list and the options. */
   readonly resolverFile: string;
-  /** `address` or `address:port`. */
+  /** Name servers, each as `address` or `address:port`. Default: the system's. */
   readonly servers?: readonly string[];
+  /** The environment, for LOCALDOMAIN and RES_OPTIONS. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -21,22 +22,26 @@ const SYSTEM_SOURCES: NameSources = {
   env: process.env,
 };
 
-/** The most addresses of a name that are looked at: whose name it is decides how many it has. */
+/** How many addresses of a name are looked at. The owner of a name decides how many it has, so there must be a limit. */
 const MAX_ADDRESSES = 64;
 
-/** The longest name that there can be (RFC 1035, section 2.3.4), with the dot at its end. */
+/** The longest possible name (RFC 1035, section 2.3.4), including the dot at its end. */
 const MAX_NAME_LENGTH = 254;
 
 /** What getaddrinfo() knows without any file. */
 const LOCALHOST = ['127.0.0.1', '::1'];
 
-/** What one question to the name servers came to. */
+/**
+ * The answer to one question to the name servers: addresses, or why there are none. `none`: there is no such name. `no data`:
+ * the name has no addresses. `failed`: the servers could not answer. `silent`: they did not answer.
+ */
 type Answer = readonly string[] | 'none' | 'no data' | 'failed' | 'silent';
 
 /**
- * Finds the addresses of names as getaddrinfo() does with `hosts: files dns`: the hosts file, then the name servers with
- * the search list of resolv.conf, both families, ordered by RFC 6724. It occupies none of the few threads in which the
- * runtime's own look-up waits, so that a name server that is silent delays nobody but who asked it.
+ * Finds the addresses of names as getaddrinfo() does with `hosts: files dns`. It looks into the hosts file, then asks the name
+ * servers with the search list of resolv.conf. It takes addresses of both families and orders them by RFC 6724. Unlike the
+ * runtime's own look-up it occupies none of the runtime's few threads while it waits. So a silent name server only delays
+ * those who asked it.
  */
 export class NameResolver {
   #servers: readonly string[] | undefined;
@@ -47,7 +52,7 @@ export class NameResolver {
     this.use(sources);
   }
 
-  /** Changes the sources from now on: for tests. @param sources the system's where not given */
+  /** Changes the sources from now on, for tests. @param sources those that are not given become the system's */
   use(sources: Partial<NameSources> = {}): void {
     const { hostsFile, resolverFile, servers, env } = { ...SYSTEM_SOURCES, ...sources };
     this.#servers = servers;
@@ -75,7 +80,7 @@ export class NameResolver {
 
   async #ask(name: string, signal: AbortSignal | undefined): Promise<readonly string[]> {
     const config = this.#config.value;
-    // A channel of its own: its questions end when nobody waits for them any more.
+    // Each look-up has a channel of its own, so that its questions can be cancelled when nobody waits for them any more.
     const resolver = new Resolver({ timeout: config.timeoutMs, tries: config.attempts });
     if (this.#servers !== undefined) resolver.setServers([...this.#servers]);
     const cancel = (): void => resolver.cancel();
@@ -93,7 +98,10 @@ export class NameResolver {
   }
 }
 
-/** Tries a name as it is and with the domains of the search list, in the order of res_search(). @throws NameError */
+/**
+ * Asks for a name as it is and with the domains of the search list behind it, in the order of res_search(), until there is an
+ * answer. @throws NameError
+ */
 async function search(
   name: string,
   { search: domains, ndots }: ResolverConfig,
@@ -108,7 +116,7 @@ async function search(
     const answer = await ask(candidate);
     if (typeof answer === 'object') return answer;
     failures.add(answer);
-    // Who does not answer this question does not answer the next one either.
+    // Name servers that do not answer this question will not answer the next one either.
     if (answer === 'silent') break;
   }
   throw new NameError(failureOf(failures));
@@ -120,14 +128,14 @@ function failureOf(failures: ReadonlySet<Answer>): NameFailure {
   return failures.has('failed') ? 'EAI_AGAIN' : 'ENOTFOUND';
 }
 
-/** Both families of one name. */
+/** Asks for the addresses of one name, of both families. */
 async function question(resolver: Resolver, name: string): Promise<Answer> {
   const ask = (method: 'resolve4' | 'resolve6'): Promise<Answer> =>
     new Promise((resolve) => {
       try {
         resolver[method](name, (error, addresses) => resolve(error ? failed(error) : addresses));
       } catch {
-        resolve('none'); // What is no name at all.
+        resolve('none'); // The text cannot be a name at all.
       }
     });
   const answers = await Promise.all([ask('resolve6'), ask('resolve4')]);
@@ -154,5 +162,5 @@ function failed({ code }: NodeJS.ErrnoException): Exclude<Answer, readonly strin
   }
 }
 
-/** The one that everything in this process uses. */
+/** The resolver that everything in this process uses. */
 export const systemNames = new NameResolver();

@@ -1,10 +1,10 @@
 import { readFileSync, statSync } from 'node:fs';
 import { numericAddress } from './numeric.js';
 
-/** The local file of names: addresses by names in lower case, in the file's order. */
+/** The contents of the hosts file: for each name in lower case its addresses, in the file's order. */
 export type HostsFile = ReadonlyMap<string, readonly string[]>;
 
-/** Reads hosts(5): all lines of a name count. */
+/** Reads a hosts file, hosts(5). A name that is in several lines has the addresses of all of them. */
 export function parseHosts(text: string): HostsFile {
   const hosts = new Map<string, string[]>();
   for (const line of text.split('\n')) {
@@ -24,13 +24,15 @@ export function parseHosts(text: string): HostsFile {
   return hosts;
 }
 
-/** How names are asked of the name servers. */
+/** How the name servers are asked for names. */
 export interface ResolverConfig {
   /** Domains that are tried behind a name. */
   readonly search: readonly string[];
-  /** A name with at least so many dots is tried as it is first. */
+  /** A name with at least this many dots is first tried as it is. */
   readonly ndots: number;
+  /** How long one attempt waits for an answer. */
   readonly timeoutMs: number;
+  /** How often each name server is asked. */
   readonly attempts: number;
 }
 
@@ -39,8 +41,10 @@ const MAX_TIMEOUT_S = 30;
 const MAX_ATTEMPTS = 5;
 
 /**
- * Reads resolv.conf(5), the servers apart, which the resolver finds itself; LOCALDOMAIN and RES_OPTIONS win over it.
- * @param hostName of this host: its domain is searched where nothing else is said
+ * Reads resolv.conf(5) except for the name servers, which the resolver finds itself. The environment variables LOCALDOMAIN and
+ * RES_OPTIONS win over the file.
+ * @param text of the file
+ * @param hostName of this host; its domain is searched if neither file nor environment names one
  */
 export function parseResolverConfig(
   text: string,
@@ -72,12 +76,13 @@ export function parseResolverConfig(
   };
 }
 
-/** How long it is taken for granted that a file has not changed. */
+/** How long a file is assumed to be unchanged before it is looked at again. */
 const LOOK_AGAIN_MS = 1000;
 
 /**
- * What a file of the system says, read again when it has changed. A missing file is empty. It is read at once, not in a
- * thread: these two files are small and local, and nobody but the system's administrator says where they are.
+ * The contents of a system file, read again when the file has changed. A file that cannot be read counts as empty. It is read
+ * synchronously, not in a thread: the two files in question are small and local, and only the system's administrator says
+ * where they are.
  */
 export class WatchedFile<T> {
   #value: T | undefined;
@@ -89,6 +94,7 @@ export class WatchedFile<T> {
     private readonly parse: (text: string) => T,
   ) {}
 
+  /** The parsed contents, as they were at most LOOK_AGAIN_MS ago. */
   get value(): T {
     const now = performance.now();
     if (this.#value === undefined || now - this.#lookedAt > LOOK_AGAIN_MS) {

@@ -7,12 +7,14 @@ import { MessageWriter } from '../writer.js';
 import { Deadline } from './deadline.js';
 import { openServerSocket } from './socket.js';
 
+/** The server process that a CancelRequest is for, and how to reach its server. */
 export interface CancelTarget {
   readonly address: SocketAddress;
   readonly tls: TlsOptions;
   readonly processId: number;
-  /** Whole, whatever its length: 4 bytes in protocol 3.0, up to 256 in 3.2. */
+  /** The whole secret of the cancel key: 4 bytes in protocol 3.0, up to 256 in 3.2. */
   readonly secretKey: Buffer;
+  /** The server in messages; from the address and the TLS server name by default (describeServer). */
   readonly describe?: string | undefined;
 }
 
@@ -24,10 +26,10 @@ export const cancelRequest = (processId: number, secretKey: Buffer): Buffer =>
   new MessageWriter().int32(RequestCode.cancel).int32(processId).bytes(secretKey).end();
 
 /**
- * Sends a CancelRequest on a connection of its own and waits until the server closes it: by then the server has passed
- * the request on, so that it cannot hit a statement that is sent afterwards. There is no other answer, and none that
+ * Sends a CancelRequest on a connection of its own and waits until the server closes that connection. By then the server has
+ * passed the request on, so that it cannot hit a statement that is sent afterwards. The server sends no answer, so nothing
  * tells whether there was anything to cancel.
- * @throws ConnectError when the server cannot be reached, or does not close within the time
+ * @throws ConnectError when the server cannot be reached, or does not close the connection in time; the signal's reason
  */
 export function sendCancelRequest(
   target: CancelTarget,
@@ -41,13 +43,14 @@ export function sendCancelRequest(
   return sent;
 }
 
+/** The cancel requests of this process that have not been delivered yet. */
 const underway = new Set<Promise<void>>();
 
-/** Waits until no cancel request of this process is on its way any more, so long at most. */
+/** Waits until no cancel request of this process is under way any more, but at most `limitMs`. */
 export async function cancelsDelivered(limitMs: number): Promise<void> {
   const limit = delay(limitMs, undefined, { ref: false });
   const deadline = Date.now() + limitMs;
-  // What is given up now asks for its cancel in a later turn.
+  // A query that is given up now sends its cancel request in a later turn of the event loop.
   await new Promise((resolve) => setImmediate(resolve));
   while (underway.size > 0 && Date.now() < deadline) {
     await Promise.race([limit, Promise.allSettled(underway)]);
@@ -66,7 +69,7 @@ async function send(target: CancelTarget, timeoutMs: number, signal?: AbortSigna
         socket.destroy();
       };
       deadline.signal.addEventListener('abort', abort, { once: true });
-      // A reset counts as the end, too: the server closes without having read what TLS may still have sent.
+      // A reset counts as the end, too: the server may close without having read everything that TLS has sent.
       socket.once('close', () => {
         deadline.signal.removeEventListener('abort', abort);
         resolve();

@@ -31,7 +31,7 @@ import {
 } from './socket.js';
 import { StartupExchange, type StartupStep, serverVersionNumber, startupMessage } from './startup.js';
 
-/** How much of what a server sends is kept while it is held back; a chunk may come on top of it. */
+/** How many bytes of a server are kept while they are held back. The last chunk may go beyond this. */
 const MAX_HELD_BYTES = 1024 * 1024;
 
 /** How long a server may take to close its end after Terminate. */
@@ -39,7 +39,7 @@ const CLOSE_TIMEOUT_MS = 1000;
 
 const TERMINATE = new MessageWriter(Frontend.terminate).end();
 
-/** What can go wrong in the startup and is told in the words of the error, with the server's name in front. */
+/** Failures of the startup that become a ConnectError: their own message with the server's name in front. */
 const STARTUP_FAILURES = [ServerViolation, PgError, AuthenticationError, ScramError] as const;
 
 interface Waiter {
@@ -48,15 +48,15 @@ interface Waiter {
 }
 
 /**
- * One connection to a PostgreSQL server. Bytes end to end: values are never decoded, text of the server is kept as byte
- * strings. Whatever a server sends, the worst that happens is that this connection ends.
+ * One outbound connection to a PostgreSQL server. It handles bytes from end to end: values are never decoded, and text of the
+ * server is kept as byte strings. Whatever a server sends, the worst that can happen is that this connection ends.
  */
 export class WireClient {
-  /** Called for every NOTIFY; what it throws ends the connection. */
+  /** Called for every NotificationResponse. What it throws ends the connection. */
   onNotification: ((processId: number, channel: Buffer, payload: Buffer) => void) | undefined;
-  /** Called for every notice; must not throw. */
+  /** Called for every notice. Must not throw. */
   onNotice: ((fields: ErrorFields) => void) | undefined;
-  /** Called once when the connection ends other than by `close` or `destroy`; must not throw. */
+  /** Called once when the connection ends other than by `close` or `destroy`. Must not throw. */
   onClose: ((reason: ConnectionLost) => void) | undefined;
 
   readonly #options: ConnectOptions;
@@ -65,23 +65,25 @@ export class WireClient {
   readonly #authenticator: Authenticator;
   readonly #startup: StartupExchange;
   readonly #inbound: Inbound;
-  /** Who waits for the startup or for the query. */
+  /** The promise of the startup or of the present query. */
   #waiter: Waiter | undefined;
+  /** Set once the connection has ended, for whatever reason. */
   #lost: ConnectionLost | undefined;
-  /** Aborted when the connection ends: what is still computed for it is of no use. */
+  /** Aborted when the connection ends, because a key that is still derived for it is of no use then. */
   readonly #ended = new AbortController();
-  /** The socket is not read: the caller wants no more now. */
+  /** The caller has called `pause`, so the socket is not read. */
   #paused = false;
   /** Between `hold` and `proceed`. */
   #holding = false;
-  /** Others have their turn before more is looked at. */
+  /** Other connections have their turn before more is looked at. */
   #givingWay = false;
-  /** The answer to a message of the startup is being computed. */
+  /** The answer to an authentication request is being computed. */
   #replying = false;
-  /** The socket is not read: enough is held back. */
+  /** Enough bytes are held back, so the socket is not read. */
   #full = false;
-  /** The end of the socket, when it came while earlier bytes were still held back. */
+  /** The end of the socket, if it came while earlier bytes were still held back. */
   #heldEnd: { readonly error: Error | undefined } | undefined;
+  /** Cancel requests for this connection that are under way. */
   readonly #cancels = new Set<Promise<void>>();
 
   private constructor(socket: ServerSocket, options: ConnectOptions, describe: string) {
@@ -114,7 +116,8 @@ export class WireClient {
   }
 
   /**
-   * Connects and logs in: TLS by sslmode with libpq's second attempts, authentication, up to the first ReadyForQuery.
+   * Connects and logs in, up to the first ReadyForQuery: TLS as sslmode asks, authentication, and the second attempts that
+   * libpq makes.
    * @param signal ends the attempt; the promise is then rejected with the signal's reason
    * @throws ConnectError with libpq's text for this server; TypeError for startup parameters that cannot be sent
    */
@@ -168,52 +171,54 @@ export class WireClient {
     }
   }
 
-  /** What the server has reported by ParameterStatus, now; byte strings. */
+  /** The present values that the server has reported by ParameterStatus; byte strings. */
   get parameters(): ReadonlyMap<string, string> {
     return this.#inbound.parameters;
   }
 
-  /** Like 150018; 0 when the server has not reported it. */
+  /** The server's version as a number like 150018; 0 when the server has not reported it. */
   get serverVersion(): number {
     return serverVersionNumber(this.#inbound.parameters.get('server_version'));
   }
 
-  /** The server asked for the password (cleartext, md5 or SCRAM) and got it or the proof of it. */
+  /** Whether the server asked for the password and got it or a proof of it (Authenticator.passwordUsed). */
   get passwordRequested(): boolean {
     return this.#authenticator.passwordUsed;
   }
 
-  /** Of the server's process; 0 when it has not said. */
+  /** The id of the server's process from BackendKeyData; 0 when the server has not sent it. */
   get processId(): number {
     return this.#startup.processId;
   }
 
-  /** Calls when the connection's descriptor has been given back to the system, which is some time after its end. */
+  /** Calls `released` when the socket's descriptor has been given back to the system, some time after the connection's end. */
   whenReleased(released: () => void): void {
     if (this.#socket.closed) released();
     else this.#socket.once('close', released);
   }
 
+  /** Whether the connection uses TLS. */
   get encrypted(): boolean {
     return isEncrypted(this.#socket);
   }
 
-  /** As of the last ReadyForQuery. */
+  /** The transaction status of the last ReadyForQuery. */
   get transactionStatus(): TransactionState {
     return this.#inbound.transactionStatus;
   }
 
+  /** `busy`: a query runs. */
   get state(): 'ready' | 'busy' | 'closed' {
     if (this.#lost !== undefined) return 'closed';
     return this.#waiter === undefined ? 'ready' : 'busy';
   }
 
-  /** Why the connection has ended: libpq's text, a byte string, with the rendering of a FATAL error if one came. */
+  /** Why the connection has ended: libpq's text, a byte string. It begins with the server's FATAL error, if one came. */
   get closedReason(): string | undefined {
     return this.#lost?.message;
   }
 
-  /** The error that queries are rejected with now that the connection has ended. */
+  /** The error with which queries are rejected, once the connection has ended. */
   get lost(): ConnectionLost | undefined {
     return this.#lost;
   }
@@ -221,13 +226,13 @@ export class WireClient {
   /**
    * Sends a simple query, which may be several statements. Errors of the statements go to the handler.
    * @returns a promise that settles at ReadyForQuery
-   * @throws ConnectionLost; ConnectionBusy while another query runs; TypeError for SQL with a zero byte
+   * @throws ConnectionLost; ConnectionBusy while another query runs; TypeError for SQL with a zero byte; what the handler threw
    */
   async query(sql: Buffer, handler: QueryHandler): Promise<void> {
     await this.#run(simpleQuery(sql), new QueryExchange(handler, false, this.#send));
   }
 
-  /** Runs one statement with parameters by the extended protocol, unnamed, in one round trip; see `query`. */
+  /** Runs one statement with parameters by an extended query, in one round trip. See `pipeline`. */
   async execute(
     sql: Buffer,
     params: readonly (Buffer | null)[],
@@ -238,27 +243,30 @@ export class WireClient {
   }
 
   /**
-   * Runs statements by the extended protocol in one round trip, as one transaction unless they say otherwise; behind one
-   * that fails no other is run. See `query`.
+   * Runs statements by one extended query, in one round trip. They are one transaction unless they say otherwise. After one
+   * that fails no other is run.
+   * @returns a promise that settles at ReadyForQuery
+   * @throws as `query`; RangeError for more than 65535 parameters
    */
   async pipeline(steps: readonly PipelineStep[], handler: QueryHandler): Promise<void> {
     await this.#run(extendedQuery(steps), new QueryExchange(handler, true, this.#send));
   }
 
-  /** Stops reading. What has been read already (one chunk, and what `hold` has kept) is still delivered. */
+  /** Stops reading from the socket. What has been read already (one chunk, and what `hold` has kept) is still delivered. */
   pause(): void {
     this.#paused = true;
     this.#socket.pause();
   }
 
+  /** Reads again after `pause`. */
   resume(): void {
     this.#paused = false;
     if (!this.#full) this.#socket.resume();
   }
 
   /**
-   * Holds back whatever the server sends behind the present message until `proceed`, so that a query's answer is taken
-   * one result at a time. Up to a megabyte is read ahead, then no more.
+   * Holds back what the server sends behind the present message until `proceed`, so that the caller can take a query's answer
+   * one result at a time. Up to a megabyte is read ahead.
    */
   hold(): void {
     if (this.#lost !== undefined) return;
@@ -272,19 +280,21 @@ export class WireClient {
     if (this.#lost === undefined) this.#goOn();
   }
 
-  /** More has come than is looked at in one turn of the event loop. */
+  /** Whether more has come than is looked at in one turn of the event loop, so that the rest waits for a later turn. */
   get givingWay(): boolean {
     return this.#givingWay;
   }
 
-  /** So much is held back that no more is read. */
+  /** Whether so much is held back that no more is read. */
   get full(): boolean {
     return this.#full;
   }
 
   /**
-   * Asks the server to cancel what this connection is doing, on a connection of its own, encrypted if this one is. A
-   * query that is started before this has settled waits for it, so that the request cannot hit it.
+   * Asks the server to cancel what this connection is doing. The request goes over a connection of its own, which is encrypted
+   * if this one is. A query that is started before the request has been delivered waits for that, so that the request cannot
+   * hit it.
+   * @param timeoutMs limit for the delivery; DEFAULT_CANCEL_TIMEOUT_MS unless given
    * @throws ConnectError when the request could not be delivered; ConnectionLost
    */
   async cancel(timeoutMs?: number): Promise<void> {
@@ -313,19 +323,19 @@ export class WireClient {
     }
   }
 
-  /** Says goodbye and closes; gives up on a server that does not answer after a second. */
+  /** Sends Terminate and closes. If the server does not close its end within a second, the socket is destroyed. */
   close(): void {
     if (this.#lost !== undefined) return;
     const socket = this.#socket;
     const timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT_MS);
     socket.once('close', () => clearTimeout(timer));
     socket.end(TERMINATE);
-    // The end is only seen by who reads.
+    // The end of a socket is only noticed while it is read.
     socket.resume();
     this.#end(new ConnectionLost('connection was closed'));
   }
 
-  /** Closes without a word. */
+  /** Closes at once, without Terminate. */
   destroy(): void {
     this.#socket.destroy();
     if (this.#lost === undefined) this.#end(new ConnectionLost('connection was closed'));
@@ -352,7 +362,7 @@ export class WireClient {
     const socket = this.#socket;
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject };
-      // The first byte is judged alone: what is no PostgreSQL server may never send a whole header.
+      // The first byte is checked alone: a peer that is no PostgreSQL server may never send a whole header.
       socket.once('data', (chunk: Buffer) => this.#guard(() => this.#startup.head(chunk[0]!, 8)));
       socket.on('data', (chunk: Buffer) => this.#guard(() => this.#take(chunk)));
       socket.on('end', () => this.#socketEnded(undefined));
@@ -371,7 +381,7 @@ export class WireClient {
     this.#socket.pause();
   }
 
-  /** In a later turn of the event loop, unless there is something else to wait for. */
+  /** Goes on in a later turn of the event loop, unless there is something else to wait for. */
   #resumeLater(): void {
     this.#givingWay = true;
     setImmediate(() => {
@@ -380,7 +390,7 @@ export class WireClient {
     });
   }
 
-  /** Runs what handles bytes of the server: whatever it throws ends this connection, and nothing else. */
+  /** Runs code that handles bytes of the server. Whatever it throws ends this connection, and nothing else. */
   #guard(handle: () => void): void {
     if (this.#lost !== undefined) return;
     try {
@@ -406,7 +416,7 @@ export class WireClient {
     return { stage: this.#startup.authenticated ? 'startup' : 'auth', encrypted: this.encrypted };
   }
 
-  /** Ends the connection with an error: the one transition to `closed` that is not the caller's wish. */
+  /** Ends the connection with an error. It is the only way to `closed` that the caller has not asked for. */
   #fail(cause: unknown): void {
     if (this.#lost !== undefined) return;
     this.#socket.destroy();
@@ -455,7 +465,7 @@ export class WireClient {
     }
   }
 
-  /** Goes on with bytes, or the end, that had to wait. */
+  /** Goes on with bytes that had to wait, and then with the end of the socket, if that had to wait. */
   #goOn(): void {
     this.#guard(() => this.#inbound.resume());
     if (this.#full && this.#inbound.heldBytes <= MAX_HELD_BYTES) {

@@ -1,4 +1,4 @@
-/** A time limit joined with a caller's signal: one signal that ends when either does. Must be disposed of. */
+/** Joins a time limit with a caller's signal: `signal` is aborted by the first of the two. Must be disposed of. */
 export class Deadline {
   readonly #controller = new AbortController();
   readonly #outer: AbortSignal | undefined;
@@ -6,8 +6,9 @@ export class Deadline {
   readonly #onAbort = (): void => this.#controller.abort(this.#outer?.reason);
 
   /**
-   * @param timeoutMs none when 0 or undefined
-   * @param reason of the signal when the time is up
+   * @param timeoutMs no limit when 0 or undefined
+   * @param outer the caller's signal
+   * @param reason makes the signal's reason when the time is up
    */
   constructor(timeoutMs: number | undefined, outer: AbortSignal | undefined, reason: () => Error) {
     this.#outer = outer;
@@ -20,6 +21,7 @@ export class Deadline {
     return this.#controller.signal;
   }
 
+  /** Stops the timer and lets go of the caller's signal. */
   dispose(): void {
     clearTimeout(this.#timer);
     this.#outer?.removeEventListener('abort', this.#onAbort);

@@ -8,14 +8,17 @@ import { MessageReader } from '../reader.js';
 import type { QueryExchange } from './query.js';
 import type { StartupExchange, StartupStep } from './startup.js';
 
-/** As of a ReadyForQuery: idle, in a transaction block, in a failed one. */
+/** The transaction status of a ReadyForQuery: idle, in a transaction block, in a failed transaction block. */
 export type TransactionState = 'I' | 'T' | 'E';
 
-/** Takes what is not the business of the present query. */
+/** Takes what does not belong to the answer of the present query. */
 export interface InboundListener {
-  /** What follows is held back, for others to have their turn: to be resumed in a later turn of the event loop. */
+  /**
+   * Called when the following messages are held back so that other connections have their turn. They are to be resumed in a
+   * later turn of the event loop.
+   */
   giveWay(): void;
-  /** A message of the startup that is to be acted on. */
+  /** Takes a message of the startup that must be acted on. What follows is held back until `resume`. */
   startupStep(step: Exclude<StartupStep, { kind: 'continue' }>): void;
   /** The query's answer is complete. */
   answered(exchange: QueryExchange): void;
@@ -25,9 +28,9 @@ export interface InboundListener {
 
 /** Longest message other than rows and COPY data, unless the caller says otherwise. */
 export const DEFAULT_MAX_CONTROL_BYTES = 16 * 1024 * 1024;
-/** As libpq: longer messages are only believed of the types that may be long. */
+/** As in libpq, a longer message must be of one of the types that may be long (LONG_TYPES). */
 const MAX_SHORT_MESSAGE_BYTES = 30_000;
-/** How many parameters a server may report, and how large they may be. */
+/** How many parameters a server may report, and how long a ParameterStatus may be. */
 const MAX_PARAMETERS = 1000;
 const MAX_PARAMETER_BYTES = 65_536;
 
@@ -42,9 +45,9 @@ const LONG_TYPES: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * The messages of a server on one connection: what may come at any time is dealt with here, the rest goes to the startup
- * or to the present query. Knows no socket. All methods that take or release bytes throw what ends the connection:
- * ServerViolation, PgError 08P01, ConnectError.
+ * Sorts the messages that a server sends on one connection. Those that may come at any time are dealt with here. All others go
+ * to the startup or to the present query. It knows no socket. The methods that take or release bytes throw the errors that end
+ * the connection: ServerViolation, PgError 08P01, ConnectError.
  */
 export class Inbound {
   readonly #startup: StartupExchange;
@@ -88,60 +91,63 @@ export class Inbound {
     });
   }
 
-  /** What the server has reported by ParameterStatus, now; byte strings. */
+  /** The present values that the server has reported by ParameterStatus; byte strings. */
   get parameters(): ReadonlyMap<string, string> {
     return this.#parameters;
   }
 
+  /** The transaction status of the last ReadyForQuery. */
   get transactionStatus(): TransactionState {
     return this.#transactionStatus;
   }
 
-  /** The startup is complete. */
+  /** Whether the startup is complete. */
   get started(): boolean {
     return this.#started;
   }
 
-  /** The FATAL error that the server has announced the end with. */
+  /** The FATAL error with which the server has announced the end of the connection. */
   get fatal(): ErrorFields | undefined {
     return this.#exchange?.fatal ?? this.#fatal;
   }
 
-  /** Bytes are held back until `resume`. */
+  /** Whether messages are held back until `resume`. */
   get held(): boolean {
     return this.#framer.stopped;
   }
 
-  /** Bytes that are held back. */
+  /** How many bytes are held back. */
   get heldBytes(): number {
     return this.#framer.heldBytes;
   }
 
-  /** Holds back what follows the present message. */
+  /** Holds back what follows the present message, until `resume`. */
   hold(): void {
     this.#framer.stop();
   }
 
-  /** From here on messages answer this query. */
+  /** From here on the server's messages are the answer to this query. */
   begin(exchange: QueryExchange): void {
     this.#exchange = exchange;
   }
 
+  /** Takes the next bytes of the server. */
   push(chunk: Buffer): void {
     this.#framer.push(chunk);
   }
 
+  /** Goes on with what was held back. */
   resume(): void {
     this.#framer.resume();
   }
 
-  /** Takes no notice of anything any more. */
+  /** The connection has ended: ignores everything from here on. */
   close(): void {
     this.#closed = true;
     this.#exchange = undefined;
   }
 
-  /** What was sent has gone out. */
+  /** Tells the present query that what was sent to the server has gone out. */
   drained(): void {
     this.#exchange?.drained();
   }
@@ -160,7 +166,7 @@ export class Inbound {
         return 'whole';
       default:
         if (this.#exchange !== undefined) return this.#exchange.head(type);
-        // While idle, bulk is never collected only to be refused.
+        // While no query runs, a message is refused at its header. A long one is not collected first.
         if (this.#started && type !== Backend.errorResponse) throw arrivedWhileIdle(type);
         return 'whole';
     }
@@ -186,7 +192,7 @@ export class Inbound {
     else if (this.#exchange !== undefined) this.#answer(this.#exchange, type, message);
     else if (type !== Backend.errorResponse) throw arrivedWhileIdle(type);
     else {
-      // Nobody asked for anything: the server ends the connection, or it tells something as a notice would.
+      // An error that answers no query: either the server ends the connection, or the error is treated like a notice.
       const fields = parseFields(message);
       if (isFatal(fields)) this.#fatal = fields;
       else this.#listener.notice(fields);
@@ -206,7 +212,7 @@ export class Inbound {
       this.#readTransactionStatus(message);
       this.#started = true;
     }
-    // After the last step what follows waits, too, until the caller has had its turn to attach its listeners.
+    // Messages after the last step of the startup wait, too, until the caller has had its turn to attach its listeners.
     this.#framer.stop();
     this.#listener.startupStep(step);
   }
@@ -214,7 +220,7 @@ export class Inbound {
   #answer(exchange: QueryExchange, type: number, message: Buffer): void {
     if (!exchange.message(type, message)) return;
     this.#readTransactionStatus(message);
-    // An error method of the handler may have ended the connection.
+    // A method of the handler may have ended the connection.
     if (this.#closed) return;
     this.#exchange = undefined;
     this.#listener.answered(exchange);

@@ -1,4 +1,4 @@
-/** The protocol client, all of it: what the rest of the program imports. */
+/** The whole protocol client, for the rest of the program to import. */
 
 export * from '../address.js';
 export * from '../auth/authenticator.js';

@@ -7,35 +7,37 @@ import type { KeepAlive } from './socket.js';
 /** Everything that is needed to connect to one server and log in. */
 export interface ConnectOptions {
   readonly address: SocketAddress;
-  /** The server in messages, a byte string; from the address and the TLS server name by default (describeServer). */
+  /** How messages name the server, a byte string. Default: made of the address and the TLS server name (describeServer). */
   readonly describe?: string | undefined;
   readonly tls: TlsOptions;
   /**
-   * The startup packet's parameters in this order: user, database, options … A string is a byte string, one character
-   * for each byte, as in ErrorFields; a Buffer is taken as it is.
+   * The startup packet's parameters in the order in which they are sent: user, database, options … A string is a byte string,
+   * one character for each byte, as in ErrorFields. A Buffer is taken as it is.
    */
   readonly startup: readonly (readonly [string, string | Buffer])[];
-  /** The version to ask for, as protocolVersion(major, minor); 3.0 by default. */
+  /** The protocol version to ask for, as protocolVersion(major, minor). Default: 3.0. */
   readonly protocolVersion?: number | undefined;
   readonly password?: Buffer | undefined;
   readonly channelBinding?: 'disable' | 'prefer' | 'require' | undefined;
+  /** libpq's require_auth, see AuthenticatorOptions. */
   readonly requireAuth?: string | undefined;
-  /** Whether a server without TLS may be sent the password itself. Default: yes, as in libpq. */
+  /** Whether the password itself may be sent on a connection without TLS. Default: yes, as in libpq. */
   readonly plainPassword?: boolean | undefined;
-  /** For SCRAM, in the place of the password. */
+  /** Used for SCRAM instead of the password. */
   readonly scramKeys?: ScramKeys | undefined;
-  /** For the whole of `connect`, second attempts included; none when 0 or left out. */
+  /** Time limit for the whole of `connect`, second attempts included. No limit when 0 or left out. */
   readonly timeoutMs?: number | undefined;
   readonly keepAlive?: KeepAlive | undefined;
-  /** For whom this is: what takes processor time is done for one owner after the other. */
+  /** For whom the connection is made. Owners take turns when keys are derived from passwords (KeyOwner). */
   readonly owner?: object | undefined;
   readonly limits?:
     | {
         /** Longest message other than a row or COPY data. Default: 16 MiB. */
         readonly maxControlMessageBytes?: number | undefined;
+        /** The largest number of iterations that a server may ask for. Default: DEFAULT_MAX_SCRAM_ITERATIONS. */
         readonly maxScramIterations?: number | undefined;
       }
     | undefined;
-  /** Takes notices from the first message on; becomes the client's `onNotice`. */
+  /** Takes notices from the first message on, and becomes `onNotice` of the WireClient. */
   readonly onNotice?: ((fields: ErrorFields) => void) | undefined;
 }

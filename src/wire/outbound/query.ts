@@ -5,61 +5,68 @@ import type { Delivery } from '../framer.js';
 import { Backend, Frontend } from '../protocol.js';
 import { MessageWriter } from '../writer.js';
 
-/** @returns false when more should wait for `drained` @param released called when the bytes are not needed any more */
+/**
+ * Sends bytes to the server.
+ * @param released called when the bytes are not needed any more
+ * @returns false when more should wait for `drained` (backpressure)
+ */
 export type Send = (bytes: Buffer, released?: () => void) => boolean;
 
-/** What to do with the rows of a result. */
+/** How the rows of a result are wanted, see QueryHandler.rowDescription. */
 export type RowDelivery = 'rows' | 'raw' | 'discard';
 
-/** The client's side of a COPY FROM STDIN. After `done`, `fail` or an error of the server, all calls do nothing. */
+/** The sending side of a COPY FROM STDIN. After `done`, `fail` or an error of the server, all calls do nothing. */
 export interface CopyInControl {
-  /** The whole CopyInResponse: the formats of the columns. */
+  /** The whole CopyInResponse, which has the formats of the columns. */
   readonly message: Buffer;
-  /** Sends CopyData. @returns false when more should wait for `onDrain` */
+  /** Sends bytes as a CopyData message. @returns false when more should wait for `onDrain` (backpressure) */
   write(bytes: Uint8Array): boolean;
   /**
-   * Sends a whole CopyData message, see `write`.
+   * Sends a complete CopyData message, header included.
    * @param released called when its bytes are not needed any more; never after the connection was lost
+   * @returns as `write`
    */
   writeMessage(message: Buffer, released?: () => void): boolean;
   /** Called when what was written has gone out. */
   onDrain?: (() => void) | undefined;
+  /** Ends the COPY (CopyDone). */
   done(): void;
-  /** @param reason a byte string; it becomes a part of the server's error message */
+  /** Makes the COPY fail (CopyFail). @param reason a byte string that becomes a part of the server's error message */
   fail(reason: string): void;
 }
 
 /**
- * Takes the results of one query, in the order in which they come. Every method may be left out. When one throws, the
- * rest of the answer is read and dropped, and the query is rejected with what was thrown; the connection stays usable.
+ * Takes the results of one query, in the order in which they come. Every method may be left out. When a method throws, the
+ * rest of the answer is read and dropped, and the query is rejected with what was thrown. The connection stays usable.
  */
 export interface QueryHandler {
   /**
    * A result with rows begins. `message` is the whole RowDescription.
-   * @returns how the rows are wanted: `rows` one by one through `row`; `raw` as the bytes of DataRow messages, any
-   *   number of them and parts of them, through `rawRows` without a copy; `discard` not at all. Without this method:
-   *   by which of the two methods there is.
+   * @returns how the rows are wanted. `rows`: one by one through `row`. `raw`: without a copy through `rawRows`. `discard`: not
+   *   at all. Without this method the rows go to `row` or else to `rawRows`, whichever there is.
    */
   rowDescription?(message: Buffer): RowDelivery;
-  /** One whole DataRow, not checked beyond its length; valid during the call only. */
+  /** One whole DataRow, not checked beyond its length. Its bytes are valid during the call only. */
   row?(message: Buffer): void;
+  /** Bytes of DataRow messages: any number of messages, or parts of them. */
   rawRows?(bytes: Buffer): void;
-  /** @param tag a byte string */
+  /** A command has succeeded. @param tag its command tag, a byte string */
   commandComplete?(tag: string): void;
+  /** The query contained no statement. */
   emptyQuery?(): void;
-  /** An error of the query. One that ends the connection (FATAL) comes with ConnectionLost instead. */
+  /** An error of the query. An error that ends the connection (FATAL) is a part of ConnectionLost instead. */
   error?(fields: ErrorFields): void;
-  /** COPY FROM STDIN; without this method the COPY is made to fail. */
+  /** COPY FROM STDIN begins. Without this method the COPY is made to fail. */
   copyIn?(control: CopyInControl): void;
   /** COPY TO STDOUT begins. `message` is the whole CopyOutResponse. */
   copyOut?(message: Buffer): void;
-  /** The content of one CopyData message; valid during the call only. */
+  /** The content of one CopyData message. Its bytes are valid during the call only. */
   copyData?(bytes: Buffer): void;
   /** The answer is complete. */
   ready?(): void;
 }
 
-/** Types that answer an extended query and have no place in the answer to a simple one. */
+/** Message types that only come in the answer to an extended query. */
 const EXTENDED_ONLY: ReadonlySet<number> = new Set([
   Backend.parseComplete,
   Backend.bindComplete,
@@ -68,6 +75,7 @@ const EXTENDED_ONLY: ReadonlySet<number> = new Set([
   Backend.parameterDescription,
 ]);
 
+/** Message types that may come in the answer to any query. */
 const RESULT_TYPES: ReadonlySet<number> = new Set([
   Backend.commandComplete,
   Backend.copyBothResponse,
@@ -89,20 +97,23 @@ const copyFail = (reason: string): Buffer =>
   new MessageWriter(Frontend.copyFail).cstring(reason.replaceAll('\0', ' '), 'latin1').end();
 
 /**
- * The answer to one query, from the first message to ReadyForQuery: which messages may come, and which method of the
- * handler takes them (protocol documentation, "Message Flow"). Knows no socket.
+ * The answer to one query, from the first message to ReadyForQuery. It decides which messages may come, and which method of
+ * the handler takes them (protocol documentation, "Message Flow"). It knows no socket.
  */
 export class QueryExchange {
   #handler: QueryHandler;
   readonly #extended: boolean;
   readonly #send: Send;
+  /** Set while rows may come. */
   #rows: RowDelivery | undefined;
+  /** Set during a COPY. */
   #copy: 'in' | 'out' | 'both' | undefined;
+  /** Set while the server takes COPY data. */
   #copyControl: CopyInControl | undefined;
   #fatal: ErrorFields | undefined;
   #failure: { readonly cause: unknown } | undefined;
 
-  /** @param send writes to the server */
+  /** @param extended whether it is an extended query @param send writes to the server */
   constructor(handler: QueryHandler, extended: boolean, send: Send) {
     this.#handler = handler;
     this.#extended = extended;
@@ -114,12 +125,12 @@ export class QueryExchange {
     return this.#fatal;
   }
 
-  /** What a method of the handler threw. */
+  /** What a method of the handler threw, if one did. */
   get failure(): { readonly cause: unknown } | undefined {
     return this.#failure;
   }
 
-  /** @throws ServerViolation for a type that cannot come now */
+  /** How a message is to be delivered. @throws ServerViolation for a type that cannot come now */
   head(type: number): Delivery {
     if (!RESULT_TYPES.has(type) && !(this.#extended && EXTENDED_ONLY.has(type))) {
       throw unexpected(type);
@@ -139,12 +150,12 @@ export class QueryExchange {
     return 'whole';
   }
 
-  /** Bytes of the messages that `head` let pass: of rows, or of a COPY that nobody wants. */
+  /** Takes bytes of the messages that `head` let pass: rows, or the data of a COPY that nobody wants. */
   pass(bytes: Buffer): void {
     if (this.#rows === 'raw') this.#call((handler) => handler.rawRows?.(bytes));
   }
 
-  /** One whole message. @returns whether it was the last one, ReadyForQuery */
+  /** Takes one whole message. @returns whether it was the last one, ReadyForQuery */
   message(type: number, message: Buffer): boolean {
     switch (type) {
       case Backend.dataRow:
@@ -179,7 +190,7 @@ export class QueryExchange {
         this.#call((handler) => handler.copyOut?.(message));
         return false;
       case Backend.copyBothResponse:
-        // Streaming replication: asked to end at once, what comes until then is dropped.
+        // Streaming replication: the server is asked to end it at once, and what comes until then is dropped.
         this.#endOfResult();
         this.#copy = 'both';
         this.#send(COPY_DONE);
@@ -189,7 +200,7 @@ export class QueryExchange {
         return false;
       case Backend.readyForQuery:
         this.#endOfResult();
-        // A FATAL error that did not end the connection was an error like any other.
+        // The connection has survived the FATAL error, so it was an error like any other.
         if (this.#fatal !== undefined) {
           const fields = this.#fatal;
           this.#call((handler) => handler.error?.(fields));
@@ -201,7 +212,7 @@ export class QueryExchange {
     }
   }
 
-  /** What was sent has gone out. */
+  /** Called when what was sent has gone out. */
   drained(): void {
     const control = this.#copyControl;
     if (control?.onDrain !== undefined) this.#call(() => control.onDrain?.());
@@ -223,7 +234,7 @@ export class QueryExchange {
   }
 
   #error(fields: ErrorFields): void {
-    // The server reads no COPY data any more, but has ignored the Sync that came before them.
+    // The server reads no more COPY data, but it has ignored the Sync that was sent before the data.
     const swallowedSync = this.#extended && this.#copyControl !== undefined;
     this.#endOfResult();
     if (swallowedSync) this.#send(SYNC);
@@ -255,7 +266,7 @@ export class QueryExchange {
     else this.#call((handler) => handler.copyIn?.(control));
   }
 
-  /** The one place where the handler is called: what it throws stays here. */
+  /** The only place where the handler is called. What the handler throws is kept in `failure` and goes no further. */
   #call(use: (handler: QueryHandler) => void): void {
     try {
       use(this.#handler);
@@ -268,7 +279,7 @@ export class QueryExchange {
   }
 }
 
-/** libpq's text for a message that has no place here. */
+/** The error for a message that may not come now, in libpq's words. */
 export const unexpected = (type: number): ServerViolation =>
   new ServerViolation(
     `unexpected response from server; first received character was "${String.fromCharCode(type)}"`,

@@ -1,15 +1,15 @@
 import { Frontend } from '../protocol.js';
 import { MessageWriter } from '../writer.js';
 
-/** Formats and types of an extended query: 0 is text, 1 is binary. */
+/** How a statement of an extended query is run. Of formats, 0 is text and 1 is binary. */
 export interface ExecuteOptions {
-  /** Of all columns of the result; undefined for a statement that returns no row, and is not described. */
+  /** The format of all columns of the result. Undefined for a statement that returns no row; it is not described then. */
   readonly resultFormat: 0 | 1 | undefined;
-  /** OIDs of the parameters' types; 0, or one that is missing, leaves it to the server. */
+  /** OIDs of the parameters' types. Where one is 0 or missing, the server infers the type. */
   readonly paramTypes?: readonly number[] | undefined;
-  /** For each parameter; text where missing. */
+  /** The format of each parameter; text where missing. */
   readonly paramFormats?: readonly (0 | 1)[] | undefined;
-  /** The statement's name on the server; unnamed by default. `known`: it has been prepared under it before. */
+  /** The prepared statement's name; unnamed by default. `known`: it has been prepared before, so no Parse is sent. */
   readonly statement?: { readonly name: string; readonly known: boolean } | undefined;
 }
 
@@ -20,7 +20,7 @@ export interface PipelineStep {
   readonly options: ExecuteOptions;
 }
 
-/** The server would take what follows a zero byte for another field. */
+/** The server would read what follows a zero byte as another field of the message. */
 function checkSql(sql: Buffer): void {
   if (sql.includes(0)) throw new TypeError('SQL text contains a zero byte');
 }
@@ -32,8 +32,8 @@ export function simpleQuery(sql: Buffer): Buffer {
 }
 
 /**
- * Parse, Bind, Describe and Execute of each step, for the unnamed portal and, unless it has a name, statement; one Sync at
- * the end (protocol documentation, "Extended Query", "Pipelining").
+ * Parse, Bind, Describe and Execute of each step, and one Sync at the end (protocol documentation, "Extended Query",
+ * "Pipelining"). The portal is the unnamed one, and so is the statement unless the step gives it a name.
  * @throws TypeError for SQL with a zero byte; RangeError for more than 65535 parameters
  */
 export function extendedQuery(steps: readonly PipelineStep[]): Buffer {
@@ -51,7 +51,7 @@ export function extendedQuery(steps: readonly PipelineStep[]): Buffer {
   return writer.next(Frontend.sync).end();
 }
 
-/** More than the fixed parts of a step's messages take, if its name is short. */
+/** Estimate for the fixed parts of a step's messages. They take less if the statement's name is short. */
 const STEP_BYTES = 96;
 const PORTAL = 'P'.charCodeAt(0);
 

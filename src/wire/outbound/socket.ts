@@ -9,14 +9,16 @@ import { RequestCode } from '../protocol.js';
 import { startTls, TlsError, type TlsMode, type TlsOptions } from '../tls/tls.js';
 import { MessageWriter } from '../writer.js';
 
-/** TCP keepalive; on with the system's times unless stated. */
+/** TCP keepalive. By default it is on, with the system's times. */
 export interface KeepAlive {
   readonly enabled: boolean;
+  /** How long the connection may be idle before the first probe is sent. Default: the system's time. */
   readonly idleMs?: number | undefined;
 }
 
+/** How a connection to a server is opened, beside address and TLS. */
 export interface SocketOptions {
-  /** The server in messages (see describeServer); computed from the address and the TLS server name by default. */
+  /** How messages name the server. Default: made of the address and the TLS server name (describeServer). */
   readonly describe?: string | undefined;
   readonly keepAlive?: KeepAlive | undefined;
 }
@@ -33,12 +35,15 @@ const ANSWER_ERROR = 'E'.charCodeAt(0);
 /** SSLRequest (protocol documentation, "SSL Session Encryption"). */
 const SSL_REQUEST: Buffer = new MessageWriter().int32(RequestCode.ssl).end();
 
+/** Whether the connection uses TLS. */
 export const isEncrypted = (socket: ServerSocket): socket is TLSSocket => socket instanceof TLSSocket;
 
 /**
- * The options for one more attempt after the server answered a startup packet with an error before authentication was
- * complete, as libpq makes it: without TLS after `prefer` with it, with TLS after `allow` without it; undefined when
- * there is nothing else to try. What it returns is not to be given to this function again.
+ * The options for one more attempt, which libpq makes after the server has answered a startup packet with an error before
+ * authentication was complete. With `prefer` an attempt with TLS is followed by one without, and with `allow` an attempt
+ * without TLS by one with it. What this returns must not be given to this function again.
+ * @param socket whether the refused attempt was encrypted
+ * @returns undefined when there is nothing else to try
  */
 export function retryAfterRefusal(tls: TlsOptions, socket: { encrypted: boolean }): TlsOptions | undefined {
   if (tls.mode === 'prefer' && socket.encrypted) return { ...tls, mode: 'disable' };
@@ -47,12 +52,12 @@ export function retryAfterRefusal(tls: TlsOptions, socket: { encrypted: boolean 
 }
 
 /**
- * Opens a connection to a server, with TLS as the mode asks, ready for a startup packet. Under `prefer`, a failed
- * handshake is followed by a second connection without TLS. For what to do when the server then refuses the startup,
- * see `retryAfterRefusal`.
+ * Opens a connection to a server, with TLS as the mode asks, ready for a startup packet. With `prefer`, a failed handshake is
+ * followed by a second connection without TLS. What to do when the server then refuses the startup packet, see
+ * `retryAfterRefusal`.
  *
- * An error listener is attached to the socket, so that an early error cannot end the process; the caller attaches its
- * own listeners in the same turn in which the promise settles.
+ * The socket has an error listener, so that an early error cannot end the process. The caller must attach its own listeners in
+ * the same turn of the event loop in which the promise settles.
  * @param signal ends the attempt; the promise is then rejected with the signal's reason
  * @throws ConnectError of stage network or tls, with libpq's text
  */
@@ -89,15 +94,19 @@ export async function openServerSocket(
   }
 }
 
+/** For a socket that was opened after a failed handshake (`prefer`): the error of that handshake. */
 const earlierFailures = new WeakMap<ServerSocket, ConnectError>();
 
-/** An error on this socket's startup, with the text of the failed handshake in front that led to this socket. */
+/**
+ * The error of a startup on this socket. If the socket was opened after a failed handshake, the text of that failure is put in
+ * front.
+ */
 export function withEarlierFailure(socket: ServerSocket, error: unknown): unknown {
   const earlier = earlierFailures.get(socket);
   return earlier !== undefined && error instanceof ConnectError ? earlier.followedBy(error) : error;
 }
 
-/** One way to reach a server; `open` may be called more than once. */
+/** One server and how to reach it. `open` may be called more than once. */
 class Attempt {
   readonly #address: SocketAddress;
   readonly #describe: string;
@@ -111,7 +120,7 @@ class Attempt {
     this.#signal = signal;
   }
 
-  /** @param tls undefined: without asking for TLS */
+  /** Opens a connection. @param tls undefined: TLS is not asked for @throws ConnectError, the signal's reason */
   async open(tls: TlsOptions | undefined): Promise<ServerSocket> {
     const signal = this.#signal;
     signal?.throwIfAborted();
@@ -172,7 +181,7 @@ class Attempt {
         if (!VERIFIED_MODES.has(tls.mode)) return raw;
         throw this.#error('server does not support SSL, but SSL was required', { stage: 'tls' });
       }
-      // libpq does not show such an error: it comes from somebody who has not proved to be the server.
+      // As in libpq the error itself is not shown: the peer has not proved that it is the server.
       if (answer === ANSWER_ERROR) {
         throw this.#error('server sent an error response during SSL exchange', { stage: 'tls' });
       }
@@ -193,7 +202,7 @@ class Attempt {
     }
   }
 
-  /** Sends SSLRequest and takes the one byte that answers it; what follows stays in the socket. */
+  /** Sends SSLRequest and takes the one byte that answers it. What follows stays in the socket. */
   async #ask(raw: Socket): Promise<number> {
     const answered = settle(raw, 'readable', (error) =>
       this.#error(socketFailure(error, false, false), { stage: 'tls', code: systemCode(error) }),
@@ -201,7 +210,7 @@ class Attempt {
     raw.write(SSL_REQUEST);
     await answered;
     const answer: Buffer | null = raw.read(1);
-    // `readable` is also the event of an orderly end.
+    // The event `readable` also comes at an orderly end.
     if (answer === null) throw this.#error(socketFailure(undefined, false, false), { stage: 'tls' });
     raw.removeAllListeners('readable');
     return answer[0]!;
@@ -212,7 +221,7 @@ class Attempt {
   }
 }
 
-/** Waits for an event of a socket, or for its end, which `failure` turns into an error. */
+/** Waits for an event of a socket. If the socket closes first, `failure` makes the error. */
 function settle(
   socket: Socket,
   event: 'connect' | 'readable',

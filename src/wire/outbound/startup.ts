@@ -8,15 +8,15 @@ import { unexpected } from './query.js';
 
 /** Longest authentication request that libpq accepts, its length field included. */
 const MAX_AUTHENTICATION_BYTES = 2000;
-/** Longest error that libpq accepts of a server that has not been authenticated. */
+/** Longest error that libpq accepts before authentication is complete. */
 const MAX_EARLY_ERROR_BYTES = 30_000;
-/** Longest cancel key (protocol 3.2). */
+/** Longest secret of a cancel key (protocol 3.2). */
 const MAX_KEY_BYTES = 256;
 
 /** What a message of the startup leads to. */
 export type StartupStep =
   | { readonly kind: 'continue' }
-  /** The authentication request is being answered; nothing more must be read until it is. */
+  /** An authentication request is being answered. Nothing more must be read until `reply` has settled; it is to be sent. */
   | { readonly kind: 'answer'; readonly reply: Promise<Buffer | undefined> }
   | { readonly kind: 'refused'; readonly fields: ErrorFields }
   | { readonly kind: 'ready'; readonly status: number };
@@ -44,8 +44,8 @@ export function startupMessage(
 }
 
 /**
- * The startup after the StartupMessage: authentication, then the messages up to the first ReadyForQuery. Knows no
- * socket. Notices, notifications and parameters are not its business.
+ * The startup after the StartupMessage: authentication, then the messages up to the first ReadyForQuery. It knows no socket.
+ * Notices, notifications and ParameterStatus are handled elsewhere (Inbound).
  */
 export class StartupExchange {
   readonly #authenticator: Authenticator;
@@ -56,21 +56,24 @@ export class StartupExchange {
     this.#authenticator = authenticator;
   }
 
+  /** Whether AuthenticationOk has come. */
   get authenticated(): boolean {
     return this.#authenticator.done;
   }
 
+  /** From BackendKeyData; 0 when the server sent none. */
   get processId(): number {
     return this.#processId;
   }
 
-  /** Undefined when the server sent no BackendKeyData. */
+  /** From BackendKeyData; undefined when the server sent none. */
   get secretKey(): Buffer | undefined {
     return this.#secretKey;
   }
 
   /**
-   * Checks a message's type and length before anything is read or allocated for it.
+   * Checks a message's type and length before anything is read or allocated for it. Once authentication is complete it checks
+   * nothing.
    * @param length the message's own length field
    * @throws ServerViolation
    */
@@ -99,19 +102,19 @@ export class StartupExchange {
     }
   }
 
-  /** @throws ServerViolation, PgError 08P01 */
+  /** Takes one whole message, header included. @throws ServerViolation, PgError 08P01 */
   message(type: number, message: Buffer): StartupStep {
     switch (type) {
       case Backend.errorResponse:
         return { kind: 'refused', fields: parseFields(message) };
-      // An older minor version or unknown options: we ask for nothing that 3.0 does not have.
+      // The server has an older minor version or does not know an option. The proxy needs nothing that 3.0 does not have.
       case Backend.negotiateProtocolVersion:
         return CONTINUE;
       case Backend.authentication: {
         if (this.authenticated) throw unexpected(type);
-        // The answer is computed after the bytes of the message may have been reused.
+        // The answer may be computed when the bytes of the message have been reused already, so they are copied.
         const reply = this.#authenticator.respond(Buffer.from(message));
-        // Nothing to wait for, and the rest of the startup usually comes in the same packet.
+        // AuthenticationOk needs no answer, and the rest of the startup usually comes in the same packet.
         if (message.readInt32BE(5) === Authentication.ok && this.authenticated) return CONTINUE;
         return { kind: 'answer', reply };
       }
@@ -132,7 +135,7 @@ export class StartupExchange {
 }
 
 /**
- * A server_version as a number, as libpq's PQserverVersion has it: 150018 for `15.18 (Debian …)`, 90603 for `9.6.3`,
+ * A server_version as the number that libpq's PQserverVersion returns: 150018 for `15.18 (Debian …)`, 90603 for `9.6.3`,
  * 160000 for `16devel`, 0 when it is not known.
  */
 export function serverVersionNumber(version: string | undefined): number {

@@ -1,24 +1,26 @@
 /**
- * A queue in which those who wait take turns: however many things one has put in, the next one out is another's. Who it is
- * can have several levels, as user and session: users take turns, and among a user's turns the sessions.
+ * A queue in which owners take turns: however many items one owner has put in, the next item out is that of another owner. An
+ * owner can have several levels, such as user and session: users take turns, and in the turns of a user that user's sessions.
+ * Methods take an owner as the list of its levels, the widest first.
  */
 export class FairQueue<T> {
   readonly #items: T[] = [];
-  /** In the order of their turns. */
+  /** The queues of the next level, in the order of their turns. */
   readonly #groups = new Map<unknown, FairQueue<T>>();
   #size = 0;
 
-  /** How many things wait. */
+  /** How many items wait. */
   get size(): number {
     return this.#size;
   }
 
-  /** How many of one's things wait. */
+  /** How many items of one owner wait. */
   sizeOf([first, ...rest]: readonly unknown[]): number {
     if (first === undefined) return this.#size;
     return this.#groups.get(first)?.sizeOf(rest) ?? 0;
   }
 
+  /** Puts in an item of an owner. */
   add([first, ...rest]: readonly unknown[], item: T): void {
     this.#size++;
     if (first === undefined) {
@@ -33,7 +35,7 @@ export class FairQueue<T> {
     group.add(rest, item);
   }
 
-  /** Takes out what comes next. */
+  /** Takes out the item whose turn it is, if there is one. */
   next(): T | undefined {
     if (this.#size === 0) return undefined;
     this.#size--;
@@ -45,7 +47,7 @@ export class FairQueue<T> {
     return item;
   }
 
-  /** Takes out everything. */
+  /** Takes out all items, in the order of their turns. */
   *drain(): Generator<T> {
     while (this.#size > 0) yield this.next()!;
   }

@@ -1,7 +1,7 @@
-/** What one connection may have done before others have their turn: some milliseconds of work, whatever it is. */
+/** How much of a connection is handled before others have their turn: some milliseconds of work, whatever kind it is. */
 const SHARE = 16_384;
 
-/** What messages cost, as parts of a share. */
+/** What messages cost, in the units of SHARE. */
 const PASSED = 1;
 const READ = 32;
 const NOTICE = 512;
@@ -9,25 +9,25 @@ const BYTES_READ = 1 / 32;
 
 /**
  * A connection's share of one turn of the event loop. A socket that always has more to read is read again and again, two
- * megabytes in one go, before any other one is looked at. That can be a hundred thousand messages.
+ * megabytes in one go, before any other socket is looked at. That can be a hundred thousand messages.
  */
 export class LoopShare {
   #spent = 0;
 
-  /** @param giveWay has what follows the present message handled in a later turn of the loop */
+  /** @param giveWay called when the share is used up; puts off what follows the present message to a later turn of the loop */
   constructor(private readonly giveWay: () => void) {}
 
-  /** For a message that passes by its header. */
+  /** Counts a message of which only the header is looked at. */
   passed(): void {
     this.#spend(PASSED);
   }
 
-  /** For a message that is read, or for which something has to be remembered. */
+  /** Counts a message that is read, or for which something has to be remembered. @param bytes that are read */
   read(bytes = 0): void {
     this.#spend(READ + bytes * BYTES_READ);
   }
 
-  /** For a notice, which is looked at closely. */
+  /** Counts a notice, which costs more because it is looked at closely. @param bytes its length */
   notice(bytes: number): void {
     this.#spend(NOTICE + bytes * BYTES_READ);
   }

@@ -1,12 +1,12 @@
-/** How many may be under way. */
+/** How many turns may be under way at a time. */
 export interface TurnLimits {
   /** Of all owners together. */
   readonly total: number;
   /** Of one owner. */
   readonly perOwner: number;
   /**
-   * An owner that has none under way never waits, and `total` counts what owners have beside their first: what some hold
-   * for long keeps no other from going on.
+   * An owner's first turn is free: an owner with no turn under way never waits, and `total` counts only the other turns. So
+   * owners that hold their turns for long do not keep others from going on.
    */
   readonly firstIsFree?: boolean;
 }
@@ -23,12 +23,12 @@ interface Owner {
 }
 
 /**
- * Lets so many things be under way at a time, for each owner and in all. What has to wait gets its turn in its owner's
- * order, and the owners by turns, so that one that wants much does not delay one that wants little.
+ * Limits how many things are under way at a time, for each owner and in all. The things of one owner get their turns in the
+ * order in which they came. The owners alternate, so that an owner that wants much does not delay one that wants little.
  */
 export class Turns {
   readonly #limits: TurnLimits;
-  /** Owners with anything under way or waiting; who is first here has waited longest for a turn. */
+  /** Owners with anything under way or waiting. The first one is the first to get another turn. */
   readonly #owners = new Map<object, Owner>();
   /** Turns under way that count for the total. */
   #counted = 0;
@@ -39,7 +39,8 @@ export class Turns {
 
   /**
    * Waits for a turn.
-   * @returns to be called once, when what was to be done is over
+   * @param signal ends the wait
+   * @returns a function that ends the turn, to be called when what was to be done is over
    * @throws the signal's reason
    */
   take(owner: object, signal?: AbortSignal): Promise<() => void> {
@@ -77,7 +78,7 @@ export class Turns {
     return running < perOwner && (this.#counted < total || !this.#counts(running));
   }
 
-  /** Whether one more counts for the total where so many are running. */
+  /** Whether one more turn of an owner counts for the total. @param running turns that the owner has under way */
   #counts(running: number): boolean {
     return this.#limits.firstIsFree !== true || running > 0;
   }
@@ -100,7 +101,7 @@ export class Turns {
     if (own.running === 0 && own.waiting.size === 0) this.#owners.delete(owner);
   }
 
-  /** Starts whatever may be started now, one of each owner after the other. */
+  /** Starts whatever may be started now: one thing of each owner, then another of each, and so on. */
   #next(): void {
     for (let started = true; started; ) {
       started = false;
@@ -108,7 +109,7 @@ export class Turns {
         const [first] = own.waiting;
         if (first === undefined || !this.#mayRun(own)) continue;
         own.waiting.delete(first);
-        // Behind the others, for the next time.
+        // The owner goes to the end of the order.
         this.#owners.delete(owner);
         this.#owners.set(owner, own);
         first.start();

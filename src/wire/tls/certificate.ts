@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 
 /**
- * What libpq reads in a server's certificate: the names it is for, and the hash of its signature, which the platform's
- * own certificate class does not tell. DER by X.690, certificates by RFC 5280 section 4.1.
+ * What libpq reads in a server's certificate: the names that it is for, and which hash its signature uses. The platform's own
+ * certificate class does not tell that hash. DER is read by X.690, certificates by RFC 5280 section 4.1.
  */
 
-/** One DER element: its tag and where its content lies. */
+/** One DER element: its tag and its content. */
 interface Element {
   readonly tag: number;
   readonly content: Buffer;
@@ -23,7 +23,7 @@ const Tag = {
   context3: 0xa3,
 } as const;
 
-/** The content of a constructed element, in parts. @throws RangeError for lengths that reach beyond it */
+/** The elements in the content of a constructed element. @throws RangeError for a length that reaches beyond the content */
 function parts(content: Buffer): readonly Element[] {
   const elements: Element[] = [];
   let offset = 0;
@@ -44,7 +44,7 @@ function parts(content: Buffer): readonly Element[] {
   return elements;
 }
 
-/** The element at an index, or RangeError. */
+/** The element at an index. @throws RangeError when there is none */
 function part(elements: readonly Element[], index: number): Element {
   const element = elements[index];
   if (element === undefined) throw new RangeError('certificate is incomplete');
@@ -66,7 +66,7 @@ function objectIdentifier(content: Buffer): string {
   return numbers.join('.');
 }
 
-/** Hashes of signature algorithms; SHA-256 stands in for MD5 and SHA-1 (RFC 5929 section 4.1). */
+/** The hashes of signature algorithms. SHA-256 is used in place of MD5 and SHA-1 (RFC 5929 section 4.1). */
 const SIGNATURE_HASHES: Readonly<Record<string, string>> = {
   '1.2.840.113549.1.1.4': 'sha256', // md5WithRSAEncryption
   '1.2.840.113549.1.1.5': 'sha256', // sha1WithRSAEncryption
@@ -88,7 +88,7 @@ const SIGNATURE_HASHES: Readonly<Record<string, string>> = {
 
 const RSASSA_PSS = '1.2.840.113549.1.1.10';
 
-/** Hashes by their own identifiers, as RSASSA-PSS names them in its parameters (RFC 4055 section 3.1). */
+/** Hashes by their own identifiers, which RSASSA-PSS has in its parameters (RFC 4055 section 3.1). */
 const HASHES: Readonly<Record<string, string>> = {
   '1.3.14.3.2.26': 'sha256', // SHA-1
   '2.16.840.1.101.3.4.2.1': 'sha256',
@@ -110,10 +110,11 @@ function signatureHash(certificate: Buffer): string | undefined {
 }
 
 /**
- * The channel binding data tls-server-end-point: the hash of the server's certificate by the hash of its signature
+ * The channel binding data tls-server-end-point: the server's certificate, hashed with the hash function of its own signature
  * (RFC 5929 section 4.1).
  * @param certificate in DER
- * @returns undefined when the signature has no single hash (Ed25519 for one), for which the RFC defines none
+ * @returns undefined when the signature has no single hash function (Ed25519, for example), for which the RFC defines nothing,
+ *   or when the certificate cannot be read
  */
 export function channelBindingHash(certificate: Buffer): Buffer | undefined {
   try {
@@ -126,7 +127,7 @@ export function channelBindingHash(certificate: Buffer): Buffer | undefined {
 
 /** The names that a certificate is for. */
 export interface CertificateNames {
-  /** Of the subject alternative name extension, in its order: DNS names in bytes, addresses in 4 or 16 bytes. */
+  /** Those of the subject alternative name extension, in its order. DNS names are bytes, addresses should be 4 or 16 bytes. */
   readonly alternatives: readonly { readonly kind: 'dns' | 'ip'; readonly value: Buffer }[];
   /** The first common name of the subject. */
   readonly commonName: Buffer | undefined;
@@ -139,7 +140,7 @@ const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
 export function certificateNames(certificate: Buffer): CertificateNames {
   const outer = parts(part(parts(certificate), 0).content);
   const fields = parts(part(outer, 0).content);
-  // version [0] is left out of version 1 certificates; then serial number, signature, issuer, validity, subject.
+  // The fields are: version [0], which version 1 certificates do not have, serial number, signature, issuer, validity, subject.
   const subject = part(fields, fields[0]?.tag === Tag.context0 ? 5 : 4);
   let commonName: Buffer | undefined;
   for (const relativeName of parts(subject.content)) {
@@ -170,7 +171,10 @@ export function certificateNames(certificate: Buffer): CertificateNames {
 
 const lower = (text: string): string => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 
-/** Whether a name, whose first label may be `*` for exactly one label, is the host's (PostgreSQL documentation, verify-full). */
+/**
+ * Whether a certificate's name matches the host (PostgreSQL documentation, verify-full). The name's first label may be `*`,
+ * which stands for exactly one label.
+ */
 function nameMatches(pattern: string, host: string): boolean {
   const name = lower(pattern);
   const wanted = lower(host);
@@ -183,7 +187,7 @@ function nameMatches(pattern: string, host: string): boolean {
 /** An IPv4 or IPv6 address in bytes. */
 function addressBytes(host: string): Buffer {
   if (isIP(host) === 4) return Buffer.from(host.split('.').map(Number));
-  // The URL parser knows every way of writing an IPv6 address and has one way of writing them back.
+  // The URL parser reads an IPv6 address in every notation and always writes it in the same one.
   const [head = '', tail] = new URL(`http://[${host.split('%', 1)[0]}]`).hostname.slice(1, -1).split('::');
   const groups = (text: string): number[] =>
     text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16));
@@ -200,9 +204,12 @@ function addressText(bytes: Buffer): string {
 }
 
 /**
- * Compares a certificate's names with the host it was asked of, by libpq's rules for sslmode verify-full: alternative
- * names first; the common name only if there is no alternative name of the host's kind (RFC 6125 section 6.4.4).
- * @returns libpq's complaint, or undefined when the certificate is the host's
+ * Compares a certificate's names with the host that is connected to, by libpq's rules for sslmode verify-full. The
+ * alternative names come first. The common name only counts if there is no alternative name of the host's kind, DNS name or
+ * address (RFC 6125 section 6.4.4).
+ * @param certificate in DER
+ * @returns libpq's error message, or undefined when the certificate is the host's
+ * @throws RangeError when the certificate is malformed
  */
 export function hostMismatch(certificate: Buffer, host: string): string | undefined {
   const { alternatives, commonName } = certificateNames(certificate);

@@ -11,10 +11,10 @@ const ROOT_ADVICE = '\nEither provide the file or change sslmode to disable serv
 const fileError = (what: string, file: string, why: string): TlsError =>
   new TlsError(byteString(`${what} "${file}": ${why}`));
 
-/** The words of a failure while TLS material was read: OpenSSL's, or the system's. */
+/** The words for a failure while TLS material was read: OpenSSL's if it has any, otherwise the system's. */
 const failureWords = (error: unknown): string => tlsReason(error) ?? systemMessage(error);
 
-/** Where the files of one handshake come from, and for how long. */
+/** What reads the files of one handshake, and what ends the reading. */
 interface Source {
   readonly files: HostFiles;
   readonly signal: AbortSignal | undefined;
@@ -48,7 +48,7 @@ async function readRoots(
 async function readRootFile(file: string, { files, signal }: Source): Promise<Buffer> {
   try {
     const { content } = await files.read(file, signal);
-    // The runtime takes a file without any certificate silently, and then trusts nobody without saying why.
+    // The runtime accepts a file without any certificate. It would then trust no server without saying why.
     if (!/-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/.test(content.toString('latin1'))) {
       throw new Error('no certificate or crl found');
     }
@@ -99,7 +99,7 @@ async function readKey(keyFile: string, { files, signal }: Source): Promise<Buff
     signal?.throwIfAborted();
     throw fileError('could not load private key file', keyFile, systemMessage(error));
   }
-  // A key of root's may be readable by a group, so that a group of users can share it.
+  // A key that root owns may be readable by a group, so that a group of users can share it.
   const forbidden = key.uid === 0 ? 0o037 : 0o077;
   if (process.platform !== 'win32' && (key.mode & forbidden) !== 0) {
     throw new TlsError(
@@ -112,7 +112,7 @@ async function readKey(keyFile: string, { files, signal }: Source): Promise<Buff
   return key.content;
 }
 
-/** The client's certificate with its key, or nothing where there is no certificate. */
+/** Reads the client's certificate and its key. Without a certificate the result is empty. */
 async function readIdentity(options: TlsOptions, source: Source): Promise<SecureContextOptions> {
   const { files, signal } = source;
   const { certFile, keyFile } = options;
@@ -142,7 +142,7 @@ async function readIdentity(options: TlsOptions, source: Source): Promise<Secure
   return identity;
 }
 
-/** TLS ready for a handshake. */
+/** What a handshake needs. */
 export interface TlsMaterial {
   readonly context: SecureContext;
   /** The server's certificate must be signed by a trusted one. */
@@ -150,7 +150,8 @@ export interface TlsMaterial {
 }
 
 /**
- * Reads the files that the options name, as libpq does before a handshake: regular files of 1 MiB at most.
+ * Reads the files that the options name, as libpq does before a handshake. They must be regular files of 1 MiB at most.
+ * @param signal ends the reading
  * @throws TlsError with libpq's text; the signal's reason
  */
 export async function readTlsMaterial(options: TlsOptions, signal?: AbortSignal): Promise<TlsMaterial> {
@@ -165,7 +166,7 @@ export async function readTlsMaterial(options: TlsOptions, signal?: AbortSignal)
   try {
     const context = createSecureContext({
       ...identity,
-      // An empty list keeps the runtime from loading its own collection, which takes time and would not be used.
+      // With an empty list the runtime does not load its own collection, which takes time and would not be used.
       ...(roots === 'system' ? {} : { ca: [...(roots ?? [])] }),
       ...(crl.length > 0 && { crl }),
       minVersion: options.minVersion ?? DEFAULT_MIN_VERSION,

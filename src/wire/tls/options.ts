@@ -10,24 +10,26 @@ export interface TlsOptions {
   readonly mode: TlsMode;
   /** `direct` (libpq 17) begins TLS without asking, and needs mode require or stronger. Default: postgres. */
   readonly negotiation?: 'postgres' | 'direct' | undefined;
-  /** The host as the user named it: what verify-full compares and what SNI announces. */
+  /** The host as the user named it. verify-full compares it with the certificate, and SNI announces it. */
   readonly serverName?: string | undefined;
-  /** Whether to announce a serverName that is a name, not an address. Default: true. */
+  /** Whether SNI announces serverName. An address is never announced. Default: true. */
   readonly sni?: boolean | undefined;
-  /** The client's certificate and its key, sent when the server asks; no certificate if the file does not exist. */
+  /** The client's certificate, sent when the server asks for it. If the file does not exist there is no certificate. */
   readonly certFile?: string | undefined;
+  /** The private key of the client's certificate. */
   readonly keyFile?: string | undefined;
   readonly keyPassword?: string | undefined;
   /**
-   * Trusted certificates. Where the file exists the server's certificate is verified in every mode; where it does not,
+   * Trusted certificates. If the file exists, the server's certificate is verified in every mode. If it does not exist,
    * verify-ca and verify-full fail. `system` (libpq 16) stands for the runtime's own collection. The caller fills in
    * libpq's default, `~/.postgresql/root.crt`.
    */
   readonly rootCertFile?: string | undefined;
-  /** Revoked certificates; ignored if they do not exist. */
+  /** A list of revoked certificates. It is ignored if it cannot be read. */
   readonly crlFile?: string | undefined;
+  /** A directory with such lists. Those that cannot be read are ignored. */
   readonly crlDirectory?: string | undefined;
-  /** Who reads these files; as those of the configuration by default. */
+  /** What reads these files. Default: `configuredFiles`, which is for files that the configuration names. */
   readonly files?: HostFiles | undefined;
   /** Default: TLSv1.2. */
   readonly minVersion?: SecureVersion | undefined;
@@ -36,9 +38,10 @@ export interface TlsOptions {
   readonly fallback?: boolean | undefined;
 }
 
+/** The oldest version of TLS that is used unless another is asked for. */
 export const DEFAULT_MIN_VERSION: SecureVersion = 'TLSv1.2';
 
-/** TLS could not be set up; the message is libpq's, as a byte string. */
+/** TLS could not be set up. The message is libpq's, a byte string. */
 export class TlsError extends Error {
   constructor(message: string) {
     super(message);

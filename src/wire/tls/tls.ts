@@ -7,27 +7,27 @@ import { DEFAULT_MIN_VERSION, TlsError, type TlsOptions } from './options.js';
 
 export { TlsError, type TlsMode, type TlsOptions } from './options.js';
 
-/** The name of the protocol in TLS (ALPN), registered for PostgreSQL and offered by libpq 17 and later. */
+/** The protocol's name in TLS (ALPN), which is registered for PostgreSQL and offered by libpq 17 and later. */
 export const ALPN_PROTOCOL = 'postgresql';
 
 /**
- * Makes TLS of an open connection and checks the server as the mode asks. The caller owns the raw socket and destroys
- * it when this fails or when it loses patience.
- * @param signal ends the reading of files; the handshake ends with the raw socket
+ * Starts TLS on an open connection and checks the server's certificate as the mode asks. The caller owns the raw socket, and
+ * destroys it when this fails or takes too long.
+ * @param signal ends the reading of files; the handshake ends when the raw socket is destroyed
  * @throws TlsError with libpq's text; the signal's reason
  */
 export async function startTls(raw: Socket, options: TlsOptions, signal?: AbortSignal): Promise<TLSSocket> {
   const { context, verify } = await readTlsMaterial(options, signal);
   const { serverName, sni = true } = options;
   if (raw.destroyed) throw raw.errored ?? new TlsError('SSL SYSCALL error: EOF detected');
-  // Bytes that came before the handshake would otherwise be taken for a part of it.
+  // Bytes that came before the handshake would otherwise be taken as a part of it.
   if (raw.readableLength > 0) throw new TlsError('received unencrypted data after SSL response');
   const socket = connect({
     socket: raw,
     secureContext: context,
     ALPNProtocols: [ALPN_PROTOCOL],
     ...(sni && serverName && isIP(serverName) === 0 && { servername: serverName }),
-    // Checked below, by libpq's rules and with its words.
+    // The certificate is checked below, by libpq's rules and with libpq's error messages.
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined,
   });
@@ -43,7 +43,7 @@ export async function startTls(raw: Socket, options: TlsOptions, signal?: AbortS
 
 function handshake(socket: TLSSocket, options: TlsOptions): Promise<void> {
   return new Promise((resolve, reject) => {
-    // Stays after the handshake: an error that nobody listens for would end the process.
+    // This listener stays after the handshake, because an error that nobody listens for would end the process.
     socket.on('error', (error) => reject(new TlsError(handshakeFailure(error, options))));
     socket.once('close', () => reject(new TlsError('SSL SYSCALL error: EOF detected')));
     socket.once('secureConnect', resolve);
@@ -75,7 +75,7 @@ function handshakeFailure(error: Error, options: TlsOptions): string {
       `between ${minVersion} and ${maxVersion}.`
     );
   }
-  // The runtime reports the end of the connection as a reset of its own, without a system call.
+  // The runtime reports the end of the connection as a reset, but without the name of a system call.
   if (systemCode(error) === 'ECONNRESET' && (error as NodeJS.ErrnoException).syscall === undefined) {
     return 'SSL SYSCALL error: EOF detected';
   }
@@ -105,7 +105,7 @@ function check(socket: TLSSocket, options: TlsOptions, verify: boolean): void {
   if (problem !== undefined) throw new TlsError(problem);
 }
 
-/** The server's certificate in DER, for channel binding. */
+/** The server's certificate in DER, for channel binding and for the check of its names. */
 export function peerCertificate(socket: TLSSocket): Buffer | undefined {
   return socket.getPeerX509Certificate()?.raw;
 }

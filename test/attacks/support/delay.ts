@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { appendFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FaultClient } from '../../faults/world/client.js';
 
@@ -11,6 +12,9 @@ export interface Delay {
 }
 
 const EVERY_MS = 20;
+
+/** A file that gets a line for each attack: for how long it stopped the loop, and the control did (docs/security.md). */
+const PAUSES = process.env['DBLINK_PROXY_TEST_PAUSES'];
 
 /** A proxy whose event loop is watched. */
 export interface WatchedProxy {
@@ -67,6 +71,8 @@ export async function costsNoMoreThan(
     const usual = await delayDuring(world, control);
     const attacked = await delayDuring(world, attack);
     costs.push(`${JSON.stringify(attacked)} instead of ${JSON.stringify(usual)}`);
+    if (PAUSES !== undefined)
+      appendFileSync(PAUSES, `${attacked.pause.toFixed(1)} ms, control ${usual.pause.toFixed(1)} ms\n`);
     const fits = (what: keyof Delay): boolean => attacked[what] <= TIMES * Math.max(usual[what], LEAST_MS);
     if (fits('slowest') && fits('pause')) return;
   }

@@ -65,6 +65,24 @@ describe('notifications of a dblink connection', () => {
     assert.deepEqual(await session.notifications(undefined, call), []);
   });
 
+  it('takes all that came with one packet, though the event loop had its turns between', async () => {
+    const message = backend('A', Buffer.from('\0\0\0\x07ch\0\0', 'latin1'));
+    const many = 4000;
+    const answer = Buffer.concat([backend('C', 'LISTEN\0'), backend('Z', 'I')]);
+    const remote = await scriptedRemote({
+      query: (_, socket) => {
+        socket.write(Buffer.concat([answer, ...Array.from({ length: many }, () => message)]));
+      },
+    });
+    try {
+      await session.connect('talkative', remote.conninfo, false, call);
+      await session.exec('talkative', sql('LISTEN ch'), true, call);
+      assert.equal((await session.notifications('talkative', call)).length, many);
+    } finally {
+      await remote.close();
+    }
+  });
+
   it('ends a connection on which too many wait', async () => {
     const payload = 'x'.repeat(100_000);
     const message = backend('A', Buffer.concat([Buffer.from([0, 0, 0, 7]), Buffer.from(`ch\0${payload}\0`)]));

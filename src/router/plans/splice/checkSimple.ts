@@ -17,22 +17,23 @@ import {
   statementError,
 } from './splicedStatement.js';
 
-/** What the primary said about a statement of a Query message before anything of it ran. */
+/** What the primary said about a statement of a Query message, before anything of it ran. */
 export interface Checked {
   readonly spliced: SplicedStatement;
-  /** RowDescription; undefined for a statement without rows. */
+  /** The whole RowDescription message. Undefined for a statement without rows. */
   readonly description: Buffer | undefined;
+  /** The types of each source's columns. */
   readonly types: ReadonlyMap<DblinkCall, readonly ColumnType[]>;
 }
 
 /** A statement of a Query message. */
 interface Queried {
-  /** Of the message. */
+  /** The text of the whole message. */
   readonly text: Buffer;
   readonly statement: Statement;
 }
 
-/** The unnamed statement and portal, which a Query message destroys anyway; everything in text format. */
+/** The unnamed statement and portal, which a Query message destroys anyway. Everything is in text format. */
 export const UNNAMED: BindFields = {
   portal: EMPTY,
   statement: EMPTY,
@@ -41,7 +42,10 @@ export const UNNAMED: BindFields = {
   resultFormats: [],
 };
 
-/** Outside of a transaction a stream leaves nothing to the primary once it has said what the statement returns. */
+/**
+ * Whether what the primary says about a statement can be used again. It can for a stream outside of a transaction: once the
+ * primary has said what the statement returns, nothing else is left to it.
+ */
 const canBeKnown = (context: SessionContext, { text, statement }: Queried): boolean =>
   statement.shape.kind === 'stream' &&
   !context.inBlock &&
@@ -50,14 +54,14 @@ const canBeKnown = (context: SessionContext, { text, statement }: Queried): bool
 const textOf = ({ text, statement }: Queried): Buffer =>
   text.subarray(statement.span.start, statement.span.end);
 
-/** What the primary said earlier about a stream. */
+/** What the primary said earlier about a statement that can be streamed. Undefined when that is not known. */
 export const knownStream = (
   context: SessionContext,
   queried: Queried,
   known: KnownStatements<Checked>,
 ): Checked | undefined => (canBeKnown(context, queried) ? known.get(textOf(queried)) : undefined);
 
-/** Keeps what the primary has said, if it is about a stream. */
+/** Keeps what the primary has said, if it is about a statement that can be streamed. */
 export function rememberStream(
   context: SessionContext,
   queried: Queried,
@@ -67,7 +71,7 @@ export function rememberStream(
   if (canBeKnown(context, queried)) known.set(textOf(queried), checked);
 }
 
-/** Has the primary parse, plan and describe the statement without running it. @throws PrimaryRaised */
+/** Has the primary parse, plan and describe the statement, but not run it. @throws PrimaryRaised, NoSuchSignature, NeedsBridge */
 export async function checkSimple(context: SessionContext, { text, statement }: Queried): Promise<Checked> {
   const source = { text, statement, clientTypes: [] };
   const assumed = spliceStatement(context, source, new Map());
@@ -85,9 +89,10 @@ export async function checkSimple(context: SessionContext, { text, statement }: 
 
 /**
  * Has the primary parse, bind and describe a spliced statement, without rows.
- * @param how first: the client gets the notices that the statement raises while it is parsed and planned; style: values of the
- * parameters that a styled statement has behind those of its calls
- * @returns RowDescription, for a statement with rows @throws PrimaryRaised
+ * @param how `first`: the client gets the notices that the statement raises while it is parsed and planned; `style`: values of
+ * the parameters that a styled statement has behind those of its calls
+ * @returns the whole RowDescription message, for a statement with rows
+ * @throws PrimaryRaised, NoSuchSignature
  */
 export async function dryRun(
   context: SessionContext,

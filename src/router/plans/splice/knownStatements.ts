@@ -4,8 +4,8 @@ const MAX_ENTRIES = 64;
 const MAX_KEY_BYTES = 8192;
 
 /**
- * What the primary said about statements, by their text, kept until something was sent to it that may have changed what the
- * text means (types, search_path).
+ * What the primary said about statements, by their text. It is kept until something is sent to the primary that may change what
+ * the text means (types, search_path).
  */
 export class KnownStatements<T> {
   readonly #entries = new Map<string, T>();

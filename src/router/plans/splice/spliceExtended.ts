@@ -19,13 +19,14 @@ export interface PreparedDblink {
   readonly text: Buffer;
   readonly statement: Statement;
   readonly spliced: SplicedStatement;
+  /** The types of each source's columns. */
   readonly types: ReadonlyMap<DblinkCall, readonly ColumnType[]>;
   /** Types of the client's parameters, as the primary resolved them. */
   readonly parameterTypes: readonly number[];
 }
 
 /**
- * Prepares a statement with dblink calls on the primary, rewritten, under the client's name.
+ * Prepares a statement with dblink calls on the primary: rewritten, and under the client's name.
  * @throws PrimaryRaised with positions in the client's text; NoSuchSignature, NeedsBridge
  */
 export async function prepareStatement(
@@ -35,7 +36,7 @@ export async function prepareStatement(
 ): Promise<PreparedDblink> {
   const { text, statement } = source;
   const { primary } = context;
-  // Outside of a batch the types are asked on their own, so that no transaction begins before the client begins one.
+  // Outside of a batch the types are asked for with a Sync of their own, so that no transaction begins before the client's does.
   const alone = !primary.batchOpen && !context.inBlock;
   const asked = alone ? sourceTypes(context, statement, 'sync') : undefined;
   const parsed = parseAndDescribe(context, name, source, spliceStatement(context, source, new Map()));
@@ -49,7 +50,11 @@ export async function prepareStatement(
   return { text, statement, spliced, types, parameterTypes: resolved.slice(0, spliced.parameters) };
 }
 
-/** @returns the types of all parameters @throws PrimaryRaised, NoSuchSignature */
+/**
+ * Has the primary parse a spliced statement, and describe it.
+ * @returns OIDs of the types of all its parameters
+ * @throws PrimaryRaised, NoSuchSignature
+ */
 export async function parseAndDescribe(
   context: SessionContext,
   name: Buffer,

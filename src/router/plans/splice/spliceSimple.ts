@@ -22,23 +22,23 @@ import {
 /** What became of a statement. */
 interface Spliced {
   readonly plan: 'stream' | 'splice';
-  /** CommandComplete, which the client gets when the statement's transaction is known to hold. */
+  /** The CommandComplete. The client gets it when the statement's transaction is known to hold. */
   readonly tag: Buffer | undefined;
 }
 
 /** A statement of a Query message whose calls are to be spliced or streamed. */
 interface SimpleStatement {
-  /** Of the message. */
+  /** The text of the whole message. */
   readonly text: Buffer;
   readonly statement: Statement;
   readonly facts: SessionFacts;
-  /** What the primary has said about streams. */
+  /** What the primary has said about statements that can be streamed. */
   readonly streams: KnownStatements<Checked>;
-  /** The primary has been asked already. */
+  /** The primary's check of the statement, if it has been asked for already. */
   readonly checking: Promise<Checked> | undefined;
-  /** A bridge serves what this cannot. */
+  /** Whether a bridge serves what this cannot. */
   readonly bridged: boolean;
-  /** Sends what ends the batch. */
+  /** Sends what ends the batch of requests. Undefined when the batch is to stay open. */
   readonly endBatch: (() => Promise<void>) | undefined;
 }
 
@@ -51,17 +51,17 @@ interface Filled {
 type Results = CallsOutcome & { readonly kind: 'results' };
 
 /**
- * The plans `splice` and `stream` for a statement of a Query message: has the primary check the statement, runs the
- * dblink calls, and has the primary finish it with their rows in the place of the calls. Leaves the batch of requests
+ * Carries out the plans `splice` and `stream` for a statement of a Query message. Has the primary check the statement, runs the
+ * dblink calls, and has the primary finish the statement with their rows in the place of the calls. Leaves the batch of requests
  * open, unless `endBatch` sends what ends it along with the last request.
- * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature; NeedsBridge: if bridged, nothing has happened yet
+ * @throws PgError what a call raised; PrimaryRaised; NoSuchSignature; NeedsBridge, if `bridged` before anything has happened
  */
 export const spliceSimple = (context: SessionContext, statement: SimpleStatement): Promise<Spliced> =>
   new SimpleSplice(context, statement).run();
 
 class SimpleSplice {
   readonly #poison: Poison;
-  /** A SELECT describes its rows before it runs; other statements when they have run. */
+  /** Natively, a SELECT describes its rows before it runs, and other statements do so when they have run. */
   readonly #isSelect: boolean;
 
   constructor(
@@ -78,7 +78,7 @@ class SimpleSplice {
     const outcome = await this.#call(checked);
     if (outcome.kind !== 'results') return this.#streamed(outcome);
     const filled = await this.#adoptStyle(checked, outcome);
-    // What is known of it was said of an unnamed statement that is gone.
+    // What is known was said about an unnamed statement that is gone, so the primary needs the statement again.
     if (known !== undefined && outcome.style === undefined) {
       await dryRun(this.context, this.own.statement, filled.spliced);
     }
@@ -113,7 +113,7 @@ class SimpleSplice {
     });
   }
 
-  /** The client has its rows, or its one row: nothing is left to the primary. */
+  /** For a statement whose rows the client has, or whose only row is a command's status. Nothing is left to the primary. */
   #streamed(outcome: Exclude<CallsOutcome, Results>): Spliced {
     if (outcome.kind === 'streamed')
       return { plan: 'stream', tag: commandComplete(`SELECT ${outcome.rows}`) };
@@ -121,7 +121,7 @@ class SimpleSplice {
     return { plan: 'stream', tag: commandComplete('SELECT 1') };
   }
 
-  /** Where a remote writes in another style than the session's, the statement is made to read its values in that. */
+  /** When a remote writes dates or intervals in another style than the session's, the statement reads the values in that. */
   async #adoptStyle({ spliced, types }: Checked, { results, style }: Results): Promise<Filled> {
     const { text, statement, facts } = this.own;
     const values = this.#poison.values(statement, results);
@@ -155,7 +155,7 @@ class SimpleSplice {
     // Plain columns of a source change nothing about the session.
     const harmless = this.own.statement.shape.kind === 'stream';
     primary.send(execute(EMPTY), { kind: 'execute', sink, harmless });
-    // An error is told by the answers below; the end of the batch then has nothing to add.
+    // The answers below tell of an error. The end of the batch then has nothing to add.
     const ended = this.own.endBatch?.().then(
       () => undefined,
       (failure: unknown) => ({ failure }),
@@ -172,7 +172,7 @@ class SimpleSplice {
     return tag;
   }
 
-  /** An error of the spliced statement as one of the client's. */
+  /** An error of the spliced statement, as an error of the client's statement. */
   #inClientText(error: PgError, spliced: SplicedStatement): PgError {
     return this.#poison.translate(error) ?? mapPosition(error, spliced);
   }

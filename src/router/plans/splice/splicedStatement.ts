@@ -28,11 +28,11 @@ const NO_ROWS = Buffer.from('[]', 'latin1');
 export interface SpliceSource {
   readonly text: Buffer;
   readonly statement: Statement;
-  /** The types of its parameters, as far as the client declared them. */
+  /** OIDs of its parameters' types, as far as the client declared them. */
   readonly clientTypes: readonly number[];
 }
 
-/** A statement whose calls are replaced by parameters: what the primary is given in the place of the client's text. */
+/** A statement whose calls are replaced by parameters. The primary gets it in the place of the client's text. */
 export interface SplicedStatement {
   readonly rewritten: Rewritten;
   /** Number of the client's parameters; those of the proxy come after them. */
@@ -40,13 +40,14 @@ export interface SplicedStatement {
   readonly shapes: ReadonlyMap<DblinkCall, SourceShape>;
 }
 
-/** Before the types are known: the declared names tell, unless a domain hides json. */
+/** Guesses from the declared type's name, before the types are known. A domain over json is not seen. */
 const looksLikeJson = (type: string): boolean => /^\s*(pg_catalog\.)?jsonb?\s*$/i.test(type);
 
 /**
  * Rewrites a statement.
  * @param types of the columns of each source, where they are known
- * @param styled the sources' values are read in a DateStyle and IntervalStyle that are given as parameters
+ * @param styled the sources' values are read in a DateStyle and an IntervalStyle that are given as parameters
+ * @throws NeedsBridge when it cannot be rewritten
  */
 export function spliceStatement(
   context: SessionContext,
@@ -80,7 +81,7 @@ export function spliceStatement(
   return { rewritten, parameters, shapes };
 }
 
-/** What an argument is, where the client declared the type of a parameter that the text leaves open. */
+/** The type of an argument. The text leaves a parameter's type open; it is the one that the client declared, if it did. */
 function knownType(argument: Argument, clientTypes: readonly number[]): Argument['type'] {
   if (argument.type !== 'parameter') return argument.type;
   const kind = kindOfType(clientTypes[(argument.parameters[0] ?? 0) - 1] ?? 0);
@@ -95,7 +96,11 @@ const rewriteOrRefuse: typeof rewrite = (...args) => {
   }
 };
 
-/** The types of all sources' columns. A list that the primary refuses is left out. */
+/**
+ * The types of all sources' columns. A column definition list that the primary refuses is left out.
+ * @param end see PrimaryLink.run
+ * @throws PrimaryRaised see describeColumns
+ */
 export async function sourceTypes(
   context: SessionContext,
   statement: Statement,
@@ -112,7 +117,7 @@ export async function sourceTypes(
   return types;
 }
 
-/** Whether the assumption about json columns that a first rewriting made was right. */
+/** Whether the first rewriting, before the types were known, guessed right about json columns. */
 export function assumedRight(types: ReadonlyMap<DblinkCall, readonly ColumnType[]>): boolean {
   return [...types].every(
     ([call, columns]) =>
@@ -121,7 +126,7 @@ export function assumedRight(types: ReadonlyMap<DblinkCall, readonly ColumnType[
   );
 }
 
-/** Types for Parse: the client's, then bytea for each call; those of a style are left to the server. */
+/** OIDs of types for Parse: the client's, then bytea for each call. Those of a style's parameters are left to the server. */
 export function parameterTypes(clientTypes: readonly number[], parameters: number, calls: number): number[] {
   return [
     ...Array.from({ length: parameters }, (_, i) => clientTypes[i] ?? 0),
@@ -130,15 +135,18 @@ export function parameterTypes(clientTypes: readonly number[], parameters: numbe
 }
 
 /**
- * Values of the parameters that a styled statement has behind those of its calls: the style to read in, then the one to
- * go back to.
+ * Values of the parameters that a styled statement has behind those of its calls: the style to read in, then the style to go back
+ * to.
  */
 export function styleValues(facts: SessionFacts, style: RemoteStyle): readonly Buffer[] {
   const settings = [style.dateStyle, style.intervalStyle, facts.style.dateStyle, facts.style.intervalStyle];
   return settings.map((setting) => Buffer.from(setting ?? '', 'latin1'));
 }
 
-/** The client's Bind with values for the calls behind its own; the statement's and portal's names may be replaced. */
+/**
+ * A Bind with values for the calls behind the client's own values.
+ * @param fields of the client's Bind, perhaps with other names of statement and portal
+ */
 export function bindWith(fields: BindFields, values: readonly (Buffer | null)[]): BindFields {
   const given = fields.values.length;
   const formats =
@@ -154,16 +162,16 @@ export function bindWith(fields: BindFields, values: readonly (Buffer | null)[])
   };
 }
 
-/** An error's position in the rewritten text, as one in the client's. */
+/** An error of the rewritten text, with its position in the client's. */
 export const mapPosition = (error: PgError, { rewritten }: SplicedStatement): PgError =>
   movePosition(error, (position) => rewritten.mapPosition(position));
 
-/** The functions that hold the arguments of a call in the rewritten text. */
+/** The complaint about a function that holds an argument of a call in the rewritten text. The group is the argument's type. */
 const HOLDER = /^function pg_catalog\.(?:text|bool|int4)send\((.*)\) does not exist$/;
 
 /**
- * An error that the primary raised for a rewritten statement, as one of the client's.
- * @returns NoSuchSignature when it is an argument's type that no signature takes, and the primary can still say so itself
+ * An error that the primary raised for a rewritten statement, as an error of the client's statement.
+ * @returns NoSuchSignature when no signature takes an argument's type, and the primary can still say so itself
  */
 export function statementError(
   context: SessionContext,
@@ -186,16 +194,22 @@ export function statementError(
   return new PrimaryRaised(mapped.with({ message: `function ${name}(${types.join(', ')}) does not exist` }));
 }
 
-/** Values with which a statement can be bound before anything remote has run: no rows, no values. */
+/**
+ * Values with which a statement can be bound before anything remote has run: no rows, no values (docs/decisions/002-dry-run.md).
+ */
 export const dryValues = (statement: Statement): readonly (Buffer | null)[] =>
   statement.calls.map((call) => (call.use.kind === 'source' ? NO_ROWS : null));
 
 /**
- * What stands for a failed source: one word that is not JSON (PostgreSQL names the word in its complaint), so that PostgreSQL raises when, and only if, it reaches the source. */
+ * What stands for failed sources. Each is bound to one word that is not JSON, so PostgreSQL raises an error when it reaches the
+ * source, and only then. PostgreSQL names the word in its complaint, which tells whose error it is
+ * (docs/decisions/003-poison.md).
+ */
 export class Poison {
   readonly #token = randomBytes(12).toString('hex');
   readonly #errors: PgError[] = [];
 
+  /** The values of the parameters that stand for the calls. */
   values(statement: Statement, results: readonly CallResult[]): readonly (Buffer | null)[] {
     return results.map((result, i) => {
       if (result.kind === 'failed') {
@@ -209,7 +223,10 @@ export class Poison {
 
   constructor(private readonly context: SessionContext) {}
 
-  /** The error that a primary's error about a poisoned source stands for, as the client reads it. */
+  /**
+   * The error for which the primary's error about a failed source stands, in the client's encoding.
+   * @returns undefined when the primary's error is about something else
+   */
   translate(error: PgError): PgError | undefined {
     const { context, detail, message } = error.fields;
     const match = new RegExp(`${this.#token}_(\\d+)`).exec(`${context ?? ''}\n${detail ?? ''}\n${message}`);

@@ -8,12 +8,12 @@ import type { CollectSink } from '../../calls/collectSink.js';
 import type { ColumnType } from '../../calls/columns.js';
 import { streams, type WritingStyle } from './streamable.js';
 
-/** Statements that return rows and nothing else. */
+/** How statements begin that return rows and nothing else. */
 const COUNTED = /^\s*(?:select|values|table|fetch|with)\b/i;
 
 /**
- * Whether a remote string is one statement whose rows may be sent before it has ended. Anything that might be more than
- * one is not.
+ * Whether a query string for a remote is one statement whose rows may be sent before the statement has ended. A string that might
+ * hold more than one statement is not.
  */
 export function mayStream(sql: Buffer): boolean {
   const text = sql.toString('latin1');
@@ -22,13 +22,14 @@ export function mayStream(sql: Buffer): boolean {
 }
 
 /**
- * Passes the remote's rows to the client as they arrive, or, when their types do not allow that, collects them. The
- * choice is made at the remote's RowDescription.
+ * Passes the remote's rows to the client as they arrive. When their types do not allow that, it collects them. The choice is made
+ * at the remote's RowDescription.
  */
 export class StreamSink implements RowSink {
   readonly columns: number;
+  /** Whether the rows go to the client. */
   streamed = false;
-  /** Rows that the client was sent. */
+  /** Number of rows that the client has been sent. */
   count = 0;
 
   constructor(
@@ -40,8 +41,9 @@ export class StreamSink implements RowSink {
     this.columns = types.length;
   }
 
-  /** Whose rows they are; waits while the client is slow. */
+  /** The remote that sends the rows. */
   #remote: WireClient | undefined;
+  /** Backpressure: nothing is read from the remote, because the client is slow. */
   #waiting = false;
 
   get memory(): Memory {
@@ -53,7 +55,7 @@ export class StreamSink implements RowSink {
   }
 
   begin(description: Buffer, remote: WireClient): 'rows' | 'raw' {
-    // One statement has one result; rows of another one, perhaps not to be streamed, cannot follow what has been sent.
+    // One statement has one result. Rows of another one, which perhaps must not be streamed, cannot follow what has been sent.
     if (this.count > 0) throw new MalformedResult('unexpected second result of one statement');
     const fields = parseRowDescription(description);
     const far: WritingStyle = {

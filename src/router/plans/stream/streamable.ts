@@ -1,27 +1,27 @@
 import type { FieldDescription } from '../../../wire/rows.js';
 import type { ColumnType } from '../../calls/columns.js';
 
-/** Settings of one server, as it reported them, that decide how it writes values. */
+/** What decides how a server writes values: its settings, as it reported them, and its version. */
 export interface WritingStyle {
   readonly dateStyle: string | undefined;
   readonly intervalStyle: string | undefined;
   readonly timeZone: string | undefined;
-  /** Like 150018; 0 unknown. */
+  /** Like 150018; 0 when it is not known. */
   readonly version: number;
-  /** Only known of the primary. */
+  /** Known of the primary only. */
   readonly extraFloatDigits?: number;
 }
 
-/** What has to agree so that a type's text on the remote is what the primary would write after reading it. */
+/** What has to agree between remote and primary, so that the primary would write a type's values as the remote wrote them. */
 type Need = 'nothing' | 'dateStyle' | 'dateStyleAndTimeZone' | 'intervalStyle' | 'floats';
 
 const TEXT = 25;
 const VARCHAR = 1043;
 
 /**
- * Built-in types whose output is the same for the same value on every server and version, given what they need. Absent
- * on purpose: bytea and money (unreported settings), reg* (local catalog), xml, name and "char" (truncation), oid-like
- * types, everything that is not built in.
+ * Built-in types whose output is the same for the same value on every server and version, if what they need agrees. Left out on
+ * purpose are bytea and money (they depend on settings that are not reported), reg* (the local catalog), xml, name and "char"
+ * (truncation), types like oid, and everything that is not built in.
  */
 const NEEDS: ReadonlyMap<number, Need> = new Map<number, Need>([
   [16, 'nothing'], // bool
@@ -68,12 +68,14 @@ export const ignoresStyle = (type: ColumnType): boolean => {
   return need === 'nothing' || need === 'floats';
 };
 
-/** Floats are written in the shortest form that reads back exactly since PostgreSQL 12. */
+/** Since PostgreSQL 12, floats are written in the shortest form that reads back exactly. */
 const SHORTEST_FLOATS = 120000;
 
 /**
- * Whether a remote's text of a column can go to the client as it is: the primary's input and output functions would
- * only write it again.
+ * Whether a remote's text of a column can go to the client as it is. It can when the primary would read the text and write the
+ * same again.
+ * @param declared in the column definition list @param remote as the remote describes the column
+ * @param local how the primary writes @param far how the remote writes
  */
 export function streams(
   declared: ColumnType,
@@ -82,7 +84,7 @@ export function streams(
   far: WritingStyle,
 ): boolean {
   if (declared.declaredOid !== declared.oid) return false;
-  // The input function of an unlimited string type changes nothing, whatever wrote the text.
+  // The input function of text, or of varchar without a length, changes nothing (docs/decisions/004-unlimited-text-streams.md).
   if (declared.oid === TEXT || (declared.oid === VARCHAR && declared.typmod === -1)) return true;
   if (declared.oid !== remote.typeOid || declared.typmod !== remote.typmod) return false;
   switch (NEEDS.get(declared.oid)) {
