@@ -72,7 +72,7 @@ const choice = <const T extends string>(choices: readonly T[], info: Omit<Settin
   });
 
 /** The levels of the log, beginning with the one that logs most. */
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /**

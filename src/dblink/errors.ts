@@ -184,7 +184,7 @@ function sqlstateOf(fields: ErrorFields | undefined): string | undefined {
 const MAX_PHRASE_BYTES = 511;
 
 /** The context line that a call adds to an error. @param phrase such as `while executing query` */
-export function contextLine(phrase: string, label: ConnectionLabel): string {
+function contextLine(phrase: string, label: ConnectionLabel): string {
   const suffix =
     label === undefined ? ' on unnamed dblink connection' : ` on dblink connection named "${label}"`;
   return `${phrase.slice(0, MAX_PHRASE_BYTES)}${suffix}`;

@@ -34,7 +34,7 @@ export async function runExample(url: string, print: (text: string) => void): Pr
 const AS_TEXT = { getTypeParser: () => (value: string) => value };
 
 /** A result as psql shows it: a table with a count of rows, or the command tag where there are no columns. */
-export function formatResult({ fields, rows, command, rowCount }: QueryArrayResult): string {
+function formatResult({ fields, rows, command, rowCount }: QueryArrayResult): string {
   if (fields.length === 0) return `${command} ${command === 'INSERT' ? '0 ' : ''}${rowCount ?? ''}\n`;
   const cells = (rows as readonly (readonly (string | null)[])[]).map((row) =>
     row.map((value) => value ?? ''),

@@ -1,11 +1,5 @@
 import type { Logger } from './log.js';
 
-/** How often something went wrong in the process that belongs to no session. */
-export interface FaultCounts {
-  unhandledRejections: number;
-  uncaughtExceptions: number;
-}
-
 /** Codes of errors that are thrown where Node, or V8, has found its own state broken. */
 const BROKEN: ReadonlySet<string> = new Set(['ERR_INTERNAL_ASSERTION']);
 
@@ -17,22 +11,21 @@ const BROKEN: ReadonlySet<string> = new Set(['ERR_INTERNAL_ASSERTION']);
  * WebAssembly means that the parser's memory may be damaged. Then the parser answers wrongly from then on.
  *
  * @param untrusted called when the process is to end
- * @returns the counts, which go on changing
  */
-export function watchFaults(log: Logger, untrusted: () => void): Readonly<FaultCounts> {
-  const counts: FaultCounts = { unhandledRejections: 0, uncaughtExceptions: 0 };
+export function watchFaults(log: Logger, untrusted: () => void): void {
+  let rejections = 0;
+  let exceptions = 0;
   process.on('unhandledRejection', (reason) => {
-    const count = ++counts.unhandledRejections;
+    const count = ++rejections;
     log.error({ err: asError(reason), count }, 'unhandled rejection');
     if (isBroken(reason)) untrusted();
   });
   process.on('uncaughtException', (error) => {
-    const count = ++counts.uncaughtExceptions;
+    const count = ++exceptions;
     const goesOn = isOfSystem(error) && !isBroken(error);
     log[goesOn ? 'error' : 'fatal']({ err: error, count }, 'uncaught exception');
     if (!goesOn) untrusted();
   });
-  return counts;
 }
 
 const asError = (reason: unknown): Error => (reason instanceof Error ? reason : new Error(String(reason)));

@@ -78,7 +78,7 @@ export function relayLogin(session: Session, options: LoginOptions): ResponseSin
  * The primary's SASL offer without the mechanisms that bind to its TLS channel.
  * @returns undefined for any other message, and for an offer that has no such mechanism
  */
-export function withoutChannelBinding(message: Buffer): Buffer | undefined {
+function withoutChannelBinding(message: Buffer): Buffer | undefined {
   const reader = new MessageReader(message);
   if (reader.int32() !== Authentication.sasl) return undefined;
   const mechanisms: string[] = [];

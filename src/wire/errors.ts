@@ -101,7 +101,7 @@ export function protocolViolation(message: string, detail?: string): PgError {
 }
 
 /** An ErrorResponse or NoticeResponse with these fields. Without `severityNonLocalized` the field V repeats the severity. */
-export function encodeFields(
+function encodeFields(
   type: typeof Backend.errorResponse | typeof Backend.noticeResponse,
   fields: ErrorFields,
 ): Buffer {

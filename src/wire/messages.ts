@@ -12,8 +12,6 @@ export const FLUSH: Buffer = simple(Frontend.flush);
 export const TERMINATE: Buffer = simple(Frontend.terminate);
 export const PARSE_COMPLETE: Buffer = simple(Backend.parseComplete);
 export const BIND_COMPLETE: Buffer = simple(Backend.bindComplete);
-export const CLOSE_COMPLETE: Buffer = simple(Backend.closeComplete);
-export const NO_DATA: Buffer = simple(Backend.noData);
 
 /** A Query message. */
 export const query = (sql: Uint8Array | string): Buffer =>

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { errorResponse, PgError, protocolViolation } from './errors.js';
-import { MAX_STARTUP_BYTES, protocolVersion, RequestCode } from './protocol.js';
+import { MAX_STARTUP_BYTES, RequestCode } from './protocol.js';
 import { MessageReader } from './reader.js';
 
 /** What a client can send before its session begins (protocol documentation, "Start-up" and "Cancel Request"). */
@@ -75,22 +75,6 @@ export function parseStartupPacket(packet: Buffer): StartupPacket {
 export function refusal(error: PgError, packet: Buffer | undefined): Buffer {
   const old = packet !== undefined && packet.length >= 8 && packet.readUInt16BE(4) < 3;
   return old ? Buffer.from(`EFATAL:  ${error.message}\n\0`, 'latin1') : errorResponse(error);
-}
-
-/**
- * A startup packet of protocol 3.
- * @param parameters names and values, byte strings, in the order in which they are written
- * @param minor the minor version to ask for
- */
-export function startupPacket(parameters: readonly (readonly [string, string])[], minor = 0): Buffer {
-  const body = Buffer.concat([
-    ...parameters.flatMap(([name, value]) => [Buffer.from(`${name}\0${value}\0`, 'latin1')]),
-    Buffer.from([0]),
-  ]);
-  const head = Buffer.alloc(8);
-  head.writeInt32BE(body.length + 8, 0);
-  head.writeInt32BE(protocolVersion(3, minor), 4);
-  return Buffer.concat([head, body]);
 }
 
 /**

@@ -105,6 +105,7 @@ export class SessionObject {
         .then(() => {
           if (!stillIdle()) return;
           this.#timer = undefined;
+          if (!this.#mayExist) return;
           // Tried again if it could not be removed: another connection may do it, or a lock may be gone by then.
           this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
           this.removeLater();

@@ -28,7 +28,7 @@ export const signatureOf = (overload: Overload): string =>
  * Which argument may be the name of a foreign server (behaviour reference, section 2).
  * @returns its index, or -1
  */
-export const serverArgument = ({ name, args }: Pick<Overload, 'name' | 'args'>): number =>
+const serverArgument = ({ name, args }: Pick<Overload, 'name' | 'args'>): number =>
   args.findIndex(
     ({ role }) => role === 'conninfo' || (role === 'connection' && /^dblink(_exec)?$/.test(name)),
   );

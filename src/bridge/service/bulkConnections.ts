@@ -32,11 +32,6 @@ export class BulkConnections {
 
   constructor(private readonly connect: () => Promise<ServiceConnection>) {}
 
-  /** How many wait for a connection. */
-  get waiting(): number {
-    return this.#waiting.length;
-  }
-
   /**
    * Runs something on a connection of its own.
    * @param user whose turn it is @param signal ends the waiting for a connection

@@ -356,6 +356,8 @@ export class DatabaseServices {
     }
     this.#reaper = undefined;
     if (this.#garbage.size > 0) this.#reaper = setTimeout(() => void this.#reap(), REAP_MS).unref();
+    // The connections may have stayed open for these tables alone.
+    else this.#closeWhenIdle();
   }
 
   #closeWhenIdle(): void {

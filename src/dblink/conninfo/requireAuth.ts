@@ -2,7 +2,7 @@ import type { ByteString } from './bytes.js';
 import { conninfoError } from './error.js';
 
 /** Ways in which a server may let a client in; `none` is to ask for nothing (trust, cert, peer). */
-export const AUTH_METHODS = ['none', 'password', 'md5', 'gss', 'sspi', 'scram-sha-256', 'oauth'] as const;
+const AUTH_METHODS = ['none', 'password', 'md5', 'gss', 'sspi', 'scram-sha-256', 'oauth'] as const;
 export type AuthMethod = (typeof AUTH_METHODS)[number];
 
 /**

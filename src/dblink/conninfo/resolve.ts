@@ -12,7 +12,7 @@ import { type Keepalive, resolveTiming, type Timing } from './timing.js';
 import { type ConninfoTls, resolveTls } from './tls.js';
 
 /** The values of target_session_attrs. */
-export const TARGET_SESSION_ATTRS = [
+const TARGET_SESSION_ATTRS = [
   'any',
   'read-write',
   'read-only',

@@ -1,3 +1,4 @@
+import { EQ, NE } from '../../primary/operators.js';
 import { PrimaryRaised } from '../../primary/raised.js';
 import type { SessionContext } from '../../session/context.js';
 import type { Statement } from '../../sql/index.js';
@@ -9,12 +10,12 @@ import { NeedsBridge } from '../failures.js';
  * could drop the call.
  */
 const UNUSUAL = `SELECT p.proname FROM pg_catalog.pg_proc p
-  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+  JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} p.pronamespace
+  JOIN pg_catalog.pg_language l ON l.oid ${EQ} p.prolang
   JOIN ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[]),
                   pg_catalog.unnest($3::pg_catalog.bool[])) AS a(name, schema, surrounds)
-    ON p.proname = a.name AND (a.schema = '' OR n.nspname = a.schema)
- WHERE p.proretset OR p.prokind <> 'f' OR (a.surrounds AND l.lanname = 'sql')
+    ON p.proname ${EQ} a.name::pg_catalog.name AND (a.schema ${EQ} '' OR n.nspname ${EQ} a.schema::pg_catalog.name)
+ WHERE p.proretset OR p.prokind ${NE} 'f' OR (a.surrounds AND l.lanname ${EQ} 'sql')
  LIMIT 1`;
 
 /**

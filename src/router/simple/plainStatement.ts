@@ -137,9 +137,11 @@ export class PlainStatement {
         // Now that no transaction is left, the primary gives the statement's warning and tag itself.
         return this.#send({ last: true, implicitBlock: true });
       case 'prepare':
+        // Prepares the hidden block. PostgreSQL warns (25P01) where no block was begun. Here the COMMIT behind it does.
+        return this.#send({ last: true });
       case 'commitPrepared':
       case 'rollbackPrepared':
-        // Refused inside any transaction but one that is a block of its own.
+        // The primary refuses them inside of a transaction, the hidden block included.
         return this.#send({ last: true });
       default:
         // Not allowed in an implicit transaction: outside of a block the primary says so itself.

@@ -88,13 +88,13 @@ export function plainFunctionName(call: FuncCall): string | undefined {
 }
 
 /** The value of a bare string literal; undefined for anything else. */
-export function literalText(node: Node | undefined): string | undefined {
+function literalText(node: Node | undefined): string | undefined {
   if (node === undefined || !('A_Const' in node) || node.A_Const.sval === undefined) return undefined;
   return node.A_Const.sval.sval ?? '';
 }
 
 /** Whether an expression is the literal NULL. */
-export const isNullLiteral = (node: Node): boolean => 'A_Const' in node && node.A_Const.isnull === true;
+const isNullLiteral = (node: Node): boolean => 'A_Const' in node && node.A_Const.isnull === true;
 
 /** Whether a call means a function of pg_catalog that is known to be no SQL function and to return no set. */
 export function isKnownFunction(call: FuncCall): boolean {

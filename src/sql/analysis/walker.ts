@@ -38,7 +38,7 @@ const MATCHED_LISTS: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether a node with this tag is a data-modifying statement. */
-export const isDataModifying = (tag: string): boolean => DATA_MODIFYING.has(tag);
+const isDataModifying = (tag: string): boolean => DATA_MODIFYING.has(tag);
 
 /** Walks a query or a data-modifying statement and finds the dblink calls in it, each with its place. */
 export class StatementWalker {

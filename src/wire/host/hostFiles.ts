@@ -4,7 +4,7 @@ import { abortable } from '../pace/abortable.js';
 import { Turns } from '../pace/turns.js';
 
 /** The largest file that is read. Certificates, keys, lists and password files are far smaller. */
-export const MAX_FILE_BYTES = 1024 * 1024;
+const MAX_FILE_BYTES = 1024 * 1024;
 
 /** How many entries of a directory are looked at, and how many bytes of all its files together are read. */
 const MAX_DIRECTORY_ENTRIES = 1000;

@@ -27,7 +27,7 @@ export interface InboundListener {
 }
 
 /** Longest message other than rows and COPY data, unless the caller says otherwise. */
-export const DEFAULT_MAX_CONTROL_BYTES = 16 * 1024 * 1024;
+const DEFAULT_MAX_CONTROL_BYTES = 16 * 1024 * 1024;
 /** As in libpq, a longer message must be of one of the types that may be long (LONG_TYPES). */
 const MAX_SHORT_MESSAGE_BYTES = 30_000;
 /** How many parameters a server may report, and how long a ParameterStatus may be. */

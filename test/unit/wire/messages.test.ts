@@ -71,8 +71,6 @@ describe('messages', () => {
     const hex = (bytes: Buffer): string => bytes.toString('latin1');
     assert.equal(hex(messages.PARSE_COMPLETE), '1\0\0\0\x04');
     assert.equal(hex(messages.BIND_COMPLETE), '2\0\0\0\x04');
-    assert.equal(hex(messages.CLOSE_COMPLETE), '3\0\0\0\x04');
-    assert.equal(hex(messages.NO_DATA), 'n\0\0\0\x04');
     assert.equal(hex(messages.commandComplete('SELECT 1')), 'C\0\0\0\x0dSELECT 1\0');
     assert.equal(hex(messages.readyForQuery('T'.charCodeAt(0))), 'Z\0\0\0\x05T');
     assert.equal(

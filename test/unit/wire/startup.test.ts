@@ -4,7 +4,9 @@ import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { PgError } from '../../../src/wire/errors.js';
-import { parseStartupPacket, refusal, StartupReader, startupPacket } from '../../../src/wire/startup.js';
+import { startupMessage } from '../../../src/wire/outbound/startup.js';
+import { protocolVersion } from '../../../src/wire/protocol.js';
+import { parseStartupPacket, refusal, StartupReader } from '../../../src/wire/startup.js';
 
 /** A packet of the phase before the session: its length, a code, and the rest. */
 function packet(code: number, rest: Buffer | string = ''): Buffer {
@@ -166,7 +168,7 @@ describe('startup packets', () => {
             ['user', 'u'],
             ...others.filter(([name]) => name !== 'user'),
           ];
-          const startup = parseStartupPacket(startupPacket(parameters, minor));
+          const startup = parseStartupPacket(startupMessage(parameters, protocolVersion(3, minor)));
           assert.ok(startup.kind === 'startup');
           assert.deepEqual([...startup.parameters], parameters);
           assert.equal(startup.minor, minor);
