@@ -308,6 +308,14 @@ describe('files of the host', () => {
       assert.ok(memory() - before < 200 * 1024 * 1024, `${memory() - before} bytes`);
     });
 
+    it('with sslcertmode=disable no certificate is read or sent', async () => {
+      const cert = `sslcert=${world.paths.fifo} sslkey=${world.paths.fifo}`;
+      assert.equal(
+        await outcome(superuser, `${given()} sslmode=require ${cert} sslcertmode=disable`),
+        'OK',
+      );
+    });
+
     it('a directory of lists gives no more than 1 MiB, and the lists in it count', async () => {
       const { folder, fifo } = world.paths;
       const verified = `${given()} sslmode=verify-ca sslrootcert=${tlsFile('ca.crt')} sslcrldir=`;

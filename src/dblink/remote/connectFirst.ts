@@ -99,6 +99,7 @@ async function connectOne(
       describe: describeServer(address, host.displayHost),
       tls: {
         ...target.tls,
+        ...(target.tls.certMode === 'disable' ? { certFile: undefined, keyFile: undefined } : {}),
         crlDirectory: target.tls.crlDir,
         files: namedFiles,
         ...(target.tls.keyPassword === undefined ? {} : { keyPassword: target.tls.keyPassword }),
@@ -108,6 +109,7 @@ async function connectOne(
       startup: [['user', target.user], ['database', target.database], ...target.startup],
       password: password === undefined ? undefined : bytesOf(password),
       plainPassword,
+      protocolVersion: target.protocol.max,
       channelBinding: target.channelBinding,
       ...(target.requireAuth === undefined ? {} : { requireAuth: target.requireAuth }),
       ...(clientKey === undefined || serverKey === undefined ? {} : { scramKeys: { clientKey, serverKey } }),
