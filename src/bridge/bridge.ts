@@ -3,7 +3,7 @@ import type { SessionContext } from '../session/context.js';
 import { errorResponse, noticeResponse, PgError, parseFields } from '../wire/errors.js';
 import { AbortPool } from './abortPool.js';
 import { BridgedCall, type CallBridge } from './bridgedCall.js';
-import { type BridgeAnswer, raisingAnswer } from './exchange/answer.js';
+import { type BridgeAnswer, raisingAnswer } from './exchange/bridgeAnswer.js';
 import { withoutFrames } from './exchange/contextFrames.js';
 import { mayBeRequest, showsBridge } from './exchange/hiddenNotices.js';
 import { type BridgeRequest, readRequest } from './exchange/request.js';

@@ -22,7 +22,7 @@ import {
   serverAnswer,
   valueAnswer,
   withoutPlace,
-} from './exchange/answer.js';
+} from './exchange/bridgeAnswer.js';
 import type { BridgeRequest } from './exchange/request.js';
 import type { SessionLocks } from './exchange/sessionLocks.js';
 import { readWantedTypes } from './exchange/wantedTypes.js';

@@ -1,5 +1,5 @@
 import { PgError } from '../wire/errors.js';
-import type { Role } from './functions.js';
+import type { ArgumentRole } from './functions.js';
 
 /**
  * The arguments of a call, sorted by what they are for. Text is byte strings in the database's encoding. Kind `null`: one
@@ -29,14 +29,17 @@ export type CallArguments =
  * @param values one for each role, as PostgreSQL writes them as text; null for SQL's NULL
  * @throws PgError 22P02 for a boolean that cannot be read
  */
-export function argumentsOf(roles: readonly Role[], values: readonly (Buffer | null)[]): CallArguments {
+export function argumentsOf(
+  roles: readonly ArgumentRole[],
+  values: readonly (Buffer | null)[],
+): CallArguments {
   // All functions with arguments are STRICT: if one argument is NULL, nothing is done.
   if (values.includes(null)) return { kind: 'null' };
-  const of = (role: Role): Buffer | undefined => {
+  const of = (role: ArgumentRole): Buffer | undefined => {
     const index = roles.indexOf(role);
     return index < 0 ? undefined : (values[index] ?? undefined);
   };
-  const text = (role: Role): string | undefined => of(role)?.toString('latin1');
+  const text = (role: ArgumentRole): string | undefined => of(role)?.toString('latin1');
   const flag = text('failOnError');
   return {
     kind: 'call',

@@ -23,7 +23,7 @@ const TYPE_OF = {
 } as const satisfies Readonly<Record<string, DeclaredType>>;
 
 /** What an argument is for. Its declared type follows from it. */
-export type Role = keyof typeof TYPE_OF;
+export type ArgumentRole = keyof typeof TYPE_OF;
 
 /** A column of rows, where the extension itself declares the columns. */
 export interface Column {
@@ -35,7 +35,11 @@ export interface Column {
 export interface Overload {
   readonly name: DblinkFunction;
   /** The IN arguments. Only a few of them have a name, by which a call can pass them in named notation. */
-  readonly args: readonly { readonly type: DeclaredType; readonly role: Role; readonly name?: string }[];
+  readonly args: readonly {
+    readonly type: DeclaredType;
+    readonly role: ArgumentRole;
+    readonly name?: string;
+  }[];
   readonly returns: 'text' | 'integer' | 'text[]' | 'void' | 'setof record' | 'setof dblink_pkey_results';
   /** The OUT arguments. If a `setof record` has none, its caller has to give a column definition list. */
   readonly columns?: readonly Column[];
@@ -68,11 +72,11 @@ export const PKEY_RESULTS: readonly Column[] = [
 ];
 
 /** What the overloads of one function have in common, and the roles of the arguments of each overload. */
-interface FunctionFacts
+interface FunctionEntry
   extends Pick<Overload, 'returns' | 'columns'>,
     Partial<Pick<Overload, 'strict' | 'parallel' | 'securityDefiner' | 'public' | 'runs' | 'readsOnly'>> {
-  readonly overloads: readonly (readonly Role[])[];
-  readonly argumentNames?: Readonly<Partial<Record<Role, string>>>;
+  readonly overloads: readonly (readonly ArgumentRole[])[];
+  readonly argumentNames?: Readonly<Partial<Record<ArgumentRole, string>>>;
 }
 
 /** What holds for a function that does not say otherwise. */
@@ -178,14 +182,14 @@ const FUNCTIONS = {
     returns: 'void',
     parallel: 'safe',
   },
-} as const satisfies Readonly<Record<string, FunctionFacts>>;
+} as const satisfies Readonly<Record<string, FunctionEntry>>;
 
 /** The name of a dblink function. */
 export type DblinkFunction = keyof typeof FUNCTIONS;
 
 /** Every overload of every function, those of one function next to each other. */
 export const CATALOGUE: readonly Overload[] = (
-  Object.entries(FUNCTIONS) as [DblinkFunction, FunctionFacts][]
+  Object.entries(FUNCTIONS) as [DblinkFunction, FunctionEntry][]
 ).flatMap(([name, { overloads, argumentNames, ...facts }]) =>
   overloads.map((roles): Overload => {
     const args = roles.map((role) => {

@@ -1,8 +1,14 @@
 /** How PostgreSQL chooses among the signatures of the dblink functions (catalogue.ts). */
 
-import { CATALOGUE, type DblinkFunction, type DeclaredType, type Overload, type Role } from './catalogue.js';
+import {
+  type ArgumentRole,
+  CATALOGUE,
+  type DblinkFunction,
+  type DeclaredType,
+  type Overload,
+} from './catalogue.js';
 
-export type { DblinkFunction, DeclaredType, Overload, Role } from './catalogue.js';
+export type { ArgumentRole, DblinkFunction, DeclaredType, Overload } from './catalogue.js';
 
 const OVERLOADS: ReadonlyMap<DblinkFunction, readonly Overload[]> = new Map(
   CATALOGUE.map(({ name }) => [name, CATALOGUE.filter((other) => other.name === name)]),
@@ -58,7 +64,7 @@ const isOpen = (kind: string | undefined): boolean => kind === 'unknown' || kind
  * choose.
  * @returns the roles of its arguments; undefined when no signature fits (42883), or more than one (42725)
  */
-export function chooseSignature(name: DblinkFunction, kinds: Kinds): readonly Role[] | undefined {
+export function chooseSignature(name: DblinkFunction, kinds: Kinds): readonly ArgumentRole[] | undefined {
   const [chosen] = resolve(overloadsOf(name), ({ args }) => args.map(({ type }) => type), kinds);
   return chosen?.args.map(({ role }) => role);
 }

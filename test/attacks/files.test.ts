@@ -310,10 +310,7 @@ describe('files of the host', () => {
 
     it('with sslcertmode=disable no certificate is read or sent', async () => {
       const cert = `sslcert=${world.paths.fifo} sslkey=${world.paths.fifo}`;
-      assert.equal(
-        await outcome(superuser, `${given()} sslmode=require ${cert} sslcertmode=disable`),
-        'OK',
-      );
+      assert.equal(await outcome(superuser, `${given()} sslmode=require ${cert} sslcertmode=disable`), 'OK');
     });
 
     it('a directory of lists gives no more than 1 MiB, and the lists in it count', async () => {

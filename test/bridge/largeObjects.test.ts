@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type DatabaseError } from 'pg';
-import { packAnswer, rowsAnswer, valueAnswer } from '../../src/bridge/exchange/answer.js';
+import { packAnswer, rowsAnswer, valueAnswer } from '../../src/bridge/exchange/bridgeAnswer.js';
 import type { BridgeRequest } from '../../src/bridge/exchange/request.js';
 import { makeSessionKeys, SessionLocks } from '../../src/bridge/exchange/sessionLocks.js';
 import { uninstallBridge } from '../../src/bridge/extension/install.js';

@@ -1,8 +1,8 @@
 import { OBJECT_HEAD_BYTES, SLOT_BYTES, SLOTS, VOUCHING } from '../installed/askFunction.js';
 import { removeObjects } from '../service/housekeeping.js';
 import type { Rows, ServiceConnection, Step } from '../service/serviceConnection.js';
-import { type BridgeAnswer, copyAnswer, encodeAnswer, packAnswer } from './answer.js';
 import { handleOf, sealOf } from './answerSeal.js';
+import { type BridgeAnswer, copyAnswer, encodeAnswer, packAnswer } from './bridgeAnswer.js';
 import type { BridgeRequest } from './request.js';
 
 /** How an answer gets to the function that waits: the statements on a service connection, and where they put the answer. */

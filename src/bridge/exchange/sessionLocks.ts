@@ -4,7 +4,7 @@ import { FIRST_OBJECT } from '../../primary/marks.js';
 import { PgError } from '../../wire/errors.js';
 import type { Parameter, Rows, ServiceConnection } from '../service/serviceConnection.js';
 import type { Membership } from '../service/services.js';
-import type { BridgeAnswer } from './answer.js';
+import type { BridgeAnswer } from './bridgeAnswer.js';
 import {
   AFTER_FAILURE,
   answerTable,

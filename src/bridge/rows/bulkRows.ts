@@ -1,7 +1,7 @@
 import { EQ } from '../../primary/operators.js';
 import { PgError } from '../../wire/errors.js';
 import type { CopyInControl, WireClient } from '../../wire/outbound/index.js';
-import { withoutPlace } from '../exchange/answer.js';
+import { withoutPlace } from '../exchange/bridgeAnswer.js';
 import { isPortableType } from '../installed/portableTypes.js';
 import { sealed } from '../installed/serviceSchema.js';
 import type { DatabaseServices } from '../service/services.js';

@@ -11,7 +11,7 @@ import {
   rowsAnswer,
   statusAnswer,
   tableAnswer,
-} from '../exchange/answer.js';
+} from '../exchange/bridgeAnswer.js';
 import type { BulkRows } from './bulkRows.js';
 
 /** Rows up to this many bytes are handed over in the answer itself. */

@@ -1,4 +1,4 @@
-import { CATALOGUE, type Overload, type Role } from '../../../src/dblink/catalogue.js';
+import { type ArgumentRole, CATALOGUE, type Overload } from '../../../src/dblink/catalogue.js';
 import { open, testCase } from '../compare/notation.js';
 import { seeded } from './random.js';
 import type { Case, Step } from './types.js';
@@ -15,7 +15,7 @@ type Random = () => number;
 const CALLED = CATALOGUE.filter(({ name }) => name !== 'dblink_current_query');
 
 /** What stands in the place of an argument, by its role. Repeated entries are more likely. */
-const ARGUMENTS: Readonly<Record<Role, readonly string[]>> = {
+const ARGUMENTS: Readonly<Record<ArgumentRole, readonly string[]>> = {
   connection: [
     "'c'",
     "'c'",

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { valueAnswer } from '../../../src/bridge/exchange/answer.js';
+import { valueAnswer } from '../../../src/bridge/exchange/bridgeAnswer.js';
 import type { BridgeRequest } from '../../../src/bridge/exchange/request.js';
 import { makeSessionKeys, SessionLocks } from '../../../src/bridge/exchange/sessionLocks.js';
 import type { ServiceConnection, Step } from '../../../src/bridge/service/serviceConnection.js';
