@@ -29,7 +29,7 @@ import { readWantedTypes } from './exchange/wantedTypes.js';
 import { signatureOf } from './installed/publicFunctions.js';
 import { IS_EVIDENCE_QUERY, MAKE_PROOF_QUERY, questionOf } from './installed/roleProof.js';
 import { VERSION_HINT, VERSION_MESSAGE } from './installed/serviceSchema.js';
-import type { ClaimedRole, Proving, Roles } from './roles.js';
+import type { ClaimedRole, EvidenceSource, Roles } from './roles.js';
 import { BulkRows } from './rows/bulkRows.js';
 import { RowsSink } from './rows/rowsSink.js';
 
@@ -175,7 +175,7 @@ export class BridgedCall {
     let proof: Promise<boolean> | undefined;
     const role: ClaimedRole = {
       name: this.#request.role,
-      prove: (by) => (proof ??= this.#prove(by)),
+      prove: (source) => (proof ??= this.#prove(source)),
     };
     if (unchecked && !(await roles.mayConnectUnchecked(role))) {
       throw new PgError('42501', `permission denied for function ${overload.name}`);
@@ -206,13 +206,13 @@ export class BridgedCall {
   }
 
   /** Whether the function runs as the role that its request names. Only then can it get the evidence (roleProof.ts). */
-  async #prove(by: Proving): Promise<boolean> {
+  async #prove(source: EvidenceSource): Promise<boolean> {
     const { role, pid } = this.#request;
     const { bridge } = this;
     const { connection } = await bridge.locks.attach();
     this.#abort.signal.throwIfAborted();
     const nonce = randomBytes(16).toString('hex');
-    const maker = by === 'made' ? bridge.nameObject('proof', pid) : undefined;
+    const maker = source === 'made' ? bridge.nameObject('proof', pid) : undefined;
     if (maker !== undefined) {
       try {
         await connection.query(MAKE_PROOF_QUERY, [maker, role]);

@@ -35,14 +35,17 @@ const NOBODY: CountingRole = { name: undefined, superuser: false };
  * Where the evidence comes from. `granted`: from a function that only superusers and the account may execute. `made`: from a
  * function that is made for the role.
  */
-export type Proving = 'granted' | 'made';
+export type EvidenceSource = 'granted' | 'made';
 
 /** The role that a function runs as, as its request says. */
 export interface ClaimedRole {
   /** A byte string. */
   readonly name: string;
-  /** Has the function prove that it runs as this role (roleProof.ts). */
-  readonly prove: (by: Proving) => Promise<boolean>;
+  /**
+   * Has the function prove that it runs as this role (roleProof.ts). It is asked once for a call: evidence shows the role, whichever
+   * source it is from.
+   */
+  readonly prove: (source: EvidenceSource) => Promise<boolean>;
 }
 
 /** What is to be known of a role that a request names. */

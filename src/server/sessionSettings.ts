@@ -15,6 +15,7 @@ export function routerSettings(config: Config): RouterSettings {
       : { path: primary.socketPath };
   const tls = {
     mode: primary.sslmode,
+    // With a Unix socket this is its directory, and TLS is not used.
     serverName: primary.host,
     rootCertFile: primary.sslrootcert,
     certFile: primary.sslcert,

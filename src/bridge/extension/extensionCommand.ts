@@ -28,10 +28,10 @@ export interface Preparable {
 
 /** What the primary says about a command. Names are byte strings in the client's encoding. */
 interface State {
-  /** The extension itself is installed. */
-  readonly installed: boolean;
-  /** The extension itself could be installed. */
-  readonly available: boolean;
+  /** The primary has the extension itself. (Functions of the bridge, which are called installed elsewhere, are `bridge`.) */
+  readonly hasExtension: boolean;
+  /** The extension itself could be created. */
+  readonly couldHaveExtension: boolean;
   /** The transaction is read-only. */
   readonly readOnly: boolean;
   /** The first schema of the search path. */
@@ -77,8 +77,12 @@ export async function runExtensionCommand(
   if (bridge === undefined) return undefined;
   const state = await readState(context, command);
   // The extension itself comes first. Where there is nothing to act on, the primary says that best.
-  if (state.installed) return undefined;
-  if (command.kind === 'create' ? state.available && state.bridge === undefined : state.bridge === undefined)
+  if (state.hasExtension) return undefined;
+  if (
+    command.kind === 'create'
+      ? state.couldHaveExtension && state.bridge === undefined
+      : state.bridge === undefined
+  )
     return undefined;
   const tag = NAMES[command.kind];
   if (state.readOnly) throw new PgError('25006', `cannot execute ${tag} in a read-only transaction`);
@@ -188,11 +192,11 @@ async function readState(context: SessionContext, command: ExtensionCommand): Pr
   );
   if (error !== undefined) throw new PrimaryRaised(error);
   const row = (rows[0] ?? []).map((value) => value?.toString('latin1'));
-  const [installed, available, readOnly, currentSchema, schemaExists, schema, version, owned, owner, role] =
+  const [extension, available, readOnly, currentSchema, schemaExists, schema, version, owned, owner, role] =
     row;
   return {
-    installed: installed === 't',
-    available: available === 't',
+    hasExtension: extension === 't',
+    couldHaveExtension: available === 't',
     readOnly: readOnly === 'on',
     currentSchema,
     trusted: owner === 't' || isAccount(context, role),

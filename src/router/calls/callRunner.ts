@@ -46,7 +46,7 @@ const BYTEA_OID = 17;
 const TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043]);
 
 /** Carries out the calls of one statement, in the order and at the time that its plan allows. */
-export class Performer {
+export class CallRunner {
   constructor(
     private readonly context: SessionContext,
     private readonly text: BoundText,

@@ -82,7 +82,7 @@ export class PortalExecution {
     const facts = await context.probe.get('flush').catch(asRaised);
     const outcome = await this.#call(facts);
     if (outcome === undefined) return this.#leaveToBridge();
-    if (outcome.kind !== 'results') return this.#streamed(outcome);
+    if (outcome.kind !== 'results') return this.#nothingLeft(outcome);
     const filled = await this.#adoptStyle(facts, outcome);
     context.statement.throwIfStopped();
     this.#finish(filled);
@@ -114,7 +114,7 @@ export class PortalExecution {
   }
 
   /** For a portal whose rows the client has, or whose only row is a command's status. Nothing is left to the primary. */
-  #streamed(outcome: Exclude<CallsOutcome, Results>): void {
+  #nothingLeft(outcome: Exclude<CallsOutcome, Results>): void {
     this.context.statement.planned('stream');
     this.portal.state = 'done';
     if (outcome.kind === 'status') this.#toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));

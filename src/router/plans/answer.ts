@@ -2,7 +2,7 @@ import type { SessionFacts } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
 import { FUNCTION_FACTS, returnsRows, type Statement, TYPE_OIDS } from '../../sql/index.js';
 import { commandComplete, dataRow, rowDescription } from '../../wire/messages.js';
-import { Performer } from '../calls/callRunner.js';
+import { CallRunner } from '../calls/callRunner.js';
 import { unbound } from '../calls/evaluateArguments.js';
 
 /**
@@ -17,8 +17,8 @@ export async function answer(
   facts: SessionFacts,
 ): Promise<void> {
   const { session } = context;
-  const performer = new Performer(context, unbound(text), facts);
-  for (const call of statement.calls) await performer.refuseNullRows(call);
+  const runner = new CallRunner(context, unbound(text), facts);
+  for (const call of statement.calls) await runner.refuseNullRows(call);
   const names = statement.shape.kind === 'answer' ? statement.shape.columns : [];
   session.toClient(
     rowDescription(
@@ -34,7 +34,7 @@ export async function answer(
   );
   const values: (Buffer | null)[] = [];
   for (const call of statement.calls) {
-    const result = await performer.scalar(call);
+    const result = await runner.scalar(call);
     if (result.kind === 'failed') throw result.error;
     values.push(returnsRows(call) ? asRecord(result.value) : result.value);
   }

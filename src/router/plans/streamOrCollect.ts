@@ -3,7 +3,7 @@ import type { RemoteStyle } from '../../dblink/remote/results.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
 import type { DblinkCall, Statement } from '../../sql/index.js';
-import { type CallResult, Performer, type SourceCall } from '../calls/callRunner.js';
+import { type CallResult, CallRunner, type SourceCall } from '../calls/callRunner.js';
 import { heldRows, sameStyle } from '../calls/collectSink.js';
 import { convertRows } from '../calls/convertRows.js';
 import type { BoundText } from '../calls/evaluateArguments.js';
@@ -48,23 +48,18 @@ export interface RunCallsOptions {
  */
 export async function runCalls(context: SessionContext, options: RunCallsOptions): Promise<CallsOutcome> {
   const { statement, shapes } = options;
-  const performer = new Performer(context, options.text, options.facts);
+  const runner = new CallRunner(context, options.text, options.facts);
   const [first] = statement.calls;
   let results: readonly CallResult[];
   if (options.stream && first !== undefined && shapes.get(first)?.types !== undefined) {
     options.begin();
-    const outcome = await stream(
-      context,
-      performer,
-      { call: first, shape: shapes.get(first)! },
-      options.facts,
-    );
+    const outcome = await stream(context, runner, { call: first, shape: shapes.get(first)! }, options.facts);
     if (outcome.kind === 'streamed') return outcome;
     results = [outcome];
   } else {
     // In which style a remote writes is known only when its rows come, and then it is too late for the bridge.
     if (options.bridged && styledSources(options) > 1) throw new NeedsBridge(STYLES);
-    results = await performer.all(statement, shapes, options.bridged, options.begin);
+    results = await runner.all(statement, shapes, options.bridged, options.begin);
   }
   const [only] = results;
   if (statement.shape.kind === 'stream' && options.allRows && only?.kind === 'value') {
@@ -77,15 +72,15 @@ export async function runCalls(context: SessionContext, options: RunCallsOptions
 
 async function stream(
   context: SessionContext,
-  performer: Performer,
+  runner: CallRunner,
   { call, shape }: Omit<SourceCall, 'args'>,
   facts: SessionFacts,
 ): Promise<CallResult | { readonly kind: 'streamed'; readonly rows: number }> {
-  const args = await performer.evaluate(call);
+  const args = await runner.evaluate(call);
   if (args.kind === 'null') return { kind: 'value', value: null };
   // Rows before a NOTICE of fail_on_error = false, and rows of a query string's earlier statements, must not be sent.
   if (!args.failOnError || !returnsOneResult(call, args) || !context.encodings.same) {
-    return performer.source({ call, args, shape });
+    return runner.source({ call, args, shape });
   }
   const collector = heldRows(context, shape);
   const sink = new StreamSink(
@@ -99,7 +94,7 @@ async function stream(
     collector,
   );
   const result = await context.remotely(facts, (callContext) =>
-    performer.collect({ call, args, shape }, { sink, collector }, callContext),
+    runner.collect({ call, args, shape }, { sink, collector }, callContext),
   );
   return sink.streamed ? { kind: 'streamed', rows: sink.count } : result;
 }

@@ -34,7 +34,11 @@ interface Task {
   /** Whether it is the last statement of its Query. */
   readonly last: boolean;
   readonly facts: SessionFacts;
-  /** The primary's check of the statement, if it has been asked for already. */
+  /**
+   * The primary's check of the statement, if it has been asked for already (`#checkEarly`). It consists of several requests, one
+   * sent after the other. Whoever does not use its result waits for it all the same before the next Sync: what it sent behind that
+   * would mix with the client's statement. What it has found does not matter then.
+   */
   readonly checking: Promise<Checked> | undefined;
 }
 
@@ -178,7 +182,7 @@ class SimpleQuery {
         if (verdict.by === 'temporary') return this.#bridgeTemporarily(statement, verdict.why, last);
         return this.#bridge(task, renameListedCalls(this.text, statement, this.context));
       case 'refuse':
-        // What was asked early has to be answered before the batch ends.
+        // See Task.checking.
         await checking?.catch(() => undefined);
         throw verdict.error === 'parameter' ? this.#noParameter(statement) : verdict.error;
       default:
@@ -190,7 +194,7 @@ class SimpleQuery {
   async #relay({ change }: Pick<Verdict & { plan: 'relay' }, 'change'>, task: Relayed): Promise<void> {
     const { statement, last, facts, checking } = task;
     this.context.statement.planned('relay');
-    // What was asked early has to be answered before the batch ends.
+    // See Task.checking.
     await checking?.catch(() => undefined);
     let changed: ReplacedText | undefined;
     if (change === 'lookup') changed = lookupCalls(this.text, statement, this.context);
@@ -215,7 +219,7 @@ class SimpleQuery {
     { statement, last, checking }: Pick<Task, 'statement' | 'last' | 'checking'>,
     text: ReplacedText | undefined,
   ): Promise<void> {
-    // What was asked early has to be answered before the batch ends.
+    // See Task.checking.
     await checking?.catch(() => undefined);
     await new PlainStatement(this.#scope, statement).run({ last, changed: text });
   }

@@ -15,7 +15,7 @@ function withDottedEnd(address: string): string {
 }
 
 /** An address as 16 bytes. An IPv4 address becomes the IPv6 address that stands for it (`::ffff:0:0/96`). */
-export function addressBytes(address: string): Uint8Array {
+function addressBytes(address: string): Uint8Array {
   const bytes = new Uint8Array(16);
   if (isIP(address) === 4) {
     bytes.set([0xff, 0xff, ...address.split('.').map(Number)], 10);

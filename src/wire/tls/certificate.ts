@@ -184,8 +184,8 @@ function nameMatches(pattern: string, host: string): boolean {
   return wanted.endsWith(suffix) && wanted.indexOf('.') === wanted.length - suffix.length;
 }
 
-/** An IPv4 or IPv6 address in bytes. */
-function addressBytes(host: string): Buffer {
+/** An address as certificates have it: 4 bytes for IPv4, 16 for IPv6. (Those of addressOrder.ts always have 16.) */
+function certificateAddress(host: string): Buffer {
   if (isIP(host) === 4) return Buffer.from(host.split('.').map(Number));
   // The URL parser reads an IPv6 address in every notation and always writes it in the same one.
   const [head = '', tail] = new URL(`http://[${host.split('%', 1)[0]}]`).hostname.slice(1, -1).split('::');
@@ -222,7 +222,7 @@ export function hostMismatch(certificate: Buffer, host: string): string | undefi
       if (value.length !== 4 && value.length !== 16) {
         return `certificate contains IP address with invalid length ${value.length}`;
       }
-      if (kind === 'ip' && value.equals(addressBytes(host))) return undefined;
+      if (kind === 'ip' && value.equals(certificateAddress(host))) return undefined;
       examined.push(addressText(value));
       continue;
     }

@@ -76,7 +76,7 @@ class SimpleSplice {
     const known = this.own.checking === undefined ? this.#known() : undefined;
     const checked = known ?? (await this.#check());
     const outcome = await this.#call(checked);
-    if (outcome.kind !== 'results') return this.#streamed(outcome);
+    if (outcome.kind !== 'results') return this.#nothingLeft(outcome);
     const filled = await this.#adoptStyle(checked, outcome);
     // What is known was said about an unnamed statement that is gone, so the primary needs the statement again.
     if (known !== undefined && outcome.style === undefined) {
@@ -114,7 +114,7 @@ class SimpleSplice {
   }
 
   /** For a statement whose rows the client has, or whose only row is a command's status. Nothing is left to the primary. */
-  #streamed(outcome: Exclude<CallsOutcome, Results>): Spliced {
+  #nothingLeft(outcome: Exclude<CallsOutcome, Results>): Spliced {
     if (outcome.kind === 'streamed')
       return { plan: 'stream', tag: commandComplete(`SELECT ${outcome.rows}`) };
     this.context.session.toClient(dataRow([Buffer.from(outcome.tag, 'latin1')]));
