@@ -1,6 +1,6 @@
 # The image of dblink-proxy; docs/container.md tells how to run it. Nothing here needs BuildKit.
 #
-# BASE_IMAGE builds and, unless RUNTIME_IMAGE says otherwise, runs the proxy. It needs Node >= 20.10, npm and a shell;
+# BASE_IMAGE builds and, unless RUNTIME_IMAGE says otherwise, runs the proxy. It needs Node >= 20.12, npm and a shell;
 # RUNTIME_IMAGE needs `node` on its PATH and nothing else: the last stage runs no command. The digest says which image exactly,
 # whatever its tag comes to mean; .ci/renew-base-image renews it.
 ARG BASE_IMAGE=node:22-bookworm-slim@sha256:43ac6c60b8f89723f746e8a92ce91abd5017e627ce1ddfe4238355d3a30b772c

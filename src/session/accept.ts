@@ -2,8 +2,15 @@ import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import type { CancelKeys } from '../wire/cancelKeys.js';
 import { PgError, protocolViolation } from '../wire/errors.js';
-import { EMPTY } from '../wire/protocol.js';
-import { parseStartupPacket, refusal, type StartupPacket, StartupReader } from '../wire/startup.js';
+import { EMPTY, RequestCode } from '../wire/protocol.js';
+import {
+  Incomprehensible,
+  parseStartupPacket,
+  refusal,
+  type StartupPacket,
+  StartupReader,
+  unsupportedProtocol,
+} from '../wire/startup.js';
 import { ALPN_PROTOCOL } from '../wire/tls/tls.js';
 import type { RouterLog } from './settings.js';
 
@@ -68,10 +75,12 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
   let packet: Buffer | 'tls' | undefined;
   try {
     let reader = new StartupReader(socket);
-    const asked = { ssl: false, gssenc: false };
+    /** Which encryption cannot be asked for any more: each can once, and none behind one that was accepted. */
+    const settled = { ssl: false, gssenc: false };
     let tls = false;
+    let asked = false;
     for (;;) {
-      const directTls = (first: number) => first === TLS_HANDSHAKE && !tls && !asked.ssl && !asked.gssenc;
+      const directTls = (first: number) => first === TLS_HANDSHAKE && !tls && !asked;
       packet = undefined;
       packet = await reader.next(options.secureContext === undefined ? undefined : directTls);
       if (packet === undefined) {
@@ -83,7 +92,7 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
         socket = direct;
         // As in PostgreSQL. Without ALPN, a client of another protocol could be made to talk to the proxy.
         if (direct.alpnProtocol !== ALPN_PROTOCOL) {
-          throw protocolViolation(
+          throw new Incomprehensible(
             'received direct SSL connection request without ALPN protocol negotiation extension',
           );
         }
@@ -94,29 +103,33 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
       const request = parseStartupPacket(packet);
       switch (request.kind) {
         case 'ssl': {
-          if (asked.ssl || tls) throw protocolViolation('unexpected SSLRequest');
-          asked.ssl = true;
+          if (settled.ssl) throw unsupportedProtocol(RequestCode.ssl);
+          asked = true;
           if (reader.rest.length > 0) {
             throw protocolViolation(
               'received unencrypted data after SSL request',
               'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.',
             );
           }
-          if (options.secureContext === undefined) {
-            socket.write('N');
-            break;
-          }
-          socket.write('S');
-          socket = await upgrade(raw, options.secureContext, EMPTY);
+          const accepted = options.secureContext !== undefined && !tls;
+          settled.ssl = true;
+          settled.gssenc ||= accepted;
+          socket.write(accepted ? 'S' : 'N');
+          if (!accepted) break;
+          socket = await upgrade(raw, options.secureContext!, EMPTY);
           tls = true;
           reader = new StartupReader(socket);
           break;
         }
         case 'gssenc':
-          if (asked.gssenc || tls) throw protocolViolation('unexpected GSSENCRequest');
-          asked.gssenc = true;
+          if (settled.gssenc) throw unsupportedProtocol(RequestCode.gssenc);
+          asked = true;
           if (reader.rest.length > 0)
-            throw protocolViolation('received unencrypted data after GSSAPI encryption request');
+            throw protocolViolation(
+              'received unencrypted data after GSSAPI encryption request',
+              'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.',
+            );
+          settled.gssenc = true;
           socket.write('N');
           break;
         case 'cancel':
@@ -137,7 +150,10 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
       setTimeout(() => socket.destroy(), 1000).unref();
     } else {
       log.info({ err: (error as Error).message }, 'client connection failed before its session began');
-      socket.destroy();
+      if (!(error instanceof Incomprehensible)) socket.destroy();
+      // What has come and was not read would make a reset of the end.
+      else socket.resume().end();
+      setTimeout(() => socket.destroy(), 1000).unref();
     }
     return undefined;
   }

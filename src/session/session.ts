@@ -164,12 +164,12 @@ export class Session implements Cancellable {
     this.#onPassword = handler;
   }
 
-  /** Makes the cancel key that the client gets in the place of the primary's. */
+  /** Makes the cancel key that the client gets: the process id is the primary's, the secret is not. */
   issueKey(primaryKey: CancelKey): CancelKey {
     this.primaryKey = primaryKey;
     // A primary that gives another key takes the first one back.
     if (this.key !== undefined) this.#options.keys.remove(this.key);
-    this.key = this.#options.keys.add(this, primaryKey.secret.length);
+    this.key = this.#options.keys.add(this, primaryKey.processId, primaryKey.secret.length);
     return this.key;
   }
 

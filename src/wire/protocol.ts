@@ -85,8 +85,8 @@ export const TransactionStatus = {
 /** The largest message length that the protocol's own field and PostgreSQL's memory limit allow (1 GiB − 1). */
 export const MAX_MESSAGE_BYTES = 0x3fffffff;
 
-/** Startup packets over this many bytes are refused, as PostgreSQL refuses them (MAX_STARTUP_PACKET_LENGTH). */
-export const MAX_STARTUP_BYTES = 10_000;
+/** PostgreSQL's limit for a startup packet (MAX_STARTUP_PACKET_LENGTH), and the length field itself. */
+export const MAX_STARTUP_BYTES = 10_004;
 
 /** An empty, shared buffer. */
 export const EMPTY = Buffer.alloc(0);

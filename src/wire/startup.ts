@@ -22,49 +22,72 @@ export type StartupPacket =
 const MAX_CANCEL_KEY_BYTES = 256;
 
 /**
+ * Something that no client of PostgreSQL sends. As PostgreSQL does (COMMERROR), only the log is told, and the connection is closed
+ * without a byte: what is at the other end may speak another protocol.
+ */
+export class Incomprehensible extends Error {}
+
+/** A request for encryption where none can be made any more has the form of a startup packet of this odd version. */
+export const unsupportedProtocol = (code: number): PgError =>
+  new PgError(
+    '0A000',
+    `unsupported frontend protocol ${code >>> 16}.${code & 0xffff}: server supports 3.0 to 3.2`,
+    { severity: 'FATAL' },
+  );
+
+/**
  * Decodes one packet of the phase before the session.
  * @param packet the whole packet, length field included
  * @throws PgError (FATAL) 08P01 for a packet that is not well-formed, 0A000 for a protocol version that is not served, 28000
- *   for a startup packet without a user
+ *   for a startup packet without a user; Incomprehensible for a cancel request with a key that none can have
  */
 export function parseStartupPacket(packet: Buffer): StartupPacket {
   const reader = new MessageReader(packet, 4);
   const code = reader.int32();
-  if (code === RequestCode.ssl || code === RequestCode.gssenc) {
-    reader.end();
-    return { kind: code === RequestCode.ssl ? 'ssl' : 'gssenc' };
-  }
+  if (code === RequestCode.ssl) return { kind: 'ssl' };
+  if (code === RequestCode.gssenc) return { kind: 'gssenc' };
   if (code === RequestCode.cancel) {
+    if (reader.remaining < 4) throw new Incomprehensible('invalid length of cancel request packet');
     const processId = reader.int32();
     const key = Buffer.from(reader.bytes(reader.remaining));
-    if (key.length === 0 || key.length > MAX_CANCEL_KEY_BYTES) {
-      throw protocolViolation('invalid length of cancel key');
-    }
+    if (key.length === 0 || key.length > MAX_CANCEL_KEY_BYTES)
+      throw new Incomprehensible('invalid length of cancel key in cancel request packet');
     return { kind: 'cancel', processId, key };
   }
   const major = code >>> 16;
-  const minor = code & 0xffff;
-  if (major !== 3) {
-    throw new PgError(
-      '0A000',
-      `unsupported frontend protocol ${major}.${minor}: server supports 3.0 to 3.2`,
-      {
-        severity: 'FATAL',
-      },
-    );
-  }
-  const parameters = new Map<string, string>();
-  for (;;) {
-    const name = reader.cstring('latin1');
-    if (name === '') break;
-    parameters.set(name, reader.cstring('latin1'));
-  }
-  if (reader.remaining > 0)
-    throw protocolViolation('invalid startup packet layout: expected terminator as last byte');
+  if (major !== 3) throw unsupportedProtocol(code);
+  const parameters = readParameters(packet);
   if (!parameters.get('user')) {
     throw new PgError('28000', 'no PostgreSQL user name specified in startup packet', { severity: 'FATAL' });
   }
-  return { kind: 'startup', major, minor, parameters, raw: packet };
+  return { kind: 'startup', major, minor: code & 0xffff, parameters, raw: packet };
+}
+
+/** Length and version. */
+const PARAMETERS_AT = 8;
+
+/** Names and values: each ends with a zero byte, and the packet with one more. @throws PgError 08P01 */
+function readParameters(packet: Buffer): ReadonlyMap<string, string> {
+  const parameters = new Map<string, string>();
+  const endOf = (start: number): number => {
+    const zero = packet.indexOf(0, start);
+    return zero < 0 ? packet.length : zero;
+  };
+  let offset = PARAMETERS_AT;
+  while (offset < packet.length && packet[offset] !== 0) {
+    const nameEnd = endOf(offset);
+    // A name without a value is found to be one below.
+    if (nameEnd + 1 >= packet.length) break;
+    const valueEnd = endOf(nameEnd + 1);
+    parameters.set(
+      packet.toString('latin1', offset, nameEnd),
+      packet.toString('latin1', nameEnd + 1, valueEnd),
+    );
+    offset = valueEnd + 1;
+  }
+  if (offset !== packet.length - 1)
+    throw protocolViolation('invalid startup packet layout: expected terminator as last byte');
+  return parameters;
 }
 
 /**
@@ -99,7 +122,7 @@ export class StartupReader {
    * The next packet, length field included, or undefined when the client closed the connection before a packet was complete.
    * @param isTls called with the first byte. If it is true, this is a TLS handshake without SSLRequest: the result is `tls`,
    *   and all bytes are left in `rest`
-   * @throws PgError 08P01 for a length that a startup packet cannot have; the socket's error
+   * @throws Incomprehensible for a length that a startup packet cannot have; the socket's error
    */
   async next(isTls?: (firstByte: number) => boolean): Promise<Buffer | 'tls' | undefined> {
     for (;;) {
@@ -108,7 +131,7 @@ export class StartupReader {
       if (this.#buffered.length >= 4) {
         const length = this.#buffered.readInt32BE(0);
         if (length < 8 || length > MAX_STARTUP_BYTES)
-          throw protocolViolation('invalid length of startup packet');
+          throw new Incomprehensible('invalid length of startup packet');
         if (this.#buffered.length >= length) {
           const packet = this.#buffered.subarray(0, length);
           this.#buffered = this.#buffered.subarray(length);

@@ -5,7 +5,7 @@ import { collectGarbage } from '../support/collector.js';
 import { eventually } from '../support/eventually.js';
 import { primaryServer } from '../support/postgres.js';
 import { type Message, RawClient, split } from '../support/rawClient.js';
-import { type RelayProxy, refusal, startRelay, types } from '../support/relay.js';
+import { type RelayProxy, startRelay, types } from '../support/relay.js';
 import { PROXY_TLS } from '../support/tlsFiles.js';
 import { frontend } from '../support/wire.js';
 
@@ -102,26 +102,55 @@ describe('the phase before the session', () => {
   describe('bad startup packets', () => {
     const body = (rest: string, code = 0x30000): Buffer =>
       Buffer.concat([int32(8 + rest.length), int32(code), Buffer.from(rest, 'latin1')]);
-    const cases: readonly (readonly [string, Buffer, string])[] = [
-      ...[0, 1, 4, 7, -1, -0x80000000, 10_001, 0x7fffffff].map(
-        (length) =>
-          [`of length ${length}`, Buffer.concat([int32(length), Buffer.alloc(8)]), '08P01'] as const,
+    const cancel = (secret: number): Buffer =>
+      Buffer.concat([int32(12 + secret), int32(80877102), int32(1), Buffer.alloc(secret)]);
+    const cases: readonly (readonly [string, Buffer])[] = [
+      ...[0, 1, 4, 7, -1, -0x80000000, 10_005, 0x7fffffff].map(
+        (length) => [`of length ${length}`, Buffer.concat([int32(length), Buffer.alloc(8)])] as const,
       ),
-      ['without an end', body('user\0postgres'), '08P01'],
-      ['with a name and no value', body('user\0postgres\0database\0'), '08P01'],
-      ['with more behind its end', body('user\0postgres\0\0more'), '08P01'],
-      ['without a user', body('database\0postgres\0\0'), '28000'],
-      ['with an empty user', body('user\0\0\0'), '28000'],
-      ['with a code that means nothing', body('', 0x12345678), '0A000'],
-      ['of thousands of parameters', body(`user\0postgres\0${'a\0b\0'.repeat(2450)}`), '08P01'],
+      ['that are a Terminate', frontend.terminate()],
+      ['that are a Query', frontend.query('SELECT 1')],
+      ['that are a request of another protocol', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
+      ['without an end', body('user\0postgres')],
+      ['with a name and no value', body('user\0postgres\0database\0')],
+      ['with a letter in the place of the end', body('user\0nobody\0x')],
+      ['with more behind its end', body('user\0postgres\0\0more')],
+      ['without a user', body('database\0postgres\0\0')],
+      ['with an empty user', body('user\0\0\0')],
+      ['with a code that means nothing', body('', 0x12345678)],
+      ['of thousands of parameters', body(`user\0postgres\0${'a\0b\0'.repeat(2450)}`)],
+      ['that cancel, with a key of no length', cancel(0)],
+      ['that cancel, with a key that is too long', cancel(257)],
+      ['that cancel nothing', cancel(32)],
     ];
-    for (const [name, bytes, sqlstate] of cases) {
-      it(`${name} are refused with ${sqlstate}`, async () => {
-        const client = await RawClient.connect(plain.port);
-        client.write(bytes);
-        assert.equal((await refusal(client))['C'], sqlstate);
+    /** Everything that comes up to the end, but for where in the source an error was raised. */
+    const answer = async (port: number, bytes: Buffer): Promise<string> => {
+      const client = await RawClient.connect(port);
+      client.write(bytes);
+      return (await client.messagesToEnd())
+        .map(({ type, fields: { S, C, M, D, H } }) => JSON.stringify({ type, S, C, M, D, H }))
+        .join();
+    };
+    for (const [name, bytes] of cases) {
+      it(`${name} are answered as by the primary`, async () => {
+        assert.equal(await answer(plain.port, bytes), await answer(primary.port, bytes));
       });
     }
+
+    it('that end early are closed without a word', async () => {
+      for (const bytes of [
+        Buffer.alloc(0),
+        int32(50).subarray(0, 2),
+        body('user\0postgres\0\0').subarray(0, 12),
+      ]) {
+        const told = async (port: number): Promise<string> => {
+          const client = await RawClient.connect(port);
+          client.socket.end(bytes);
+          return (await client.toEnd()).toString('latin1');
+        };
+        assert.equal(await told(plain.port), await told(primary.port));
+      }
+    });
 
     it('with parameters that the primary does not know are its business', async () => {
       for (const [parameters, sqlstate] of [

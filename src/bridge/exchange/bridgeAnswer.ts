@@ -1,4 +1,5 @@
 import { PgError } from '../../wire/errors.js';
+import { EMPTY } from '../../wire/protocol.js';
 import { type AnswerKind, PARTS, type PartOf } from '../installed/answerParts.js';
 import { sealOf } from './answerSeal.js';
 import type { BridgeRequest } from './request.js';
@@ -23,7 +24,8 @@ function answer<Kind extends AnswerKind>(
   earlier: readonly Buffer[] = [],
 ): BridgeAnswer {
   const places: Readonly<Record<string, number>> = PARTS[kind];
-  const made: (Buffer | null)[] = [Buffer.from(kind, 'latin1')];
+  // The second part is never NULL: a function that does not know the kind puts it into SQL all the same (tell()).
+  const made: (Buffer | null)[] = [Buffer.from(kind, 'latin1'), EMPTY];
   for (const [name, place] of Object.entries(places)) {
     if (name === 'earlier') continue;
     const value = (parts as Readonly<Record<string, Buffer | string | null | undefined>>)[name] ?? null;

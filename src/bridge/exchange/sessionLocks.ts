@@ -260,7 +260,7 @@ export class SessionLocks {
     waits: () => boolean,
     making: (table: string) => void,
   ): Promise<void> {
-    const { connection } = await this.#attach();
+    let { connection } = await this.#attach();
     if (!(await this.#isAwaited(connection, request, waits))) return;
     if (request.mode === 'row') {
       await this.#swapLocks(connection, async (held, next) =>
@@ -276,7 +276,10 @@ export class SessionLocks {
         if (connection.closed) throw error;
         return false;
       });
-      if (given || !(await this.#isAwaited(connection, request, waits))) return;
+      if (given) return;
+      // The lock may have been lost with the failure.
+      ({ connection } = await this.#attach());
+      if (!(await this.#isAwaited(connection, request, waits))) return;
     }
     making(answerTable(request));
     await this.#swapLocks(connection, (held, next) =>
@@ -336,8 +339,13 @@ export class SessionLocks {
   /** After a hand-over that has failed: makes sure of the one lock, and lets the other one go. */
   async #putBack(connection: ServiceConnection, next: 'a' | 'b'): Promise<void> {
     const keys = [this.keys[this.#held!], this.keys[next]].map(String);
-    const [row] = await connection.query(AFTER_FAILURE, keys);
-    if (row?.[0]?.toString() !== 't') this.#held = undefined;
+    try {
+      const [row] = await connection.query(AFTER_FAILURE, keys);
+      if (row?.[0]?.toString() !== 't') this.#held = undefined;
+    } catch {
+      // A lock that nobody knows of would stay for ever. With the connection it goes, and another one takes its place.
+      connection.close();
+    }
   }
 
   /** Called when a statement has ended. No function reads any more what was handed over. */

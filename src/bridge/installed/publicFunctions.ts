@@ -96,10 +96,13 @@ END`;
  */
 const ONE_COLUMN = `${part('rows', 'oids')} ${EQ} ANY (ARRAY[${FREQUENT_TYPES.map(({ oids }) => `'${oids}'`).join(', ')}])`;
 
-/** In PL/pgSQL: returns the rows of one such column, by a statement that is planned once for the session. */
+/**
+ * In PL/pgSQL: returns the rows of one such column, by a statement that is planned once for the session. Both marks stand in front of
+ * its last word, since PL/pgSQL leaves out a comment behind that.
+ */
 const readOneColumn = FREQUENT_TYPES.map(
   ({ oids, name }, i) => `${i === 0 ? 'IF' : 'ELSIF'} ${part('rows', 'oids')} ${EQ} '${oids}' THEN
-            RETURN QUERY SELECT /*${MARK}*/ t.c1 FROM pg_catalog.json_to_recordset(${part('rows', 'rows')}::pg_catalog.json) AS t(c1 pg_catalog.${name}) /*${MARK}*/;`,
+            RETURN QUERY SELECT /*${MARK}*/ t.c1 FROM pg_catalog.json_to_recordset(${part('rows', 'rows')}::pg_catalog.json) AS t(c1 pg_catalog.${name} /*${MARK}*/);`,
 )
   .join('\n          ')
   .concat('\n          END IF;');

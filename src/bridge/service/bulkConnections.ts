@@ -19,8 +19,9 @@ interface Waiter {
 }
 
 /**
- * Service connections that are used by one at a time: for large results, for replacing the schema, for reading user mappings. How long a large result takes is up to
- * whoever sends or reads it. Of those who wait, the one whose user has the fewest connections comes first.
+ * Service connections that are used by one at a time: for large results, for replacing the schema, for reading user mappings. How
+ * long a large result takes is up to whoever sends or reads it. Of those who wait, the one whose user has the fewest connections
+ * comes first.
  */
 export class BulkConnections {
   readonly #idle: ServiceConnection[] = [];

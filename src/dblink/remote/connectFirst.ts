@@ -110,6 +110,7 @@ async function connectOne(
       password: password === undefined ? undefined : bytesOf(password),
       plainPassword,
       protocolVersion: target.protocol.max,
+      minProtocolVersion: target.protocol.min,
       channelBinding: target.channelBinding,
       ...(target.requireAuth === undefined ? {} : { requireAuth: target.requireAuth }),
       ...(clientKey === undefined || serverKey === undefined ? {} : { scramKeys: { clientKey, serverKey } }),

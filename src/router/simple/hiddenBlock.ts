@@ -26,7 +26,7 @@ export class HiddenBlock {
   async end(how: 'COMMIT' | 'ROLLBACK'): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    const { error } = await this.context.primary.run({ sql: how, notices: true }, 'sync');
+    const { error } = await this.context.primary.run({ sql: how, notices: true, changes: true }, 'sync');
     if (error !== undefined) throw new PrimaryRaised(error);
   }
 
@@ -34,7 +34,7 @@ export class HiddenBlock {
   async abandon(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    await this.context.primary.run({ sql: 'ROLLBACK' }, 'sync');
+    await this.context.primary.run({ sql: 'ROLLBACK', changes: true }, 'sync');
   }
 
   /** Called when the client begins a block of its own: from now on the open block is the client's. */

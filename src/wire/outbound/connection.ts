@@ -104,7 +104,7 @@ export class WireClient {
       maxScramIterations: options.limits?.maxScramIterations,
       keyOwner: { owner: options.owner, signal: this.#ended.signal },
     });
-    this.#startup = new StartupExchange(this.#authenticator);
+    this.#startup = new StartupExchange(this.#authenticator, options.minProtocolVersion);
     const listener: InboundListener = {
       giveWay: () => this.#resumeLater(),
       startupStep: (step) => this.#startupStep(step),

@@ -17,6 +17,8 @@ export interface ConnectOptions {
   readonly startup: readonly (readonly [string, string | Buffer])[];
   /** The protocol version to ask for, as protocolVersion(major, minor). Default: 3.0. */
   readonly protocolVersion?: number | undefined;
+  /** The least one that will do: a server that offers an older one is not used. Default: 3.0. */
+  readonly minProtocolVersion?: number | undefined;
   readonly password?: Buffer | undefined;
   readonly channelBinding?: 'disable' | 'prefer' | 'require' | undefined;
   /** libpq's require_auth, see AuthenticatorOptions. */

@@ -43,6 +43,8 @@ export function startupMessage(
   return writer.byte(0).end();
 }
 
+const shown = (version: number): string => `${version >>> 16}.${version & 0xffff}`;
+
 /**
  * The startup after the StartupMessage: authentication, then the messages up to the first ReadyForQuery. It knows no socket.
  * Notices, notifications and ParameterStatus are handled elsewhere (Inbound).
@@ -52,7 +54,11 @@ export class StartupExchange {
   #processId = 0;
   #secretKey: Buffer | undefined;
 
-  constructor(authenticator: Authenticator) {
+  /** @param minVersion the least protocol version that will do, as protocolVersion(major, minor) */
+  constructor(
+    authenticator: Authenticator,
+    private readonly minVersion = protocolVersion(3, 0),
+  ) {
     this.#authenticator = authenticator;
   }
 
@@ -107,9 +113,15 @@ export class StartupExchange {
     switch (type) {
       case Backend.errorResponse:
         return { kind: 'refused', fields: parseFields(message) };
-      // The server has an older minor version or does not know an option. The proxy needs nothing that 3.0 does not have.
-      case Backend.negotiateProtocolVersion:
+      // The server has an older minor version or does not know an option. The proxy itself needs nothing that 3.0 does not have.
+      case Backend.negotiateProtocolVersion: {
+        const version = message.readInt32BE(5);
+        if (version < this.minVersion)
+          throw new ServerViolation(
+            `server only supports protocol version ${shown(version)}, but "min_protocol_version" was set to ${shown(this.minVersion)}`,
+          );
         return CONTINUE;
+      }
       case Backend.authentication: {
         if (this.authenticated) throw unexpected(type);
         // The answer may be computed when the bytes of the message have been reused already, so they are copied.

@@ -30,6 +30,19 @@ export const functionErrorCases: readonly Case[] = [
     ],
   ),
   calling(
+    'one value that cannot be read here, of a type that both sides have',
+    plpgsql("BEGIN RETURN a::text FROM dblink('c', q) AS t(a timestamptz); END", { args: 'q text' }) +
+      "CREATE VIEW v AS SELECT a FROM dblink('c', $$SELECT timestamptz '2024-02-03 04:05:06+00'$$) AS t(a timestamptz);",
+    [
+      "SELECT dblink_exec('c', 'SET datestyle = SQL')",
+      "SELECT dblink_exec('c', 'SET timezone = ''Asia/Jakarta''')",
+      "SELECT f($$SELECT timestamptz '2024-02-03 04:05:06+00'$$)",
+      'SELECT * FROM v',
+      "SELECT dblink_exec('c', 'SET datestyle = ISO')",
+      "SELECT f($$SELECT timestamptz '2024-02-03 04:05:06+00'$$)",
+    ],
+  ),
+  calling(
     'errors of connections that nobody catches',
     plpgsql('BEGIN RETURN dblink_connect(c, s); END', { args: 'c text, s text' }) +
       plpgsql("BEGIN RETURN dblink_exec(c, 'SET a.b = 1'); END", { name: 'g', args: 'c text' }),

@@ -36,6 +36,19 @@ export const settingCases: readonly Case[] = [
     fetch(TIMES, AS_TEXT),
     STYLES,
   ]),
+  testCase(
+    'styles: for one Query alone',
+    [
+      open('c'),
+      "SELECT dblink_exec('c', 'SET datestyle = SQL, DMY')",
+      `SET LOCAL datestyle = 'SQL, DMY'; ${fetch("SELECT date '2024-02-03'", 'd date')}`,
+      fetch("SELECT date '2024-02-03'", 'd date'),
+      `SET LOCAL datestyle = 'SQL, DMY'; ${fetch("SELECT date '2024-02-03'", 'd date')}; SELECT 1/0`,
+      fetch("SELECT date '2024-02-03'", 'd date'),
+      STYLES,
+    ],
+    { transports: ['simple', 'multi'] },
+  ),
   testCase('styles: restored after a conversion error', [
     connect(REMOTE_STYLES),
     fetch("SELECT 'x'", 'd date'),

@@ -372,6 +372,15 @@ test('ParameterStatus is followed', async () => {
   assert.equal(client.parameters.get('DateStyle'), 'ISO, MDY');
 });
 
+test('a server whose protocol is older than what will do is not used', async () => {
+  const wanted = { protocolVersion: protocolVersion(3, 2), minProtocolVersion: protocolVersion(3, 2) };
+  (await connectHere(wanted)).close();
+  const { host, port } = await extensionServer(15);
+  await assert.rejects(connectTo({ host, port }, wanted), {
+    message: /: server only supports protocol version 3\.0, but "min_protocol_version" was set to 3\.2$/,
+  });
+});
+
 test('a cancel request stops the query and not the next one', async () => {
   for (const protocol of [protocolVersion(3, 0), protocolVersion(3, 2)]) {
     const other = await connectHere({ protocolVersion: protocol });
