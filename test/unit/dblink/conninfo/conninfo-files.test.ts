@@ -9,7 +9,7 @@ import {
   redactConninfo,
   resolveConninfo,
   systemContext,
-} from '../../../src/dblink/conninfo/index.js';
+} from '../../../../src/dblink/conninfo/index.js';
 
 let home: string;
 

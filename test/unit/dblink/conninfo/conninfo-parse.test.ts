@@ -10,8 +10,8 @@ import {
   findRefusedOption,
   parseConninfo,
   textOf,
-} from '../../../src/dblink/conninfo/index.js';
-import { isLinear } from '../../support/pace.js';
+} from '../../../../src/dblink/conninfo/index.js';
+import { isLinear } from '../../../support/pace.js';
 
 interface ParseRecord {
   /** The string and every value below as byte strings. */
@@ -23,7 +23,7 @@ interface ParseRecord {
 }
 
 const records = readFileSync(
-  new URL('../../../../test/unit/conninfo/conninfo-parse.jsonl', import.meta.url),
+  new URL('../../../../../test/unit/dblink/conninfo/conninfo-parse.jsonl', import.meta.url),
   'utf8',
 )
   .trimEnd()

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { ConninfoError, type ResolvedConninfo } from '../../../src/dblink/conninfo/index.js';
+import { ConninfoError, type ResolvedConninfo } from '../../../../src/dblink/conninfo/index.js';
 import { type Environment, HOME_FILES, resolve } from './conninfo-context.js';
 
 function withError(message: string) {
@@ -13,7 +13,7 @@ function withError(message: string) {
 }
 
 function read<Recorded>(name: string): readonly Recorded[] {
-  const file = new URL(`../../../../test/unit/conninfo/${name}.jsonl`, import.meta.url);
+  const file = new URL(`../../../../../test/unit/dblink/conninfo/${name}.jsonl`, import.meta.url);
   return readFileSync(file, 'utf8')
     .trimEnd()
     .split('\n')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type ConninfoError, parseConninfo, resolveConninfo } from '../../../src/dblink/conninfo/index.js';
+import { type ConninfoError, parseConninfo, resolveConninfo } from '../../../../src/dblink/conninfo/index.js';
 import { context, type Environment, resolve } from './conninfo-context.js';
 
 /** resolve() in a place where the primary is reached over TCP. */

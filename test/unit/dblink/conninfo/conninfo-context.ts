@@ -3,7 +3,7 @@ import {
   type ConninfoContext,
   parseConninfo,
   resolveConninfo,
-} from '../../../src/dblink/conninfo/index.js';
+} from '../../../../src/dblink/conninfo/index.js';
 
 export type Environment = Readonly<Record<string, string>>;
 export type VirtualFile = { readonly content: string; readonly mode: number };
