@@ -54,7 +54,7 @@ const slotOf = (handle: string): number => Number.parseInt(handle[0]!, SLOTS);
 export function rowStep({ request, answer, held, next }: HandOver, session: bigint): Step {
   const handle = handleOf(request);
   return {
-    sql: `INSERT INTO dblink_proxy.answer SELECT $2::bigint, $3::integer, $4::integer, $5::uuid, $6::text[], NOT t.taken, $7::bytea FROM ${TAKEN}
+    sql: `INSERT INTO dblink_proxy.answer SELECT $2::bigint, $3::integer, $4::integer, $5::bytea, $6::text[], NOT t.taken, $7::bytea FROM ${TAKEN}
       ON CONFLICT ON CONSTRAINT answer_pkey
       DO UPDATE SET pid = excluded.pid, request = excluded.request, parts = excluded.parts, must_release = excluded.must_release,
         seal = excluded.seal
@@ -64,7 +64,7 @@ export function rowStep({ request, answer, held, next }: HandOver, session: bigi
       session.toString(),
       String(slotOf(handle)),
       String(request.pid),
-      handle,
+      `\\x${handle}`,
       { binary: encodeAnswer(answer) },
       `\\x${sealOf(request, packAnswer(answer))}`,
       held.toString(),
@@ -114,9 +114,9 @@ export async function giveInTable(
   const table = answerTable(request);
   let taken = false;
   await connection.script(
-    `BEGIN; SELECT dblink_proxy.make_answer('${table}', '${next}');
+    `SELECT dblink_proxy.make_answer('${table}', '${next}');
      COPY dblink_proxy.${table} FROM STDIN WITH (FORMAT binary, FREEZE);
-     COMMIT; SELECT pg_advisory_unlock('${held}')`,
+     SELECT ${letGo(`'${held}'`)}`,
     (copy, rows) => {
       taken = saysTaken(rows);
       copy.write(copyAnswer(request, answer, !taken));

@@ -46,13 +46,18 @@ const GIVE_BACK = `
         WHERE EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted
           AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = k.key) /*${MARK}*/;`;
 
+/** In PL/pgSQL: looks for a row with the answer. */
+const LOOK_IN_ROW = `
+        SELECT /*${MARK}*/ x.parts, x.must_release, x.seal INTO given, must_release, seal FROM dblink_proxy.answer x
+          WHERE x.session = key_a AND x.slot = this_slot AND x.request = handle AND x.pid = pg_backend_pid() /*${MARK}*/;`;
+
 /** Looks into the session's large object. There is none where answers are too long for it, or it was not to be had. */
 const LOOK_IN_OBJECT = `
         BEGIN
           object := lo_open(${SESSION.object}::oid, ${OPEN_MODE});
           PERFORM lo_lseek(object, this_slot * ${SLOT_BYTES}, 0);
           bytes := loread(object, ${FIRST_BYTES});
-          IF substring(bytes FROM 1 FOR 20) = uuid_send(handle) || int4send(pg_backend_pid()) THEN
+          IF substring(bytes FROM 1 FOR 20) = handle || int4send(pg_backend_pid()) THEN
             must_release := get_byte(bytes, 20) = 1;
             size := ('x' || encode(substring(bytes FROM 22 FOR 4), 'hex'))::bit(32)::integer;
             IF size > ${FIRST_BYTES - OBJECT_HEAD_BYTES} THEN
@@ -68,7 +73,7 @@ const LOOK_IN_OBJECT = `
 
 /** Looks for a side table. In a subtransaction that is rolled back: no lock on it stays, so that it can be dropped at once. */
 const LOOK_FOR_TABLE = `
-        relation := 'answer_' || pg_backend_pid() || '_' || replace(handle::text, '-', '');
+        relation := 'answer_' || pg_backend_pid() || '_' || encode(handle, 'hex');
         BEGIN
           EXECUTE format('/*${MARK}*/ SELECT bool_or(n < 0), convert_from(string_agg(part, ''''::bytea ORDER BY n) FILTER (WHERE n > 0),
             getdatabaseencoding()), string_agg(part, ''''::bytea) FILTER (WHERE n = 0) FROM dblink_proxy.%I /*${MARK}*/', relation)
@@ -142,8 +147,8 @@ AS $bridge$
 DECLARE
   session CONSTANT text[] := string_to_array(current_setting('${SESSION_SETTING}', true), ':');
   this_call CONSTANT uuid := gen_random_uuid();
-  handle CONSTANT uuid := encode(substring(sha256(uuid_send(this_call)) FROM 1 FOR 16), 'hex');
-  this_slot CONSTANT integer := ('x' || left(handle::text, 1))::bit(4)::integer;
+  handle CONSTANT bytea := substring(sha256(uuid_send(this_call)) FROM 1 FOR 16);
+  this_slot CONSTANT integer := get_byte(handle, 0) * ${SLOTS} / 256;
   mode CONSTANT text := CASE WHEN current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN 'row'
     WHEN current_setting('transaction_read_only')::boolean AND current_setting('server_version_num')::integer >= ${NO_WRITING_OPEN} THEN 'table'
     ELSE 'object' END;
@@ -193,6 +198,10 @@ BEGIN
   key_a := ${SESSION.a};
   key_b := ${SESSION.b};${BE_VOUCHED_FOR}
   FOR attempt IN 0 .. 400 LOOP
+    -- Mostly it was the answer that has woken it.
+    IF awaited AND mode = 'row' THEN${LOOK_IN_ROW}
+      EXIT WHEN given IS NOT NULL;
+    END IF;
     held := CASE WHEN NOT (pg_try_advisory_lock(key_a) AND pg_advisory_unlock(key_a)) THEN 'a'
                  WHEN NOT (pg_try_advisory_lock(key_b) AND pg_advisory_unlock(key_b)) THEN 'b' ELSE 'none' END;
     IF attempt = 0 THEN
@@ -201,9 +210,7 @@ BEGIN
     END IF;
     -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
     IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 5 = 4) THEN
-      IF mode = 'row' THEN
-        SELECT /*${MARK}*/ x.parts, x.must_release, x.seal INTO given, must_release, seal FROM dblink_proxy.answer x
-          WHERE x.session = key_a AND x.slot = this_slot AND x.request = handle AND x.pid = pg_backend_pid() /*${MARK}*/;
+      IF mode = 'row' THEN${LOOK_IN_ROW}
       END IF;
       IF mode = 'object' THEN${LOOK_IN_OBJECT}
       END IF;

@@ -110,7 +110,7 @@ export const sealed = (relation: string): string => `SELECT dblink_proxy.seal('$
 const TABLES = `
 DROP TABLE IF EXISTS dblink_proxy.answer;
 CREATE UNLOGGED TABLE dblink_proxy.answer (
-  session bigint, slot integer, pid integer NOT NULL, request uuid NOT NULL, parts text[] NOT NULL, must_release boolean NOT NULL,
+  session bigint, slot integer, pid integer NOT NULL, request bytea NOT NULL, parts text[] NOT NULL, must_release boolean NOT NULL,
   seal bytea NOT NULL,
   PRIMARY KEY (session, slot)
 ) WITH (fillfactor = 50);
@@ -147,8 +147,12 @@ CREATE OR REPLACE FUNCTION dblink_proxy.make_answer(relation text, key bigint) R
 SET search_path = pg_catalog, pg_temp AS $bridge$
 BEGIN
   EXECUTE format('CREATE TABLE dblink_proxy.%I (LIKE dblink_proxy.answer_part INCLUDING STORAGE)', relation);
+  EXECUTE format('ALTER TABLE dblink_proxy.%I ENABLE ROW LEVEL SECURITY', relation);
   EXECUTE format('INSERT INTO dblink_proxy.%I DEFAULT VALUES', relation);
-  PERFORM dblink_proxy.seal(relation);
+  -- Only default privileges give it any.
+  IF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relname = relation AND c.relacl IS NOT NULL) THEN
+    PERFORM dblink_proxy.seal(relation);
+  END IF;
   RETURN pg_try_advisory_lock(key) OR dblink_proxy.hold(key);
 END $bridge$;
 SELECT dblink_proxy.seal_function('make_answer(text, bigint)');`;
