@@ -18,7 +18,7 @@ const NAME_BYTES = Buffer.from(NAME, 'latin1');
  * How many times that name is looked for. No stack is deep enough for more: what comes after is something else, which would
  * only take time.
  */
-const MAX_NAMES = 5_000;
+const MAX_NAMES = 2_000;
 /** The routine of PL/pgSQL that carries out RAISE: errors that a function raises itself name it. */
 const RAISE_ROUTINE = 'exec_stmt_raise';
 

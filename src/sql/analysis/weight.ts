@@ -1,5 +1,7 @@
 /** How much work a text is for the parser and for what reads its syntax tree: length alone does not tell. */
 
+/** Longer texts are copied and scanned for milliseconds, whatever is in them. */
+const MAX_BYTES = 128 * 1024;
 /** A text of so many tokens is parsed and read in a few milliseconds. */
 const MAX_TOKENS = 1000;
 /** For each comment the parser's scanner takes time that grows with the text. */
@@ -38,6 +40,7 @@ function hasOtherQuotes(text: Buffer): boolean {
 
 /** Whether a text is parsed and read in a few milliseconds, so that everybody else can wait for that. */
 export function isLight(text: Buffer): boolean {
+  if (text.length > MAX_BYTES) return false;
   const comments = count(text, '--', MAX_COMMENTS) + count(text, '/*', MAX_COMMENTS);
   if (comments > MAX_COMMENTS || count(text, CALL, MAX_CALLS) > MAX_CALLS) return false;
   // What is inside literals is left out of the count, but only where it is certain what is inside.
