@@ -13,9 +13,10 @@ export const bridgeComment = (version: number | '([0-9]+)' = BRIDGE_VERSION): st
 /** Regular expression for such a comment, for JavaScript and for PostgreSQL. The group is the version. */
 export const BRIDGE_COMMENT = `^${bridgeComment('([0-9]+)')}$`;
 
+const COMMENT_FORM = new RegExp(BRIDGE_COMMENT);
+
 /** The version that a comment names. 0 when the comment is not the bridge's. */
-export const bridgeVersion = (comment: string): number =>
-  Number(new RegExp(BRIDGE_COMMENT).exec(comment)?.[1] ?? 0);
+export const bridgeVersion = (comment: string): number => Number(COMMENT_FORM.exec(comment)?.[1] ?? 0);
 
 /**
  * The setting by which a session's functions know the proxy. It holds a token, the keys of two advisory locks and the OID of a

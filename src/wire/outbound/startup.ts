@@ -116,7 +116,8 @@ export class StartupExchange {
       // The server has an older minor version or does not know an option. The proxy itself needs nothing that 3.0 does not have.
       case Backend.negotiateProtocolVersion: {
         const version = message.readInt32BE(5);
-        if (version < this.minVersion)
+        // What servers and poolers send here differs: it counts only for who wants more than 3.0.
+        if (version < this.minVersion && this.minVersion > protocolVersion(3, 0))
           throw new ServerViolation(
             `server only supports protocol version ${shown(version)}, but "min_protocol_version" was set to ${shown(this.minVersion)}`,
           );
