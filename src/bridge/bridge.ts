@@ -10,8 +10,7 @@ import { type BridgeRequest, readRequest } from './exchange/request.js';
 import { RequestActs } from './exchange/requestActs.js';
 import { type SessionKeys, SessionLocks } from './exchange/sessionLocks.js';
 import { Roles } from './roles.js';
-import { Replacing } from './service/serviceErrors.js';
-import type { DatabaseServices } from './service/services.js';
+import { type DatabaseServices, Replacing } from './service/services.js';
 
 /** Requests with which a function goes on with the call that it waits for. All others begin a new call. */
 const FURTHER: ReadonlySet<string> = new Set(['next', 'types', 'server', 'proved']);
@@ -166,11 +165,6 @@ export class Bridge implements CallBridge {
   /** Called for a cancel request of the client. The primary gets it as well. */
   cancel(): void {
     this.#waiting?.abandon(cancelled);
-  }
-
-  /** Nobody else may be connected to a database for what comes: the session leaves its service connection, if nothing goes on. */
-  async vacate(): Promise<void> {
-    if (this.#waiting === undefined && !this.#closed) await this.locks.vacate(this.#answered);
   }
 
   /** Called when the session is over. Ends the function that waits, and removes what the session has in the primary. */

@@ -19,7 +19,6 @@ export async function callScalar(
   args: Arguments,
   context: CallContext,
 ): Promise<string | null> {
-  if (args.sql !== undefined) dblink.sending(args.sql);
   switch (call.name) {
     case 'dblink_connect':
     case 'dblink_connect_u':
@@ -83,7 +82,6 @@ export function callSource(
   context: CallContext,
 ): Promise<QueryOutcome> {
   const { connection, cursor, howMany, failOnError } = args;
-  if (args.sql !== undefined) dblink.sending(args.sql);
   switch (name) {
     case 'dblink_fetch':
       return dblink.fetchCursor(connection, cursor ?? '', howMany, failOnError, sink, context);

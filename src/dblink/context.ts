@@ -34,8 +34,6 @@ export interface DblinkHome {
   readonly admission?: RemoteAdmission;
   /** The session's part of the memory for results; without it there is no limit. */
   readonly memory?: SessionMemory;
-  /** Called before a remote gets a command for which nobody else may be connected to a database. It may be of the same server. */
-  readonly beforeDatabaseCommand?: () => void;
 }
 
 /** Facts about the session that may change from statement to statement. */

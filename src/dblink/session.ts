@@ -2,7 +2,6 @@ import * as asynchronous from './asynchronous.js';
 import { SessionConnections } from './connections/connections.js';
 import type { CallContext, DblinkHome } from './context.js';
 import * as cursors from './cursors.js';
-import { isDatabaseCommand } from './databaseCommand.js';
 import { copyNotSupported, couldNotSend, resultsNotAllowed } from './errors.js';
 import type { Notification } from './remote/notifications.js';
 import type { QueryOutcome } from './remote/outcome.js';
@@ -19,13 +18,8 @@ import { reading, relayFailure } from './remoteFailure.js';
 export class DblinkSession {
   readonly #connections: SessionConnections;
 
-  constructor(private readonly home: DblinkHome) {
+  constructor(home: DblinkHome) {
     this.#connections = new SessionConnections(home);
-  }
-
-  /** Looks at SQL that a remote is about to get. */
-  sending(sql: Buffer): void {
-    if (isDatabaseCommand(sql)) this.home.beforeDatabaseCommand?.();
   }
 
   /**

@@ -4,7 +4,6 @@ import { asWithExtension, isDumpSession } from '../bridge/extension/dumpQueries.
 import { PUBLIC_BODIES } from '../bridge/installed/publicFunctions.js';
 import type { DatabaseServices, Services } from '../bridge/service/services.js';
 import type { RemoteAdmission } from '../dblink/connections/admission.js';
-import { isDatabaseCommand } from '../dblink/databaseCommand.js';
 import type { MemoryBudget } from '../dblink/memory.js';
 import { DblinkSession } from '../dblink/session.js';
 import { ForeignServers } from '../primary/foreignServers.js';
@@ -76,9 +75,6 @@ class DblinkInterceptor implements Interceptor {
   readonly #commands: ExtendedCommands;
   /** Whether the client makes a dump (pg_dump). */
   readonly #dumps: boolean;
-  readonly #services: Services;
-  /** Says that the session has left its database. */
-  readonly #leave: () => void;
 
   /** @param keys by which the primary's functions know the proxy in this session; undefined when the session has no bridge */
   constructor(session: Session, login: Login, keys: SessionKeys | undefined, common: Common) {
@@ -98,11 +94,7 @@ class DblinkInterceptor implements Interceptor {
       maxScramIterations: settings.dblink.maxScramIterations,
       admission,
       memory,
-      beforeDatabaseCommand: () => this.#vacate(),
     });
-    services.enter(database);
-    this.#leave = () => services.leave(database);
-    this.#services = services;
     const databaseServices = (): DatabaseServices => {
       const { service } = settings;
       if (service === undefined)
@@ -146,17 +138,9 @@ class DblinkInterceptor implements Interceptor {
     return action;
   }
 
-  /** A command is on its way for which nobody else may be connected to a database: the proxy's own connections go. */
-  #vacate(): void {
-    void (this.#bridge?.vacate() ?? Promise.resolve())
-      .catch(() => undefined)
-      .then(() => this.#services.vacate());
-  }
-
   #intercept(type: number, message: Buffer): Promise<void> | undefined {
     switch (type) {
       case Frontend.query:
-        if (isDatabaseCommand(message, HEADER_BYTES)) this.#vacate();
         this.#extended.forgetUnnamed();
         this.#commands.forgetUnnamed();
         return (
@@ -173,7 +157,6 @@ class DblinkInterceptor implements Interceptor {
           this.#queries.unnamedStatement = true;
         }
         const start = message.indexOf(0, HEADER_BYTES) + 1;
-        if (isDatabaseCommand(message, start)) this.#vacate();
         return this.#inspect(message, start, 'parse', (whole, text, statements) =>
           this.#parse(whole, text, statements),
         );
@@ -300,7 +283,6 @@ class DblinkInterceptor implements Interceptor {
     this.#context.statement.close();
     this.#bridge?.close();
     this.#context.dblink.close();
-    this.#leave();
   }
 }
 

@@ -170,40 +170,6 @@ describe('the service connections of the bridge', () => {
     });
   });
 
-  it('leave a database with its last session, and at once when a command wants it for itself', async () => {
-    await database('kept', 'postgres');
-    await database('parted', 'postgres');
-    const proxy = await proxyWith('postgres@');
-    const own = { host: '127.0.0.1', port: proxy.port, user: 'postgres' };
-    await call(proxy, { user: 'postgres', database: 'parted' });
-    // PostgreSQL waits five seconds for others to leave.
-    await execute(primary.url(), 'ALTER DATABASE parted RENAME TO gone');
-    await execute(primary.url(), 'DROP DATABASE gone');
-
-    const client = new Client({ ...own, database: 'kept' });
-    await client.connect();
-    await client.query('CREATE EXTENSION dblink');
-    await client.query(
-      `CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT x FROM dblink('${remote.url()}', 'SELECT 1') AS t(x text) $$`,
-    );
-    for (const command of [
-      'CREATE DATABASE copied TEMPLATE kept',
-      '/* for\n tests */ create  database twice template kept',
-    ]) {
-      assert.equal((await client.query('SELECT f()')).rows[0].f, '1');
-      await client.query(command);
-    }
-    assert.equal((await client.query('SELECT f()')).rows[0].f, '1');
-
-    const other = new Client({ ...own, database: 'copied' });
-    await other.connect();
-    assert.equal((await other.query('SELECT f()')).rows[0].f, '1');
-    await other.end();
-    const sent = `SELECT dblink_exec('${primary.url()}', 'DROP DATABASE copied') AS done`;
-    assert.equal((await client.query(sent)).rows[0].done, 'DROP DATABASE');
-    await client.end();
-  });
-
   it('find their schema again when it was uninstalled meanwhile', async () => {
     await database('again', 'service');
     const proxy = await proxyWith(`service:${encodeURIComponent(PASSWORD)}@`);

@@ -4,7 +4,7 @@ import { FIND_FOR } from '../../primary/foreignServers.js';
 import { BRIDGE_VERSION, bridgeComment, bridgeVersion } from '../../primary/marks.js';
 import type { RouterLog } from '../../session/settings.js';
 import type { SocketAddress } from '../../wire/address.js';
-import type { PgError } from '../../wire/errors.js';
+import { PgError } from '../../wire/errors.js';
 import type { TlsOptions } from '../../wire/tls/tls.js';
 import { fingerprintsOf } from '../installed/fingerprints.js';
 import { dropProof, isProof } from '../installed/roleProof.js';
@@ -12,15 +12,6 @@ import { SECRET_SQL, SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
 import { BulkConnections } from './bulkConnections.js';
 import { removeObjects } from './housekeeping.js';
 import { ServiceConnection } from './serviceConnection.js';
-import {
-  cannotPrepare,
-  foreignSchema,
-  LOCK_TIMEOUT,
-  noServiceConnection,
-  notForEverybody,
-  Replacing,
-  wasEnded,
-} from './serviceErrors.js';
 
 /** How often replacing the schema is tried. Each time it waits a second for the locks that it needs (serviceConnection.ts). */
 const REPLACEMENTS = 10;
@@ -54,8 +45,6 @@ const SESSIONS_PER_CONNECTION = 16;
 const CONNECTS = 5;
 /** How long connections stay open that no session uses. */
 const IDLE_MS = 30_000;
-/** The same when the database's last session has left. PostgreSQL waits five seconds for others to leave a database. */
-const LINGER_MS = 500;
 /** How long side tables are collected before they are dropped together. */
 const REAP_MS = 500;
 /** When the proxy looks for what sessions that are over have left: after a connection was opened, and then regularly. */
@@ -75,13 +64,6 @@ export interface Membership {
 interface Shared {
   readonly connection: ServiceConnection;
   readonly sessions: Set<Membership>;
-}
-
-/** What the service connections of all databases have in common. */
-interface ServicesHouse {
-  readonly log: RouterLog;
-  /** How many sessions a database has, whether they use the bridge or not. */
-  present(database: string): number;
 }
 
 /** The service connections of one account to one database. */
@@ -109,12 +91,8 @@ export class DatabaseServices {
     private readonly server: ServiceServer,
     private readonly database: string,
     private readonly identity: ServiceIdentity,
-    private readonly house: ServicesHouse,
+    private readonly log: RouterLog,
   ) {}
-
-  private get log(): RouterLog {
-    return this.house.log;
-  }
 
   /** @throws PgError 08001 */
   async #connect(): Promise<ServiceConnection> {
@@ -168,7 +146,7 @@ export class DatabaseServices {
       services: this,
       onLost: undefined,
       leave: () => {
-        if (sessions.delete(membership)) this.closeWhenIdle();
+        if (sessions.delete(membership)) this.#closeWhenIdle();
       },
     };
     sessions.add(membership);
@@ -176,6 +154,9 @@ export class DatabaseServices {
   }
 
   #least(): Shared | undefined {
+    // Whoever could not leave one in order has closed it.
+    for (const shared of this.#shared.filter(({ connection }) => connection.closed))
+      this.#shared.splice(this.#shared.indexOf(shared), 1);
     return this.#shared.reduce<Shared | undefined>(
       (least, one) => (least === undefined || one.sessions.size < least.sessions.size ? one : least),
       undefined,
@@ -323,7 +304,7 @@ export class DatabaseServices {
     try {
       return await this.#bulk.run(act, user, signal);
     } finally {
-      this.closeWhenIdle();
+      this.#closeWhenIdle();
     }
   }
 
@@ -379,35 +360,18 @@ export class DatabaseServices {
     this.#reaper = undefined;
     if (this.#garbage.size > 0) this.#reaper = setTimeout(() => void this.#reap(), REAP_MS).unref();
     // The connections may have stayed open for these tables alone.
-    else this.closeWhenIdle();
+    else this.#closeWhenIdle();
   }
 
-  get #used(): boolean {
-    return this.#opening !== undefined || this.#shared.some(({ sessions }) => sessions.size > 0);
-  }
-
-  /** Closes the connections some time after the last session that used them has left. */
-  closeWhenIdle(): void {
-    if (this.#used) return;
+  #closeWhenIdle(): void {
+    if (this.#shared.some(({ sessions }) => sessions.size > 0)) return;
     clearTimeout(this.#idle);
-    this.#idle = setTimeout(
-      () => void this.vacate(),
-      this.house.present(this.database) > 0 ? IDLE_MS : LINGER_MS,
-    ).unref();
-  }
-
-  /** Closes the connections now, unless sessions use them. What is to be dropped is dropped first. */
-  async vacate(): Promise<void> {
-    if (this.#used) return;
-    if (this.#garbage.size > 0) {
-      clearTimeout(this.#reaper);
-      await this.#reap();
-      if (this.#used || this.#garbage.size > 0) return;
-    }
-    clearTimeout(this.#idle);
-    for (const { connection } of this.#shared.splice(0)) connection.close();
-    this.#bulk.close();
-    this.#keeper?.close();
+    this.#idle = setTimeout(() => {
+      if (this.#shared.some(({ sessions }) => sessions.size > 0) || this.#garbage.size > 0) return;
+      for (const { connection } of this.#shared.splice(0)) connection.close();
+      this.#bulk.close();
+      this.#keeper?.close();
+    }, IDLE_MS).unref();
   }
 
   /** Drops what is still to be dropped, and closes the connections. */
@@ -443,54 +407,90 @@ function drop(names: readonly string[]): string {
 }
 
 /** All service connections of the bridge, by database and account. */
-export class Services implements ServicesHouse {
-  readonly #databases = new Map<string, Map<string, DatabaseServices>>();
-  readonly #present = new Map<string, number>();
+export class Services {
+  readonly #databases = new Map<string, DatabaseServices>();
 
   constructor(
     private readonly server: ServiceServer,
-    readonly log: RouterLog,
+    private readonly log: RouterLog,
   ) {}
 
   /** Those of one database and account, made when they are asked for the first time. */
   of(database: string, identity: ServiceIdentity): DatabaseServices {
-    const accounts = this.#databases.get(database) ?? new Map<string, DatabaseServices>();
-    this.#databases.set(database, accounts);
-    let services = accounts.get(identity.user);
+    const key = `${database}\0${identity.user}`;
+    let services = this.#databases.get(key);
     if (services === undefined) {
-      services = new DatabaseServices(this.server, database, identity, this);
-      accounts.set(identity.user, services);
+      services = new DatabaseServices(this.server, database, identity, this.log);
+      this.#databases.set(key, services);
     }
     return services;
   }
 
-  present(database: string): number {
-    return this.#present.get(database) ?? 0;
-  }
-
-  /** A session of a database begins. */
-  enter(database: string): void {
-    this.#present.set(database, this.present(database) + 1);
-  }
-
-  /** It is over: with a database's last session its service connections leave. */
-  leave(database: string): void {
-    const left = this.present(database) - 1;
-    if (left > 0) return void this.#present.set(database, left);
-    this.#present.delete(database);
-    for (const services of this.#databases.get(database)?.values() ?? []) services.closeWhenIdle();
-  }
-
-  /** A command is on its way for which nobody else may be connected to a database: connections that no session uses go now. */
-  vacate(): void {
-    for (const services of this.#all()) void services.vacate().catch(() => undefined);
-  }
-
-  #all(): DatabaseServices[] {
-    return [...this.#databases.values()].flatMap((accounts) => [...accounts.values()]);
-  }
-
   async close(): Promise<void> {
-    await Promise.all(this.#all().map((services) => services.close()));
+    await Promise.all([...this.#databases.values()].map((services) => services.close()));
   }
 }
+
+/** 55000: the schema is of another version and is being replaced, so that what is asked for now cannot be answered. */
+export class Replacing extends PgError {
+  constructor(
+    database: string,
+    /** Settled when it has been replaced, or cannot be. */
+    readonly done: Promise<void>,
+  ) {
+    super('55000', `the schema dblink_proxy of database "${database}" is being brought up to date`, {
+      hint: 'Run the statement again. The functions need ALTER EXTENSION dblink UPDATE through the proxy, or "dblink-proxy install", as well.',
+    });
+  }
+}
+
+const LOCK_TIMEOUT = '55P03';
+
+const HINT =
+  'Give the proxy an account of its own, as in --primary postgres://user:password@host/; docs/bridge.md lists the privileges that it needs.';
+
+/** Whether somebody has ended the connection (pg_terminate_backend), rather than the server has refused it. */
+const wasEnded = (error: unknown): boolean =>
+  ['57P01', '08006'].includes((error as { sqlstate?: string }).sqlstate ?? '');
+
+const noServiceConnection = (user: string, database: string, cause: unknown): PgError =>
+  new PgError(
+    '08001',
+    'the proxy has no connection of its own to the primary by which it could answer a dblink call',
+    {
+      detail: `User "${user}", database "${database}": ${(cause as Error).message}`,
+      hint: HINT,
+    },
+  );
+
+const foreignSchema = (owner: string, database: string): PgError =>
+  new PgError('0A000', `the schema dblink_proxy of database "${database}" belongs to "${owner}"`, {
+    detail:
+      "It has to belong to the account by which the proxy answers dblink calls, a superuser or the database's owner.",
+    hint: 'Drop it, or give it to that account with ALTER SCHEMA dblink_proxy OWNER TO and run "dblink-proxy install".',
+  });
+
+const notForEverybody = (user: string, database: string): PgError =>
+  new PgError('0A000', `the schema dblink_proxy of database "${database}" cannot be made by "${user}"`, {
+    detail:
+      "What every session's dblink calls run has to belong to the proxy's account, a superuser or the database's owner.",
+    hint: HINT,
+  });
+
+const cannotPrepare = (user: string, database: string, cause: unknown): PgError =>
+  cause instanceof PgError && cause.sqlstate === LOCK_TIMEOUT
+    ? new PgError(
+        LOCK_TIMEOUT,
+        `the schema dblink_proxy of database "${database}" cannot be brought up to date`,
+        {
+          detail:
+            'Transactions that have made dblink calls by way of another version of dblink-proxy still use it.',
+          hint: 'Run the statement again when they have ended, or end them; pg_locks shows which they are.',
+        },
+      )
+    : cause instanceof PgError && cause.sqlstate !== '08006'
+      ? new PgError(cause.sqlstate, `the schema dblink_proxy cannot be made in database "${database}"`, {
+          detail: `User "${user}": ${cause.message}`,
+          hint: HINT,
+        })
+      : noServiceConnection(user, database, cause);
