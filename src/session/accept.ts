@@ -17,6 +17,8 @@ import type { RouterLog } from './settings.js';
 /** The first byte of a TLS handshake. A client that begins with it negotiates TLS without an SSLRequest (PostgreSQL 17). */
 const TLS_HANDSHAKE = 0x16;
 
+const REFUSED = 'client refused before its session began';
+
 /** What accepting a client takes. */
 export interface AcceptOptions {
   /** Undefined refuses TLS. */
@@ -145,16 +147,17 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
   } catch (error) {
     clock.stop();
     if (error instanceof PgError) {
-      log.info({ err: error.message, sqlstate: error.sqlstate }, 'client refused before its session began');
+      log.info({ err: error.message, sqlstate: error.sqlstate }, REFUSED);
       socket.end(refusal(error, packet === 'tls' ? undefined : packet));
-      setTimeout(() => socket.destroy(), 1000).unref();
+    } else if (error instanceof Incomprehensible) {
+      log.info({ err: error.message }, REFUSED);
+      // What has come and was not read would make a reset of the end.
+      socket.resume().end();
     } else {
       log.info({ err: (error as Error).message }, 'client connection failed before its session began');
-      if (!(error instanceof Incomprehensible)) socket.destroy();
-      // What has come and was not read would make a reset of the end.
-      else socket.resume().end();
-      setTimeout(() => socket.destroy(), 1000).unref();
+      socket.destroy();
     }
+    setTimeout(() => socket.destroy(), 1000).unref();
     return undefined;
   }
 }

@@ -218,7 +218,7 @@ for (const major of testedMajors()) {
       );
       assert.match(brief(await writer.query('DELETE FROM dblink_proxy.answer')), /^C:DELETE 0/);
       const inserted = await writer.query(
-        "INSERT INTO dblink_proxy.answer VALUES (1, 1, 1, gen_random_uuid(), ARRAY['nothing', ''], false, '')",
+        "INSERT INTO dblink_proxy.answer VALUES (1, 1, 1, uuid_send(gen_random_uuid()), ARRAY['nothing', ''], false, '')",
       );
       assert.equal(errorOf(inserted)['C'], '42501');
       await Promise.all([root.end(), writer.end()]);
