@@ -116,6 +116,16 @@ describe('the plan of a statement in the log', () => {
     assert.deepEqual(await plansOf(threeTimes(`SELECT a + 1 FROM ${ROWS}`)), ['splice', 'splice', 'splice']);
   });
 
+  it('what several statements have set for themselves alone decides nothing for the next Query', async () => {
+    const date = "SELECT * FROM dblink('c', $$SELECT date '2024-02-03'$$) AS t(d date)";
+    await client.rows("SET datestyle = 'SQL, DMY'");
+    for (const end of ['', '; SELECT 1/0']) {
+      await client.query(`SET LOCAL datestyle = 'ISO, MDY'; ${date}${end}`);
+      assert.deepEqual(await client.rows(date), [['03/02/2024']]);
+    }
+    await client.rows('RESET datestyle');
+  });
+
   it('what nothing serves is refused', async () => {
     const refused = "SELECT * FROM l, LATERAL dblink('c', 'SELECT ' || l.a) AS t(b int)";
     await client.rows('DROP EXTENSION dblink CASCADE');

@@ -40,10 +40,10 @@ export const settingCases: readonly Case[] = [
     'styles: for one Query alone',
     [
       open('c'),
-      "SELECT dblink_exec('c', 'SET datestyle = SQL, DMY')",
-      `SET LOCAL datestyle = 'SQL, DMY'; ${fetch("SELECT date '2024-02-03'", 'd date')}`,
+      "SET datestyle = 'SQL, DMY'",
+      `SET LOCAL datestyle = 'ISO, MDY'; ${fetch("SELECT date '2024-02-03'", 'd date')}`,
       fetch("SELECT date '2024-02-03'", 'd date'),
-      `SET LOCAL datestyle = 'SQL, DMY'; ${fetch("SELECT date '2024-02-03'", 'd date')}; SELECT 1/0`,
+      `SET LOCAL datestyle = 'ISO, MDY'; ${fetch("SELECT date '2024-02-03'", 'd date')}; SELECT 1/0`,
       fetch("SELECT date '2024-02-03'", 'd date'),
       STYLES,
     ],
