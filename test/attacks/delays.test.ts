@@ -37,10 +37,10 @@ function watched({ port }: TestProxy): { readonly proxy: WatchedProxy; stop(): v
     longest = Math.max(longest, now - last - 10);
     last = now;
   }, 10);
-  const state = async (): Promise<{ longestPauseMs: number }> => {
+  const state: WatchedProxy['state'] = async () => {
     const longestPauseMs = longest;
     longest = 0;
-    return { longestPauseMs };
+    return { longestPauseMs, longestOwnPauseMs: longestPauseMs };
   };
   return { proxy: { port, state }, stop: () => clearInterval(timer) };
 }

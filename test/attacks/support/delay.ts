@@ -9,6 +9,8 @@ export interface Delay {
   readonly slowest: number;
   /** The longest time for which the proxy's event loop stood still. */
   readonly pause: number;
+  /** The same without the time for which another program had its processor. */
+  readonly ownPause: number;
 }
 
 const EVERY_MS = 20;
@@ -19,8 +21,8 @@ const PAUSES = process.env['DBLINK_PROXY_TEST_PAUSES'];
 /** A proxy whose event loop is watched. */
 export interface WatchedProxy {
   readonly port: number;
-  /** How long the loop stood still at most since the last question. */
-  state(): Promise<{ readonly longestPauseMs: number }>;
+  /** How long the loop stood still at most since the last question: in all, and by itself. */
+  state(): Promise<{ readonly longestPauseMs: number; readonly longestOwnPauseMs: number }>;
 }
 
 /** Measures while something is done, and a little longer: what it has left behind counts as well. */
@@ -47,9 +49,12 @@ export async function delayDuring(
     await watching;
     await other.end();
   }
-  const { longestPauseMs } = await world.proxy.state();
-  return { slowest, pause: longestPauseMs };
+  const { longestPauseMs, longestOwnPauseMs } = await world.proxy.state();
+  return { slowest, pause: longestPauseMs, ownPause: longestOwnPauseMs };
 }
+
+const describe = ({ pause, ownPause }: Delay): string =>
+  `${ownPause.toFixed(1)} ms, with neighbours ${pause.toFixed(1)} ms`;
 
 /** So many times as long as in the control it may take; without a bound it is hundreds of times. */
 const TIMES = 15;
@@ -72,7 +77,7 @@ export async function costsNoMoreThan(
     const attacked = await delayDuring(world, attack);
     costs.push(`${JSON.stringify(attacked)} instead of ${JSON.stringify(usual)}`);
     if (PAUSES !== undefined)
-      appendFileSync(PAUSES, `${attacked.pause.toFixed(1)} ms, control ${usual.pause.toFixed(1)} ms\n`);
+      appendFileSync(PAUSES, `${describe(attacked)}; control: ${describe(usual)}\n`);
     const fits = (what: keyof Delay): boolean => attacked[what] <= TIMES * Math.max(usual[what], LEAST_MS);
     if (fits('slowest') && fits('pause')) return;
   }

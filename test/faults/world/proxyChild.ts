@@ -1,6 +1,7 @@
 // As in bin/main.ts.
 import '../../../bin/v8.js';
 
+import { readFileSync } from 'node:fs';
 import { memoryUsage } from 'node:process';
 import { loadConfig } from '../../../src/config/index.js';
 import { createLogger } from '../../../src/server/log.js';
@@ -25,13 +26,29 @@ process.on('unhandledRejection', note);
 process.on('uncaughtException', note);
 process.on('disconnect', () => process.exit(0));
 
+/** For how long the loop's thread could run and had no processor so far, in ms. Only Linux tells. */
+function readyMs(): number {
+  try {
+    return Number(readFileSync('/proc/self/schedstat', 'latin1').split(' ')[1]) / 1e6;
+  } catch {
+    return 0;
+  }
+}
+
+const TICK_MS = 20;
 let longestPauseMs = 0;
+let longestOwnPauseMs = 0;
 let last = performance.now();
+let lastReady = readyMs();
 setInterval(() => {
   const now = performance.now();
-  longestPauseMs = Math.max(longestPauseMs, now - last - 20);
+  const ready = readyMs();
+  const pause = now - last - TICK_MS;
+  longestPauseMs = Math.max(longestPauseMs, pause);
+  longestOwnPauseMs = Math.max(longestOwnPauseMs, pause - (ready - lastReady));
   last = now;
-}, 20).unref();
+  lastReady = ready;
+}, TICK_MS).unref();
 
 let peak = 0;
 setInterval(() => {
@@ -60,9 +77,11 @@ process.on('message', (question: Question) => {
       resources: counts,
       unhandled,
       longestPauseMs,
+      longestOwnPauseMs,
     },
   });
   longestPauseMs = 0;
+  longestOwnPauseMs = 0;
   if (question.collect) peak = 0;
 });
 tell({ kind: 'listening', port: running.addresses[0]?.port ?? 0 });

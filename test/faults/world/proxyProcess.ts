@@ -25,6 +25,8 @@ export interface ProxyState {
   readonly unhandled: readonly string[];
   /** How long the event loop stood still at most since the last question. */
   readonly longestPauseMs: number;
+  /** The same without the time for which another program had the processor. */
+  readonly longestOwnPauseMs: number;
 }
 
 export type ChildMessage =
