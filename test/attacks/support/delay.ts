@@ -76,8 +76,7 @@ export async function costsNoMoreThan(
     const usual = await delayDuring(world, control);
     const attacked = await delayDuring(world, attack);
     costs.push(`${JSON.stringify(attacked)} instead of ${JSON.stringify(usual)}`);
-    if (PAUSES !== undefined)
-      appendFileSync(PAUSES, `${describe(attacked)}; control: ${describe(usual)}\n`);
+    if (PAUSES !== undefined) appendFileSync(PAUSES, `${describe(attacked)}; control: ${describe(usual)}\n`);
     const fits = (what: keyof Delay): boolean => attacked[what] <= TIMES * Math.max(usual[what], LEAST_MS);
     if (fits('slowest') && fits('pause')) return;
   }
