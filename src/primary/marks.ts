@@ -4,7 +4,7 @@
 export const SERVICE_SCHEMA = 'dblink_proxy';
 
 /** The version of what is installed in the primary. Grows with every change of that. Objects of an older version are replaced. */
-export const BRIDGE_VERSION = 6;
+export const BRIDGE_VERSION = 7;
 
 /** The comment (COMMENT ON) by which objects of the bridge are known. @param version one, or the regular expression for any */
 export const bridgeComment = (version: number | '([0-9]+)' = BRIDGE_VERSION): string =>
@@ -38,6 +38,9 @@ export const MARK = 'dblink-proxy';
 
 /** The SQLSTATE with which the bridge's functions roll back a subtransaction of their own. It is never seen outside of them. */
 export const ROLL_BACK = 'DBPRX';
+
+/** The SQLSTATE with which the service schema tells the proxy that it could not take the session's next lock. */
+export const NOT_TAKEN = 'DBPRN';
 
 /**
  * Settings of the bridge's functions. A session can have the values of statements shown. That must not show the values of a

@@ -178,6 +178,57 @@ describe('an attack by a remote', () => {
     }
   });
 
+  /** A type, its OID, a value of it, and texts that are none. */
+  const lies: readonly (readonly [type: string, oid: number, value: string, lies: readonly string[]])[] = [
+    ['integer', 23, '1', ['1; DROP TABLE users', '2147483648', '0x', '']],
+    ['bigint', 20, '1', ["1 OR '1'='1", '9223372036854775808']],
+    ['boolean', 16, 't', ['maybe', "t'"]],
+    ['numeric', 1700, '1.5', ['1.5)', '1e']],
+    ['double precision', 701, '1.5', ['1e400', '1.5,2']],
+    ['date', 1082, '2024-02-29', ['2023-02-29', "2024-02-29'--"]],
+    ['timestamp', 1114, '2024-02-29 00:00:00', ['2024-02-29 25:00:00', '<b>']],
+    ['interval', 1186, '1 day', ['1 day; x']],
+    ['uuid', 2950, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', ['a0eebc99']],
+    ['json', 114, '{"a": 1}', ['{"a": 1', '<script>', '{"a": 1} x']],
+    ['jsonb', 3802, '{"a": 1}', ['{"a": "\\u0000"}', '[1,]']],
+    ['integer[]', 1007, '{1,2}', ['{1,x}', '{{1},{1,2}}', '1,2']],
+    ['bit varying', 1562, '101', ['102']],
+  ];
+  it('a text that is no value of its column’s announced type never reaches the client as one', async (t) => {
+    for (const [type, oid, value, texts] of lies) {
+      for (const lie of texts) {
+        const sql = `SELECT * FROM dblink('h', 'SELECT v') AS t(v ${type})`;
+        const sent = { rows: [lie] };
+        const server = await hostile.start(t, {
+          query: (_, socket) => {
+            const rows = sent.rows.map((row) => remote.row([row]));
+            socket.write(
+              Buffer.concat([remote.columns([oid]), ...rows, remote.tag('SELECT 1'), remote.ready()]),
+            );
+          },
+        });
+        const client = await hostile.connected(server);
+        const extension = await FaultClient.open(hostile.world.remote.port);
+        t.after(() => Promise.all([client.end(), extension.end()]));
+        await extension.rows(`SELECT dblink_connect('h', '${server.conninfo}')`);
+        // Before any row has gone out the error is the extension's own.
+        const [said, expected] = [await client.query(sql), await extension.query(sql)];
+        assert.deepEqual(
+          [brief(said).replace(/^T /, ''), errorOf(said)['M'], errorOf(said)['D']],
+          [brief(expected).replace(/^T /, ''), errorOf(expected)['M'], errorOf(expected)['D']],
+          `${type}: ${lie}`,
+        );
+        sent.rows = [value, value, lie, value];
+        const late = await client.query(sql);
+        assert.match(brief(late), /^T D E:22(P02|007) Z:I$/, `${type}: ${lie}`);
+        assert.match(errorOf(late)['M'] ?? '', /^(invalid input syntax for type|malformed array literal)/);
+        sent.rows = [value, value];
+        assert.match(brief(await client.query(sql)), /^T D C:SELECT 2 Z:I$/);
+      }
+    }
+    await hostile.othersAreWell();
+  });
+
   /** What the extension and the proxy say to a statement that may connect as h, in short. */
   async function both(sql: string, user: string): Promise<readonly [extension: string, proxy: string]> {
     const { world } = hostile;

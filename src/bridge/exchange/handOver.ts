@@ -1,3 +1,5 @@
+import { NOT_TAKEN } from '../../primary/marks.js';
+import { PgError } from '../../wire/errors.js';
 import { OBJECT_HEAD_BYTES, SLOT_BYTES, SLOTS, VOUCHING } from '../installed/askFunction.js';
 import { removeObjects } from '../service/housekeeping.js';
 import type { Rows, ServiceConnection, Step } from '../service/serviceConnection.js';
@@ -112,18 +114,22 @@ export async function giveInTable(
   { request, answer, held, next }: HandOver,
 ): Promise<boolean> {
   const table = answerTable(request);
-  let taken = false;
-  await connection.script(
-    `SELECT dblink_proxy.make_answer('${table}', '${next}');
-     COPY dblink_proxy.${table} FROM STDIN WITH (FORMAT binary, FREEZE);
-     SELECT ${letGo(`'${held}'`)}`,
-    (copy, rows) => {
-      taken = saysTaken(rows);
-      copy.write(copyAnswer(request, answer, !taken));
-      copy.done();
-    },
-  );
-  return taken;
+  const give = (take: bigint | undefined): Promise<unknown> =>
+    connection.copy(
+      `SELECT dblink_proxy.make_answer('${table}', ${take === undefined ? 'NULL' : `'${take}'`});
+       COPY dblink_proxy.${table} FROM STDIN WITH (FORMAT binary, FREEZE);
+       SELECT ${letGo(`'${held}'`)}`,
+      copyAnswer(request, answer, take === undefined),
+    );
+  try {
+    await give(next);
+    return true;
+  } catch (error) {
+    // The data, which says whether it was taken, goes with the statement that takes it.
+    if (!(error instanceof PgError && error.sqlstate === NOT_TAKEN)) throw error;
+    await give(undefined);
+    return false;
+  }
 }
 
 /** The functions with which ask() reads a large object, and the one that removes it. An administrator may have revoked them. */

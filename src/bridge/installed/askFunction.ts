@@ -101,7 +101,7 @@ const OF_THE_OWNER =
  * past the proxy; the arguments would be shown to them.
  */
 const BE_VOUCHED_FOR = `
-  IF NOT pg_has_role(session_user, role::name, CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
+  IF role <> session_user::text AND NOT pg_has_role(session_user, role::name, CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
     FOR attempt IN 0 .. 400 LOOP
       -- A transaction goes on seeing the sessions that it has seen: only when there is such a lock they are looked at, and then anew.
       IF EXISTS (${VOUCHING_LOCKS('')}) THEN

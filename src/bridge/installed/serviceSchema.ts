@@ -8,7 +8,7 @@ import { CAT, EQ, LT, MATCHES, MATCHES_NOT, NE } from '../../primary/operators.j
  * somebody who is to have none of its owner's rights.
  */
 
-import { bridgeComment, MARK, QUIET, SERVICE_SCHEMA } from '../../primary/marks.js';
+import { bridgeComment, MARK, NOT_TAKEN, QUIET, SERVICE_SCHEMA } from '../../primary/marks.js';
 import { KIND, NO_RECORD, part } from './answerParts.js';
 import { ASK } from './askFunction.js';
 import { COMMON } from './commonTypes.js';
@@ -138,8 +138,8 @@ END $bridge$;
 SELECT dblink_proxy.seal_function('hold(bigint)');`;
 
 /**
- * Makes the table of an answer that every snapshot is to see, and takes the lock; true when it was taken. Files are what such
- * a table costs: the answer is in parts, so that it needs no TOAST table, and comes to a page that is not empty any more,
+ * Makes the table of an answer that every snapshot is to see, and takes the lock unless that is NULL. Raises where it is not to be
+ * had: the statements behind this one are sent together with it. Files are what such a table costs: the answer is in parts, so that it needs no TOAST table, and comes to a page that is not empty any more,
  * so that it needs no visibility map.
  */
 const MAKE_ANSWER = `
@@ -153,7 +153,8 @@ BEGIN
   IF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relname = relation AND c.relacl IS NOT NULL) THEN
     PERFORM dblink_proxy.seal(relation);
   END IF;
-  RETURN pg_try_advisory_lock(key) OR dblink_proxy.hold(key);
+  IF key IS NULL OR pg_try_advisory_lock(key) OR dblink_proxy.hold(key) THEN RETURN true; END IF;
+  RAISE EXCEPTION USING ERRCODE = '${NOT_TAKEN}';
 END $bridge$;
 SELECT dblink_proxy.seal_function('make_answer(text, bigint)');`;
 

@@ -162,7 +162,7 @@ export class ServiceConnection {
    * the connection is lost; 54000 when too many statements of one session wait
    */
   pipeline(steps: readonly Step[]): Promise<Rows> {
-    return this.#inTurn(async (handler, _, failed) => {
+    return this.#inTurn(async (handler, failed) => {
       const { named } = this.shared;
       const fresh = steps.some(({ name }) => name !== undefined && !named.has(name));
       await this.client.pipeline(
@@ -195,20 +195,29 @@ export class ServiceConnection {
 
   /**
    * Runs statements as one transaction unless they say otherwise, without parameters. No transaction is open afterwards.
-   * @param copyIn feeds a COPY FROM STDIN among them; it is given the rows of the statements before
+   * @param copyIn feeds a COPY FROM STDIN among them
    * @throws PgError; 08006 when the connection is lost; 54000 when too many statements of one session wait
    */
-  script(sql: string, copyIn?: (control: CopyInControl, rows: Rows) => void): Promise<Rows> {
-    return this.#inTurn(async (handler, rows) => {
-      await this.client.query(
-        Buffer.from(sql, 'latin1'),
-        copyIn === undefined ? handler : { ...handler, copyIn: (control) => copyIn(control, rows) },
-      );
+  script(sql: string, copyIn?: (control: CopyInControl) => void): Promise<Rows> {
+    return this.#inTurn(async (handler) => {
+      const all = copyIn === undefined ? handler : { ...handler, copyIn };
+      await this.client.query(Buffer.from(sql, 'latin1'), all);
       if (this.client.transactionStatus !== 'I') await this.client.query(ROLLBACK, {});
     });
   }
 
-  #inTurn(act: (handler: QueryHandler, rows: Rows, failed: () => boolean) => Promise<void>): Promise<Rows> {
+  /**
+   * Runs statements as `script` does, with the data for the one COPY FROM STDIN among them, in one round trip.
+   * @throws as `script`
+   */
+  copy(sql: string, data: Buffer): Promise<Rows> {
+    return this.#inTurn(async (handler) => {
+      await this.client.copy(Buffer.from(sql, 'latin1'), data, handler);
+      if (this.client.transactionStatus !== 'I') await this.client.query(ROLLBACK, {});
+    });
+  }
+
+  #inTurn(act: (handler: QueryHandler, failed: () => boolean) => Promise<void>): Promise<Rows> {
     const run = async (): Promise<Rows> => {
       const rows: (Buffer | null)[][] = [];
       let failure: PgError | undefined;
@@ -220,7 +229,6 @@ export class ServiceConnection {
             failure = PgError.from(fields);
           },
         },
-        rows,
         () => failure !== undefined,
       );
       await done.catch((error: unknown) => {

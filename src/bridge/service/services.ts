@@ -214,10 +214,7 @@ export class DatabaseServices {
   /** Runs SQL that ends with SECRET_SQL, and gives it a new secret. @throws PgError */
   async #run(connection: ServiceConnection, sql: string): Promise<void> {
     try {
-      await connection.script(sql, (copy) => {
-        copy.write(Buffer.from(`\\\\x${randomBytes(32).toString('hex')}\n`, 'latin1'));
-        copy.done();
-      });
+      await connection.copy(sql, Buffer.from(`\\\\x${randomBytes(32).toString('hex')}\n`, 'latin1'));
     } catch (error) {
       throw cannotPrepare(this.identity.user, this.database, error);
     }

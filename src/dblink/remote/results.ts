@@ -3,7 +3,7 @@ import { parseRowDescription } from '../../wire/rows.js';
 import { MalformedResult, rowTypeMismatch } from '../errors.js';
 import type { Memory } from '../memory.js';
 import type { ResultHandler } from './outcome.js';
-import { RowGate, type RowTaker } from './rowGate.js';
+import { RowGate, type RowTaker, type ValueCheck } from './rowGate.js';
 
 /**
  * The remote's settings under which its values were written, as it had reported them when the first row of a result came.
@@ -21,6 +21,8 @@ export interface RowSink {
   readonly maxRowBytes: number;
   /** The budget from which a row that has not come completely takes its memory. */
   readonly memory?: Memory;
+  /** What the values of the result that has begun have to pass, by column, where rows are wanted several at once. */
+  readonly checks?: readonly (ValueCheck | undefined)[] | undefined;
   /**
    * A result begins. What an earlier result of the same string left is to be dropped or, where it still has to be
    * converted, set aside.
@@ -34,6 +36,8 @@ export interface RowSink {
   row(message: Buffer): void;
   /** Bytes of DataRow messages. A long row may come in several calls. @param rows how many rows begin in these bytes */
   raw(bytes: Buffer, rows: number): void;
+  /** A value does not pass. From its row on, rows come one by one. @throws PgError when it is too late for that */
+  strange?(column: number, value: Buffer): void;
   /** A result is complete. */
   end(tag: string): void;
   /** The string's last statement returned no rows: earlier rows are not returned. */
@@ -73,15 +77,21 @@ export class ResultReader implements ResultHandler {
     // here.
     const wanted = this.#mismatch ? 'raw' : this.#guard(() => this.sink.begin(description, this.client));
     if (wanted === undefined || wanted === 'discard') return 'discard';
-    const take: RowTaker = (bytes, rows) => {
-      this.#beforeRows();
-      if (this.#failure !== undefined) return;
-      if (wanted === 'rows') this.sink.row(bytes);
-      else this.sink.raw(bytes, rows);
-    };
-    this.#gate = new RowGate(count, maxRowBytes, wanted === 'rows', take, this.sink.memory);
+    const each = wanted === 'rows';
+    const checks = each || this.#mismatch ? undefined : this.sink.checks;
+    this.#gate = new RowGate({ columns: count, maxRowBytes, each, checks }, this.#taker, this.sink.memory);
     return 'raw';
   }
+
+  readonly #taker: RowTaker = {
+    row: (message) => {
+      if (this.#beforeRows()) this.sink.row(message);
+    },
+    raw: (bytes, rows) => {
+      if (this.#beforeRows()) this.sink.raw(bytes, rows);
+    },
+    strange: (column, value) => this.sink.strange?.(column, value),
+  };
 
   rawRows(bytes: Buffer): void {
     if (this.#failure === undefined) this.#guard(() => this.#gate?.push(bytes));
@@ -92,14 +102,17 @@ export class ResultReader implements ResultHandler {
     if (this.#failure === undefined) this.#guard(() => this.sink.end(tag));
   }
 
-  #beforeRows(): void {
+  /** @returns whether the sink is to take them */
+  #beforeRows(): boolean {
     if (this.#mismatch) this.#failure ??= { cause: rowTypeMismatch() };
-    if (this.#styled) return;
-    this.#styled = true;
-    this.sink.style({
-      dateStyle: this.client.parameters.get('DateStyle'),
-      intervalStyle: this.client.parameters.get('IntervalStyle'),
-    });
+    if (!this.#styled) {
+      this.#styled = true;
+      this.sink.style({
+        dateStyle: this.client.parameters.get('DateStyle'),
+        intervalStyle: this.client.parameters.get('IntervalStyle'),
+      });
+    }
+    return this.#failure === undefined;
   }
 
   /**

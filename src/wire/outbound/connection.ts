@@ -20,7 +20,7 @@ import { sendCancelRequest } from './cancelRequest.js';
 import { Deadline } from './deadline.js';
 import { Inbound, type InboundListener, type TransactionState } from './inbound.js';
 import type { ConnectOptions } from './options.js';
-import { QueryExchange, type QueryHandler, type Send } from './query.js';
+import { QueryExchange, type QueryHandler, type Send, wholeCopy } from './query.js';
 import { type ExecuteOptions, extendedQuery, type PipelineStep, simpleQuery } from './requests.js';
 import {
   isEncrypted,
@@ -229,7 +229,16 @@ export class WireClient {
    * @throws ConnectionLost; ConnectionBusy while another query runs; TypeError for SQL with a zero byte; what the handler threw
    */
   async query(sql: Buffer, handler: QueryHandler): Promise<void> {
-    await this.#run(simpleQuery(sql), new QueryExchange(handler, false, this.#send));
+    await this.#run(simpleQuery(sql), new QueryExchange(handler, 'simple', this.#send));
+  }
+
+  /**
+   * Sends a simple query that has one COPY FROM STDIN, together with the data for that, in one round trip.
+   * @throws as `query`
+   */
+  async copy(sql: Buffer, data: Buffer, handler: QueryHandler): Promise<void> {
+    const messages = Buffer.concat([simpleQuery(sql), wholeCopy(data)]);
+    await this.#run(messages, new QueryExchange(handler, 'copy', this.#send));
   }
 
   /** Runs one statement with parameters by an extended query, in one round trip. See `pipeline`. */
@@ -249,7 +258,7 @@ export class WireClient {
    * @throws as `query`; RangeError for more than 65535 parameters
    */
   async pipeline(steps: readonly PipelineStep[], handler: QueryHandler): Promise<void> {
-    await this.#run(extendedQuery(steps), new QueryExchange(handler, true, this.#send));
+    await this.#run(extendedQuery(steps), new QueryExchange(handler, 'extended', this.#send));
   }
 
   /** Stops reading from the socket. What has been read already (one chunk, and what `hold` has kept) is still delivered. */

@@ -56,7 +56,7 @@ export interface QueryHandler {
   emptyQuery?(): void;
   /** An error of the query. An error that ends the connection (FATAL) is a part of ConnectionLost instead. */
   error?(fields: ErrorFields): void;
-  /** COPY FROM STDIN begins. Without this method the COPY is made to fail. */
+  /** COPY FROM STDIN begins, and its data was not sent with the query. Without this method the COPY is made to fail. */
   copyIn?(control: CopyInControl): void;
   /** COPY TO STDOUT begins. `message` is the whole CopyOutResponse. */
   copyOut?(message: Buffer): void;
@@ -93,6 +93,10 @@ const RESULT_TYPES: ReadonlySet<number> = new Set([
 const SYNC = new MessageWriter(Frontend.sync).end();
 const COPY_DONE = new MessageWriter(Frontend.copyDone).end();
 
+/** The data of a COPY FROM STDIN and its end, for behind a simple query. A server that has refused the query ignores them. */
+export const wholeCopy = (data: Buffer): Buffer =>
+  Buffer.concat([new MessageWriter(Frontend.copyData, data.length).bytes(data).end(), COPY_DONE]);
+
 const copyFail = (reason: string): Buffer =>
   new MessageWriter(Frontend.copyFail).cstring(reason.replaceAll('\0', ' '), 'latin1').end();
 
@@ -112,11 +116,17 @@ export class QueryExchange {
   #copyControl: CopyInControl | undefined;
   #fatal: ErrorFields | undefined;
   #failure: { readonly cause: unknown } | undefined;
+  /** The data of the next COPY FROM STDIN is with the server already. */
+  #copySent: boolean;
 
-  /** @param extended whether it is an extended query @param send writes to the server */
-  constructor(handler: QueryHandler, extended: boolean, send: Send) {
+  /**
+   * @param kind whether it is an extended query; `copy`: a simple one with the data of its one COPY FROM STDIN behind it
+   * @param send writes to the server
+   */
+  constructor(handler: QueryHandler, kind: 'simple' | 'copy' | 'extended', send: Send) {
     this.#handler = handler;
-    this.#extended = extended;
+    this.#extended = kind === 'extended';
+    this.#copySent = kind === 'copy';
     this.#send = send;
   }
 
@@ -245,6 +255,10 @@ export class QueryExchange {
   #copyIn(message: Buffer): void {
     this.#endOfResult();
     this.#copy = 'in';
+    if (this.#copySent) {
+      this.#copySent = false;
+      return;
+    }
     const finish = (end: Buffer): void => {
       if (this.#copyControl !== control) return;
       this.#copyControl = undefined;

@@ -323,10 +323,17 @@ for (const [encoding, text] of [
       const encoder = new CopyText(3);
       const lines: Buffer[] = [];
       let partial = 0;
-      const gate = new RowGate(3, 1 << 24, false, (piece, count) => {
-        if (count === 0) partial++;
-        lines.push(encode(encoder, piece));
-      });
+      const gate = new RowGate(
+        { columns: 3, maxRowBytes: 1 << 24, each: false },
+        {
+          row: () => assert.fail('a row came alone'),
+          raw: (piece, count) => {
+            if (count === 0) partial++;
+            lines.push(encode(encoder, piece));
+          },
+          strange: () => assert.fail('a value was strange'),
+        },
+      );
       for (let from = 0; from < rows.length; from += 7919) gate.push(rows.subarray(from, from + 7919));
       assert.ok(partial > 0);
       await database.copyIn('piecewise', lines);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { MalformedResult } from '../../../src/dblink/errors.js';
-import { RowGate } from '../../../src/dblink/remote/rowGate.js';
+import { type RowForm, RowGate } from '../../../src/dblink/remote/rowGate.js';
 import { PgError } from '../../../src/wire/errors.js';
 import { MessageWriter } from '../../../src/wire/writer.js';
 
@@ -15,6 +15,13 @@ function row(values: readonly (Uint8Array | null)[], count = values.length): Buf
   }
   return writer.end();
 }
+
+/** A gate whose rows, whole ones and pieces, all go to one function. */
+const gateTo = (form: Partial<RowForm>, take: (bytes: Buffer, rows: number) => void): RowGate =>
+  new RowGate(
+    { columns: 1, maxRowBytes: 1 << 20, each: false, ...form },
+    { row: (message) => take(message, 1), raw: take, strange: () => assert.fail('a value was strange') },
+  );
 
 /** Pushes the bytes in pieces that end at these places. */
 function push(gate: RowGate, bytes: Buffer, cuts: readonly number[]): void {
@@ -47,7 +54,7 @@ for (const [name, of] of [
         const messages = input.rows.map((values) => row(values));
         const taken: Buffer[] = [];
         let count = 0;
-        const gate = new RowGate(input.columns, 1 << 20, each, (bytes, many) => {
+        const gate = gateTo({ columns: input.columns, each }, (bytes, many) => {
           taken.push(Buffer.from(bytes));
           count += many;
         });
@@ -66,7 +73,7 @@ test('a part of a row never comes out', () => {
       const bytes = Buffer.concat(input.rows.map((values) => row(values)));
       const part = bytes.subarray(0, end % (bytes.length + 1));
       let taken = 0;
-      const gate = new RowGate(input.columns, 1 << 20, false, (piece) => {
+      const gate = gateTo({ columns: input.columns, each: false }, (piece) => {
         taken += piece.length;
       });
       push(gate, part, places);
@@ -101,7 +108,7 @@ test('a damaged row ends it, however it is cut: nothing of it comes out', () => 
     fc.property(fc.nat(damaged.length - 1), cuts, fc.boolean(), (which, places, each) => {
       const [bytes, message] = damaged[which]!;
       let taken = 0;
-      const gate = new RowGate(2, 1 << 20, each, (piece) => {
+      const gate = gateTo({ columns: 2, each }, (piece) => {
         taken += piece.length;
       });
       assert.throws(
@@ -113,8 +120,41 @@ test('a damaged row ends it, however it is cut: nothing of it comes out', () => 
   );
 });
 
+test('a value that does not pass its check is told before its row, however the bytes are cut', () => {
+  const long = fc.constantFrom('', 'x'.repeat(5000));
+  fc.assert(
+    fc.property(fc.nat(6), fc.nat(6), long, cuts, (good, more, padding, places) => {
+      const lines = [...Array(good).fill('1'), 'lie', ...Array(more).fill('lie')] as string[];
+      const messages = lines.map((line) => row([Buffer.from(padding), null, Buffer.from(line)]));
+      const events: string[] = [];
+      const gate = new RowGate(
+        {
+          columns: 3,
+          maxRowBytes: 1 << 20,
+          each: false,
+          checks: [
+            undefined,
+            () => assert.fail('NULL'),
+            (bytes, start, end) => bytes.toString('latin1', start, end) === '1',
+          ],
+        },
+        {
+          raw: (_, rows) => events.push(...(Array(rows).fill('raw') as string[])),
+          strange: (column, value) => events.push(`${column} ${value.toString()}`),
+          row: (message) => {
+            assert.deepEqual(message, messages.at(-1));
+            events.push('row');
+          },
+        },
+      );
+      push(gate, Buffer.concat(messages), places);
+      assert.deepEqual(events, [...Array(good).fill('raw'), '2 lie', ...Array(more + 1).fill('row')]);
+    }),
+  );
+});
+
 test('a row that is too long is refused at its header', () => {
-  const gate = new RowGate(1, 1000, false, () => assert.fail('a row came out'));
+  const gate = gateTo({ columns: 1, each: false, maxRowBytes: 1000 }, () => assert.fail('a row came out'));
   const header = Buffer.from([0x44, 0x7f, 0xff, 0xff, 0xff]);
   assert.throws(
     () => push(gate, header, [1, 2, 3, 4]),

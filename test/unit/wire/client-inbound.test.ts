@@ -65,7 +65,7 @@ test('an answer means the same wherever it is split', async () => {
   for (const delivery of ['rows', 'raw'] as const) {
     const play = async (chunks: readonly Buffer[]): Promise<string[]> => {
       const { inbound, events } = await conversation();
-      inbound.begin(new QueryExchange(record(delivery, events), false, () => true));
+      inbound.begin(new QueryExchange(record(delivery, events), 'simple', () => true));
       for (const chunk of chunks) inbound.push(chunk);
       assert.equal(inbound.transactionStatus, 'E');
       assert.equal(inbound.parameters.get('TimeZone'), 'UTC');
@@ -90,7 +90,7 @@ test('raw rows are views of the chunk they came in', async () => {
   ]);
   const pieces: Buffer[] = [];
   const handler: QueryHandler = { rowDescription: () => 'raw', rawRows: (bytes) => void pieces.push(bytes) };
-  inbound.begin(new QueryExchange(handler, false, () => true));
+  inbound.begin(new QueryExchange(handler, 'simple', () => true));
   inbound.push(chunk);
   assert.equal(pieces.length, 1);
   assert.equal(pieces[0]!.buffer, chunk.buffer);
@@ -101,7 +101,9 @@ test('raw rows are views of the chunk they came in', async () => {
 test('after the end nothing is handed on, not even from the same chunk', async () => {
   const { inbound, events } = await conversation();
   const handler = record('raw', events);
-  inbound.begin(new QueryExchange({ ...handler, commandComplete: () => inbound.close() }, false, () => true));
+  inbound.begin(
+    new QueryExchange({ ...handler, commandComplete: () => inbound.close() }, 'simple', () => true),
+  );
   inbound.push(ANSWER);
   const raw = joined(events).at(-1)!;
   assert.ok(raw.startsWith('raw ') && raw.includes('three'), raw);
@@ -126,7 +128,7 @@ test('COPY in tells when to wait, and when to go on', async () => {
     return false;
   };
   inbound.drained();
-  inbound.begin(new QueryExchange(handler, true, send));
+  inbound.begin(new QueryExchange(handler, 'extended', send));
   inbound.push(Buffer.concat([message.header('G', 7), Buffer.alloc(3)]));
   assert.deepEqual(steps, ['write false']);
   inbound.drained();
@@ -145,7 +147,7 @@ test('what is held back comes later, message by message if it is held back again
     },
     ready: () => void events.push('ready'),
   };
-  inbound.begin(new QueryExchange(handler, false, () => true));
+  inbound.begin(new QueryExchange(handler, 'simple', () => true));
   inbound.hold();
   const answer = Buffer.concat([message.complete('A'), message.complete('B'), message.ready()]);
   for (const byte of answer) inbound.push(Buffer.from([byte]));

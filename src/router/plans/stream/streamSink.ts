@@ -1,12 +1,14 @@
 import { MalformedResult } from '../../../dblink/errors.js';
 import type { Memory } from '../../../dblink/memory.js';
 import type { RemoteStyle, RowSink } from '../../../dblink/remote/results.js';
+import type { ValueCheck } from '../../../dblink/remote/rowGate.js';
 import type { ClientLink } from '../../../session/clientLink.js';
 import type { WireClient } from '../../../wire/outbound/index.js';
 import { parseRowDescription } from '../../../wire/rows.js';
 import type { CollectSink } from '../../calls/collectSink.js';
 import type { ColumnType } from '../../calls/columns.js';
-import { streams, type WritingStyle } from './streamable.js';
+import { invalidValue, streamCheck, type WritingStyle } from './streamable.js';
+import { anyText } from './values/texts.js';
 
 /** How statements begin that return rows and nothing else. */
 const COUNTED = /^\s*(?:select|values|table|fetch|with)\b/i;
@@ -31,6 +33,8 @@ export class StreamSink implements RowSink {
   streamed = false;
   /** Number of rows that the client has been sent. */
   count = 0;
+  /** See RowSink. */
+  checks: readonly (ValueCheck | undefined)[] | undefined;
 
   constructor(
     private readonly types: readonly ColumnType[],
@@ -58,15 +62,26 @@ export class StreamSink implements RowSink {
     // One statement has one result. Rows of another one, which perhaps must not be streamed, cannot follow what has been sent.
     if (this.count > 0) throw new MalformedResult('unexpected second result of one statement');
     const fields = parseRowDescription(description);
-    const far: WritingStyle = {
+    const far = {
       dateStyle: remote.parameters.get('DateStyle'),
       intervalStyle: remote.parameters.get('IntervalStyle'),
       timeZone: remote.parameters.get('TimeZone'),
       version: remote.serverVersion,
+      utf8: remote.parameters.get('client_encoding') === 'UTF8',
     };
-    this.streamed = this.types.every((type, i) => streams(type, fields[i]!, this.local, far));
+    const checks = this.types.map((type, i) => streamCheck(type, fields[i]!, this.local, far));
+    this.streamed = checks.every((check) => check !== undefined);
     this.#remote = remote;
-    return this.streamed ? 'raw' : this.collector.begin();
+    if (!this.streamed) return this.collector.begin();
+    this.checks = checks.map((check) => (check === anyText ? undefined : check));
+    return 'raw';
+  }
+
+  /** The remote has announced a type, and sent something else. The primary says what is wrong with it, unless rows have been sent. */
+  strange(column: number, value: Buffer): void {
+    if (this.count > 0) throw invalidValue(this.types[column]!, value);
+    this.streamed = false;
+    this.collector.begin();
   }
 
   style(style: RemoteStyle): void {

@@ -1,5 +1,14 @@
+import type { ValueCheck } from '../../../dblink/remote/rowGate.js';
+import { PgError } from '../../../wire/errors.js';
 import type { FieldDescription } from '../../../wire/rows.js';
 import type { ColumnType } from '../../calls/columns.js';
+import { arrayOf } from './values/arrays.js';
+import { date, time, timestamp } from './values/dates.js';
+import { interval } from './values/intervals.js';
+import { json, jsonb } from './values/json.js';
+import { float4, float8, integer, numeric } from './values/numbers.js';
+import { dated } from './values/otherStyles.js';
+import { anyText, bits, bool, limitedText, uuid } from './values/texts.js';
 
 /** What decides how a server writes values: its settings, as it reported them, and its version. */
 export interface WritingStyle {
@@ -15,79 +24,99 @@ export interface WritingStyle {
 /** What has to agree between remote and primary, so that the primary would write a type's values as the remote wrote them. */
 type Need = 'nothing' | 'dateStyle' | 'dateStyleAndTimeZone' | 'intervalStyle' | 'floats';
 
+/** What a value's check depends on besides its type. */
+interface CheckStyle {
+  readonly dateStyle: string;
+  readonly intervalStyle: string;
+  readonly utf8: boolean;
+}
+
+/** A type whose values may be streamed. */
+interface StreamedType {
+  /** As PostgreSQL calls it in errors. */
+  readonly name: string;
+  readonly need: Need;
+  /** What its values are, for a type modifier. undefined where that is not known. */
+  readonly check: (typmod: number, style: CheckStyle) => ValueCheck | undefined;
+}
+
 const TEXT = 25;
 const VARCHAR = 1043;
+
+const isIso = ({ dateStyle }: CheckStyle): boolean => dateStyle.startsWith('ISO');
+
+/** A type and, where there is one, the type of its arrays. @param oids of both */
+const type = (
+  oids: readonly [number, number?],
+  name: string,
+  need: Need,
+  check: StreamedType['check'],
+): readonly (readonly [number, StreamedType])[] => {
+  const [oid, arrayOid] = oids;
+  const of: StreamedType = { name, need, check };
+  if (arrayOid === undefined) return [[oid, of]];
+  return [
+    [oid, of],
+    [arrayOid, { name: `${name}[]`, need, check: ofElements(check) }],
+  ];
+};
+
+/** A check of arrays, from that of their elements. */
+const ofElements =
+  (check: StreamedType['check']): StreamedType['check'] =>
+  (typmod, style) => {
+    const element = check(typmod, style);
+    return element && arrayOf(element);
+  };
 
 /**
  * Built-in types whose output is the same for the same value on every server and version, if what they need agrees. Left out on
  * purpose are bytea and money (they depend on settings that are not reported), reg* (the local catalog), xml, name and "char"
  * (truncation), types like oid, and everything that is not built in.
  */
-const NEEDS: ReadonlyMap<number, Need> = new Map<number, Need>([
-  [16, 'nothing'], // bool
-  [20, 'nothing'], // int8
-  [21, 'nothing'], // int2
-  [23, 'nothing'], // int4
-  [TEXT, 'nothing'],
-  [114, 'nothing'], // json
-  [700, 'floats'],
-  [701, 'floats'],
-  [1042, 'nothing'], // bpchar
-  [VARCHAR, 'nothing'],
-  [1082, 'dateStyle'], // date
-  [1083, 'nothing'], // time
-  [1114, 'dateStyle'], // timestamp
-  [1184, 'dateStyleAndTimeZone'],
-  [1186, 'intervalStyle'],
-  [1266, 'nothing'], // timetz
-  [1560, 'nothing'], // bit
-  [1562, 'nothing'], // varbit
-  [1700, 'nothing'], // numeric
-  [2950, 'nothing'], // uuid
-  [3802, 'nothing'], // jsonb
-  // Arrays of them.
-  [1000, 'nothing'],
-  [1016, 'nothing'],
-  [1005, 'nothing'],
-  [1007, 'nothing'],
-  [1009, 'nothing'],
-  [1015, 'nothing'],
-  [1231, 'nothing'],
-  [2951, 'nothing'],
-  [1021, 'floats'],
-  [1022, 'floats'],
-  [1182, 'dateStyle'],
-  [1115, 'dateStyle'],
-  [1185, 'dateStyleAndTimeZone'],
-  [1187, 'intervalStyle'],
+const TYPES: ReadonlyMap<number, StreamedType> = new Map([
+  ...type([16, 1000], 'boolean', 'nothing', () => bool),
+  ...type([20, 1016], 'bigint', 'nothing', () => integer('9223372036854775807')),
+  ...type([21, 1005], 'smallint', 'nothing', () => integer('32767')),
+  ...type([23, 1007], 'integer', 'nothing', () => integer('2147483647')),
+  ...type([TEXT, 1009], 'text', 'nothing', () => anyText),
+  ...type([114], 'json', 'nothing', () => json),
+  ...type([700, 1021], 'real', 'floats', () => float4),
+  ...type([701, 1022], 'double precision', 'floats', () => float8),
+  ...type([1042], 'character', 'nothing', (typmod, { utf8 }) => limitedText(typmod, true, utf8)),
+  ...type([VARCHAR, 1015], 'character varying', 'nothing', (typmod, { utf8 }) =>
+    limitedText(typmod, false, utf8),
+  ),
+  ...type([1082, 1182], 'date', 'dateStyle', (_, style) =>
+    isIso(style) ? date : dated('date', style.dateStyle),
+  ),
+  ...type([1083], 'time without time zone', 'nothing', (typmod) => time(typmod, false)),
+  ...type([1114, 1115], 'timestamp without time zone', 'dateStyle', (typmod, style) =>
+    isIso(style) ? timestamp(typmod, false) : dated('timestamp', style.dateStyle),
+  ),
+  ...type([1184, 1185], 'timestamp with time zone', 'dateStyleAndTimeZone', (typmod, style) =>
+    isIso(style) ? timestamp(typmod, true) : undefined,
+  ),
+  ...type([1186, 1187], 'interval', 'intervalStyle', (_, { intervalStyle }) => interval(intervalStyle)),
+  ...type([1266], 'time with time zone', 'nothing', (typmod) => time(typmod, true)),
+  ...type([1560], 'bit', 'nothing', (typmod) => bits(typmod, false)),
+  ...type([1562], 'bit varying', 'nothing', (typmod) => bits(typmod, true)),
+  ...type([1700, 1231], 'numeric', 'nothing', (typmod) => numeric(typmod)),
+  ...type([2950, 2951], 'uuid', 'nothing', () => uuid),
+  ...type([3802], 'jsonb', 'nothing', () => jsonb),
 ]);
 
 /** Whether a type's values are read alike under every DateStyle and IntervalStyle. */
-export const ignoresStyle = (type: ColumnType): boolean => {
-  const need = NEEDS.get(type.declaredOid);
+export const ignoresStyle = ({ declaredOid }: ColumnType): boolean => {
+  const need = TYPES.get(declaredOid)?.need;
   return need === 'nothing' || need === 'floats';
 };
 
 /** Since PostgreSQL 12, floats are written in the shortest form that reads back exactly. */
 const SHORTEST_FLOATS = 120000;
 
-/**
- * Whether a remote's text of a column can go to the client as it is. It can when the primary would read the text and write the
- * same again.
- * @param declared in the column definition list @param remote as the remote describes the column
- * @param local how the primary writes @param far how the remote writes
- */
-export function streams(
-  declared: ColumnType,
-  remote: FieldDescription,
-  local: WritingStyle,
-  far: WritingStyle,
-): boolean {
-  if (declared.declaredOid !== declared.oid) return false;
-  // The input function of text, or of varchar without a length, changes nothing (docs/decisions/004-unlimited-text-streams.md).
-  if (declared.oid === TEXT || (declared.oid === VARCHAR && declared.typmod === -1)) return true;
-  if (declared.oid !== remote.typeOid || declared.typmod !== remote.typmod) return false;
-  switch (NEEDS.get(declared.oid)) {
+function agree(need: Need, local: WritingStyle, far: WritingStyle): boolean {
+  switch (need) {
     case 'nothing':
       return true;
     case 'dateStyle':
@@ -104,7 +133,42 @@ export function streams(
         local.version >= SHORTEST_FLOATS &&
         (local.extraFloatDigits ?? 0) >= 1
       );
-    default:
-      return false;
   }
+}
+
+/**
+ * Whether a remote's text of a column can go to the client as it is. It can when the primary would read the text and write the
+ * same again. What the remote says about its types and settings is only believed as far as each value bears it out.
+ * @param declared in the column definition list @param remote as the remote describes the column
+ * @param local how the primary writes @param far how the remote writes @param utf8 whether the text is UTF-8
+ * @returns what each value has to pass; undefined if the text cannot
+ */
+export function streamCheck(
+  declared: ColumnType,
+  remote: FieldDescription,
+  local: WritingStyle,
+  far: WritingStyle & { readonly utf8: boolean },
+): ValueCheck | undefined {
+  if (declared.declaredOid !== declared.oid) return undefined;
+  // The input function of text, or of varchar without a length, changes nothing (docs/decisions/004-unlimited-text-streams.md).
+  if (declared.oid === TEXT || (declared.oid === VARCHAR && declared.typmod === -1)) return anyText;
+  if (declared.oid !== remote.typeOid || declared.typmod !== remote.typmod) return undefined;
+  const streamed = TYPES.get(declared.oid);
+  if (streamed === undefined || !agree(streamed.need, local, far)) return undefined;
+  const { dateStyle = '', intervalStyle = '' } = local;
+  return streamed.check(declared.typmod, { dateStyle, intervalStyle, utf8: far.utf8 });
+}
+
+/** How much of a value an error shows, in bytes. */
+const SHOWN_BYTES = 1000;
+
+/** The error for a value that is none of its column's type, after rows have been sent. It is the input function's, or like it. */
+export function invalidValue({ oid }: ColumnType, value: Buffer): PgError {
+  const { name = '', need = 'nothing' } = TYPES.get(oid) ?? {};
+  const shown = value.toString('latin1', 0, SHOWN_BYTES);
+  const what = name.endsWith('[]') ? 'malformed array literal' : `invalid input syntax for type ${name}`;
+  const isDate = need === 'dateStyle' || need === 'dateStyleAndTimeZone' || need === 'intervalStyle';
+  return new PgError(isDate && !name.endsWith('[]') ? '22007' : '22P02', `${what}: "${shown}"`, {
+    detail: 'The remote server has announced the type of the column, and then sent a value that is none.',
+  });
 }
