@@ -91,13 +91,14 @@ const USUAL = {
 
 const CONNECTING = [['conninfo'], ['connection', 'conninfo']] as const;
 const EXECUTING = [
-  ['sql'],
-  ['sql', 'failOnError'],
   ['connection', 'sql'],
   ['connection', 'sql', 'failOnError'],
+  ['sql'],
+  ['sql', 'failOnError'],
 ] as const;
 const BUILDING = ['relation', 'keyAttributes', 'keyCount', 'sourceKeys', 'targetKeys'] as const;
 
+/** In the order in which the extension makes them: what depends on several is told in that order. */
 const FUNCTIONS = {
   dblink_connect: { overloads: CONNECTING, returns: 'text' },
   // It connects without checking the credentials of a non-superuser. Therefore not everybody may execute it.
@@ -137,10 +138,31 @@ const FUNCTIONS = {
   },
   dblink: { overloads: EXECUTING, returns: 'setof record' },
   dblink_exec: { overloads: EXECUTING, returns: 'text' },
+  dblink_get_pkey: { runs: 'primary', overloads: [['relation']], returns: 'setof dblink_pkey_results' },
+  dblink_build_sql_insert: { runs: 'primary', overloads: [BUILDING], returns: 'text' },
+  dblink_build_sql_delete: {
+    runs: 'primary',
+    overloads: [['relation', 'keyAttributes', 'keyCount', 'targetKeys']],
+    returns: 'text',
+  },
+  dblink_build_sql_update: { runs: 'primary', overloads: [BUILDING], returns: 'text' },
+  // In a statement that the client sent, the proxy knows the query. Elsewhere only the primary knows it.
+  dblink_current_query: {
+    overloads: [[]],
+    returns: 'text',
+    strict: false,
+    readsOnly: true,
+  },
   dblink_send_query: { overloads: [['connection', 'sql']], returns: 'integer' },
   // It takes in what the remote has sent, and dblink_error_message then shows that. So it does not only read.
   dblink_is_busy: { overloads: [['connection']], returns: 'integer' },
   dblink_get_result: { overloads: [['connection'], ['connection', 'failOnError']], returns: 'setof record' },
+  dblink_get_connections: {
+    overloads: [[]],
+    returns: 'text[]',
+    strict: false,
+    readsOnly: true,
+  },
   dblink_cancel_query: { overloads: [['connection']], returns: 'text' },
   dblink_error_message: { overloads: [['connection']], returns: 'text', readsOnly: true },
   dblink_get_notify: {
@@ -153,27 +175,6 @@ const FUNCTIONS = {
       { name: 'be_pid', type: 'integer' },
       { name: 'extra', type: 'text' },
     ],
-  },
-  dblink_get_connections: {
-    overloads: [[]],
-    returns: 'text[]',
-    strict: false,
-    readsOnly: true,
-  },
-  dblink_get_pkey: { runs: 'primary', overloads: [['relation']], returns: 'setof dblink_pkey_results' },
-  dblink_build_sql_insert: { runs: 'primary', overloads: [BUILDING], returns: 'text' },
-  dblink_build_sql_update: { runs: 'primary', overloads: [BUILDING], returns: 'text' },
-  dblink_build_sql_delete: {
-    runs: 'primary',
-    overloads: [['relation', 'keyAttributes', 'keyCount', 'targetKeys']],
-    returns: 'text',
-  },
-  // In a statement that the client sent, the proxy knows the query. Elsewhere only the primary knows it.
-  dblink_current_query: {
-    overloads: [[]],
-    returns: 'text',
-    strict: false,
-    readsOnly: true,
   },
   dblink_fdw_validator: {
     runs: 'primary',

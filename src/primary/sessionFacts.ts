@@ -138,6 +138,8 @@ const isAccount = (row: string, account: string | undefined): string =>
 /** The setting is_superuser is only as new as the session's last SET ROLE. The catalog also shows an ALTER ROLE elsewhere. */
 const SUPERUSER = `SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname ${EQ} current_user`;
 
+const EXTENSION_ROW = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_extension x WHERE x.extname ${EQ} 'dblink')`;
+
 /** Units in which PostgreSQL shows times, in ms. */
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -223,6 +225,12 @@ export class FactsProbe {
   /** Whether the current role is a superuser at this moment. @throws PgError what the primary raised */
   async superuserNow(end: 'flush' | 'sync'): Promise<boolean> {
     const [row] = await this.#ask(SUPERUSER, end);
+    return row?.[0] === 't';
+  }
+
+  /** Whether pg_extension has a row for dblink at this moment. @throws PgError what the primary raised */
+  async hasExtensionRow(end: 'flush' | 'sync'): Promise<boolean> {
+    const [row] = await this.#ask(EXTENSION_ROW, end);
     return row?.[0] === 't';
   }
 

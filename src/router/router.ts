@@ -18,8 +18,8 @@ import {
   type Analysis,
   analyzeAsync,
   asEscapeStrings,
-  containsDblink,
   loadParser,
+  mayConcernDblink,
   type EscapeStrings as ReadableText,
   type Statement,
 } from '../sql/index.js';
@@ -197,7 +197,7 @@ class DblinkInterceptor implements Interceptor {
     kind: 'query' | 'parse',
     act: (message: Buffer, text: ReadableText, statements: readonly Statement[]) => Promise<void>,
   ): Promise<void> | undefined {
-    if (!containsDblink(message, start) || this.#context.primary.queue.copyIn) return undefined;
+    if (!mayConcernDblink(message, start) || this.#context.primary.queue.copyIn) return undefined;
     const end = message.indexOf(0, start);
     if (end < 0 || (kind === 'query' && end !== message.length - 1)) return undefined;
     // The message is valid only now, and may be handled later.

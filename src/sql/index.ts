@@ -15,7 +15,7 @@ export {
   type OffloadLimits,
 } from './analysis/offload.js';
 export { isPlainlyReadOnly } from './analysis/readOnly.js';
-export { containsDblink } from './parse/candidate.js';
+export { mayConcernDblink } from './parse/candidate.js';
 export { asEscapeStrings, type EscapeStrings } from './parse/escapeStrings.js';
 export { loadParser } from './parse/parser.js';
 export {

@@ -152,8 +152,10 @@ export type Shape =
    * (bridge/extension/extensionCommand.ts).
    */
   | { readonly kind: 'extension'; readonly command: ExtensionCommand }
-  /** Looks up the extension in pg_extension: the bridge is found in its place (bridge/extension/dumpQueries.ts). */
+  /** Reads which extensions there are: the bridge is found among them (bridge/extension/dumpQueries.ts). */
   | { readonly kind: 'lookup' }
+  /** A DO block that creates the extension (bridge/extension/blocks.ts). */
+  | { readonly kind: 'block' }
   /**
    * Has a call that fits several signatures equally well (42725): the primary refuses it (router/decide/ambiguous.ts).
    */

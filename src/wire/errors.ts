@@ -108,7 +108,8 @@ function encodeFields(
   const writer = new MessageWriter(type);
   for (const [code, name] of FIELD_CODES) {
     const value = name === 'severityNonLocalized' ? (fields[name] ?? fields.severity) : fields[name];
-    if (value !== undefined) writer.byte(code.charCodeAt(0)).cstring(value, 'latin1');
+    // Whatever a field quotes, it must not be taken for further fields.
+    if (value !== undefined) writer.byte(code.charCodeAt(0)).cstring(value.replaceAll('\0', ''), 'latin1');
   }
   return writer.byte(0).end();
 }

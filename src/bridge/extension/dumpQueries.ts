@@ -1,8 +1,9 @@
 import { BRIDGE_COMMENT, FIRST_OBJECT, SERVICE_SCHEMA } from '../../primary/marks.js';
 import { EQ, LT, MATCHES, NE } from '../../primary/operators.js';
 import { isLight } from '../../sql/analysis/weight.js';
-import { type ShownTables, showTables } from '../../sql/rewrite/showTables.js';
-import { EXTENSION_VERSION, FUNCTIONS_QUERY, TYPE_QUERY, WRAPPER_QUERY } from './extensionSql.js';
+import { showTables } from '../../sql/rewrite/showTables.js';
+import { EXTENSION_VERSION, FUNCTIONS_QUERY, TYPE_QUERY, WRAPPER_QUERY } from '../installed/objectQueries.js';
+import { EXTENSION_COMMENT } from '../installed/registerSql.js';
 
 /**
  * What pg_dump sees of the bridge: the catalogs as they would be with the extension. The bridge's functions, type and wrapper
@@ -18,7 +19,7 @@ export const isDumpSession = (startup: ReadonlyMap<string, string>): boolean =>
   DUMP_PROGRAMS.has(startup.get('application_name') ?? '');
 
 /** Longer queries only fetch details of objects that the short ones found. */
-const MAX_QUERY_BYTES = 64 * 1024;
+export const MAX_QUERY_BYTES = 64 * 1024;
 
 const catalog = (name: string): string => `'pg_catalog.${name}'::pg_catalog.regclass::pg_catalog.oid`;
 
@@ -36,6 +37,11 @@ const without = (name: string, column: string): string =>
 const EXTENSION = `SELECT m.oid, m.owner, m.namespace FROM (${FUNCTIONS_QUERY}) m
  WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_extension x WHERE x.extname ${EQ} 'dblink') ORDER BY m.oid LIMIT 1`;
 
+/** pg_extension with the bridge where it has no row of its own (PostgreSQL 13 to 18). */
+export const PG_EXTENSION_SHOWN = `SELECT tableoid, oid, extname, extowner, extnamespace, extrelocatable, extversion, extconfig, extcondition
+  FROM pg_catalog.pg_extension
+ UNION ALL SELECT ${catalog('pg_extension')}, e.oid, 'dblink', e.owner, e.namespace, true, '${EXTENSION_VERSION}', NULL, NULL FROM (${EXTENSION}) e`;
+
 /** The catalogs that are shown changed. Each is a query with the columns of the catalog (PostgreSQL 13 to 18). */
 const SHOWN: Readonly<Record<string, string>> = {
   pg_namespace: without('pg_namespace', 'oid'),
@@ -44,9 +50,7 @@ const SHOWN: Readonly<Record<string, string>> = {
   pg_type: without('pg_type', 'typnamespace'),
   pg_largeobject_metadata: `SELECT tableoid, * FROM pg_catalog.pg_largeobject_metadata
  WHERE oid ${LT} ${FIRST_OBJECT}::pg_catalog.oid OR lomowner ${NE} ALL (ARRAY(SELECT n.nspowner FROM ${HIDDEN_SCHEMAS}))`,
-  pg_extension: `SELECT tableoid, oid, extname, extowner, extnamespace, extrelocatable, extversion, extconfig, extcondition
-  FROM pg_catalog.pg_extension
- UNION ALL SELECT ${catalog('pg_extension')}, e.oid, 'dblink', e.owner, e.namespace, true, '${EXTENSION_VERSION}', NULL, NULL FROM (${EXTENSION}) e`,
+  pg_extension: PG_EXTENSION_SHOWN,
   pg_depend: `SELECT tableoid, classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype FROM pg_catalog.pg_depend
  UNION ALL SELECT ${catalog('pg_depend')}, m.class, m.oid, 0, ${catalog('pg_extension')}, e.oid, 0, 'e' FROM (${EXTENSION}) e,
   (SELECT ${catalog('pg_proc')} AS class, f.oid FROM (${FUNCTIONS_QUERY}) f
@@ -56,10 +60,10 @@ const SHOWN: Readonly<Record<string, string>> = {
   pg_init_privs: `SELECT tableoid, objoid, classoid, objsubid, privtype, initprivs FROM pg_catalog.pg_init_privs
  UNION ALL SELECT ${catalog('pg_init_privs')}, f.oid, ${catalog('pg_proc')}, 0, 'e',
    ARRAY[pg_catalog.makeaclitem(f.owner, f.owner, 'EXECUTE', false)]
-  FROM (${FUNCTIONS_QUERY}) f WHERE f.name ${EQ} 'dblink_connect_u'`,
+  FROM (${FUNCTIONS_QUERY}) f, (${EXTENSION}) e WHERE f.name ${EQ} 'dblink_connect_u'`,
   pg_description: `SELECT tableoid, objoid, classoid, objsubid, description FROM pg_catalog.pg_description
  UNION ALL SELECT ${catalog('pg_description')}, e.oid, ${catalog('pg_extension')}, 0,
-   'connect to other PostgreSQL databases from within a database' FROM (${EXTENSION}) e`,
+   '${EXTENSION_COMMENT}' FROM (${EXTENSION}) e`,
 };
 
 /** pg_depend is changed only in queries that name this catalog, too: no others ask what depends on an extension. */
@@ -83,20 +87,3 @@ export function asWithExtension(text: Buffer): Buffer | undefined {
   };
   return showTables(text, shown, (bytes) => bytes.length)?.sql;
 }
-
-/**
- * Changes a statement that looks up the extension dblink in pg_extension (analysis/extension.ts), so that it finds the bridge
- * where there is one.
- * @returns undefined when there is nothing to change
- */
-export const asExtensionLookup = (
-  text: Buffer,
-  countCharacters: (bytes: Buffer) => number,
-): ShownTables | undefined =>
-  text.length > MAX_QUERY_BYTES || !isLight(text)
-    ? undefined
-    : showTables(
-        text,
-        (name) => (name === 'pg_extension' ? SHOWN['pg_extension'] : undefined),
-        countCharacters,
-      );

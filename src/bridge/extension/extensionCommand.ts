@@ -6,15 +6,9 @@ import type { SessionContext } from '../../session/context.js';
 import type { ExtensionCommand } from '../../sql/index.js';
 import { noticeResponse, PgError, parseFields } from '../../wire/errors.js';
 import { abortable } from '../../wire/pace/abortable.js';
-import {
-  dropSql,
-  EXTENSION_MARK,
-  EXTENSION_VERSION,
-  FUNCTIONS_QUERY,
-  installSql,
-  moveSql,
-  upgradeSql,
-} from './extensionSql.js';
+import { EXTENSION_MARK, EXTENSION_VERSION, FUNCTIONS_QUERY } from '../installed/objectQueries.js';
+import { REGISTERED_QUERY } from '../installed/registerSql.js';
+import { dropSql, installSql, moveSql, registerSql, upgradeSql } from './extensionSql.js';
 
 /**
  * CREATE EXTENSION dblink and the like on a primary that does not have the extension: the bridge's functions are made,
@@ -30,6 +24,8 @@ export interface Preparable {
 interface State {
   /** The primary has the extension itself. (Functions of the bridge, which are called installed elsewhere, are `bridge`.) */
   readonly hasExtension: boolean;
+  /** The bridge's functions are members of an extension dblink (registerSql.ts). */
+  readonly registered: boolean;
   /** The extension itself could be created. */
   readonly couldHaveExtension: boolean;
   /** The transaction is read-only. */
@@ -44,7 +40,7 @@ interface State {
   readonly bridge: { readonly schema: string; readonly version: number; readonly owned: boolean } | undefined;
 }
 
-const STATE = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extname ${EQ} 'dblink'),
+const STATE = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extname ${EQ} 'dblink'), EXISTS (${REGISTERED_QUERY}),
   EXISTS (SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name ${EQ} 'dblink'),
   pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_schema(),
   EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname ${EQ} $1::pg_catalog.name),
@@ -78,6 +74,8 @@ export async function runExtensionCommand(
   const state = await readState(context, command);
   // The extension itself comes first. Where there is nothing to act on, the primary says that best.
   if (state.hasExtension) return undefined;
+  // For a new version of an extension the primary needs its files. All else it can do itself.
+  if (state.registered && command.kind !== 'update') return undefined;
   if (
     command.kind === 'create'
       ? state.couldHaveExtension && state.bridge === undefined
@@ -122,6 +120,7 @@ async function act(
         await prepare();
         return change(context, upgradeSql(bridge!.schema));
       }
+      if (!state.registered) await change(context, registerSql());
       return notify(
         context,
         '00000',
@@ -160,7 +159,7 @@ const notPermitted = (): PgError =>
   });
 
 /** Makes what the functions need. Cancels and statement_timeout end that as well. @throws PgError what stands in the way */
-async function prepareBridge(context: SessionContext, bridge: Preparable): Promise<void> {
+export async function prepareBridge(context: SessionContext, bridge: Preparable): Promise<void> {
   await context.remotely(await factsOf(context), ({ signal }) => abortable(bridge.prepare(), signal));
 }
 
@@ -180,7 +179,8 @@ async function raiseNoSchema(context: SessionContext, name: string): Promise<voi
   if (error !== undefined) throw new PrimaryRaised(error);
 }
 
-async function readState(context: SessionContext, command: ExtensionCommand): Promise<State> {
+/** What the primary says about a command. @throws PrimaryRaised */
+export async function readState(context: SessionContext, command: ExtensionCommand): Promise<State> {
   const named = 'schema' in command ? command.schema : undefined;
   const { rows, error } = await context.primary.run(
     {
@@ -192,10 +192,22 @@ async function readState(context: SessionContext, command: ExtensionCommand): Pr
   );
   if (error !== undefined) throw new PrimaryRaised(error);
   const row = (rows[0] ?? []).map((value) => value?.toString('latin1'));
-  const [extension, available, readOnly, currentSchema, schemaExists, schema, version, owned, owner, role] =
-    row;
+  const [
+    extension,
+    registered,
+    available,
+    readOnly,
+    currentSchema,
+    schemaExists,
+    schema,
+    version,
+    owned,
+    owner,
+    role,
+  ] = row;
   return {
-    hasExtension: extension === 't',
+    hasExtension: extension === 't' && registered !== 't',
+    registered: registered === 't',
     couldHaveExtension: available === 't',
     readOnly: readOnly === 'on',
     currentSchema,

@@ -1,6 +1,16 @@
-import { BRIDGE_COMMENT, bridgeComment } from '../../primary/marks.js';
-import { CAT, EQ, GE, LT, MATCHES, NE } from '../../primary/operators.js';
+import { bridgeComment } from '../../primary/marks.js';
+import { CAT, EQ } from '../../primary/operators.js';
+import type { ExtensionCommand } from '../../sql/index.js';
+import {
+  EXTENSION_MARK,
+  FUNCTIONS_QUERY,
+  TYPE,
+  TYPE_QUERY,
+  WRAPPER,
+  WRAPPER_QUERY,
+} from '../installed/objectQueries.js';
 import { pkeyResultsSql, publicFunctionsSql } from '../installed/publicFunctions.js';
+import { REGISTER } from '../installed/registerSql.js';
 
 /**
  * SQL for what stands for the extension: the functions with dblink's own names, the type dblink_pkey_results and the
@@ -8,41 +18,8 @@ import { pkeyResultsSql, publicFunctionsSql } from '../installed/publicFunctions
  * transaction that it is run in, and with the rights of whoever runs it.
  */
 
-/** The version of the extension that the functions behave like. */
-export const EXTENSION_VERSION = '1.2';
-
-/** Begins each statement inside a DO block. In the CONTEXT of errors it shows where the lines of the proxy's SQL begin. */
-export const EXTENSION_MARK = '/*dblink-proxy extension*/';
-
-const TYPE = 'dblink_pkey_results';
-const WRAPPER = 'dblink_fdw';
-
-/** Condition that a row of pg_description (alias d) marks an object of the bridge's. */
-const MARKED = `d.objsubid ${EQ} 0
-   AND d.description ${MATCHES} '${BRIDGE_COMMENT}'`;
-
-/** Query for OID, owner, schema's OID and name, name and version of the functions. Temporary ones do not count. */
-export const FUNCTIONS_QUERY = `SELECT p.oid, p.proowner AS owner, n.oid AS namespace, n.nspname AS schema, p.proname AS name,
-  pg_catalog.substring(d.description, '${BRIDGE_COMMENT}')::pg_catalog.int4 AS version
-  FROM pg_catalog.pg_proc p
-  JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} p.pronamespace
-  JOIN pg_catalog.pg_description d ON d.objoid ${EQ} p.oid
-   AND d.classoid ${EQ} 'pg_catalog.pg_proc'::pg_catalog.regclass AND ${MARKED}
- WHERE p.proname ${GE} 'dblink' AND p.proname ${LT} 'dblinl'
-   AND pg_catalog.left(n.nspname::pg_catalog.text, 8) ${NE} 'pg_temp_'`;
-
-/** Query for OID, schema and name of the composite type. */
-export const TYPE_QUERY = `SELECT t.oid, n.nspname AS schema, t.typname AS name FROM pg_catalog.pg_type t
-  JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} t.typnamespace
-  JOIN pg_catalog.pg_description d ON d.objoid ${EQ} t.oid
-   AND d.classoid ${EQ} 'pg_catalog.pg_type'::pg_catalog.regclass AND ${MARKED}
- WHERE t.typname ${EQ} '${TYPE}'`;
-
-/** Query for OID and name of the foreign-data wrapper. */
-export const WRAPPER_QUERY = `SELECT w.oid, w.fdwname AS name FROM pg_catalog.pg_foreign_data_wrapper w
-  JOIN pg_catalog.pg_description d ON d.objoid ${EQ} w.oid
-   AND d.classoid ${EQ} 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass AND ${MARKED}
- WHERE w.fdwname ${EQ} '${WRAPPER}'`;
+/** What is asked about for a command that names no schema. */
+export const EXTENSION_COMMAND: ExtensionCommand = { kind: 'create', ifNotExists: true };
 
 const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
@@ -70,6 +47,15 @@ const wrapperSql = (schema: string): string => `
   ${execute(`COMMENT ON FOREIGN DATA WRAPPER ${WRAPPER} IS '${bridgeComment()}'`)}`;
 
 /**
+ * Registers the objects as an extension, where the role may do that, or the proxy's account may and lets it (serviceSchema.ts). Else
+ * they are functions like any others.
+ */
+const register = `
+  IF ${SUPERUSER} THEN ${REGISTER}
+  ELSIF pg_catalog.to_regprocedure('dblink_proxy.register()') IS NOT NULL THEN PERFORM dblink_proxy.register();
+  END IF;`;
+
+/**
  * SQL that makes the objects in a schema.
  * @param schema its name; if it is a byte string, the SQL is one, too
  * @throws (when run) 42723, 42710 if there are objects of these names, 42501
@@ -77,16 +63,18 @@ const wrapperSql = (schema: string): string => `
 export function installSql(schema: string): string {
   // There is no function of the bridge to be replaced. A function of the same name is somebody else's.
   const functions = publicFunctionsSql(schema).map((sql) => sql.replace(/^CREATE OR REPLACE /, 'CREATE '));
+  // The first one that needs the type.
+  const ofType = functions.findIndex((sql) => sql.includes('dblink_get_pkey'));
   return doBlock(
     '',
-    inOwnPath(`${typeSql(schema)}
-  ${functions.map(execute).join('\n  ')}
+    inOwnPath(`${functions.slice(0, ofType).map(execute).join('\n  ')}${typeSql(schema)}
+  ${functions.slice(ofType).map(execute).join('\n  ')}
   IF ${SUPERUSER} THEN ${wrapperSql(schema)}
-  END IF;`),
+  END IF;${register}`),
   );
 }
 
-/** SQL that brings the objects in a schema up to this version; what was granted on them stays granted. */
+/** SQL that brings the objects in a schema up to this version, and registers them; what was granted on them stays granted. */
 export function upgradeSql(schema: string): string {
   return doBlock(
     '',
@@ -98,9 +86,12 @@ export function upgradeSql(schema: string): string {
   IF EXISTS (${WRAPPER_QUERY}) THEN
     IF ${SUPERUSER} THEN ${execute(`COMMENT ON FOREIGN DATA WRAPPER ${WRAPPER} IS '${bridgeComment()}'`)} END IF;
   ELSIF ${SUPERUSER} AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_foreign_data_wrapper w WHERE w.fdwname ${EQ} '${WRAPPER}') THEN ${wrapperSql(schema)}
-  END IF;`),
+  END IF;${register}`),
   );
 }
+
+/** SQL that registers objects of this version, which were made by a role that could not do that. */
+export const registerSql = (): string => doBlock('', inOwnPath(register));
 
 /** SQL that moves the objects to another schema. */
 export function moveSql(schema: string): string {

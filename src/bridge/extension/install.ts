@@ -2,9 +2,11 @@ import { BRIDGE_COMMENT, BRIDGE_VERSION, SERVICE_SCHEMA } from '../../primary/ma
 import { CLEARTEXT_HINT, type ServiceAccount } from '../../session/settings.js';
 import { PLAIN_PASSWORD_REFUSED } from '../../wire/auth/authenticator.js';
 import { PgError } from '../../wire/errors.js';
+import { FUNCTIONS_QUERY, WRAPPER_QUERY } from '../installed/objectQueries.js';
+import { REGISTERED_QUERY } from '../installed/registerSql.js';
 import { SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
 import { removeObjects } from '../service/housekeeping.js';
-import { dropSql, FUNCTIONS_QUERY, installSql, upgradeSql, WRAPPER_QUERY } from './extensionSql.js';
+import { dropSql, installSql, upgradeSql } from './extensionSql.js';
 import { InstallConnection, quoteIdentifier } from './installConnection.js';
 
 /** The bridge could not be installed or removed. The message is for the person who tried. */
@@ -107,7 +109,8 @@ export function uninstallBridge(
     const found = await stateOf(client);
     const service = found.service?.version !== undefined;
     if (found.functions === undefined && !service) return 'there was nothing of the bridge';
-    if (found.functions !== undefined) await client.query(dropSql(cascade));
+    if (found.registered) await client.query(`DROP EXTENSION dblink${cascade ? ' CASCADE' : ''}`);
+    else if (found.functions !== undefined) await client.query(dropSql(cascade));
     if (service) {
       const dependents = await client.query(DEPENDENTS);
       if (dependents.length > 0 && !cascade) {
@@ -139,6 +142,8 @@ const DEPENDENTS = `WITH own(classid, objid) AS (
 interface State {
   /** The real extension is installed. */
   readonly extension: boolean;
+  /** The bridge's functions are members of an extension dblink. */
+  readonly registered: boolean;
   /** The service account's schema. One without a version is not the bridge's. `owned`: the account has its owner's rights. */
   readonly service:
     | { readonly version: number | undefined; readonly owner: string; readonly owned: boolean }
@@ -149,7 +154,10 @@ interface State {
 }
 
 async function stateOf(client: InstallConnection): Promise<State> {
-  const extensions = await client.query(`SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'dblink'`);
+  const [extensions] = await client.query(
+    `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'dblink'), EXISTS (${REGISTERED_QUERY})`,
+  );
+  const registered = extensions?.[1] === 't';
   const [service] = await client.query(
     `SELECT pg_catalog.substring(pg_catalog.obj_description(oid, 'pg_namespace'), '${BRIDGE_COMMENT}'),
        nspowner::pg_catalog.regrole::pg_catalog.text, pg_catalog.pg_has_role(nspowner, 'USAGE')
@@ -164,7 +172,8 @@ async function stateOf(client: InstallConnection): Promise<State> {
   const number = (value: string | null | undefined): number | undefined =>
     value === null || value === undefined ? undefined : Number(value);
   return {
-    extension: extensions.length > 0,
+    extension: extensions?.[0] === 't' && !registered,
+    registered,
     service: service && {
       version: number(service[0]),
       owner: service[1] ?? '',

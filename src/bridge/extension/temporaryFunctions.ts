@@ -3,10 +3,9 @@ import { SERVICE_SCHEMA } from '../../primary/marks.js';
 import { isTemporary } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
 import type { Statement } from '../../sql/index.js';
-import { movePosition, qualifyCalls, type ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
+import { qualifyCalls, type ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
 import { PgError } from '../../wire/errors.js';
 import { pkeyResultsSql, publicFunctionsSql } from '../installed/publicFunctions.js';
-import { asExtensionLookup } from './dumpQueries.js';
 import type { Preparable } from './extensionCommand.js';
 
 /**
@@ -39,16 +38,6 @@ export function renameListedCalls(
   return listed.length === 0
     ? undefined
     : qualifyCalls(text, statement, context.encodings.countCharacters, `${SERVICE_SCHEMA}.`, listed);
-}
-
-/** Changes a lookup of the extension so that it finds the bridge. @returns undefined for a statement that stays as it is */
-export function lookupCalls(
-  text: Buffer,
-  { span }: Statement,
-  context: SessionContext,
-): ReplacedText | undefined {
-  const changed = asExtensionLookup(text.subarray(span.start, span.end), context.encodings.countCharacters);
-  return changed && { sql: changed.sql, mapError: (error) => movePosition(error, changed.mapPosition) };
 }
 
 const inOneBlock = (statements: readonly string[]): string =>

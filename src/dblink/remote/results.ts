@@ -3,7 +3,8 @@ import { parseRowDescription } from '../../wire/rows.js';
 import { MalformedResult, rowTypeMismatch } from '../errors.js';
 import type { Memory } from '../memory.js';
 import type { ResultHandler } from './outcome.js';
-import { RowGate, type RowTaker, type ValueCheck } from './rowGate.js';
+import { RowGate, type RowTaker } from './rowGate.js';
+import type { ValueCheck } from './valueCheck.js';
 
 /**
  * The remote's settings under which its values were written, as it had reported them when the first row of a result came.

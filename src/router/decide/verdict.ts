@@ -9,10 +9,11 @@ import { notPrivileged, privileged } from './privileges.js';
 interface Relay {
   readonly plan: 'relay';
   /**
-   * `none`: the statement goes as it is. `lookup`: it looks up the extension, and is changed so that it finds the bridge.
+   * `none`: the statement goes as it is. `lookup`: it looks up the extension, and is changed so that it finds the bridge. `block`: it
+   * creates the extension in a DO block, and is changed so that it makes the bridge's functions.
    * `refusal`: the primary refuses it, and the error may have to be changed to that of a server with the extension.
    */
-  readonly change: 'none' | 'lookup' | 'refusal';
+  readonly change: 'none' | 'lookup' | 'block' | 'refusal';
   readonly why: string;
 }
 
@@ -97,7 +98,6 @@ export function decideByText(
   failed: boolean,
 ): Relay | (Bridged & { by: 'extension' }) | undefined {
   if (calls.length === 0 && shape.kind === 'none') return relay('it has no call of dblink');
-  if (shape.kind === 'lookup') return relay('it looks up the extension', 'lookup');
   if (failed) return relay('the transaction has failed');
   if (shape.kind !== 'extension') return undefined;
   return { plan: 'bridge', by: 'extension', command: shape.command, why: 'it is about the extension' };
@@ -110,6 +110,8 @@ export function decideByText(
 export function decide(statement: Statement, circumstances: Circumstances): Verdict {
   const { facts, hasBridge, prepared, tooLate } = circumstances;
   const { shape } = statement;
+  if (shape.kind === 'lookup') return relay('it looks up the extension', hasBridge ? 'lookup' : 'none');
+  if (shape.kind === 'block') return relay('it creates the extension', hasBridge ? 'block' : 'none');
   if (shape.kind === 'ambiguous') return relay('a call fits several signatures', 'refusal');
   if (isShadowed(statement, facts.shadowing)) return relay("a call means a function of the user's own");
   if (circumstances.leaveToExtension && isNative(statement, facts.native))

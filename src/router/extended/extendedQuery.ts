@@ -1,6 +1,7 @@
+import { blockWithCreation } from '../../bridge/extension/blocks.js';
 import type { Preparable } from '../../bridge/extension/extensionCommand.js';
+import { lookupCalls } from '../../bridge/extension/lookups.js';
 import {
-  lookupCalls,
   makeTemporaryFunctions,
   renameCalls,
   renameListedCalls,
@@ -111,12 +112,10 @@ export class ExtendedQuery {
       return this.#parseKnown(fields.name, fields.types, known);
     await primary.settled();
     if (primary.queue.skipping) return this.#relay('parse', message);
-    if (primary.status === TransactionStatus.failed)
-      return this.#relayParse(message, fields, 'none', { statement });
+    if (primary.status === TransactionStatus.failed) return this.#relayParse(message, fields);
     const plain = decideByText(statement, false);
-    if (plain !== undefined)
-      return this.#relayParse(message, fields, plain.plan === 'relay' ? plain.change : 'none', { statement });
-    const end = primary.batchOpen || context.inBlock ? 'flush' : 'sync';
+    if (plain !== undefined) return this.#relayParse(message, fields);
+    const end = this.#end;
     await this.#guard(async () => {
       const facts = await context.probe.get(end).catch(asRaised);
       // A cancel request may have come when the primary had nothing to cancel yet.
@@ -130,6 +129,11 @@ export class ExtendedQuery {
         await this.#carryOut(decideAgain(verdict.otherwise, error.reason, this.#tooLate), request);
       }
     }, fields.sql);
+  }
+
+  /** See PrimaryLink.run. */
+  get #end(): 'flush' | 'sync' {
+    return this.context.primary.batchOpen || this.context.inBlock ? 'flush' : 'sync';
   }
 
   /** Whether the session cannot make itself temporary functions now, because a transaction is open. */
@@ -158,7 +162,7 @@ export class ExtendedQuery {
     const { message, fields, statement } = request;
     switch (verdict.plan) {
       case 'relay':
-        return this.#relayParse(message, fields, verdict.change, request);
+        return this.#relayParse(message, fields, await this.#changed(verdict.change, request));
       case 'answer':
       case 'stream':
       case 'splice':
@@ -187,17 +191,26 @@ export class ExtendedQuery {
     context.session.toClient(PARSE_COMPLETE);
   }
 
-  /** The primary gets the statement, changed if need be. */
-  #relayParse(
-    message: Buffer,
-    fields: ParseFields,
+  /** The text that the primary gets in the place of the statement's. @returns undefined when it gets that */
+  #changed(
     change: (Verdict & { plan: 'relay' })['change'],
-    { statement, facts }: { readonly statement: Statement; readonly facts?: SessionFacts },
-  ): void {
-    let changed: ReplacedText | undefined;
-    if (change === 'lookup') changed = lookupCalls(fields.sql, statement, this.context);
-    if (change === 'refusal' && facts !== undefined)
-      changed = withAmbiguousCall(fields.sql, statement, facts);
+    { fields, statement, facts }: Request,
+  ): Promise<ReplacedText | undefined> | ReplacedText | undefined {
+    const { context } = this;
+    switch (change) {
+      case 'lookup':
+        return lookupCalls(fields.sql, statement, context, { facts, end: this.#end });
+      case 'block':
+        return blockWithCreation(fields.sql, statement, context, this.bridge);
+      case 'refusal':
+        return withAmbiguousCall(fields.sql, statement, facts);
+      case 'none':
+        return undefined;
+    }
+  }
+
+  /** The primary gets the statement, or what takes its place. */
+  #relayParse(message: Buffer, fields: ParseFields, changed?: ReplacedText): void {
     this.context.statement.passed('relay');
     if (changed === undefined) this.#relay('parse', message);
     else this.#parseRenamed(fields, changed);

@@ -1,6 +1,7 @@
+import { blockWithCreation } from '../../bridge/extension/blocks.js';
 import { type Preparable, runExtensionCommand } from '../../bridge/extension/extensionCommand.js';
+import { lookupCalls } from '../../bridge/extension/lookups.js';
 import {
-  lookupCalls,
   makeTemporaryFunctions,
   renameCalls,
   renameListedCalls,
@@ -197,7 +198,9 @@ class SimpleQuery {
     // See Task.checking.
     await checking?.catch(() => undefined);
     let changed: ReplacedText | undefined;
-    if (change === 'lookup') changed = lookupCalls(this.text, statement, this.context);
+    if (change === 'lookup' && facts !== undefined)
+      changed = await lookupCalls(this.text, statement, this.context, { facts, end: this.#end });
+    if (change === 'block') changed = await this.#blockWithCreation(statement);
     if (change === 'refusal' && facts !== undefined) changed = withAmbiguousCall(this.text, statement, facts);
     await new PlainStatement(this.#scope, statement).run({ last, changed });
   }
@@ -279,9 +282,17 @@ class SimpleQuery {
     return statement.calls.every((call) => isLocal(call, unbound(this.text), this.context));
   }
 
+  get #end(): 'flush' | 'sync' {
+    return this.context.inBlock || this.context.primary.batchOpen ? 'flush' : 'sync';
+  }
+
   #facts(): Promise<SessionFacts> {
-    const { primary, probe } = this.context;
-    return probe.get(this.context.inBlock || primary.batchOpen ? 'flush' : 'sync').catch(asRaised);
+    return this.context.probe.get(this.#end).catch(asRaised);
+  }
+
+  async #blockWithCreation(statement: Statement): Promise<ReplacedText | undefined> {
+    await this.#scope.openHidden();
+    return blockWithCreation(this.text, statement, this.context, this.queries.bridge);
   }
 
   /** Carries out the plans `splice` and `stream`. */

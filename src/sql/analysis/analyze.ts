@@ -13,7 +13,7 @@ import type {
 import { parametersOf } from './arguments.js';
 import { Ambiguous, CallReader, LeaveAlone } from './calls.js';
 import { Evaluation, isCertainlyRead, isTargetsOnly } from './evaluation.js';
-import { isExtensionLookup, readExtensionCommand } from './extension.js';
+import { createsInBlock, isExtensionLookup, readExtensionCommand } from './extension.js';
 import { FUNCTION_FACTS } from './functions.js';
 import { shapeOf } from './shape.js';
 import { countCalls, type PlacedCall, StatementWalker } from './walker.js';
@@ -72,7 +72,7 @@ function readStatement(
   }
   const total = countCalls(body, reader);
   if (total === 0) {
-    const kind = isExtensionLookup(tag, body) ? 'lookup' : 'none';
+    const kind = isExtensionLookup(tag, body) ? 'lookup' : createsInBlock(tag, body) ? 'block' : 'none';
     return { ...base, calls: [], shape: { kind }, assumptions: [] };
   }
   try {

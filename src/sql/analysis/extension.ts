@@ -6,7 +6,7 @@ import type {
   DropStmt,
   Node,
 } from 'libpg-query';
-import { nameParts, walk } from '../parse/parser.js';
+import { walk } from '../parse/parser.js';
 import type { ExtensionCommand } from '../types.js';
 
 /** The extension whose commands are carried out. */
@@ -83,40 +83,42 @@ const stringOf = (node: Node | undefined): string | undefined =>
 
 const isNamed = (node: Node | undefined): boolean => stringOf(node) === NAME;
 
-/**
- * Whether a query looks up the extension dblink in pg_extension, and compares the name with a literal. Tools ask in this
- * way whether it is installed, and in which schema.
- */
+/** The catalogs that tell which extensions there are. */
+export const EXTENSION_CATALOGS: ReadonlySet<string> = new Set([
+  'pg_extension',
+  'pg_available_extensions',
+  'pg_available_extension_versions',
+]);
+
+/** Statements in which the name of a table says what is read. */
+const QUERIES: ReadonlySet<string> = new Set(['SelectStmt', 'PrepareStmt', 'DeclareCursorStmt']);
+
+/** Whether a query reads a catalog that tells which extensions there are, in whatever way it looks for dblink there. */
 export function isExtensionLookup(tag: string, body: Record<string, unknown>): boolean {
-  if (tag !== 'SelectStmt') return false;
+  if (!QUERIES.has(tag)) return false;
   let reads = false;
-  let compares = false;
   walk(body, (node) => {
     if ('RangeVar' in node) {
-      const { schemaname = 'pg_catalog', relname } = node['RangeVar'] as {
+      const { schemaname = 'pg_catalog', relname = '' } = node['RangeVar'] as {
         schemaname?: string;
         relname?: string;
       };
-      if (schemaname === 'pg_catalog' && relname === 'pg_extension') reads = true;
-    } else if ('A_Expr' in node) {
-      const { name, lexpr, rexpr } = node['A_Expr'] as { name?: Node[]; lexpr?: Node; rexpr?: Node };
-      const isName = (side: Node | undefined): boolean =>
-        side !== undefined && 'ColumnRef' in side && nameParts(side.ColumnRef.fields).at(-1) === 'extname';
-      if (nameParts(name).at(-1) === '=' && [lexpr, rexpr].some(isName) && mentions([lexpr, rexpr]))
-        compares = true;
+      if (schemaname === 'pg_catalog' && EXTENSION_CATALOGS.has(relname)) reads = true;
     }
-    return true;
+    return !reads;
   });
-  return reads && compares;
+  return reads;
 }
 
-/** Whether the literal 'dblink' is in an expression. */
-function mentions(part: unknown): boolean {
-  let found = false;
-  walk(part, (node) => {
-    const constant = node['A_Const'] as { sval?: { sval?: string } } | undefined;
-    if (constant?.sval?.sval === NAME) found = true;
-    return !found;
+const CREATES = /\bcreate\s+extension\b/i;
+
+/** Whether a DO block may create the extension. */
+export function createsInBlock(tag: string, body: Record<string, unknown>): boolean {
+  if (tag !== 'DoStmt') return false;
+  const { args = [] } = body as { args?: readonly Node[] };
+  return args.some((arg) => {
+    if (!('DefElem' in arg) || arg.DefElem.defname !== 'as') return false;
+    const source = stringOf(arg.DefElem.arg) ?? '';
+    return source.toLowerCase().includes(NAME) && CREATES.test(source);
   });
-  return found;
 }

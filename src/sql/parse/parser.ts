@@ -57,6 +57,14 @@ export function parseSql(text: Buffer): ParsedText | undefined {
   const latin1 = text.toString('latin1');
   const statements = parseOnly(latin1);
   if (statements === undefined) return undefined;
+  const scanned = scanTokens(text);
+  return scanned && { latin1, statements, ...scanned };
+}
+
+/** The tokens of a text, which need not be SQL that can be parsed. @returns undefined if they cannot be told apart */
+export function scanTokens(text: Buffer): Pick<ParsedText, 'tokens' | 'comments' | 'byteOffset'> | undefined {
+  const latin1 = text.toString('latin1');
+  if (latin1.includes('\0')) return undefined;
   const scanned = guarded(() => scanSync(latin1).tokens);
   if (scanned === undefined) return undefined;
   const byteOffset = offsetTranslation(text);
@@ -67,7 +75,7 @@ export function parseSql(text: Buffer): ParsedText | undefined {
     const isComment = token.tokenName === 'SQL_COMMENT' || token.tokenName === 'C_COMMENT';
     (isComment ? comments : tokens).push(place);
   }
-  return { latin1, statements, tokens, comments, byteOffset };
+  return { tokens, comments, byteOffset };
 }
 
 /** Offsets in the UTF-8 form of latin1 text → offsets in the bytes themselves. */

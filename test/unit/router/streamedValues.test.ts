@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Client } from 'pg';
-import type { ValueCheck } from '../../../src/dblink/remote/rowGate.js';
+import type { ValueCheck } from '../../../src/dblink/remote/valueCheck.js';
 import { streamCheck, type WritingStyle } from '../../../src/router/plans/stream/streamable.js';
 import { testedMajors } from '../../support/majors.js';
 import { primaryServer } from '../../support/postgres.js';
@@ -56,7 +56,7 @@ const TYPES: readonly (readonly [type: string, ...values: string[]])[] = [
   [
     'timestamptz',
     "'1700-01-01'::timestamptz + g * interval '365.123457 days'",
-    "('{infinity,-infinity,294276-12-30 23:59:59.999999+00,4713-01-01 00:00:00+00 BC}'::timestamptz[])[g % 4 + 1]",
+    "('{infinity,-infinity,294276-12-31 23:59:59.999999+00,4714-11-24 00:00:00+00 BC,294276-12-31 12:00:00+00}'::timestamptz[])[g % 5 + 1]",
   ],
   ['time', "'00:00'::time + g * interval '1:02:03.456789'", "'24:00'::time"],
   ['time(2)', "'00:00'::time + g * interval '1:02:03.456789'"],
@@ -70,8 +70,12 @@ const TYPES: readonly (readonly [type: string, ...values: string[]])[] = [
     'interval',
     'make_interval(g % 3 - 1, g % 5 - 2, 0, g % 7 - 3, g % 11 - 5, g % 13 - 6, (g % 17 - 8) / 3.0)',
     "interval '178000000 years'",
+    "interval '-178956970 years -8 mons'",
+    "interval '178956970 years 7 mons 2147483647 days'",
+    "interval '-2147483648 days'",
     "interval '-99999999 hours'",
     "interval '0.000001 s'",
+    "interval '2562047788:00:54.775807'",
   ],
   ['bit(5)', 'g::bit(5)'],
   ['varbit', "repeat('10', g % 6)::varbit"],
@@ -95,15 +99,7 @@ const TYPES: readonly (readonly [type: string, ...values: string[]])[] = [
 const WITH_ARRAYS =
   /^(boolean|smallint|integer|bigint|text|varchar|varchar\(4\)|numeric.*|real|double precision|date|timestamp|timestamp\(3\)|timestamptz|interval|uuid)$/;
 
-const STYLES = [
-  'ISO, MDY',
-  'SQL, MDY',
-  'SQL, DMY',
-  'Postgres, MDY',
-  'Postgres, DMY',
-  'German, DMY',
-  'ISO, DMY',
-];
+const STYLES = ['ISO, MDY', 'SQL, DMY', 'German, DMY', 'ISO, DMY'];
 const INTERVAL_STYLES = ['postgres', 'postgres_verbose', 'sql_standard', 'iso_8601'];
 const ZONES = ['UTC', 'America/St_Johns', 'Asia/Kathmandu', 'Europe/Amsterdam'];
 
@@ -154,8 +150,17 @@ function* mutations(text: string, number: number): Generator<string> {
 for (const major of testedMajors()) {
   describe(`values that are streamed, on PostgreSQL ${major}`, () => {
     const accepts = (check: ValueCheck, text: string): boolean => {
-      const bytes = Buffer.from(`#${text}#`);
-      return check(bytes, 1, bytes.length - 1);
+      const bytes = Buffer.from(`#${text}1`);
+      // A number behind it belongs to the next value.
+      const end = bytes.length - 1;
+      const whole = end - 1 <= check.maxBytes && check.whole(bytes, 1, end);
+      if (check.pieces !== undefined) {
+        check.pieces.begin();
+        let passes = true;
+        for (let at = 1; passes && at < end; at++) passes = check.pieces.feed(bytes, at, at + 1);
+        assert.equal(passes && check.pieces.end(), whole, text);
+      }
+      return whole;
     };
 
     it('pass when a server has written them, in every style; and nothing passes that the server would not read', async () => {
@@ -216,10 +221,17 @@ for (const major of testedMajors()) {
               typmod,
               format: 0,
             };
-            const check = streamCheck(column, field, style, { ...style, utf8: true });
-            // Elsewhere with abbreviations of time zones, which servers read as they are configured.
-            if (name === 'timestamptz' && !dateStyle.startsWith('ISO')) {
-              assert.equal(check, undefined);
+            const check = streamCheck(column, field, style, {
+              ...style,
+              encoding: 'UTF8',
+              serverEncoding: 'UTF8',
+            });
+            const collected =
+              (/^(date|timestamp)/.test(name) && !dateStyle.startsWith('ISO')) ||
+              (name === 'interval' && intervalStyle !== 'postgres') ||
+              type === 'varchar(4)[]';
+            if (collected) {
+              assert.equal(check, undefined, type);
               continue;
             }
             assert.ok(check !== undefined, type);

@@ -1,7 +1,7 @@
 import { MalformedResult } from '../../../dblink/errors.js';
 import type { Memory } from '../../../dblink/memory.js';
 import type { RemoteStyle, RowSink } from '../../../dblink/remote/results.js';
-import type { ValueCheck } from '../../../dblink/remote/rowGate.js';
+import type { ValueCheck } from '../../../dblink/remote/valueCheck.js';
 import type { ClientLink } from '../../../session/clientLink.js';
 import type { WireClient } from '../../../wire/outbound/index.js';
 import { parseRowDescription } from '../../../wire/rows.js';
@@ -50,6 +50,10 @@ export class StreamSink implements RowSink {
   /** Backpressure: nothing is read from the remote, because the client is slow. */
   #waiting = false;
 
+  get #rowsHaveCome(): boolean {
+    return this.count > 0 || this.collector.rowCount > 0;
+  }
+
   get memory(): Memory {
     return this.collector.memory;
   }
@@ -60,14 +64,15 @@ export class StreamSink implements RowSink {
 
   begin(description: Buffer, remote: WireClient): 'rows' | 'raw' {
     // One statement has one result. Rows of another one, which perhaps must not be streamed, cannot follow what has been sent.
-    if (this.count > 0) throw new MalformedResult('unexpected second result of one statement');
+    if (this.#rowsHaveCome) throw new MalformedResult('unexpected second result of one statement');
     const fields = parseRowDescription(description);
     const far = {
       dateStyle: remote.parameters.get('DateStyle'),
       intervalStyle: remote.parameters.get('IntervalStyle'),
       timeZone: remote.parameters.get('TimeZone'),
       version: remote.serverVersion,
-      utf8: remote.parameters.get('client_encoding') === 'UTF8',
+      encoding: remote.parameters.get('client_encoding') ?? '',
+      serverEncoding: remote.parameters.get('server_encoding'),
     };
     const checks = this.types.map((type, i) => streamCheck(type, fields[i]!, this.local, far));
     this.streamed = checks.every((check) => check !== undefined);

@@ -1,4 +1,4 @@
-import type { ValueCheck } from '../../../dblink/remote/rowGate.js';
+import type { ValueCheck } from '../../../dblink/remote/valueCheck.js';
 import { PgError } from '../../../wire/errors.js';
 import type { FieldDescription } from '../../../wire/rows.js';
 import type { ColumnType } from '../../calls/columns.js';
@@ -7,7 +7,6 @@ import { date, time, timestamp } from './values/dates.js';
 import { interval } from './values/intervals.js';
 import { json, jsonb } from './values/json.js';
 import { float4, float8, integer, numeric } from './values/numbers.js';
-import { dated } from './values/otherStyles.js';
 import { anyText, bits, bool, limitedText, uuid } from './values/texts.js';
 
 /** What decides how a server writes values: its settings, as it reported them, and its version. */
@@ -21,6 +20,12 @@ export interface WritingStyle {
   readonly extraFloatDigits?: number;
 }
 
+/** A remote's encodings, as it has reported them: that of its text, and that of its database. */
+interface Encodings {
+  readonly encoding: string;
+  readonly serverEncoding: string | undefined;
+}
+
 /** What has to agree between remote and primary, so that the primary would write a type's values as the remote wrote them. */
 type Need = 'nothing' | 'dateStyle' | 'dateStyleAndTimeZone' | 'intervalStyle' | 'floats';
 
@@ -28,7 +33,12 @@ type Need = 'nothing' | 'dateStyle' | 'dateStyleAndTimeZone' | 'intervalStyle' |
 interface CheckStyle {
   readonly dateStyle: string;
   readonly intervalStyle: string;
-  readonly utf8: boolean;
+  /** Of the server that the values are for. */
+  readonly version: number;
+  /** Of the text. */
+  readonly encoding: string;
+  /** Whether the remote keeps its values in that encoding, too. */
+  readonly kept: boolean;
 }
 
 /** A type whose values may be streamed. */
@@ -80,30 +90,34 @@ const TYPES: ReadonlyMap<number, StreamedType> = new Map([
   ...type([21, 1005], 'smallint', 'nothing', () => integer('32767')),
   ...type([23, 1007], 'integer', 'nothing', () => integer('2147483647')),
   ...type([TEXT, 1009], 'text', 'nothing', () => anyText),
-  ...type([114], 'json', 'nothing', () => json),
+  ...type([114], 'json', 'nothing', json),
   ...type([700, 1021], 'real', 'floats', () => float4),
   ...type([701, 1022], 'double precision', 'floats', () => float8),
-  ...type([1042], 'character', 'nothing', (typmod, { utf8 }) => limitedText(typmod, true, utf8)),
-  ...type([VARCHAR, 1015], 'character varying', 'nothing', (typmod, { utf8 }) =>
-    limitedText(typmod, false, utf8),
+  // In another encoding, padded values have another number of characters.
+  ...type([1042], 'character', 'nothing', (typmod, { encoding, kept }) =>
+    kept || typmod < 0 ? limitedText(typmod, true, encoding) : undefined,
   ),
-  ...type([1082, 1182], 'date', 'dateStyle', (_, style) =>
-    isIso(style) ? date : dated('date', style.dateStyle),
+  ...type([VARCHAR], 'character varying', 'nothing', (typmod, { encoding }) =>
+    limitedText(typmod, false, encoding),
   ),
-  ...type([1083], 'time without time zone', 'nothing', (typmod) => time(typmod, false)),
-  ...type([1114, 1115], 'timestamp without time zone', 'dateStyle', (typmod, style) =>
-    isIso(style) ? timestamp(typmod, false) : dated('timestamp', style.dateStyle),
+  ...type([1015], 'character varying[]', 'nothing', (typmod) => (typmod < 0 ? arrayOf(anyText) : undefined)),
+  ...type([1082, 1182], 'date', 'dateStyle', (_, style) => (isIso(style) ? date : undefined)),
+  ...type([1083], 'time', 'nothing', (typmod) => time(typmod, false)),
+  ...type([1114, 1115], 'timestamp', 'dateStyle', (typmod, style) =>
+    isIso(style) ? timestamp(typmod, false) : undefined,
   ),
   ...type([1184, 1185], 'timestamp with time zone', 'dateStyleAndTimeZone', (typmod, style) =>
     isIso(style) ? timestamp(typmod, true) : undefined,
   ),
-  ...type([1186, 1187], 'interval', 'intervalStyle', (_, { intervalStyle }) => interval(intervalStyle)),
+  ...type([1186, 1187], 'interval', 'intervalStyle', (typmod, { intervalStyle, version }) =>
+    intervalStyle === 'postgres' && typmod < 0 ? interval(version) : undefined,
+  ),
   ...type([1266], 'time with time zone', 'nothing', (typmod) => time(typmod, true)),
   ...type([1560], 'bit', 'nothing', (typmod) => bits(typmod, false)),
   ...type([1562], 'bit varying', 'nothing', (typmod) => bits(typmod, true)),
-  ...type([1700, 1231], 'numeric', 'nothing', (typmod) => numeric(typmod)),
+  ...type([1700, 1231], 'numeric', 'nothing', (typmod, { version }) => numeric(typmod, version)),
   ...type([2950, 2951], 'uuid', 'nothing', () => uuid),
-  ...type([3802], 'jsonb', 'nothing', () => jsonb),
+  ...type([3802], 'jsonb', 'nothing', jsonb),
 ]);
 
 /** Whether a type's values are read alike under every DateStyle and IntervalStyle. */
@@ -140,14 +154,14 @@ function agree(need: Need, local: WritingStyle, far: WritingStyle): boolean {
  * Whether a remote's text of a column can go to the client as it is. It can when the primary would read the text and write the
  * same again. What the remote says about its types and settings is only believed as far as each value bears it out.
  * @param declared in the column definition list @param remote as the remote describes the column
- * @param local how the primary writes @param far how the remote writes @param utf8 whether the text is UTF-8
+ * @param local how the primary writes @param far how the remote writes
  * @returns what each value has to pass; undefined if the text cannot
  */
 export function streamCheck(
   declared: ColumnType,
   remote: FieldDescription,
   local: WritingStyle,
-  far: WritingStyle & { readonly utf8: boolean },
+  far: WritingStyle & Encodings,
 ): ValueCheck | undefined {
   if (declared.declaredOid !== declared.oid) return undefined;
   // The input function of text, or of varchar without a length, changes nothing (docs/decisions/004-unlimited-text-streams.md).
@@ -155,20 +169,37 @@ export function streamCheck(
   if (declared.oid !== remote.typeOid || declared.typmod !== remote.typmod) return undefined;
   const streamed = TYPES.get(declared.oid);
   if (streamed === undefined || !agree(streamed.need, local, far)) return undefined;
-  const { dateStyle = '', intervalStyle = '' } = local;
-  return streamed.check(declared.typmod, { dateStyle, intervalStyle, utf8: far.utf8 });
+  const { dateStyle = '', intervalStyle = '', version } = local;
+  const { encoding, serverEncoding } = far;
+  return streamed.check(declared.typmod, {
+    dateStyle,
+    intervalStyle,
+    version,
+    encoding,
+    kept: serverEncoding === encoding,
+  });
 }
 
 /** How much of a value an error shows, in bytes. */
 const SHOWN_BYTES = 1000;
 
+/** The value up to its first zero byte, where the server's functions end as well, cut where it is long. */
+function shown(value: Buffer): string {
+  const zero = value.indexOf(0);
+  let end = Math.min(zero < 0 ? value.length : zero, SHOWN_BYTES);
+  // Not in the middle of a character.
+  if (end === SHOWN_BYTES) while (end > 0 && value[end - 1]! >= 0x80) end--;
+  return value.toString('latin1', 0, end);
+}
+
 /** The error for a value that is none of its column's type, after rows have been sent. It is the input function's, or like it. */
 export function invalidValue({ oid }: ColumnType, value: Buffer): PgError {
-  const { name = '', need = 'nothing' } = TYPES.get(oid) ?? {};
-  const shown = value.toString('latin1', 0, SHOWN_BYTES);
-  const what = name.endsWith('[]') ? 'malformed array literal' : `invalid input syntax for type ${name}`;
-  const isDate = need === 'dateStyle' || need === 'dateStyleAndTimeZone' || need === 'intervalStyle';
-  return new PgError(isDate && !name.endsWith('[]') ? '22007' : '22P02', `${what}: "${shown}"`, {
+  const { name = '' } = TYPES.get(oid) ?? {};
+  const what = name.endsWith('[]')
+    ? 'malformed array literal'
+    : `invalid input syntax for type ${name === 'jsonb' ? 'json' : name}`;
+  const isTime = /^(?:date|time|timestamp|interval)\b/.test(name) && !name.endsWith('[]');
+  return new PgError(isTime ? '22007' : '22P02', `${what}: "${shown(value)}"`, {
     detail: 'The remote server has announced the type of the column, and then sent a value that is none.',
   });
 }

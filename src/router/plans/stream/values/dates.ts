@@ -1,4 +1,4 @@
-import type { ValueCheck } from '../../../../dblink/remote/rowGate.js';
+import type { ValueCheck } from '../../../../dblink/remote/valueCheck.js';
 import {
   BLANK,
   behindDigits,
@@ -10,34 +10,21 @@ import {
   numberIn,
   PLUS_SIGN,
 } from './ascii.js';
+import { bounded, SHORT_BYTES } from './check.js';
 
-/** Dates and times as servers write them under DateStyle ISO. What other styles have is in otherStyles.ts. */
+/** Dates and times as servers write them under DateStyle ISO (PostgreSQL documentation, "Date/Time Output"). */
 
 const BC = Buffer.from(' BC');
 const INFINITY = Buffer.from('infinity');
 
-/** How far years go (PostgreSQL documentation, "Date/Time Types"), and whether they are counted before Christ. */
-interface Era {
-  readonly bc: boolean;
-  readonly last: number;
-}
-
-const BEFORE_CHRIST: Era = { bc: true, last: 4714 };
-const OF_DATES: Era = { bc: false, last: 5_874_897 };
-const OF_TIMESTAMPS: Era = { bc: false, last: 294_276 };
-
-/** @param timed the day is that of a timestamp */
-export const eraOf = (timed: boolean, bc: boolean): Era =>
-  bc ? BEFORE_CHRIST : timed ? OF_TIMESTAMPS : OF_DATES;
-
 const DAYS: readonly number[] = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
-/** Whether there is such a day. */
-export function isDay(year: number, month: number, day: number, { bc, last }: Era): boolean {
-  if (year < 1 || year > last || month < 1 || month > 12) return false;
-  if (day < 1 || day > DAYS[month]!) return false;
-  // The first day is the 24th of November.
-  if (bc && year === last && month * 100 + day < 1124) return false;
+/** The parts of what was read last. */
+const read = { year: 0, month: 0, day: 0, seconds: 0, hasFraction: false, offset: 0 };
+
+/** Whether there is such a day in any year of the calendar. @param bc the year is one before Christ */
+function isDay({ year, month, day }: typeof read, bc: boolean): boolean {
+  if (year < 1 || month < 1 || month > 12 || day < 1 || day > DAYS[month]!) return false;
   const counted = bc ? 1 - year : year;
   return month !== 2 || day < 29 || (counted % 4 === 0 && (counted % 100 !== 0 || counted % 400 === 0));
 }
@@ -53,35 +40,34 @@ function behindExactly(bytes: Buffer, start: number, end: number, digits: number
 }
 
 /** @returns the place behind `1999-12-31`; -1 if there is no such day */
-function behindDate(bytes: Buffer, start: number, end: number, era: Era): number {
+function behindDate(bytes: Buffer, start: number, end: number, bc: boolean): number {
   const year = behindDigits(bytes, start, end);
-  if (year - start < 4 || year - start > 7 || bytes[year] !== MINUS_SIGN) return -1;
+  if (year - start < 4 || year - start > 7 || year >= end || bytes[year] !== MINUS_SIGN) return -1;
   const month = behindExactly(bytes, year + 1, end, 2);
-  if (month < 0 || bytes[month] !== MINUS_SIGN) return -1;
+  if (month < 0 || month >= end || bytes[month] !== MINUS_SIGN) return -1;
   const day = behindExactly(bytes, month + 1, end, 2);
   if (day < 0) return -1;
-  const fits = isDay(
-    numberIn(bytes, start, year),
-    numberIn(bytes, year + 1, month),
-    numberIn(bytes, month + 1, day),
-    era,
-  );
-  return fits ? day : -1;
+  read.year = numberIn(bytes, start, year);
+  read.month = numberIn(bytes, year + 1, month);
+  read.day = numberIn(bytes, month + 1, day);
+  return isDay(read, bc) ? day : -1;
 }
 
 /** Digits of a second's fraction where no type modifier says how many. */
 const ALL_DIGITS = 6;
+const DAY_SECONDS = 86_400;
 
 /** @param typmod the most digits of the fraction @returns the place behind `23:59:59.999`; -1 if there is no such time */
 function behindTime(bytes: Buffer, start: number, end: number, typmod: number): number {
   const hours = behindExactly(bytes, start, end, 2);
-  if (hours < 0 || bytes[hours] !== COLON) return -1;
+  if (hours < 0 || hours >= end || bytes[hours] !== COLON) return -1;
   const minutes = behindExactly(bytes, hours + 1, end, 2);
-  if (minutes < 0 || bytes[minutes] !== COLON) return -1;
+  if (minutes < 0 || minutes >= end || bytes[minutes] !== COLON) return -1;
   const seconds = behindExactly(bytes, minutes + 1, end, 2);
   if (seconds < 0) return -1;
   let at = seconds;
-  if (at < end && bytes[at] === DOT) {
+  read.hasFraction = at < end && bytes[at] === DOT;
+  if (read.hasFraction) {
     at = behindDigits(bytes, at + 1, end);
     const digits = at - seconds - 1;
     if (digits < 1 || digits > (typmod < 0 ? ALL_DIGITS : typmod)) return -1;
@@ -89,8 +75,10 @@ function behindTime(bytes: Buffer, start: number, end: number, typmod: number): 
   const hour = numberIn(bytes, start, hours);
   const minute = numberIn(bytes, hours + 1, minutes);
   const second = numberIn(bytes, minutes + 1, seconds);
-  if (hour === 24) return minute === 0 && second === 0 && at === seconds ? at : -1;
-  return hour < 24 && minute < 60 && second < 60 ? at : -1;
+  read.seconds = (hour * 60 + minute) * 60 + second;
+  return minute < 60 && second < 60 && (hour < 24 || (read.seconds === DAY_SECONDS && !read.hasFraction))
+    ? at
+    : -1;
 }
 
 /** The largest offset from UTC, in hours. */
@@ -101,39 +89,65 @@ function behindOffset(bytes: Buffer, start: number, end: number): number {
   if (start >= end || (bytes[start] !== PLUS_SIGN && bytes[start] !== MINUS_SIGN)) return -1;
   let at = behindExactly(bytes, start + 1, end, 2);
   if (at < 0 || numberIn(bytes, start + 1, at) > MAX_OFFSET_HOURS) return -1;
-  for (let parts = 0; parts < 2 && at < end && bytes[at] === COLON; parts++) {
+  let offset = numberIn(bytes, start + 1, at) * 3600;
+  for (let unit = 60; unit > 0 && at < end && bytes[at] === COLON; unit = Math.floor(unit / 60)) {
     const next = behindExactly(bytes, at + 1, end, 2);
-    if (next < 0 || numberIn(bytes, at + 1, next) > 59) return -1;
+    const part = next < 0 ? 60 : numberIn(bytes, at + 1, next);
+    if (part > 59) return -1;
+    offset += part * unit;
     at = next;
   }
+  read.offset = bytes[start] === MINUS_SIGN ? -offset : offset;
   return at;
 }
 
-export const date: ValueCheck = (bytes, start, end) => {
+/** The limits of the types (PostgreSQL documentation, "Date/Time Types"). The first day is the same for all. */
+const FIRST = { year: 4714, day: 1124 };
+const LAST_DATE = 5_874_897;
+const LAST_TIMESTAMP = 294_276;
+
+const dayOfYear = (): number => read.month * 100 + read.day;
+
+/** Whether the day that was read is not before the first one. */
+const isAfterFirst = (bc: boolean): boolean =>
+  !bc || read.year < FIRST.year || (read.year === FIRST.year && dayOfYear() >= FIRST.day);
+
+/** The same for the time that was read, in UTC. The text has the local time, which may be that of a day further. */
+function isTimestamp(bc: boolean): boolean {
+  const utc = read.seconds - read.offset;
+  if (bc) {
+    const before = read.year === FIRST.year && dayOfYear() === FIRST.day - 1;
+    if (before) return utc >= DAY_SECONDS;
+    return isAfterFirst(bc) && (read.year < FIRST.year || dayOfYear() > FIRST.day || utc >= 0);
+  }
+  if (read.year > LAST_TIMESTAMP) return read.year === LAST_TIMESTAMP + 1 && dayOfYear() === 101 && utc < 0;
+  return read.year < LAST_TIMESTAMP || dayOfYear() < 1231 || utc < DAY_SECONDS;
+}
+
+export const date = bounded(SHORT_BYTES, (bytes, start, end) => {
   if (isInfinity(bytes, start, end)) return true;
   const bc = endsWith(bytes, start, end, BC);
   const last = bc ? end - BC.length : end;
-  return behindDate(bytes, start, last, eraOf(false, bc)) === last;
-};
+  return behindDate(bytes, start, last, bc) === last && isAfterFirst(bc) && read.year <= LAST_DATE;
+});
 
 /** @param typmod the most digits of the fraction, -1 for six */
-export const timestamp =
-  (typmod: number, zoned: boolean): ValueCheck =>
-  (bytes, start, end) => {
+export const timestamp = (typmod: number, zoned: boolean): ValueCheck =>
+  bounded(SHORT_BYTES, (bytes, start, end) => {
     if (isInfinity(bytes, start, end)) return true;
     const bc = endsWith(bytes, start, end, BC);
     const last = bc ? end - BC.length : end;
-    let at = behindDate(bytes, start, last, eraOf(true, bc));
+    let at = behindDate(bytes, start, last, bc);
     if (at < 0 || at >= last || bytes[at] !== BLANK) return false;
     at = behindTime(bytes, at + 1, last, typmod);
+    read.offset = 0;
     if (at >= 0 && zoned) at = behindOffset(bytes, at, last);
-    return at === last;
-  };
+    return at === last && isTimestamp(bc);
+  });
 
-export const time =
-  (typmod: number, zoned: boolean): ValueCheck =>
-  (bytes, start, end) => {
+export const time = (typmod: number, zoned: boolean): ValueCheck =>
+  bounded(SHORT_BYTES, (bytes, start, end) => {
     let at = behindTime(bytes, start, end, typmod);
     if (at >= 0 && zoned) at = behindOffset(bytes, at, end);
     return at === end;
-  };
+  });

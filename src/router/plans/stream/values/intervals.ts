@@ -1,138 +1,81 @@
-import type { ValueCheck } from '../../../../dblink/remote/rowGate.js';
+import type { ValueCheck } from '../../../../dblink/remote/valueCheck.js';
+import { BLANK, behindDigits, COLON, DOT, isWord, MINUS_SIGN, numberIn, PLUS_SIGN } from './ascii.js';
+import { bounded, SHORT_BYTES } from './check.js';
 import { isInfinity } from './dates.js';
 
-/** Intervals as servers write them, by IntervalStyle (PostgreSQL documentation, "Interval Output"). The fields are few and short. */
+/** Intervals as servers write them under IntervalStyle postgres: `1 year 2 mons -3 days +04:05:06.7`. */
 
-/** The parts of an interval, of which a server holds three: months, days and microseconds. */
-interface Parts {
-  years?: string | undefined;
-  months?: string | undefined;
-  days?: string | undefined;
-  hours?: string | undefined;
-  /** Less than sixty of each, unless the hours are left out. */
-  minutes?: string | undefined;
-  seconds?: string | undefined;
-}
-
-const WHOLE = /^[+-]?\d{1,10}$/;
-const SECONDS = /^[+-]?\d{1,13}(?:\.\d{1,6})?$/;
-const CLOCK = /^([+-]?\d{1,10}):([0-5]\d):([0-5]\d(?:\.\d{1,6})?)$/;
-const YEARS_AND_MONTHS = /^([+-]?\d{1,9})-(\d|1[01])$/;
-const ISO =
-  /^P(?!$)(?:(-?\d{1,9})Y)?(?:(-?\d{1,10})M)?(?:(-?\d{1,10})D)?(?:T(?!$)(?:(-?\d{1,10})H)?(?:(-?\d{1,10})M)?(?:(-?\d{1,13}(?:\.\d{1,6})?)S)?)?$/;
+/** In this order; the first ones have a plural. */
+const UNITS = ['year', 'mon', 'day'].map((name) => ({
+  one: Buffer.from(name),
+  many: Buffer.from(`${name}s`),
+}));
+const DAY = 2;
 
 const MAX_INT32 = 2 ** 31 - 1;
-/** 2^63 microseconds. */
+const MONTHS = 12;
+/** 2^63 microseconds: the seconds, and the digits behind the point. */
 const MAX_SECONDS = 9_223_372_036_854;
+const MAX_MICROSECONDS = 775_807;
 
-const size = (text: string | undefined): number => Math.abs(Number(text ?? 0));
+const isSigned = (byte: number | undefined): boolean => byte === MINUS_SIGN || byte === PLUS_SIGN;
 
-/** Whether the parts are numbers, and together in the range of the type. */
-function inRange({ years, months, days, hours, minutes, seconds }: Parts): boolean {
-  const all = [years, months, days, hours, minutes].every((part) => part === undefined || WHOLE.test(part));
-  if (!all || (seconds !== undefined && !SECONDS.test(seconds))) return false;
+/** Whether a number is in the range of an integer of four bytes, which is one larger below zero. */
+const fits = (size: number, negative: boolean): boolean => size <= MAX_INT32 + (negative ? 1 : 0);
+
+/** Reads `04:05:06.789`, the hours with two digits or more. @returns whether it is a time, to its end, and in range */
+function isClock(bytes: Buffer, start: number, end: number, negative: boolean): boolean {
+  const hours = behindDigits(bytes, start, end);
+  if (hours - start < 2 || hours - start > 10 || end - hours < 6) return false;
+  const minutes = hours + 3;
+  const seconds = minutes + 3;
+  if (bytes[hours] !== COLON || bytes[minutes] !== COLON) return false;
+  if (behindDigits(bytes, hours + 1, minutes) !== minutes) return false;
+  if (behindDigits(bytes, minutes + 1, seconds) !== seconds) return false;
+  const [minute, second] = [numberIn(bytes, hours + 1, minutes), numberIn(bytes, minutes + 1, seconds)];
+  if (minute > 59 || second > 59) return false;
+  let microseconds = 0;
+  if (seconds < end) {
+    const digits = end - seconds - 1;
+    if (bytes[seconds] !== DOT || digits < 1 || digits > 6) return false;
+    if (behindDigits(bytes, seconds + 1, end) !== end) return false;
+    microseconds = numberIn(bytes, seconds + 1, end) * 10 ** (6 - digits);
+  }
+  const total = (numberIn(bytes, start, hours) * 60 + minute) * 60 + second;
   return (
-    size(years) * 12 + size(months) <= MAX_INT32 &&
-    size(days) <= MAX_INT32 &&
-    size(hours) * 3600 + size(minutes) * 60 + size(seconds) <= MAX_SECONDS
+    total < MAX_SECONDS || (total === MAX_SECONDS && microseconds <= MAX_MICROSECONDS + (negative ? 1 : 0))
   );
 }
 
-const UNITS: Readonly<Record<string, keyof Parts>> = {
-  year: 'years',
-  mon: 'months',
-  day: 'days',
-  hour: 'hours',
-  min: 'minutes',
-  sec: 'seconds',
-};
-const ORDER = Object.values(UNITS);
+/** The first server that knows infinite ones. */
+const INFINITE_INTERVALS = 170000;
 
-/** Reads `1 year 2 mons`, in this order, from the front of the words. @returns how many words they are; -1 for anything else */
-function readUnits(words: readonly string[], parts: Parts): number {
-  let read = 0;
-  let last = -1;
-  for (; read + 1 < words.length; read += 2) {
-    const unit = UNITS[words[read + 1]!.replace(/s$/, '')];
-    if (unit === undefined) break;
-    const place = ORDER.indexOf(unit);
-    if (place <= last) return -1;
-    last = place;
-    parts[unit] = words[read]!;
-  }
-  return read;
-}
+/** @param version of the server that is to know it */
+export const interval = (version: number): ValueCheck =>
+  bounded(SHORT_BYTES, (bytes, start, end) => {
+    if (isInfinity(bytes, start, end)) return version >= INFINITE_INTERVALS;
+    let at = start;
+    let unit = 0;
+    let months = 0;
+    while (at < end) {
+      const negative = bytes[at] === MINUS_SIGN;
+      const digits = isSigned(bytes[at]) ? at + 1 : at;
+      const behind = behindDigits(bytes, digits, end);
+      if (behind === digits || behind - digits > 10 || behind >= end) return false;
+      if (bytes[behind] !== BLANK) return isClock(bytes, digits, end, negative);
+      let wordEnd = behind + 1;
+      while (wordEnd < end && bytes[wordEnd] !== BLANK) wordEnd++;
+      while (unit < UNITS.length && !isUnit(bytes, behind + 1, wordEnd, unit)) unit++;
+      if (unit === UNITS.length) return false;
+      const size = numberIn(bytes, digits, behind);
+      if (unit < DAY) months += unit === 0 ? size * MONTHS : size;
+      if (!fits(unit < DAY ? months : size, negative)) return false;
+      unit++;
+      if (wordEnd === end) return true;
+      at = wordEnd + 1;
+    }
+    return false;
+  });
 
-function readClock(text: string, parts: Parts): boolean {
-  const match = CLOCK.exec(text);
-  if (match === null) return false;
-  [, parts.hours, parts.minutes, parts.seconds] = match;
-  return true;
-}
-
-/** `1 year 2 mons -3 days +04:05:06.7` */
-function postgres(text: string): Parts | undefined {
-  const words = text.split(' ');
-  const parts: Parts = {};
-  const read = readUnits(words, parts);
-  if (read < 0 || parts.hours !== undefined || parts.minutes !== undefined || parts.seconds !== undefined) {
-    return undefined;
-  }
-  if (read === words.length) return parts;
-  return read === words.length - 1 && readClock(words[read]!, parts) ? parts : undefined;
-}
-
-/** `@ 1 year 2 mons 3 days 4 hours 5 mins 6.7 secs ago` */
-function verbose(text: string): Parts | undefined {
-  const [sign, ...words] = text.split(' ');
-  if (sign !== '@' || words.length === 0) return undefined;
-  if (words.length === 1 && words[0] === '0') return {};
-  if (words.at(-1) === 'ago') words.pop();
-  const parts: Parts = {};
-  return words.length > 0 && readUnits(words, parts) === words.length ? parts : undefined;
-}
-
-/** `0`, `1-2`, `3 4:05:06.7`, `+1-2 -3 +4:05:06.7` */
-function sqlStandard(text: string): Parts | undefined {
-  const words = text.split(' ');
-  const parts: Parts = {};
-  const match = YEARS_AND_MONTHS.exec(words[0]!);
-  if (match !== null) [, parts.years, parts.months] = match;
-  let read = match === null ? 0 : 1;
-  const days = words[read];
-  if (days !== undefined && WHOLE.test(days)) {
-    parts.days = days;
-    read++;
-  }
-  if (read === words.length - 1 && readClock(words[read]!, parts)) read++;
-  return read === words.length ? parts : undefined;
-}
-
-/** `P1Y2M3DT4H5M6.7S` */
-function iso(text: string): Parts | undefined {
-  const match = ISO.exec(text);
-  if (match === null) return undefined;
-  const [, years, months, days, hours, minutes, seconds] = match;
-  return { years, months, days, hours, minutes, seconds };
-}
-
-const READERS: Readonly<Record<string, (text: string) => Parts | undefined>> = {
-  postgres,
-  postgres_verbose: verbose,
-  sql_standard: sqlStandard,
-  iso_8601: iso,
-};
-
-const MAX_LENGTH = 200;
-
-/** @returns undefined for a style that is not known */
-export function interval(intervalStyle: string): ValueCheck | undefined {
-  const read = READERS[intervalStyle];
-  if (read === undefined) return undefined;
-  return (bytes, start, end) => {
-    if (isInfinity(bytes, start, end)) return true;
-    if (end - start > MAX_LENGTH) return false;
-    const parts = read(bytes.toString('latin1', start, end));
-    return parts !== undefined && inRange(parts);
-  };
-}
+const isUnit = (bytes: Buffer, start: number, end: number, unit: number): boolean =>
+  isWord(bytes, start, end, UNITS[unit]!.one) || isWord(bytes, start, end, UNITS[unit]!.many);

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { installBridge } from '../../src/bridge/extension/install.js';
-import type { PostgresServer } from '../../src/embedded/index.js';
-import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
-import { startTestProxy, type TestProxy } from '../support/proxy.js';
-import { dataRowText, type Frame, frontend, WireConnection } from '../support/wire.js';
+import { installBridge } from '../../../src/bridge/extension/install.js';
+import type { PostgresServer } from '../../../src/embedded/index.js';
+import { createDatabase, execute, extensionServer, primaryServer } from '../../support/postgres.js';
+import { startTestProxy, type TestProxy } from '../../support/proxy.js';
+import { dataRowText, type Frame, frontend, WireConnection } from '../../support/wire.js';
 
 /** CREATE EXTENSION dblink and the like, beside a server that has the extension. */
 
@@ -372,7 +372,7 @@ for (const major of [18, 15]) {
       await connection.rows(`CREATE OR REPLACE FUNCTION dblink_connect(text) RETURNS text LANGUAGE plpgsql STRICT AS 'BEGIN RETURN 0; END';
         CREATE VIEW v AS SELECT dblink_connect('x');
         REVOKE ALL ON FUNCTION dblink_connect(text) FROM PUBLIC;
-        DROP FUNCTION dblink_get_notify()`);
+        ALTER EXTENSION dblink DROP FUNCTION dblink_get_notify(); DROP FUNCTION dblink_get_notify()`);
       await connection.rows('GRANT EXECUTE ON FUNCTION dblink_connect(text) TO pg_monitor');
       await connection.rows('GRANT EXECUTE ON FUNCTION dblink_connect_u(text) TO pg_monitor');
       const before = await connection.rows(
@@ -433,14 +433,7 @@ for (const major of [18, 15]) {
           W: frame('tell').replace('public.', ''),
         },
       });
-      assert.deepEqual(dropped, [
-        'DROP EXTENSION dblink',
-        notice(41),
-        notice(1),
-        notice(1),
-        'DROP EXTENSION',
-        'Z I',
-      ]);
+      assert.deepEqual(dropped, ['DROP EXTENSION dblink', notice(1), 'DROP EXTENSION', 'Z I']);
     });
 
     it('ends at a time limit and at a cancel request, and leaves nothing', async () => {

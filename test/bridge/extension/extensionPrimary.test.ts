@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
-import type { PostgresServer } from '../../src/embedded/index.js';
-import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
-import { startTestProxy, type TestProxy } from '../support/proxy.js';
+import type { PostgresServer } from '../../../src/embedded/index.js';
+import { createDatabase, execute, extensionServer, primaryServer } from '../../support/postgres.js';
+import { startTestProxy, type TestProxy } from '../../support/proxy.js';
 
 /** A primary that has the extension itself: the setting dblink.calls says who answers. */
 

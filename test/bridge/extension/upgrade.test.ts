@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
-import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
-import { bridgeComment } from '../../src/primary/marks.js';
-import { brief, errorOf, FaultClient } from '../faults/world/client.js';
-import { soon } from '../support/eventually.js';
-import { testedMajors } from '../support/majors.js';
-import { execute } from '../support/postgres.js';
-import { startTestProxy, type TestProxy } from '../support/proxy.js';
+import { type PostgresServer, prepareBinaries, startPostgres } from '../../../src/embedded/index.js';
+import { bridgeComment } from '../../../src/primary/marks.js';
+import { brief, errorOf, FaultClient } from '../../faults/world/client.js';
+import { soon } from '../../support/eventually.js';
+import { testedMajors } from '../../support/majors.js';
+import { execute } from '../../support/postgres.js';
+import { startTestProxy, type TestProxy } from '../../support/proxy.js';
 
 /** A proxy in front of a primary in which one of another version has installed the bridge, and where views, functions and triggers use it. */
 

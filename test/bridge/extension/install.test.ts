@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { PostgresServer } from '../../src/embedded/index.js';
-import { LIVENESS_MS } from '../support/pace.js';
-import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
+import type { PostgresServer } from '../../../src/embedded/index.js';
+import { LIVENESS_MS } from '../../support/pace.js';
+import { createDatabase, execute, extensionServer, primaryServer } from '../../support/postgres.js';
 
 /** `dblink-proxy install` and `uninstall`, as a person runs them. */
 
-const program = fileURLToPath(new URL('../../../bin/dblink-proxy', import.meta.url));
+const program = fileURLToPath(new URL('../../../../bin/dblink-proxy', import.meta.url));
 
 interface Ended {
   readonly status: number;

@@ -3,14 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { asWithExtension } from '../../src/bridge/extension/dumpQueries.js';
-import type { PostgresServer } from '../../src/embedded/index.js';
-import { FIRST_OBJECT } from '../../src/primary/marks.js';
-import { loadParser } from '../../src/sql/index.js';
-import { findClientTools } from '../support/clientTools.js';
-import { createDatabase, execute, extensionServer, primaryServer } from '../support/postgres.js';
-import { startTestProxy, type TestProxy } from '../support/proxy.js';
-import { WireConnection } from '../support/wire.js';
+import { asWithExtension } from '../../../src/bridge/extension/dumpQueries.js';
+import type { PostgresServer } from '../../../src/embedded/index.js';
+import { FIRST_OBJECT } from '../../../src/primary/marks.js';
+import { loadParser } from '../../../src/sql/index.js';
+import { findClientTools } from '../../support/clientTools.js';
+import { createDatabase, execute, extensionServer, primaryServer } from '../../support/postgres.js';
+import { startTestProxy, type TestProxy } from '../../support/proxy.js';
+import { WireConnection } from '../../support/wire.js';
 
 /** Dumps through the proxy are those of a server that has the extension. */
 
@@ -136,7 +136,7 @@ for (const major of [18, 15]) {
       );
       assert.deepEqual(
         await connection.rows("SELECT extname FROM pg_extension WHERE extname LIKE 'dblink%'"),
-        [],
+        [['dblink']],
       );
       await connection.end();
     });

@@ -1,0 +1,54 @@
+import { EQ } from '../../primary/operators.js';
+import type { SessionFacts } from '../../primary/sessionFacts.js';
+import { isTemporary } from '../../primary/sessionFacts.js';
+import type { SessionContext } from '../../session/context.js';
+import { isLight } from '../../sql/analysis/weight.js';
+import type { Statement } from '../../sql/index.js';
+import { movePosition, type ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
+import { showTables } from '../../sql/rewrite/showTables.js';
+import { EXTENSION_VERSION, FUNCTIONS_QUERY } from '../installed/objectQueries.js';
+import { EXTENSION_COMMENT } from '../installed/registerSql.js';
+import { MAX_QUERY_BYTES, PG_EXTENSION_SHOWN } from './dumpQueries.js';
+
+/**
+ * Statements that read which extensions there are: they find dblink as on a server that has its files. Which are available the server
+ * reads from its files, so stored code does not see that. Which are installed is a row that stored code sees as well, where a
+ * superuser has made the functions (installed/registerSql.ts); elsewhere statements of the client see one.
+ */
+
+/** The bridge is installed. */
+const INSTALLED = `EXISTS (${FUNCTIONS_QUERY})`;
+
+const notAmong = (view: string): string =>
+  `WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.${view} a WHERE a.name ${EQ} 'dblink')`;
+
+const AVAILABLE: Readonly<Record<string, string>> = {
+  pg_available_extensions: `SELECT name, default_version, installed_version, comment FROM pg_catalog.pg_available_extensions
+ UNION ALL SELECT 'dblink', '${EXTENSION_VERSION}', CASE WHEN ${INSTALLED} THEN '${EXTENSION_VERSION}' END, '${EXTENSION_COMMENT}' ${notAmong('pg_available_extensions')}`,
+  pg_available_extension_versions: `SELECT name, version, installed, superuser, trusted, relocatable, schema, requires, comment FROM pg_catalog.pg_available_extension_versions
+ UNION ALL SELECT 'dblink', '${EXTENSION_VERSION}', ${INSTALLED}, true, false, true, NULL, NULL, '${EXTENSION_COMMENT}' ${notAmong('pg_available_extension_versions')}`,
+};
+
+/**
+ * Changes a statement that reads which extensions there are, so that it finds the bridge.
+ * @param end see PrimaryLink.run
+ * @returns undefined for a statement that stays as it is
+ * @throws PgError what the primary raised
+ */
+export async function lookupCalls(
+  text: Buffer,
+  { span }: Statement,
+  context: SessionContext,
+  { facts, end }: { readonly facts: SessionFacts; readonly end: 'flush' | 'sync' },
+): Promise<ReplacedText | undefined> {
+  const own = text.subarray(span.start, span.end);
+  if (own.length > MAX_QUERY_BYTES || !isLight(own)) return undefined;
+  const installed = facts.bridged.some((named) => !isTemporary(named));
+  const lacksRow = installed && !(await context.probe.hasExtensionRow(end));
+  const changed = showTables(
+    own,
+    (name) => (name === 'pg_extension' && lacksRow ? PG_EXTENSION_SHOWN : AVAILABLE[name]),
+    context.encodings.countCharacters,
+  );
+  return changed && { sql: changed.sql, mapError: (error) => movePosition(error, changed.mapPosition) };
+}

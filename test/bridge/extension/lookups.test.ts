@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Client, type QueryArrayResult } from 'pg';
+import type { PostgresServer } from '../../../src/embedded/index.js';
+import { testedMajors } from '../../support/majors.js';
+import { createDatabase, execute, extensionServer, primaryServer } from '../../support/postgres.js';
+import { startTestProxy, type TestProxy } from '../../support/proxy.js';
+
+/** Statements that look for the extension, or create it from inside a DO block, beside a server that has it. */
+
+type Asked = readonly [sql: string, ...values: string[]];
+
+const LOOKUPS: readonly Asked[] = [
+  ["SELECT installed_version IS NOT NULL FROM pg_available_extensions WHERE name = 'dblink'"],
+  ["SELECT * FROM pg_catalog.pg_available_extension_versions WHERE name LIKE 'dbl%'"],
+  ["SELECT extname, extversion FROM pg_extension WHERE extname ~ 'dbl' OR extname = $1", 'x'],
+  [
+    'SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e LEFT JOIN pg_namespace n ON n.oid = e.extnamespace ORDER BY 1',
+  ],
+  ['SELECT * FROM pg_available_extensions WHERE name = $1', 'dblink'],
+  ['PREPARE p(text) AS SELECT extversion FROM pg_extension WHERE extname = $1'],
+  ["EXECUTE p('dblink')"],
+  ['DEALLOCATE p'],
+  [
+    "BEGIN; DECLARE c CURSOR FOR SELECT installed FROM pg_available_extension_versions WHERE name = 'dblink'; FETCH c; COMMIT",
+  ],
+  ['SELECT 1/0 FROM pg_extension LIMIT 1'],
+  ['SELECT nosuch FROM pg_extension'],
+];
+
+const BLOCKS: readonly Asked[] = [
+  ['DO $$ BEGIN IF false THEN\n CREATE EXTENSION dblink;\n END IF; END $$'],
+  ["SELECT installed_version FROM pg_available_extensions WHERE name = 'dblink'"],
+  [
+    "DO $do$ BEGIN\n PERFORM $$ create extension dblink; $$; CREATE EXTENSION IF NOT EXISTS dblink; -- made\n RAISE NOTICE 'made'; END $do$",
+  ],
+  ['DO $$ BEGIN CREATE EXTENSION IF NOT EXISTS "dblink" WITH SCHEMA public; END $$ LANGUAGE plpgsql'],
+  ['DO $$ BEGIN CREATE EXTENSION dblink; END $$'],
+  ['DO $$\nBEGIN\n CREATE EXTENSION IF NOT EXISTS dblink;\n PERFORM 1/0;\nEND $$'],
+  ['DROP EXTENSION dblink'],
+  ['BEGIN; DO $$ BEGIN CREATE EXTENSION dblink; END $$; ROLLBACK'],
+  ["SELECT count(*)::int FROM pg_extension WHERE extname = 'dblink'"],
+  ["DO $$\nBEGIN\n CREATE EXTENSION dblink SCHEMA public;\n RAISE 'line %', 4;\nEND $$"],
+  ['DO $$ BEGIN CREATE EXTENSION dblink; END $$'],
+  ['SELECT dblink_get_connections()'],
+];
+
+for (const major of testedMajors()) {
+  describe(`looking for the extension, PostgreSQL ${major}`, () => {
+    let primary: PostgresServer;
+    let extension: PostgresServer;
+    let proxy: TestProxy;
+    let number = 0;
+
+    before(async () => {
+      [primary, extension] = await Promise.all([primaryServer(major), extensionServer(major)]);
+      proxy = await startTestProxy(primary);
+    });
+    after(() => proxy.stop());
+
+    const newDatabase = async (): Promise<string> => {
+      const database = `lookups_${++number}`;
+      await Promise.all([createDatabase(primary, database), createDatabase(extension, database)]);
+      return database;
+    };
+
+    /** What a session is told: rows and notices, or the error. */
+    const answers = async (
+      port: number,
+      database: string,
+      all: readonly Asked[],
+      user = 'postgres',
+    ): Promise<unknown[]> => {
+      const client = new Client({ host: '127.0.0.1', port, user, database });
+      const notices: unknown[] = [];
+      client.on('notice', ({ code, message, where }) => notices.push([code, message, where]));
+      await client.connect();
+      const said: unknown[] = [];
+      for (const [sql, ...values] of all) {
+        try {
+          const result: unknown = await client.query({ text: sql, values, rowMode: 'array' });
+          const results = (Array.isArray(result) ? result : [result]) as QueryArrayResult[];
+          said.push([sql, results.map(({ rows, command }) => [command, rows]), notices.splice(0)]);
+        } catch (error) {
+          const { code, message, detail, hint, where, position } = error as Record<string, unknown>;
+          said.push([sql, { code, message, detail, hint, where, position }, notices.splice(0)]);
+          await client.query('ROLLBACK');
+          notices.splice(0);
+        }
+      }
+      await client.end();
+      return said;
+    };
+
+    it('finds it whatever the operator or parameter is, installed or not', async () => {
+      const database = await newDatabase();
+      for (const setup of ['SELECT 1', 'CREATE EXTENSION dblink', 'DROP EXTENSION dblink']) {
+        await Promise.all([
+          execute(extension.url(database), setup),
+          execute(`postgres://postgres@${proxy.host}:${proxy.port}/${database}`, setup),
+        ]);
+        assert.deepEqual(
+          await answers(proxy.port, database, LOOKUPS),
+          await answers(extension.port, database, LOOKUPS),
+          setup,
+        );
+      }
+    });
+
+    it('finds functions that no superuser has made, too', async () => {
+      const database = await newDatabase();
+      const role = `owner_${major}`;
+      await execute(primary.url(), `CREATE ROLE ${role} LOGIN; ALTER DATABASE ${database} OWNER TO ${role}`);
+      await execute(extension.url(database), 'CREATE EXTENSION dblink');
+      await execute(`postgres://${role}@${proxy.host}:${proxy.port}/${database}`, 'CREATE EXTENSION dblink');
+      assert.deepEqual(
+        await execute(primary.url(database), "SELECT 1 FROM pg_extension WHERE extname = 'dblink'"),
+        [],
+      );
+      const native = await answers(extension.port, database, LOOKUPS);
+      assert.deepEqual(await answers(proxy.port, database, LOOKUPS), native);
+      assert.deepEqual(await answers(proxy.port, database, LOOKUPS, role), native);
+    });
+
+    it('creates it from inside a DO block', async () => {
+      const database = await newDatabase();
+      assert.deepEqual(
+        await answers(proxy.port, database, BLOCKS),
+        await answers(extension.port, database, BLOCKS),
+      );
+    });
+
+    it('leaves blocks of roles that may not create it to the primary', async () => {
+      const database = await newDatabase();
+      await execute(primary.url(), `CREATE ROLE low_${major} LOGIN`);
+      const [[, error] = []] = (await answers(
+        proxy.port,
+        database,
+        [['DO $$ BEGIN CREATE EXTENSION IF NOT EXISTS dblink; END $$']],
+        `low_${major}`,
+      )) as unknown[][];
+      assert.match(JSON.stringify(error), /"(0A000|58P01|42501)"/);
+      const left =
+        "SELECT 1 FROM pg_proc WHERE proname = 'dblink' UNION ALL SELECT 1 FROM pg_namespace WHERE nspname = 'dblink_proxy'";
+      assert.deepEqual(await execute(primary.url(database), left), []);
+    });
+  });
+}
