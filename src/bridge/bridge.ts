@@ -10,7 +10,8 @@ import { type BridgeRequest, readRequest } from './exchange/request.js';
 import { RequestActs } from './exchange/requestActs.js';
 import { type SessionKeys, SessionLocks } from './exchange/sessionLocks.js';
 import { Roles } from './roles.js';
-import { type DatabaseServices, Replacing } from './service/services.js';
+import { Replacing } from './service/serviceErrors.js';
+import type { DatabaseServices } from './service/services.js';
 
 /** Requests with which a function goes on with the call that it waits for. All others begin a new call. */
 const FURTHER: ReadonlySet<string> = new Set(['next', 'types', 'server', 'proved']);
@@ -165,6 +166,14 @@ export class Bridge implements CallBridge {
   /** Called for a cancel request of the client. The primary gets it as well. */
   cancel(): void {
     this.#waiting?.abandon(cancelled);
+  }
+
+  /**
+   * For a command between two statements that wants the session's database for itself: the session gives up its place on the
+   * service connection, and takes it again with the next call.
+   */
+  async vacate(): Promise<void> {
+    if (this.#waiting === undefined && !this.#closed) await this.locks.vacate(this.#answered);
   }
 
   /** Called when the session is over. Ends the function that waits, and removes what the session has in the primary. */

@@ -34,6 +34,11 @@ export interface DblinkHome {
   readonly admission?: RemoteAdmission;
   /** The session's part of the memory for results; without it there is no limit. */
   readonly memory?: SessionMemory;
+  /**
+   * Has connections that nobody uses leave databases, before a remote gets a command that wants them for itself
+   * (databaseCommand.ts). Never rejects.
+   */
+  readonly makeWay?: (databases: readonly string[]) => Promise<void>;
 }
 
 /** Facts about the session that may change from statement to statement. */

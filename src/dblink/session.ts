@@ -2,6 +2,7 @@ import * as asynchronous from './asynchronous.js';
 import { SessionConnections } from './connections/connections.js';
 import type { CallContext, DblinkHome } from './context.js';
 import * as cursors from './cursors.js';
+import { wantedDatabases } from './databaseCommand.js';
 import { copyNotSupported, couldNotSend, resultsNotAllowed } from './errors.js';
 import type { Notification } from './remote/notifications.js';
 import type { QueryOutcome } from './remote/outcome.js';
@@ -18,8 +19,14 @@ import { reading, relayFailure } from './remoteFailure.js';
 export class DblinkSession {
   readonly #connections: SessionConnections;
 
-  constructor(home: DblinkHome) {
+  constructor(private readonly home: DblinkHome) {
     this.#connections = new SessionConnections(home);
+  }
+
+  /** To be awaited before a remote gets SQL. */
+  async #makeWay(sql: Buffer): Promise<void> {
+    const databases = wantedDatabases(sql);
+    if (databases !== undefined) await this.home.makeWay?.(databases);
   }
 
   /**
@@ -82,6 +89,7 @@ export class DblinkSession {
   ): Promise<string> {
     const lease = await this.#connections.leaseFor(target, call);
     try {
+      await this.#makeWay(sql);
       const outcome = await lease.connection.run(sql, undefined, call.signal);
       if (outcome.kind === 'command') return outcome.tag;
       if (outcome.kind === 'rows') throw resultsNotAllowed();
@@ -110,6 +118,7 @@ export class DblinkSession {
     try {
       const { connection } = lease;
       const reader = new ResultReader(connection.client, sink);
+      await this.#makeWay(sql);
       const outcome = await reading(lease, async () => {
         const ended = await connection.run(sql, reader, call.signal);
         reader.finish();
@@ -181,7 +190,10 @@ export class DblinkSession {
 
   /** dblink_send_query: 1 when the string was sent; 0 when it was not, and the client gets a NOTICE. */
   sendQuery(name: string, sql: Buffer, call: CallContext): Promise<0 | 1> {
-    return this.#using(name, call, (lease) => asynchronous.sendQuery(lease, sql, call));
+    return this.#using(name, call, async (lease) => {
+      await this.#makeWay(sql);
+      return asynchronous.sendQuery(lease, sql, call);
+    });
   }
 
   /** dblink_is_busy: 1 when getResult would have to wait, else 0. */

@@ -4,6 +4,7 @@ import { asWithExtension, isDumpSession } from '../bridge/extension/dumpQueries.
 import { PUBLIC_BODIES } from '../bridge/installed/publicFunctions.js';
 import type { DatabaseServices, Services } from '../bridge/service/services.js';
 import type { RemoteAdmission } from '../dblink/connections/admission.js';
+import { wantedDatabases } from '../dblink/databaseCommand.js';
 import type { MemoryBudget } from '../dblink/memory.js';
 import { DblinkSession } from '../dblink/session.js';
 import { ForeignServers } from '../primary/foreignServers.js';
@@ -31,6 +32,7 @@ import { Frontend } from '../wire/protocol.js';
 import { withParameter } from '../wire/startup.js';
 import { ExtendedQuery } from './extended/extendedQuery.js';
 import { ExtendedCommands } from './extended/extensionStatements.js';
+import { WayMaker } from './makeWay.js';
 import { SimpleQueries } from './simple/simpleQuery.js';
 
 const HEADER_BYTES = 5;
@@ -75,6 +77,11 @@ class DblinkInterceptor implements Interceptor {
   readonly #commands: ExtendedCommands;
   /** Whether the client makes a dump (pg_dump). */
   readonly #dumps: boolean;
+  readonly #way: WayMaker;
+  readonly #enter: () => () => void;
+  /** Says that the session has left its database. Undefined until it has logged in. */
+  #leave: (() => void) | undefined;
+  #closed = false;
 
   /** @param keys by which the primary's functions know the proxy in this session; undefined when the session has no bridge */
   constructor(session: Session, login: Login, keys: SessionKeys | undefined, common: Common) {
@@ -83,6 +90,8 @@ class DblinkInterceptor implements Interceptor {
     const { startup } = login;
     const user = startup.get('user') ?? '';
     const database = startup.get('database') || user;
+    this.#enter = () => services.presence.enter(database);
+    this.#way = new WayMaker(services.presence, database, () => this.#bridge);
     const dblink = new DblinkSession({
       primaryHost: settings.primary.name,
       primaryPort: settings.primary.port,
@@ -94,6 +103,7 @@ class DblinkInterceptor implements Interceptor {
       maxScramIterations: settings.dblink.maxScramIterations,
       admission,
       memory,
+      makeWay: (databases) => this.#way.forRemote(databases),
     });
     const databaseServices = (): DatabaseServices => {
       const { service } = settings;
@@ -124,7 +134,7 @@ class DblinkInterceptor implements Interceptor {
       });
     this.#queries = new SimpleQueries(this.#context, this.#bridge);
     this.#extended = new ExtendedQuery(this.#context, this.#bridge);
-    this.#commands = new ExtendedCommands(this.#context, this.#bridge);
+    this.#commands = new ExtendedCommands(this.#context, this.#bridge, this.#way);
     this.#dumps = isDumpSession(startup);
   }
 
@@ -143,13 +153,7 @@ class DblinkInterceptor implements Interceptor {
       case Frontend.query:
         this.#extended.forgetUnnamed();
         this.#commands.forgetUnnamed();
-        return (
-          (this.#dumps ? this.#dumpQuery(message) : undefined) ??
-          this.#inspect(message, HEADER_BYTES, 'query', (whole, text, statements) =>
-            this.#query(whole, text, statements),
-          ) ??
-          this.#forwardsQuery()
-        );
+        return this.#queryAlone(message) ?? this.#lookAtQuery(message) ?? this.#forwardsQuery();
       case Frontend.parse: {
         if (message[HEADER_BYTES] === 0) {
           this.#extended.forgetUnnamed();
@@ -157,13 +161,59 @@ class DblinkInterceptor implements Interceptor {
           this.#queries.unnamedStatement = true;
         }
         const start = message.indexOf(0, HEADER_BYTES) + 1;
-        return this.#inspect(message, start, 'parse', (whole, text, statements) =>
-          this.#parse(whole, text, statements),
+        return (
+          this.#parseAlone(message, start) ??
+          this.#inspect(message, start, 'parse', (whole, text, statements) =>
+            this.#parse(whole, text, statements),
+          )
         );
       }
       default:
         return this.#commands.message(type, message) ?? this.#extended.message(type, message);
     }
+  }
+
+  #lookAtQuery(message: Buffer): Promise<void> | undefined {
+    return (
+      (this.#dumps ? this.#dumpQuery(message) : undefined) ??
+      this.#inspect(message, HEADER_BYTES, 'query', (whole, text, statements) =>
+        this.#query(whole, text, statements),
+      )
+    );
+  }
+
+  /** The databases that a text of the client's wants for itself. Whoever has not logged in can want none. */
+  #wanted(message: Buffer, start: number, several: boolean): readonly string[] | undefined {
+    const databases = wantedDatabases(message, start, several);
+    if (databases === undefined || this.#context.primary.queue.copyIn) return undefined;
+    return this.#context.session.authenticated ? databases : undefined;
+  }
+
+  /**
+   * A Query with a command that wants databases for itself waits until the primary has nothing else to do: only then it is certain
+   * who still uses the proxy's own connections.
+   */
+  #queryAlone(message: Buffer): Promise<void> | undefined {
+    const databases = this.#wanted(message, HEADER_BYTES, true);
+    // The message is valid only now, and is handled later.
+    return databases && this.#whenAlone(Buffer.from(message), databases);
+  }
+
+  async #whenAlone(message: Buffer, databases: readonly string[]): Promise<void> {
+    const { primary } = this.#context;
+    await primary.settled();
+    if (!primary.queue.skipping) await this.#way.forClient(databases);
+    const taken = readable(() => this.#lookAtQuery(message));
+    if (taken !== undefined) return taken;
+    this.#forwardsQuery();
+    this.#forward('query', message);
+  }
+
+  /** The Parse of such a command. It is the Execute that waits. */
+  #parseAlone(message: Buffer, start: number): Promise<void> | undefined {
+    const databases = this.#wanted(message, start, false);
+    if (databases === undefined || readable(() => readParse(message)) === undefined) return undefined;
+    return this.#commands.parse(Buffer.from(message), { databases });
   }
 
   /** Forwards a Query of pg_dump's in a form that does not see the bridge. @returns undefined when nothing has to be changed */
@@ -252,11 +302,14 @@ class DblinkInterceptor implements Interceptor {
       this.#forward('parse', message);
       return;
     }
-    if (statement.shape.kind === 'extension') await this.#commands.parse(message, statement.shape.command);
+    if (statement.shape.kind === 'extension')
+      await this.#commands.parse(message, { extension: statement.shape.command });
     else await this.#extended.parse(message, { ...fields, sql: text }, statement);
   }
 
   ready(): void {
+    // The first time, the session has logged in.
+    if (this.#leave === undefined && !this.#closed) this.#leave = this.#enter();
     this.#context.statement.ready();
     this.#extended.ready();
     this.#commands.ready();
@@ -280,9 +333,15 @@ class DblinkInterceptor implements Interceptor {
   }
 
   close(): void {
-    this.#context.statement.close();
-    this.#bridge?.close();
-    this.#context.dblink.close();
+    this.#closed = true;
+    try {
+      this.#context.statement.close();
+      this.#bridge?.close();
+      this.#context.dblink.close();
+    } finally {
+      this.#leave?.();
+      this.#leave = undefined;
+    }
   }
 }
 

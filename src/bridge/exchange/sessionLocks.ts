@@ -93,7 +93,7 @@ export class SessionLocks {
     private readonly join: () => Promise<Membership>,
   ) {
     this.#object = new SessionObject(keys.object, (act) =>
-      this.#inTurn(async () => act((await this.#attach()).connection)),
+      this.#inTurn(() => act(async () => (await this.#attach()).connection)),
     );
   }
 
@@ -379,34 +379,48 @@ export class SessionLocks {
   release(answered: boolean): Promise<void> {
     this.#closed = true;
     this.#object.close();
+    return this.#inTurn(() => this.#leave(answered));
+  }
+
+  /**
+   * Gives up the place on the service connection until it is needed again, unless a function is to be answered.
+   * @param answered see `release`
+   */
+  vacate(answered: boolean): Promise<void> {
     return this.#inTurn(async () => {
-      const membership = this.#membership;
-      const held = this.#held;
-      this.#membership = undefined;
-      this.#held = undefined;
-      if (membership === undefined) return;
-      const { connection } = membership;
-      try {
-        if (answered && !connection.closed) {
-          await connection.query('DELETE FROM dblink_proxy.answer WHERE session = $1', [
-            this.keys.a.toString(),
-          ]);
-        }
-        // Where the large object cannot be removed now, the sweep does it later. The connection stays: others use it, too.
-        if (!connection.closed) await this.#object.remove(connection).catch(() => undefined);
-        if (this.#vouched !== undefined && !connection.closed) {
-          await connection.query(VOUCH_NO_MORE, [String(this.#vouched)]);
-        }
-        if (held !== undefined && !connection.closed) {
-          await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[held].toString()]);
-        }
-      } catch {
-        // Closing the connection lets its locks go.
-        if (!connection.closed && held !== undefined) connection.close();
-      } finally {
-        membership.leave();
-      }
+      if (this.#expected === undefined) await this.#leave(answered);
     });
+  }
+
+  async #leave(answered: boolean): Promise<void> {
+    const membership = this.#membership;
+    const held = this.#held;
+    const vouched = this.#vouched;
+    this.#membership = undefined;
+    this.#held = undefined;
+    this.#vouched = undefined;
+    if (membership === undefined) return;
+    const { connection } = membership;
+    try {
+      if (answered && !connection.closed) {
+        await connection.query('DELETE FROM dblink_proxy.answer WHERE session = $1', [
+          this.keys.a.toString(),
+        ]);
+      }
+      // Where the large object cannot be removed now, the sweep does it later. The connection stays: others use it, too.
+      if (!connection.closed) await this.#object.remove(connection).catch(() => undefined);
+      if (vouched !== undefined && !connection.closed) {
+        await connection.query(VOUCH_NO_MORE, [String(vouched)]);
+      }
+      if (held !== undefined && !connection.closed) {
+        await connection.query('SELECT pg_advisory_unlock($1)', [this.keys[held].toString()]);
+      }
+    } catch {
+      // Closing the connection lets its locks go.
+      if (!connection.closed && held !== undefined) connection.close();
+    } finally {
+      membership.leave();
+    }
   }
 }
 

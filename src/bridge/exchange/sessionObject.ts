@@ -25,11 +25,13 @@ export class SessionObject {
 
   /**
    * @param oid of the large object
-   * @param inTurn runs something on the session's service connection, when nothing else is being handed over
+   * @param inTurn runs something when nothing else is being handed over; it may connect to the service connection
    */
   constructor(
     private readonly oid: number,
-    private readonly inTurn: (act: (connection: ServiceConnection) => Promise<void>) => Promise<void>,
+    private readonly inTurn: (
+      act: (connect: () => Promise<ServiceConnection>) => Promise<void>,
+    ) => Promise<void>,
   ) {}
 
   get #mayExist(): boolean {
@@ -90,22 +92,23 @@ export class SessionObject {
     }
     this.#state = 'none';
     this.#pauseMs = IDLE_MS;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /** Called when no function reads any more what was handed over. Removes the object, unless the next answer comes soon. */
   removeLater(): void {
     if (this.#timer !== undefined || this.#closed || !this.#mayExist) return;
     const timer = setTimeout(() => {
-      // The object is not removed if it was used again before the turn for that came.
+      // Nothing is to be done, and nobody has to connect for it, if it was used again or removed before the turn for that came.
       const stillIdle = (): boolean => timer === this.#timer;
-      this.inTurn(async (connection) => {
-        if (stillIdle()) await this.remove(connection);
+      this.inTurn(async (connect) => {
+        if (stillIdle()) await this.remove(await connect());
       })
         .catch(() => undefined)
         .then(() => {
           if (!stillIdle()) return;
           this.#timer = undefined;
-          if (!this.#mayExist) return;
           // Tried again if it could not be removed: another connection may do it, or a lock may be gone by then.
           this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
           this.removeLater();

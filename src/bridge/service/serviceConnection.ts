@@ -123,8 +123,8 @@ export class ServiceConnection {
     return this.shared.client;
   }
 
-  /** Called once when the connection is lost; must not throw. */
-  set onLost(act: () => void) {
+  /** Called once when the connection is lost, or somebody who uses it has closed it; must not throw. */
+  set onLost(act: (() => void) | undefined) {
     this.shared.onLost = act;
   }
 
@@ -245,8 +245,11 @@ export class ServiceConnection {
     });
   }
 
+  /** Closes the connection, for all who use it. Those who wait for something on it would not notice otherwise. */
   close(): void {
+    if (this.shared.closed) return;
     this.shared.closed = true;
     this.client.close();
+    this.shared.onLost?.();
   }
 }

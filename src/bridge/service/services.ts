@@ -4,14 +4,24 @@ import { FIND_FOR } from '../../primary/foreignServers.js';
 import { BRIDGE_VERSION, bridgeComment, bridgeVersion } from '../../primary/marks.js';
 import type { RouterLog } from '../../session/settings.js';
 import type { SocketAddress } from '../../wire/address.js';
-import { PgError } from '../../wire/errors.js';
+import type { PgError } from '../../wire/errors.js';
 import type { TlsOptions } from '../../wire/tls/tls.js';
 import { fingerprintsOf } from '../installed/fingerprints.js';
-import { dropProof, isProof } from '../installed/roleProof.js';
 import { SECRET_SQL, SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
 import { BulkConnections } from './bulkConnections.js';
-import { removeObjects } from './housekeeping.js';
+import { dropObjects, removeObjects } from './housekeeping.js';
+import { Presence, type Tenant } from './presence.js';
 import { ServiceConnection } from './serviceConnection.js';
+import {
+  cannotPrepare,
+  foreignSchema,
+  isGone,
+  LOCK_TIMEOUT,
+  noServiceConnection,
+  notForEverybody,
+  Replacing,
+  wasEnded,
+} from './serviceErrors.js';
 
 /** How often replacing the schema is tried. Each time it waits a second for the locks that it needs (serviceConnection.ts). */
 const REPLACEMENTS = 10;
@@ -45,6 +55,8 @@ const SESSIONS_PER_CONNECTION = 16;
 const CONNECTS = 5;
 /** How long connections stay open that no session uses. */
 const IDLE_MS = 30_000;
+/** The same when the database has no sessions. A client that connects for every statement finds them again. */
+const LINGER_MS = 500;
 /** How long side tables are collected before they are dropped together. */
 const REAP_MS = 500;
 /** When the proxy looks for what sessions that are over have left: after a connection was opened, and then regularly. */
@@ -66,8 +78,14 @@ interface Shared {
   readonly sessions: Set<Membership>;
 }
 
+/** What the service connections of all databases have in common. */
+interface House {
+  readonly log: RouterLog;
+  readonly presence: Presence;
+}
+
 /** The service connections of one account to one database. */
-export class DatabaseServices {
+export class DatabaseServices implements Tenant {
   readonly #shared: Shared[] = [];
   /** A shared connection is being opened: only one at a time. */
   #opening: Promise<unknown> | undefined;
@@ -75,7 +93,11 @@ export class DatabaseServices {
   /** The connection on which side tables are dropped. */
   #keeper: ServiceConnection | undefined;
   #idle: NodeJS.Timeout | undefined;
+  /** When a session used them last, by performance.now(). */
+  #usedAt = 0;
+  #vacating: Promise<void> | undefined;
   #reaper: NodeJS.Timeout | undefined;
+  #reaping: Promise<void> | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #standby = false;
   /** Under way while the schema is being replaced. */
@@ -91,14 +113,18 @@ export class DatabaseServices {
     private readonly server: ServiceServer,
     private readonly database: string,
     private readonly identity: ServiceIdentity,
-    private readonly log: RouterLog,
+    private readonly house: House,
   ) {}
+
+  private get log(): RouterLog {
+    return this.house.log;
+  }
 
   /** @throws PgError 08001 */
   async #connect(): Promise<ServiceConnection> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await ServiceConnection.connect({
+        const connection = await ServiceConnection.connect({
           address: this.server.address,
           tls: this.server.tls,
           plainPassword: this.server.plainPassword,
@@ -111,6 +137,8 @@ export class DatabaseServices {
           owner: this,
           limits: { maxScramIterations: this.server.maxScramIterations },
         });
+        this.house.presence.opened(this.database, this);
+        return connection;
       } catch (error) {
         if (attempt === CONNECTS || !wasEnded(error)) {
           throw noServiceConnection(this.identity.user, this.database, error);
@@ -125,7 +153,6 @@ export class DatabaseServices {
    * @throws PgError 08001 when there is no connection to be had; see `prepare`
    */
   async join(who: readonly unknown[]): Promise<Membership> {
-    clearTimeout(this.#idle);
     while (this.#opening !== undefined) await this.#opening.catch(() => undefined);
     let member = this.#least();
     if (
@@ -136,9 +163,12 @@ export class DatabaseServices {
       this.#opening = opening.catch(() => undefined);
       try {
         member = await opening;
-      } finally {
+      } catch (error) {
         this.#opening = undefined;
+        this.closeWhenIdle();
+        throw error;
       }
+      this.#opening = undefined;
     }
     const { connection, sessions } = member;
     const membership: Membership = {
@@ -146,7 +176,7 @@ export class DatabaseServices {
       services: this,
       onLost: undefined,
       leave: () => {
-        if (sessions.delete(membership)) this.#closeWhenIdle();
+        if (sessions.delete(membership)) this.#left();
       },
     };
     sessions.add(membership);
@@ -175,6 +205,7 @@ export class DatabaseServices {
     try {
       await this.prepare(connection);
     } catch (error) {
+      connection.onLost = undefined;
       connection.close();
       throw error;
     }
@@ -301,7 +332,7 @@ export class DatabaseServices {
     try {
       return await this.#bulk.run(act, user, signal);
     } finally {
-      this.#closeWhenIdle();
+      this.#left();
     }
   }
 
@@ -329,59 +360,110 @@ export class DatabaseServices {
   discard(tables: readonly string[]): void {
     if (tables.length === 0) return;
     for (const table of tables) this.#garbage.add(table);
-    this.#reaper ??= setTimeout(() => void this.#reap(), REAP_MS);
+    this.#reaper ??= setTimeout(() => void this.#reap(true), REAP_MS);
   }
 
-  async #reap(): Promise<void> {
+  /**
+   * Drops what is to be dropped, as far as it can be dropped now. Never rejects.
+   * @param connect whether to log in for it; else a connection that is open has to do. What is under way already goes on as it is
+   */
+  #reap(connect: boolean): Promise<void> {
+    this.#reaping ??= this.#dropGarbage(connect)
+      .catch((error: unknown) => {
+        // What was in the database has gone with it.
+        if (isGone(error)) this.#garbage.clear();
+        this.log.debug({ err: (error as Error).message }, 'side tables could not be dropped yet');
+      })
+      .finally(() => {
+        this.#reaping = undefined;
+        clearTimeout(this.#reaper);
+        this.#reaper = undefined;
+        if (this.#garbage.size > 0) this.#reaper = setTimeout(() => void this.#reap(true), REAP_MS).unref();
+        // The connections may have stayed open for these tables alone.
+        else this.closeWhenIdle();
+      });
+    return this.#reaping;
+  }
+
+  /** @throws PgError why something could not be dropped */
+  async #dropGarbage(connect: boolean): Promise<void> {
+    // On a connection of its own: large results on their way must not delay the dropping of others' tables.
+    if (connect && this.#keeper?.closed !== false) this.#keeper = await this.#connect();
+    const connection = this.#keeper?.closed === false ? this.#keeper : this.#least()?.connection;
+    if (connection === undefined) return;
     const tables = [...this.#garbage];
     try {
-      // On a connection of its own: large results on their way must not delay the dropping of others' tables.
-      if (this.#keeper === undefined || this.#keeper.closed) this.#keeper = await this.#connect();
-      const connection = this.#keeper;
-      try {
-        await connection.script(drop(tables));
-        for (const table of tables) this.#garbage.delete(table);
-      } catch (error) {
-        if (connection.closed || tables.length === 1) throw error;
-        for (const table of tables) {
-          const dropped = await connection.script(drop([table])).then(
-            () => true,
-            () => false,
-          );
-          if (dropped) this.#garbage.delete(table);
-        }
-      }
+      await connection.script(dropObjects(tables));
+      for (const table of tables) this.#garbage.delete(table);
     } catch (error) {
-      this.log.debug({ err: (error as Error).message }, 'side tables could not be dropped yet');
+      // One after the other they would wait for a lock each. Who is about to leave has no time for that.
+      if (connection.closed || tables.length === 1 || !connect) throw error;
+      for (const table of tables) {
+        const dropped = await connection.script(dropObjects([table])).then(
+          () => true,
+          () => false,
+        );
+        if (dropped) this.#garbage.delete(table);
+      }
     }
-    this.#reaper = undefined;
-    if (this.#garbage.size > 0) this.#reaper = setTimeout(() => void this.#reap(), REAP_MS).unref();
-    // The connections may have stayed open for these tables alone.
-    else this.#closeWhenIdle();
   }
 
-  #closeWhenIdle(): void {
-    if (this.#shared.some(({ sessions }) => sessions.size > 0)) return;
+  get #used(): boolean {
+    return this.#opening !== undefined || this.#shared.some(({ sessions }) => sessions.size > 0);
+  }
+
+  /** Somebody has used them, and does so no more. */
+  #left(): void {
+    this.#usedAt = performance.now();
+    this.house.presence.opened(this.database, this);
+    this.closeWhenIdle();
+  }
+
+  /** Closes the connections when no session has used them for some time. How long that is depends on who is in the database. */
+  closeWhenIdle(): void {
     clearTimeout(this.#idle);
-    this.#idle = setTimeout(() => {
-      if (this.#shared.some(({ sessions }) => sessions.size > 0) || this.#garbage.size > 0) return;
-      for (const { connection } of this.#shared.splice(0)) connection.close();
-      this.#bulk.close();
-      this.#keeper?.close();
-    }, IDLE_MS).unref();
+    if (this.#used) return;
+    const idleMs = this.house.presence.has(this.database) ? IDLE_MS : LINGER_MS;
+    const leftMs = this.#usedAt + idleMs - performance.now();
+    if (leftMs <= 0) void this.vacate();
+    else this.#idle = setTimeout(() => this.closeWhenIdle(), Math.ceil(leftMs)).unref();
+  }
+
+  /**
+   * Closes the connections now, unless a session uses them. What is to be dropped is dropped first, if that can be done at once.
+   * However many ask for it, it is done once at a time. Never rejects.
+   */
+  vacate(): Promise<void> {
+    this.#vacating ??= this.#vacate().finally(() => {
+      this.#vacating = undefined;
+    });
+    return this.#vacating;
+  }
+
+  async #vacate(): Promise<void> {
+    if (this.#used) return;
+    if (this.#garbage.size > 0) await this.#reap(false);
+    if (!this.#used) this.#closeAll();
+  }
+
+  #closeAll(): void {
+    clearTimeout(this.#idle);
+    clearTimeout(this.#sweeper);
+    for (const { connection } of this.#shared.splice(0)) {
+      // It is not lost.
+      connection.onLost = undefined;
+      connection.close();
+    }
+    this.#bulk.close();
+    this.#keeper?.close();
+    this.house.presence.closed(this.database, this);
   }
 
   /** Drops what is still to be dropped, and closes the connections. */
   async close(): Promise<void> {
-    clearTimeout(this.#idle);
+    if (this.#garbage.size > 0) await this.#reap(true);
     clearTimeout(this.#reaper);
-    if (this.#garbage.size > 0) await this.#reap();
-    clearTimeout(this.#reaper);
-    clearTimeout(this.#idle);
-    clearTimeout(this.#sweeper);
-    for (const { connection } of this.#shared.splice(0)) connection.close();
-    this.#bulk.close();
-    this.#keeper?.close();
+    this.#closeAll();
   }
 }
 
@@ -394,22 +476,14 @@ async function isGenuine(connection: ServiceConnection): Promise<boolean> {
   return SERVICE_FUNCTIONS.every((known) => found.has(known));
 }
 
-/** SQL that drops side tables and functions that prove roles. */
-function drop(names: readonly string[]): string {
-  const tables = names.filter((name) => !isProof(name)).map((name) => `dblink_proxy.${name}`);
-  return [
-    ...(tables.length === 0 ? [] : [`DROP TABLE IF EXISTS ${tables.join(', ')} CASCADE`]),
-    ...names.filter(isProof).map(dropProof),
-  ].join('; ');
-}
-
 /** All service connections of the bridge, by database and account. */
-export class Services {
+export class Services implements House {
+  readonly presence = new Presence();
   readonly #databases = new Map<string, DatabaseServices>();
 
   constructor(
     private readonly server: ServiceServer,
-    private readonly log: RouterLog,
+    readonly log: RouterLog,
   ) {}
 
   /** Those of one database and account, made when they are asked for the first time. */
@@ -417,7 +491,7 @@ export class Services {
     const key = `${database}\0${identity.user}`;
     let services = this.#databases.get(key);
     if (services === undefined) {
-      services = new DatabaseServices(this.server, database, identity, this.log);
+      services = new DatabaseServices(this.server, database, identity, this);
       this.#databases.set(key, services);
     }
     return services;
@@ -427,67 +501,3 @@ export class Services {
     await Promise.all([...this.#databases.values()].map((services) => services.close()));
   }
 }
-
-/** 55000: the schema is of another version and is being replaced, so that what is asked for now cannot be answered. */
-export class Replacing extends PgError {
-  constructor(
-    database: string,
-    /** Settled when it has been replaced, or cannot be. */
-    readonly done: Promise<void>,
-  ) {
-    super('55000', `the schema dblink_proxy of database "${database}" is being brought up to date`, {
-      hint: 'Run the statement again. The functions need ALTER EXTENSION dblink UPDATE through the proxy, or "dblink-proxy install", as well.',
-    });
-  }
-}
-
-const LOCK_TIMEOUT = '55P03';
-
-const HINT =
-  'Give the proxy an account of its own, as in --primary postgres://user:password@host/; docs/bridge.md lists the privileges that it needs.';
-
-/** Whether somebody has ended the connection (pg_terminate_backend), rather than the server has refused it. */
-const wasEnded = (error: unknown): boolean =>
-  ['57P01', '08006'].includes((error as { sqlstate?: string }).sqlstate ?? '');
-
-const noServiceConnection = (user: string, database: string, cause: unknown): PgError =>
-  new PgError(
-    '08001',
-    'the proxy has no connection of its own to the primary by which it could answer a dblink call',
-    {
-      detail: `User "${user}", database "${database}": ${(cause as Error).message}`,
-      hint: HINT,
-    },
-  );
-
-const foreignSchema = (owner: string, database: string): PgError =>
-  new PgError('0A000', `the schema dblink_proxy of database "${database}" belongs to "${owner}"`, {
-    detail:
-      "It has to belong to the account by which the proxy answers dblink calls, a superuser or the database's owner.",
-    hint: 'Drop it, or give it to that account with ALTER SCHEMA dblink_proxy OWNER TO and run "dblink-proxy install".',
-  });
-
-const notForEverybody = (user: string, database: string): PgError =>
-  new PgError('0A000', `the schema dblink_proxy of database "${database}" cannot be made by "${user}"`, {
-    detail:
-      "What every session's dblink calls run has to belong to the proxy's account, a superuser or the database's owner.",
-    hint: HINT,
-  });
-
-const cannotPrepare = (user: string, database: string, cause: unknown): PgError =>
-  cause instanceof PgError && cause.sqlstate === LOCK_TIMEOUT
-    ? new PgError(
-        LOCK_TIMEOUT,
-        `the schema dblink_proxy of database "${database}" cannot be brought up to date`,
-        {
-          detail:
-            'Transactions that have made dblink calls by way of another version of dblink-proxy still use it.',
-          hint: 'Run the statement again when they have ended, or end them; pg_locks shows which they are.',
-        },
-      )
-    : cause instanceof PgError && cause.sqlstate !== '08006'
-      ? new PgError(cause.sqlstate, `the schema dblink_proxy cannot be made in database "${database}"`, {
-          detail: `User "${user}": ${cause.message}`,
-          hint: HINT,
-        })
-      : noServiceConnection(user, database, cause);

@@ -5,21 +5,30 @@ import type { SessionContext } from '../../session/context.js';
 import type { ExtensionCommand } from '../../sql/index.js';
 import { commandComplete, readBind, readExecute, readParse } from '../../wire/messages.js';
 import { Backend, Frontend } from '../../wire/protocol.js';
+import type { WayMaker } from '../makeWay.js';
 import { tell } from '../tell.js';
 import { PreparedObjects } from './preparedObjects.js';
 
+/** A command with which there is something to do when it is executed. */
+export type PreparedCommand =
+  /** CREATE EXTENSION dblink and the like, which is carried out here. */
+  | { readonly extension: ExtensionCommand }
+  /** One that wants databases for itself (databaseCommand.ts). */
+  | { readonly databases: readonly string[] };
+
 /**
- * CREATE EXTENSION dblink and the like, with the extended protocol. The primary parses, binds and describes the client's
- * statement as it is, which needs no extension. Only Execute is carried out here.
+ * Commands that concern the proxy, with the extended protocol. The primary parses, binds and describes the client's statement as
+ * it is, which needs no extension. Only Execute waits for what is done here.
  */
 export class ExtendedCommands {
   /** The command of each statement and portal. A portal has that of its statement. */
-  readonly #objects: PreparedObjects<ExtensionCommand, ExtensionCommand>;
+  readonly #objects: PreparedObjects<PreparedCommand, PreparedCommand>;
 
   /** @param bridge the session's, if it has one */
   constructor(
     private readonly context: SessionContext,
     private readonly bridge: Preparable | undefined,
+    private readonly way: WayMaker,
   ) {
     this.#objects = new PreparedObjects(context.primary);
   }
@@ -40,7 +49,7 @@ export class ExtendedCommands {
   }
 
   /** Handles the Parse of such a command. @param message the whole message, which may be kept */
-  async parse(message: Buffer, command: ExtensionCommand): Promise<void> {
+  async parse(message: Buffer, command: PreparedCommand): Promise<void> {
     const { primary } = this.context;
     const { name } = readParse(message);
     let parsed = false;
@@ -68,7 +77,10 @@ export class ExtendedCommands {
       }
       case Frontend.execute: {
         const command = this.#objects.portal(readExecute(message).portal);
-        return command && this.#execute(Buffer.from(message), command);
+        if (command === undefined) return undefined;
+        return 'databases' in command
+          ? this.#executeAlone(Buffer.from(message), command.databases)
+          : this.#execute(Buffer.from(message), command.extension);
       }
       case Frontend.close:
         return this.#objects.close(message);
@@ -98,6 +110,16 @@ export class ExtendedCommands {
     } finally {
       context.statement.finish();
     }
+  }
+
+  /** Has the primary execute a command, when it has nothing else to do and the proxy's own connections have made way for it. */
+  async #executeAlone(message: Buffer, databases: readonly string[]): Promise<void> {
+    const { primary, session, statement } = this.context;
+    await primary.settled();
+    if (!primary.queue.skipping) await this.way.forClient(databases);
+    this.#relay(message);
+    // A cancel request may have come when the primary had nothing to cancel yet.
+    if (statement.cancelled) session.cancelPrimary();
   }
 
   #relay(message: Buffer): void {

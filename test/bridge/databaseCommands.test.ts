@@ -1,0 +1,311 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { Client } from 'pg';
+import { type DatabaseServices, Services } from '../../src/bridge/service/services.js';
+import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { eventually, soon } from '../support/eventually.js';
+import { execute } from '../support/postgres.js';
+import { RawClient } from '../support/rawClient.js';
+import { type RelayProxy, startRelay } from '../support/relay.js';
+import { frontend, WireConnection } from '../support/wire.js';
+
+/**
+ * CREATE DATABASE … TEMPLATE and the like, right after the bridge was used in the database: PostgreSQL waits five seconds for
+ * others to leave it, and then raises 55006.
+ */
+describe('commands that want a database for themselves', () => {
+  let primary: PostgresServer;
+  let proxy: RelayProxy;
+
+  before(async () => {
+    primary = await startPostgres({
+      installation: await prepareBinaries({ major: 18, dblink: false }),
+      hba: ['local all all trust', 'host all asked all scram-sha-256', 'host all all all trust'],
+    });
+    proxy = await startRelay(primary, {
+      flags: { primary: `postgres://postgres@127.0.0.1:${primary.port}/?sslmode=disable` },
+    });
+    await execute(primary.url(), "CREATE ROLE asked LOGIN PASSWORD 'x'");
+  });
+  after(async () => {
+    await proxy?.stop();
+    await primary?.stop('immediate');
+  });
+
+  const USE = 'SELECT f() AS f';
+
+  /** A new database with functions that call dblink, and a session in it. */
+  async function newDatabase(name: string): Promise<Client> {
+    await execute(primary.url(), `CREATE DATABASE ${name} TEMPLATE template0`);
+    const client = await session(name);
+    await client.query(
+      `CREATE EXTENSION dblink;
+       CREATE FUNCTION f() RETURNS text LANGUAGE sql AS
+         $$ SELECT x FROM dblink('${primary.url()}', 'SELECT 1') AS t(x text) $$;
+       CREATE FUNCTION slowly() RETURNS text LANGUAGE sql AS
+         $$ SELECT x FROM dblink('${primary.url()}', 'SELECT 1 FROM pg_sleep(0.3)') AS t(x text) $$;
+       CREATE FUNCTION send(command text) RETURNS text LANGUAGE sql AS $$ SELECT dblink_exec('${primary.url()}', command) $$`,
+    );
+    return client;
+  }
+
+  async function session(database: string): Promise<Client> {
+    const client = new Client({ connectionString: proxy.url(database) });
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
+  }
+
+  const serviceConnections = async (database: string): Promise<number> => {
+    const [row] = await execute(
+      primary.url(),
+      `SELECT count(*)::int FROM pg_stat_activity WHERE datname = '${database}' AND application_name = 'dblink-proxy'`,
+    );
+    return Number(row?.[0]);
+  };
+
+  const untilNobodyIsIn = (database: string): Promise<void> =>
+    soon(`service connections leave ${database}`, async () => (await serviceConnections(database)) === 0);
+
+  /** A database that the bridge was used in, whose only session now is one that does not use it. */
+  async function usedBefore(name: string): Promise<Client> {
+    const user = await newDatabase(name);
+    const idle = await session(name);
+    await user.query(USE);
+    await user.end();
+    await eventually('the one who used it has left', async () => {
+      const rows = await execute(
+        primary.url(),
+        `SELECT FROM pg_stat_activity WHERE datname = '${name}' AND application_name = ''`,
+      );
+      return rows.length === 1;
+    });
+    return idle;
+  }
+
+  it('find that service connections leave with the last session', async () => {
+    const client = await newDatabase('parted');
+    await client.query(USE);
+    assert.ok((await serviceConnections('parted')) > 0);
+    await client.end();
+    await untilNobodyIsIn('parted');
+    await execute(primary.url(), 'DROP DATABASE parted');
+  });
+
+  it('are carried out right after the session itself has made a call', async () => {
+    const client = await newDatabase('kept');
+    for (const command of [
+      'CREATE DATABASE kept1 TEMPLATE kept',
+      '/* a /* nested */ one\n */ create/**/ database -- x\n kept2 with owner = postgres template = "kept"',
+    ]) {
+      assert.equal((await client.query(USE)).rows[0].f, '1');
+      await client.query(command);
+    }
+    assert.equal((await client.query(USE)).rows[0].f, '1');
+    await client.query('BEGIN ISOLATION LEVEL SERIALIZABLE');
+    assert.equal((await client.query(USE)).rows[0].f, '1');
+    await client.query('COMMIT');
+    await client.query('CREATE DATABASE kept3 TEMPLATE kept');
+    await client.end();
+  });
+
+  it('are carried out while a session is there that uses no service connection', async () => {
+    const idle = await usedBefore('quiet');
+    assert.ok((await serviceConnections('quiet')) > 0);
+    await idle.query('CREATE DATABASE quiet1 TEMPLATE quiet');
+    assert.equal(await serviceConnections('quiet'), 0);
+    await idle.end();
+  });
+
+  it('are carried out behind other statements of their Query', async () => {
+    const client = await newDatabase('renamed');
+    const idle = await usedBefore('bystander');
+    assert.ok((await serviceConnections('bystander')) > 0);
+    // Somebody is in there, so that it fails; the service connections leave all the same.
+    await assert.rejects(client.query('SELECT f(); ALTER DATABASE bystander RENAME TO x'), { code: '55006' });
+    assert.equal(await serviceConnections('bystander'), 0);
+    await idle.end();
+    await client.end();
+    await untilNobodyIsIn('renamed');
+  });
+
+  it('wait for what was pipelined in front of them', async () => {
+    await (await newDatabase('piped')).end();
+    const { connection } = await WireConnection.open({
+      host: '127.0.0.1',
+      port: proxy.port,
+      parameters: { user: 'postgres', database: 'piped' },
+    });
+    connection.send(
+      frontend.query('SELECT slowly()'),
+      frontend.query('CREATE DATABASE piped1 TEMPLATE piped'),
+    );
+    const frames = await connection.collect(2);
+    assert.equal(frames.map(({ type }) => type).join(''), 'TDCZCZ');
+    connection.send(
+      frontend.parse('', 'SELECT slowly()'),
+      frontend.bind({}),
+      frontend.execute('', 0),
+      frontend.sync(),
+      frontend.parse('', 'CREATE DATABASE piped2 TEMPLATE piped'),
+      frontend.bind({}),
+      frontend.execute('', 0),
+      frontend.sync(),
+    );
+    const extended = await connection.collect(2);
+    assert.equal(extended.map(({ type }) => type).join(''), '12DCZ12CZ');
+    await connection.end();
+  });
+
+  it('count when they are executed, not when they are prepared', async () => {
+    const client = await newDatabase('prepared');
+    await client.end();
+    const { connection } = await WireConnection.open({
+      host: '127.0.0.1',
+      port: proxy.port,
+      parameters: { user: 'postgres', database: 'prepared' },
+    });
+    connection.send(
+      frontend.parse('copy', 'CREATE DATABASE prepared1 TEMPLATE prepared'),
+      frontend.sync(),
+      frontend.query(USE),
+    );
+    await connection.collect(2);
+    connection.send(
+      frontend.bind({ portal: 'p', statement: 'copy' }),
+      frontend.execute('p', 0),
+      frontend.sync(),
+    );
+    const frames = await connection.collect(1);
+    assert.equal(frames.map(({ type }) => type).join(''), '2CZ');
+    await connection.end();
+  });
+
+  it('are carried out when dblink sends them, be it from a function', async () => {
+    const client = await newDatabase('sender');
+    for (const send of [
+      (command: string) => `SELECT dblink_exec('${primary.url()}', '${command}') AS done`,
+      (command: string) => `SELECT send('${command}') AS done`,
+    ]) {
+      const other = await newDatabase('sent');
+      await other.query(USE);
+      await other.end();
+      const { rows } = await client.query(send('DROP DATABASE sent'));
+      assert.equal(rows[0].done, 'DROP DATABASE');
+    }
+    // Natively the session itself is in the way there, too.
+    await assert.rejects(client.query("SELECT send('CREATE DATABASE sent TEMPLATE sender')"), {
+      code: '55006',
+    });
+    await client.end();
+  });
+
+  it('of those who have not logged in have nothing leave', async () => {
+    const idle = await usedBefore('guarded');
+    const count = await serviceConnections('guarded');
+    assert.ok(count > 0);
+    const stranger = await RawClient.connect(proxy.port);
+    stranger.write(frontend.startup({ user: 'asked', database: 'guarded' }));
+    assert.equal((await stranger.message())?.type, 'R');
+    stranger.write(frontend.query('DROP DATABASE guarded'));
+    // The primary has expected a password.
+    await stranger.toEnd();
+    assert.equal(await serviceConnections('guarded'), count);
+    await idle.end();
+  });
+});
+
+describe('the service connections of a database', () => {
+  let primary: PostgresServer;
+  let warned: string[];
+  let failed: number;
+
+  before(async () => {
+    primary = await startPostgres({ installation: await prepareBinaries({ major: 18, dblink: false }) });
+  });
+  after(() => primary?.stop('immediate'));
+
+  function house(port: number, database: string): { house: Services; services: DatabaseServices } {
+    warned = [];
+    failed = 0;
+    const ignore = (): void => undefined;
+    const log = {
+      trace: ignore,
+      info: ignore,
+      error: ignore,
+      warn: (_: object, message: string) => void warned.push(message),
+      debug: (_: object, message: string) => {
+        if (message.startsWith('side tables')) failed++;
+      },
+    };
+    const server = {
+      address: { host: '127.0.0.1', port },
+      tls: { mode: 'disable' },
+      plainPassword: true,
+    } as ConstructorParameters<typeof Services>[0];
+    const all = new Services(server, log);
+    return {
+      house: all,
+      services: all.of(database, { user: 'postgres', password: undefined, own: false }),
+    };
+  }
+
+  it('are told to all who share one when one of them closes it', async () => {
+    const { house: all, services } = house(primary.port, 'postgres');
+    const one = await services.join(['one']);
+    const other = await services.join(['other']);
+    let lost = 0;
+    other.onLost = () => {
+      lost++;
+    };
+    one.connection.close();
+    one.connection.close();
+    assert.equal(lost, 1);
+    const again = await services.join(['other']);
+    assert.equal(again.connection.closed, false);
+    await all.close();
+    assert.deepEqual(warned, ['service connection of the bridge lost']);
+  });
+
+  it('stay while somebody uses them, and do not log in to leave', async () => {
+    const { house: all, services } = house(primary.port, 'postgres');
+    const member = await services.join(['one']);
+    await Promise.all([all.presence.vacate(['postgres']), all.presence.vacate(['postgres'])]);
+    assert.equal(member.connection.closed, false);
+    member.leave();
+    services.discard(['rows_1_01234567_1']);
+    await all.presence.vacate(['postgres', 'other']);
+    assert.equal(member.connection.closed, true);
+    assert.equal(failed, 0);
+    await all.close();
+
+    let connected = 0;
+    const listener = createServer((socket) => {
+      connected++;
+      socket.destroy();
+    }).listen(0, '127.0.0.1');
+    await eventually('it listens', () => listener.listening);
+    const { port } = listener.address() as { port: number };
+    const nobody = house(port, 'postgres');
+    nobody.services.discard(['rows_1_01234567_1']);
+    await nobody.services.vacate();
+    assert.equal(connected, 0);
+    await nobody.house.close();
+    listener.close();
+  });
+
+  it('give up what is to be dropped when the database is gone', async () => {
+    await execute(primary.url(), 'CREATE DATABASE forced');
+    const { house: all, services } = house(primary.port, 'forced');
+    const member = await services.join(['one']);
+    await execute(primary.url(), 'DROP DATABASE forced WITH (FORCE)');
+    await eventually('the connection is lost', () => member.connection.closed);
+    member.leave();
+    services.discard(['rows_1_01234567_1']);
+    await eventually('it is tried', () => failed > 0);
+    // What is still to be dropped would be tried once more here.
+    await all.close();
+    assert.equal(failed, 1);
+  });
+});
