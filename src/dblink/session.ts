@@ -24,9 +24,9 @@ export class DblinkSession {
   }
 
   /** To be awaited before a remote gets SQL. */
-  async #makeWay(sql: Buffer): Promise<void> {
+  #makeWay(sql: Buffer): Promise<void> | undefined {
     const databases = wantedDatabases(sql);
-    if (databases !== undefined) await this.home.makeWay?.(databases);
+    return databases && this.home.makeWay?.(databases);
   }
 
   /**

@@ -92,6 +92,7 @@ export class DatabaseServices implements Tenant {
   readonly #bulk = new BulkConnections(() => this.#connect());
   /** The connection on which side tables are dropped. */
   #keeper: ServiceConnection | undefined;
+  #keeperOpens = false;
   #idle: NodeJS.Timeout | undefined;
   /** When a session used them last, by performance.now(). */
   #usedAt = 0;
@@ -387,9 +388,10 @@ export class DatabaseServices implements Tenant {
 
   /** @throws PgError why something could not be dropped */
   async #dropGarbage(connect: boolean): Promise<void> {
-    // On a connection of its own: large results on their way must not delay the dropping of others' tables.
-    if (connect && this.#keeper?.closed !== false) this.#keeper = await this.#connect();
-    const connection = this.#keeper?.closed === false ? this.#keeper : this.#least()?.connection;
+    let connection = this.#keeper?.closed === false ? this.#keeper : undefined;
+    // Where sessions use the others, on a connection of its own: large results on their way must not delay it.
+    if (!connect || !this.#used) connection ??= this.#least()?.connection;
+    if (connect) connection ??= await this.#openKeeper();
     if (connection === undefined) return;
     const tables = [...this.#garbage];
     try {
@@ -405,6 +407,16 @@ export class DatabaseServices implements Tenant {
         );
         if (dropped) this.#garbage.delete(table);
       }
+    }
+  }
+
+  async #openKeeper(): Promise<ServiceConnection> {
+    this.#keeperOpens = true;
+    try {
+      this.#keeper = await this.#connect();
+      return this.#keeper;
+    } finally {
+      this.#keeperOpens = false;
     }
   }
 
@@ -442,7 +454,8 @@ export class DatabaseServices implements Tenant {
 
   async #vacate(): Promise<void> {
     if (this.#used) return;
-    if (this.#garbage.size > 0) await this.#reap(false);
+    // While a command waits for others to leave the database, nobody can log in. So a login must not keep the others there.
+    if (this.#garbage.size > 0 && !this.#keeperOpens) await this.#reap(false);
     if (!this.#used) this.#closeAll();
   }
 
