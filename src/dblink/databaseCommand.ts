@@ -76,8 +76,8 @@ export function wantedDatabases(bytes: Buffer, start = 0, several = true): reado
   return names.size === 0 ? undefined : [...names].slice(0, MOST_NAMES);
 }
 
-const BLANKS = /[ \t\n\r\f\v]+/y;
-const LINE_COMMENT = /--[^\n\r]*/y;
+/** Blanks, or a comment up to the end of its line. */
+const BLANKS = /[ \t\n\r\f\v]+|--[^\n\r]*/y;
 const COMMENT_ENDS = /\/\*|\*\//g;
 const BARE = /[A-Za-z_\x80-\xff][\w$\x80-\xff]*/y;
 const QUOTED = /"[^"]*"/y;
@@ -92,7 +92,7 @@ class CommandReader {
   /** Reads the beginning of a statement. @returns the databases that it wants for itself */
   command(): readonly string[] {
     const verb = this.#word();
-    if (verb === undefined || !['create', 'alter', 'drop'].includes(verb)) return [];
+    if (verb !== 'create' && verb !== 'alter' && verb !== 'drop') return [];
     if (this.#word() !== 'database') return [];
     let name = this.#name();
     if (name === undefined) return [];
@@ -156,18 +156,18 @@ class CommandReader {
   }
 
   #match(expression: RegExp): string | undefined {
-    expression.lastIndex = this.#at;
-    const found = expression.exec(this.text)?.[0];
-    if (found !== undefined) this.#at += found.length;
-    return found;
+    const from = this.#at;
+    expression.lastIndex = from;
+    if (!expression.test(this.text)) return undefined;
+    this.#at = expression.lastIndex;
+    return this.text.slice(from, this.#at);
   }
 
   /** Passes blanks and comments. */
   #skip(): void {
     for (;;) {
-      if (this.#match(BLANKS) !== undefined || this.#match(LINE_COMMENT) !== undefined) continue;
-      if (!this.text.startsWith('/*', this.#at)) return;
-      this.#passComment();
+      if (this.text.startsWith('/*', this.#at)) this.#passComment();
+      else if (this.#match(BLANKS) === undefined) return;
     }
   }
 
@@ -176,12 +176,11 @@ class CommandReader {
     COMMENT_ENDS.lastIndex = this.#at;
     let depth = 0;
     do {
-      const found = COMMENT_ENDS.exec(this.text);
-      if (found === null) {
+      if (!COMMENT_ENDS.test(this.text)) {
         this.#at = this.text.length;
         return;
       }
-      depth += found[0] === '/*' ? 1 : -1;
+      depth += this.text[COMMENT_ENDS.lastIndex - 1] === '*' ? 1 : -1;
     } while (depth > 0);
     this.#at = COMMENT_ENDS.lastIndex;
   }

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
-import { type DatabaseServices, Services } from '../../src/bridge/service/services.js';
-import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
-import { eventually, soon } from '../support/eventually.js';
-import { execute } from '../support/postgres.js';
-import { RawClient } from '../support/rawClient.js';
-import { type RelayProxy, startRelay } from '../support/relay.js';
-import { frontend, WireConnection } from '../support/wire.js';
+import { type DatabaseServices, Services } from '../../../src/bridge/service/services.js';
+import { type PostgresServer, prepareBinaries, startPostgres } from '../../../src/embedded/index.js';
+import { eventually, soon } from '../../support/eventually.js';
+import { execute } from '../../support/postgres.js';
+import { RawClient } from '../../support/rawClient.js';
+import { type RelayProxy, startRelay } from '../../support/relay.js';
+import { frontend, WireConnection } from '../../support/wire.js';
 
 /**
  * CREATE DATABASE … TEMPLATE and the like, right after the bridge was used in the database: PostgreSQL waits five seconds for
