@@ -34,6 +34,7 @@ export const FULL_ONLY: Readonly<Record<string, string>> = {
   'faults/bridge/serviceLoss': 'service connections that are lost again and again',
   'faults/sessionEnd': 'sessions that end in every way and state',
   'fuzz/': 'the fuzzer for a short time',
+  'programs/older': 'programs that people install, on the older major',
   'relay/memory': 'memory with slow readers of forwarded results',
   'relay/tools': 'PostgreSQL’s own programs',
 };

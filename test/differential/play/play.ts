@@ -4,7 +4,7 @@ import type { SideFacts } from '../compare/normalise.js';
 import type { Side } from './environment.js';
 import { Player } from './player.js';
 import { effects, prepareScratch, remoteSessions } from './scratch.js';
-import type { Case, LocalDatabase, Variant } from './types.js';
+import type { Case, Variant } from './types.js';
 import { inContext, SESSIONS } from './variants.js';
 
 /**
@@ -25,7 +25,8 @@ export async function play(side: Side, testCase: Case, variant: Variant): Promis
   let facts: SideFacts;
   try {
     await player.play(inContext(testCase.steps, variant.context));
-    facts = { ports: side.ports, objectNames: await objectNames(side, session.database, player.exchanges) };
+    const names = await objectNames(side.direct[session.database], player.exchanges);
+    facts = { ports: side.ports, objectNames: names };
   } finally {
     await connection.end();
   }
@@ -35,9 +36,8 @@ export async function play(side: Side, testCase: Case, variant: Variant): Promis
 }
 
 /** Names of the types and relations, given out at run time, that descriptions mention. */
-async function objectNames(
-  side: Side,
-  database: LocalDatabase,
+export async function objectNames(
+  database: WireConnection,
   exchanges: readonly Exchange[],
 ): Promise<ReadonlyMap<string, string>> {
   const oids = new Set<number>();
@@ -53,7 +53,7 @@ async function objectNames(
   }
   if (oids.size === 0) return new Map();
   const list = [...oids].join(',');
-  const rows = await side.direct[database].rows(
+  const rows = await database.rows(
     `SELECT oid, 'type ' || oid::regtype FROM pg_type WHERE oid IN (${list})
      UNION ALL SELECT e.oid, 'type ' || e.oid::regtype FROM pg_type e JOIN pg_type a ON a.typelem = e.oid WHERE a.oid IN (${list})
      UNION ALL SELECT oid, 'relation ' || oid::regclass FROM pg_class WHERE oid IN (${list})`,

@@ -76,7 +76,7 @@ export async function effects(side: Side, { session, context }: Variant): Promis
 }
 
 /** Puts what the harness itself found out beside what the client received, so that one comparer does. */
-function rowsAsExchange(label: string, rows: readonly (readonly (string | null)[])[]): Exchange {
+export function rowsAsExchange(label: string, rows: readonly (readonly (string | null)[])[]): Exchange {
   const frames = rows.map((row): Frame => {
     const header = Buffer.alloc(2);
     header.writeInt16BE(row.length);
