@@ -79,8 +79,9 @@ END $$;
 -- A cancel that comes before its query is lost.
 CREATE FUNCTION jobs.wait_for_sleepers(n int) RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
-  WHILE (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep') <> n LOOP
-    PERFORM pg_stat_clear_snapshot();
+  WHILE (SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND query = 'SELECT pg_sleep(600)' AND wait_event = 'PgSleep') <> n LOOP
+    PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();
   END LOOP;
   RETURN n;
 END $$;
