@@ -3,7 +3,6 @@ const UPDATES = 'pg_extension_update_paths(), which reads the files of the exten
 const LOOPBACK = 'dblink inside of a session that dblink has opened to the primary';
 const COUNT = 'the number of sessions in a database, in an error: service connections count';
 const EVENTS = 'event triggers see nothing of the bridge, and CREATE EXTENSION as one command';
-const EARLY = 'a call beside a function that calls dblink, too: it is carried out before that function runs';
 const COLUMNS = 'the columns of pg_available_extensions are not marked as those of a table';
 
 /**
@@ -15,9 +14,6 @@ export const PENDING: Readonly<Record<string, Readonly<Record<string, string>>>>
     'a large result while the audit is awake': EVENTS,
     'only that is in the audit': EVENTS,
     'the extension is dropped and made again': EVENTS,
-  },
-  jobLogger: {
-    'a line opens it again, and it is closed in the same statement': EARLY,
   },
   requirements: {
     'before: what is available': COLUMNS,
