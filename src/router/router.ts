@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { Bridge } from '../bridge/bridge.js';
 import { makeSessionKeys, type SessionKeys, sessionSetting } from '../bridge/exchange/sessionLocks.js';
 import { asWithExtension, isDumpSession } from '../bridge/extension/dumpQueries.js';
@@ -253,7 +254,7 @@ class DblinkInterceptor implements Interceptor {
     // The message is valid only now, and may be handled later.
     const whole = Buffer.from(message);
     const text = whole.subarray(start, end);
-    if (!isAsciiSafe(this.#context.encodings.client) && !isAscii(text)) return undefined;
+    if (!this.#isText(text)) return undefined;
     const readable = this.#readable(text);
     if (readable === undefined) return undefined;
     const { settings, asker } = this.#context;
@@ -275,6 +276,12 @@ class DblinkInterceptor implements Interceptor {
     primary.expect(FORWARD[kind]);
     primary.write(message);
     if (statement.cancelled) session.cancelPrimary();
+  }
+
+  /** Whether the parser can read these bytes. What is not in the client's encoding the primary refuses as a whole (22021). */
+  #isText(bytes: Buffer): boolean {
+    const { client } = this.#context.encodings;
+    return isAsciiSafe(client) ? client !== 'UTF8' || isUtf8(bytes) : isAscii(bytes);
   }
 
   /** SQL text as the parser reads it. @returns undefined when it cannot be put so (see asEscapeStrings) */

@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net';
 import { batchWrites } from '../wire/batch.js';
-import { protocolViolation } from '../wire/errors.js';
 import { type Delivery, Framer } from '../wire/framer.js';
 import { LoopShare } from '../wire/pace/loopShare.js';
 import { Frontend, MAX_MESSAGE_BYTES } from '../wire/protocol.js';
@@ -9,6 +8,12 @@ import { Frontend, MAX_MESSAGE_BYTES } from '../wire/protocol.js';
 export interface ClientEvents {
   /** See FrameHandler. */
   head(type: number, length: number): Delivery;
+  /**
+   * Called when a message begins that no server takes: of a type that no client sends, or of a length that its type cannot have.
+   * @param length of the whole message in bytes; undefined when only its type has come
+   * @returns undefined when the rest of the header is needed; see FrameHandler
+   */
+  refused(type: number, length: number | undefined): Delivery | undefined;
   /** See FrameHandler. */
   whole(type: number, message: Buffer): boolean;
   /** See FrameHandler. */
@@ -28,7 +33,10 @@ const AUTH_MESSAGE_BYTES = 65_535;
 /** While the session carries out a request, this many bytes of what the client pipelines are read. Then reading stops. */
 const HELD_BYTES = 256 * 1024;
 
-/** The longest message of each type that a client may send, in bytes without the type byte. */
+/**
+ * The longest message of each type that a client may send, in bytes without the type byte. Before PostgreSQL 14 a server takes longer
+ * ones (see `Session`).
+ */
 const LENGTH_LIMITS = new Map<number, number>([
   [Frontend.bind, MAX_MESSAGE_BYTES],
   [Frontend.close, SMALL_MESSAGE_BYTES],
@@ -45,13 +53,6 @@ const LENGTH_LIMITS = new Map<number, number>([
   [Frontend.sync, SMALL_MESSAGE_BYTES],
   [Frontend.terminate, SMALL_MESSAGE_BYTES],
 ]);
-
-/** @throws PgError 08P01 for a type that no client sends */
-function limitOf(type: number): number {
-  const limit = LENGTH_LIMITS.get(type);
-  if (limit === undefined) throw protocolViolation(`invalid frontend message type ${type}`);
-  return limit;
-}
 
 /** The session's connection to the client. Splits what comes into messages, and stops reading when told to. */
 export class ClientLink {
@@ -74,10 +75,10 @@ export class ClientLink {
     this.#socket = socket;
     this.#events = events;
     this.#framer = new Framer({
-      begins: limitOf,
+      begins: (type) => !LENGTH_LIMITS.has(type) && events.refused(type, undefined) !== undefined,
       head: (type, length) => {
-        if (length - 1 > limitOf(type)) throw protocolViolation('invalid message length');
         this.#share.read();
+        if (length - 1 > (LENGTH_LIMITS.get(type) ?? 0)) return events.refused(type, length) ?? 'end';
         return events.head(type, length);
       },
       whole: (type, message) => {
@@ -85,8 +86,9 @@ export class ClientLink {
         return events.whole(type, message);
       },
       pass: (bytes) => events.pass(bytes),
-      badLength: () => {
-        throw protocolViolation('invalid message length');
+      badLength: (type, length) => {
+        events.refused(type, length + 1);
+        return 'end';
       },
     });
     socket.on('error', () => undefined);

@@ -87,7 +87,7 @@ export class Session implements Cancellable {
     | undefined;
   #phase: 'startup' | 'ready' | 'ended' = 'startup';
   #draining = false;
-  /** The client has sent Terminate. */
+  /** The client has sent Terminate, or something else upon which a server may close the connection without a word. */
   #leaving = false;
   /** A cancel request to the primary is under way. */
   #cancelling = false;
@@ -115,6 +115,7 @@ export class Session implements Cancellable {
     });
     this.client = new ClientLink(options.client, {
       head: (type, length) => this.#clientHead(type, length),
+      refused: (type, length) => this.#refused(type, length),
       whole: (type, message) => this.#clientMessage(type, message),
       pass: (bytes) => this.#toPrimary(bytes),
       chunk: (begin) => {
@@ -184,14 +185,32 @@ export class Session implements Cancellable {
     return this.#phase === 'ready';
   }
 
-  #clientHead(type: number, length: number): Delivery {
-    if (type === Frontend.password) {
-      if (this.#phase !== 'startup') throw passwordNobodyAskedFor();
-      return 'whole';
-    }
+  /**
+   * The client sends what is no message. What becomes of it is the primary's to say, since versions differ. For a type that it does
+   * not know, PostgreSQL has an error, upon a bad length it closes the connection without a word. So it gets the header, behind all
+   * that was sent before, and nothing else. See ClientEvents.
+   */
+  #refused(type: number, length: number | undefined): Delivery | undefined {
     if (this.expectsPassword) {
-      throw new PgError('08P01', `expected password response, got message type ${type}`, FATAL);
+      if (type !== Frontend.password) throw noPassword(type);
+      this.end();
+      return 'end';
     }
+    const { majorVersion, queue } = this.primary;
+    // Before PostgreSQL 14 a server limits no length, and reads the whole of what does not belong into COPY data.
+    if (majorVersion > 0 && majorVersion < 14 && type !== Frontend.password) {
+      if (length === undefined) return queue.copyIn ? undefined : 'end';
+      if (length >= EMPTY_MESSAGE_BYTES && (queue.copyIn || CLIENT_TYPES.has(type)))
+        return this.#clientHead(type, length);
+    }
+    this.#leaving = true;
+    return 'end';
+  }
+
+  #clientHead(type: number, length: number): Delivery {
+    if (type === Frontend.password && this.#phase === 'startup') return 'whole';
+    if (this.expectsPassword) throw noPassword(type);
+    if (type === Frontend.password) return 'end';
     // A client that is not authenticated yet may occupy neither the parser nor so much memory.
     const limit = this.authenticated ? Number.POSITIVE_INFINITY : EARLY_STATEMENT_BYTES;
     const inspected = length <= Math.min(limit, this.#options.statementBytes);
@@ -463,6 +482,12 @@ const DURING_COPY: ReadonlySet<number> = new Set([
 const compareNames = (a: string, b: string): number => (a.toLowerCase() < b.toLowerCase() ? -1 : 1);
 
 const FATAL = { severity: 'FATAL' } as const;
+
+const CLIENT_TYPES: ReadonlySet<number> = new Set(Object.values(Frontend));
+
+/** As PostgreSQL says it. */
+const noPassword = (type: number): PgError =>
+  new PgError('08P01', `expected password response, got message type ${type}`, FATAL);
 
 const passwordNobodyAskedFor = (): PgError =>
   new PgError('08P01', `invalid frontend message type ${Frontend.password}`, FATAL);

@@ -5,8 +5,9 @@ import { EMPTY } from './protocol.js';
  * How a message is to be delivered. It is decided at the header, before anything is allocated for the message.
  * `pass`: its bytes are handed on as they come. `whole`: it is collected and handed on complete. `head`: only its first
  * HEAD_BYTES are collected and handed on like a whole message. What the handler decides about them goes for the rest, too.
+ * `end`: its header passes, and nothing behind it is looked at any more, because where a next message would begin is not known.
  */
-export type Delivery = 'pass' | 'whole' | 'head';
+export type Delivery = 'pass' | 'whole' | 'head' | 'end';
 
 /** Bytes, header included, that are collected of a message whose delivery is `head`. */
 export const HEAD_BYTES = 16_384;
@@ -14,10 +15,10 @@ export const HEAD_BYTES = 16_384;
 /** Takes the messages of one direction of one connection. */
 export interface FrameHandler {
   /**
-   * Called with the first byte of a message whose header has not come completely. Throws for a type that is not acceptable, so
-   * that the sender is refused at once and not only when the header is complete.
+   * Called with the first byte of a message whose header has not come completely.
+   * @returns whether this is the end of what is looked at, as with the delivery `end`
    */
-  begins?(type: number): void;
+  begins?(type: number): boolean;
   /**
    * Called once per message at its header. Throws for a type or length that is not acceptable.
    * @param length of the whole message in bytes, type byte and length field included (5 or more)
@@ -31,8 +32,8 @@ export interface FrameHandler {
   whole(type: number, message: Buffer): boolean;
   /** Bytes that pass: any number of messages, or parts of them. The calls come in order with those of `whole`. */
   pass(bytes: Buffer): void;
-  /** Called when the length field of a header is below 4. Must throw. @param length the length field */
-  badLength(type: number, length: number): never;
+  /** Called when the length field of a header is below 4. Throws, or ends the stream. @param length the length field */
+  badLength(type: number, length: number): 'end';
 }
 
 const HEADER_BYTES = 5;
@@ -56,6 +57,8 @@ export class Framer {
   /** Becomes #passing when the head that is being collected is complete: the bytes of the message behind its head. */
   #rest = 0;
   #stopped = false;
+  /** Nothing is looked at any more. */
+  #ended = false;
   #held: Buffer[] = [];
   #heldBytes = 0;
 
@@ -122,6 +125,7 @@ export class Framer {
     let offset = 0;
     let passFrom = 0;
     const handler = this.#handler;
+    if (this.#ended) return;
 
     if (this.#passing > 0) {
       offset = Math.min(this.#passing, chunk.length);
@@ -130,6 +134,7 @@ export class Framer {
     } else if (this.#partialLength > 0) {
       offset = this.#complete(chunk);
       passFrom = offset;
+      if (this.#ended) return;
       if (this.#partialLength > 0 || this.#stopped) {
         this.#putBack(chunk.subarray(offset));
         return;
@@ -146,8 +151,13 @@ export class Framer {
       const left = chunk.length - offset;
       if (left < HEADER_BYTES) break;
       const type = chunk[offset]!;
-      const length = this.#length(type, chunk, offset);
-      const delivery = handler.head(type, length);
+      const length = chunk.readInt32BE(offset + 1) + 1;
+      const delivery = this.#delivery(type, length);
+      if (delivery === 'end') {
+        this.#ended = true;
+        handler.pass(chunk.subarray(passFrom, offset + HEADER_BYTES));
+        return;
+      }
       if (delivery === 'pass') {
         const part = Math.min(length, left);
         this.#passing = length - part;
@@ -188,14 +198,18 @@ export class Framer {
     if (offset < chunk.length) this.#collect(chunk.subarray(offset), 0);
   }
 
-  #length(type: number, bytes: Buffer, offset: number): number {
-    const length = bytes.readInt32BE(offset + 1);
-    if (length < 4) this.#handler.badLength(type, length);
-    return length + 1;
+  #delivery(type: number, length: number): Delivery {
+    return length < HEADER_BYTES
+      ? this.#handler.badLength(type, length - 1)
+      : this.#handler.head(type, length);
   }
 
   #collect(bytes: Buffer, wanted: number): void {
-    if (wanted === 0) this.#handler.begins?.(bytes[0]!);
+    if (wanted === 0 && this.#handler.begins?.(bytes[0]!) === true) {
+      this.#ended = true;
+      this.#handler.pass(bytes);
+      return;
+    }
     // The buffer grows with what arrives. A header that only claims a great length must not cost memory.
     this.#partial = Buffer.allocUnsafe(
       Math.min(Math.max(wanted, HEADER_BYTES), Math.max(65536, bytes.length)),
@@ -225,14 +239,15 @@ export class Framer {
       this.#append(chunk.subarray(0, offset));
       if (this.#partialLength < HEADER_BYTES) return offset;
       const type = this.#partial[0]!;
-      const length = this.#length(type, this.#partial, 0);
-      const delivery = handler.head(type, length);
-      if (delivery === 'pass') {
+      const length = this.#partial.readInt32BE(1) + 1;
+      const delivery = this.#delivery(type, length);
+      if (delivery === 'pass' || delivery === 'end') {
+        this.#ended = delivery === 'end';
         this.#dropped = false;
         const header = this.#partial.subarray(0, HEADER_BYTES);
         this.#partial = EMPTY;
         this.#partialLength = 0;
-        this.#passing = length - HEADER_BYTES;
+        this.#passing = this.#ended ? 0 : length - HEADER_BYTES;
         handler.pass(header);
         return offset;
       }

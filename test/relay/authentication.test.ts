@@ -132,7 +132,7 @@ describe('auth: relay', () => {
     client.write(frontend.startup({ user: 'password', database: 'postgres' }));
     await client.message();
     client.write(message(Buffer.alloc(70_000)));
-    assert.equal((await client.messagesToEnd())[0]?.fields['C'], '08P01');
+    assert.equal((await client.toEnd()).length, 0);
     assert.equal((await login(proxy, 'scram')).user, 'scram');
   });
 });

@@ -309,6 +309,23 @@ describe('framer', () => {
     );
   });
 
+  it('hands on the header of what is no message, behind what came before, and nothing else', () => {
+    const bytes = Buffer.concat([message('a', 3), Buffer.from('x\0\0\0\0rest', 'latin1')]);
+    for (let at = 0; at <= bytes.length; at += 1) {
+      const passed: Buffer[] = [];
+      const framer = new Framer({
+        head: () => 'pass',
+        whole: () => true,
+        pass: (piece) => passed.push(Buffer.from(piece)),
+        badLength: () => 'end',
+      });
+      framer.push(bytes.subarray(0, at));
+      framer.push(bytes.subarray(at));
+      framer.push(message('b', 1));
+      assert.deepEqual(Buffer.concat(passed), bytes.subarray(0, -4), `cut at ${at}`);
+    }
+  });
+
   it('tells the type of a message at its first byte, before the header is complete', () => {
     const begun: number[] = [];
     const recorder = new Recorder();
@@ -316,6 +333,7 @@ describe('framer', () => {
       begins: (type) => {
         if (type === 0) throw new BadLength('type 0');
         begun.push(type);
+        return false;
       },
       head: (type, length) => recorder.head(type, length),
       whole: (type, bytes) => recorder.whole(type, bytes),

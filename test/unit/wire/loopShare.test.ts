@@ -141,6 +141,7 @@ test('requests of a client', async () => {
         turns.message();
         return 'pass';
       },
+      refused: () => 'end',
       whole: () => true,
       pass: (bytes) => {
         passed += bytes.length;
@@ -166,6 +167,7 @@ test('requests of a client that goes right behind them', async () => {
   const closed = new Promise<void>((resolve, reject) => {
     const link = new ClientLink(near, {
       head: () => 'pass',
+      refused: () => 'end',
       whole: () => true,
       pass: (bytes) => {
         passed += bytes.length;
