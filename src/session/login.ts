@@ -8,6 +8,9 @@ import { MessageReader } from '../wire/reader.js';
 import type { Session } from './session.js';
 import { CLEARTEXT_HINT } from './settings.js';
 
+/** Type and length. */
+const HEADER_BYTES = 5;
+
 const CHANNEL_BINDING_SUFFIX = '-PLUS';
 
 /** What both ways to log in are given. */
@@ -118,11 +121,11 @@ export function passwordLogin(
   session.onPassword = (message) => {
     if (waiting === undefined)
       throw new PgError('08P01', 'password was not asked for', { severity: 'FATAL' });
-    const reader = new MessageReader(message);
-    const password = Buffer.from(reader.cbytes());
+    const end = message.indexOf(0, HEADER_BYTES);
     // As in PostgreSQL. What stands behind the end of the text could be what another reader takes for the password.
-    if (reader.remaining > 0)
+    if (end !== message.length - 1)
       throw new PgError('08P01', 'invalid password packet size', { severity: 'FATAL' });
+    const password = Buffer.from(message.subarray(HEADER_BYTES, end));
     if (password.length === 0) {
       throw new PgError('28P01', 'empty password returned by client', { severity: 'FATAL' });
     }

@@ -27,8 +27,8 @@ export interface AuthenticatingServers {
   stop(): Promise<void>;
 }
 
-export async function startAuthenticatingServers(): Promise<AuthenticatingServers> {
-  const installation = await prepareBinaries({ major: 18, dblink: false });
+export async function startAuthenticatingServers(major = 18): Promise<AuthenticatingServers> {
+  const installation = await prepareBinaries({ major, dblink: false });
   const [secure, plain] = await Promise.all([
     startPostgres({ installation, hba: HBA, tls: primaryTls() }),
     startPostgres({ installation, hba: HBA }),

@@ -3,10 +3,13 @@ import { after, before, describe, it } from 'node:test';
 import { normalise } from '../parity/normalise.js';
 import { testedMajors } from '../support/majors.js';
 import { createDatabase, execute, primaryServer } from '../support/postgres.js';
-import { RawClient, split } from '../support/rawClient.js';
+import { type Message, RawClient, split } from '../support/rawClient.js';
 import { type RelayProxy, startRelay } from '../support/relay.js';
+import { PROXY_TLS } from '../support/tlsFiles.js';
 import { frontend } from '../support/wire.js';
-import { refused, type State, states } from './refusedMessages.js';
+import { type AuthenticatingServers, startAuthenticatingServers } from './logins.js';
+import { type Named, refused, type State, states } from './refusedMessages.js';
+import { FIRST, refusedFinal, refusedFirst, refusedPasswords } from './refusedPasswords.js';
 
 const PREPARED = Buffer.concat([
   frontend.query('BEGIN; COMMIT'),
@@ -79,3 +82,99 @@ for (const major of testedMajors()) {
     }
   });
 }
+
+for (const major of testedMajors()) {
+  describe(`answers to requests for a password that PostgreSQL ${major} refuses`, () => {
+    let servers: AuthenticatingServers;
+    let relay: RelayProxy;
+    let asking: RelayProxy;
+    before(async () => {
+      servers = await startAuthenticatingServers(major);
+      relay = await startRelay(servers.plain);
+      asking = await startRelay(servers.secure, {
+        query: 'sslmode=require',
+        flags: { ...PROXY_TLS, auth: 'password' },
+      });
+    });
+    after(async () => {
+      await Promise.all([relay?.stop(), asking?.stop()]);
+      await servers?.stop();
+    });
+
+    /** A client that has been asked for a password. */
+    async function asked(port: number, user: string, tls: boolean): Promise<RawClient> {
+      const client = await RawClient.connect(port);
+      if (tls) {
+        client.write(Buffer.from('0000000804d2162f', 'hex'));
+        await client.bytes(1);
+        await client.startTls();
+      }
+      client.write(frontend.startup({ user, database: 'postgres' }));
+      assert.equal((await client.message())?.type, 'R');
+      return client;
+    }
+
+    /** Where what does not come alike is listed. @param ask makes a client that has been asked */
+    const differing = async (
+      cases: Named<Buffer>,
+      ask: (direct: boolean) => Promise<RawClient>,
+      show: (messages: readonly Message[]) => string,
+    ): Promise<string[]> => {
+      const differences: string[] = [];
+      for (const [name, bytes] of cases) {
+        const [direct, through] = await Promise.all([ask(true), ask(false)]);
+        direct.write(bytes);
+        direct.socket.end();
+        const expected = await direct.toEnd();
+        through.write(bytes);
+        const begun = await through.bytes(expected.length);
+        through.socket.end();
+        const actual = Buffer.concat([begun, await through.toEnd()]);
+        const [one, other] = [show(split(expected)), show(split(actual))];
+        if (one !== other) differences.push(`${name}: direct ${one}, through the proxy ${other}`);
+      }
+      return differences;
+    };
+
+    for (const [user, cases, before] of [
+      ['password', refusedPasswords, undefined],
+      ['md5', refusedPasswords, undefined],
+      ['scram', refusedFirst, undefined],
+      ['scram', refusedFinal, FIRST],
+    ] as const) {
+      it(`are refused alike for ${user}${before === undefined ? '' : ', the second message'}`, async () => {
+        const ask = async (direct: boolean): Promise<RawClient> => {
+          const client = await asked(direct ? servers.plain.port : relay.port, user, false);
+          if (before !== undefined) {
+            client.write(before);
+            assert.equal((await client.message())?.type, 'R');
+          }
+          return client;
+        };
+        assert.deepEqual(await differing(cases, ask, wholeText), []);
+      });
+    }
+
+    it('are refused alike where the proxy asks for the password', async () => {
+      // Where in its source PostgreSQL raises an error the proxy does not say, and its messages may be shorter therefore.
+      for (const [name, bytes] of refusedPasswords) {
+        const answers = [asked(servers.secure.port, 'password', true), asked(asking.port, 'scram', true)].map(
+          async (asking) => {
+            const client = await asking;
+            client.write(bytes);
+            client.socket.end();
+            return (await client.messagesToEnd()).map(({ type, fields: { S, V, C, M } }) => [type, S, V, C, M]);
+          },
+        );
+        const [direct, through] = await Promise.all(answers);
+        assert.deepEqual(through, direct, name);
+      }
+    });
+  });
+}
+
+const wholeText = (messages: readonly Message[]): string =>
+  messages
+    // A server's nonce.
+    .map(({ type, whole }) => (type === 'R' ? 'R' : whole.toString('latin1').replaceAll('\0', '.')))
+    .join();
