@@ -47,9 +47,8 @@ export class BulkConnections {
       const isMore = await this.#turn(user, signal);
       let connection: ServiceConnection | undefined;
       try {
-        connection = this.#idle.pop();
-        if (connection === undefined || connection.closed) {
-          connection = undefined;
+        connection = this.takeIdle();
+        if (connection === undefined) {
           try {
             connection = await this.connect();
           } catch (error) {
@@ -61,14 +60,23 @@ export class BulkConnections {
         }
         return await act(connection);
       } finally {
-        if (connection !== undefined && !connection.closed) this.#giveBack(connection);
+        if (connection !== undefined && !connection.closed) this.giveBack(connection);
         this.#count(user, -1);
         this.#next();
       }
     }
   }
 
-  #giveBack(connection: ServiceConnection): void {
+  /** A connection that nobody uses, to be handed back by `giveBack`, if there is one. */
+  takeIdle(): ServiceConnection | undefined {
+    for (;;) {
+      const connection = this.#idle.pop();
+      if (connection === undefined || !connection.closed) return connection;
+    }
+  }
+
+  /** Keeps an open connection for whoever needs one next, if it is not one too many. */
+  giveBack(connection: ServiceConnection): void {
     if (this.#idle.length < USUAL) this.#idle.push(connection);
     else connection.close();
   }

@@ -90,8 +90,7 @@ export class DatabaseServices implements Tenant {
   /** A shared connection is being opened: only one at a time. */
   #opening: Promise<unknown> | undefined;
   readonly #bulk = new BulkConnections(() => this.#connect());
-  /** The connection on which side tables are dropped. */
-  #keeper: ServiceConnection | undefined;
+  /** A connection on which side tables are to be dropped is being opened. */
   #keeperOpens = false;
   #idle: NodeJS.Timeout | undefined;
   /** When a session used them last, by performance.now(). */
@@ -388,10 +387,11 @@ export class DatabaseServices implements Tenant {
 
   /** @throws PgError why something could not be dropped */
   async #dropGarbage(connect: boolean): Promise<void> {
-    let connection = this.#keeper?.closed === false ? this.#keeper : undefined;
+    let own = this.#bulk.takeIdle();
     // Where sessions use the others, on a connection of its own: large results on their way must not delay it.
-    if (!connect || !this.#used) connection ??= this.#least()?.connection;
-    if (connect) connection ??= await this.#openKeeper();
+    const shared = own === undefined && !(connect && this.#used) ? this.#least()?.connection : undefined;
+    if (connect && shared === undefined) own ??= await this.#openKeeper();
+    const connection = own ?? shared;
     if (connection === undefined) return;
     const tables = [...this.#garbage];
     try {
@@ -407,14 +407,16 @@ export class DatabaseServices implements Tenant {
         );
         if (dropped) this.#garbage.delete(table);
       }
+    } finally {
+      // It serves the next large result.
+      if (own?.closed === false) this.#bulk.giveBack(own);
     }
   }
 
   async #openKeeper(): Promise<ServiceConnection> {
     this.#keeperOpens = true;
     try {
-      this.#keeper = await this.#connect();
-      return this.#keeper;
+      return await this.#connect();
     } finally {
       this.#keeperOpens = false;
     }
@@ -468,7 +470,6 @@ export class DatabaseServices implements Tenant {
       connection.close();
     }
     this.#bulk.close();
-    this.#keeper?.close();
     this.house.presence.closed(this.database, this);
   }
 
