@@ -163,7 +163,13 @@ for (const major of testedMajors()) {
             const client = await asking;
             client.write(bytes);
             client.socket.end();
-            return (await client.messagesToEnd()).map(({ type, fields: { S, V, C, M } }) => [type, S, V, C, M]);
+            return (await client.messagesToEnd()).map(({ type, fields: { S, V, C, M } }) => [
+              type,
+              S,
+              V,
+              C,
+              M,
+            ]);
           },
         );
         const [direct, through] = await Promise.all(answers);

@@ -23,7 +23,8 @@ export const refusedPasswords: Named<Buffer> = [
   ['a part of a password', message('p', 'sec', 20)],
 ];
 
-const sasl = (mechanism: string, length: string, data = ''): Buffer => message('p', `${mechanism}\0${length}${data}`);
+const sasl = (mechanism: string, length: string, data = ''): Buffer =>
+  message('p', `${mechanism}\0${length}${data}`);
 const first = (data: string): Buffer => {
   const length = Buffer.alloc(4);
   length.writeInt32BE(data.length);
@@ -43,9 +44,20 @@ export const refusedFirst: Named<Buffer> = [
   ['data with more behind it', sasl('SCRAM-SHA-256', '\0\0\0\x02', 'n,,n=,r=x')],
   ['data of length -2', sasl('SCRAM-SHA-256', '\xff\xff\xff\xfe')],
   ['a message of 1,100 bytes', first(`n,,n=,r=${'x'.repeat(1100)}`)],
-  ...['', 'x', 'n,,', 'n,,n=', 'n,,n=,', 'n,,n=,r=', 'n,a=other,n=,r=x', 'y,,n=,r=x', 'p=tls-unique,,n=,r=x', 'n,,m=x,n=,r=x', 'n,,n=,r=\xe4', 'n,,n=,r=x\0y'].map(
-    (data) => [`"${data}"`, first(data)] as const,
-  ),
+  ...[
+    '',
+    'x',
+    'n,,',
+    'n,,n=',
+    'n,,n=,',
+    'n,,n=,r=',
+    'n,a=other,n=,r=x',
+    'y,,n=,r=x',
+    'p=tls-unique,,n=,r=x',
+    'n,,m=x,n=,r=x',
+    'n,,n=,r=\xe4',
+    'n,,n=,r=x\0y',
+  ].map((data) => [`"${data}"`, first(data)] as const),
 ];
 
 export const FIRST = first('n,,n=,r=abcdefgh');
@@ -54,7 +66,15 @@ export const FIRST = first('n,,n=,r=abcdefgh');
 export const refusedFinal: Named<Buffer> = [
   ...whole,
   ['a message of 1,100 bytes', message('p', 'x'.repeat(1100))],
-  ...['x', 'c=', 'c=biws', 'c=eSws,r=x,p=x', 'c=biws,r=x,p=AAAA', 'c=biws,r=x,p=****', 'c=biws,r=x', '\0', 'c=biws\0,r=x'].map(
-    (data) => [`"${data}"`, message('p', data)] as const,
-  ),
+  ...[
+    'x',
+    'c=',
+    'c=biws',
+    'c=eSws,r=x,p=x',
+    'c=biws,r=x,p=AAAA',
+    'c=biws,r=x,p=****',
+    'c=biws,r=x',
+    '\0',
+    'c=biws\0,r=x',
+  ].map((data) => [`"${data}"`, message('p', data)] as const),
 ];

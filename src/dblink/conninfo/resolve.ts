@@ -60,8 +60,8 @@ export interface ResolvedConninfo {
   readonly targetSessionAttrs: TargetSessionAttrs;
   readonly loadBalance: 'disable' | 'random';
   /**
-   * Operating system user that the server process must have, on Unix sockets only. A runtime that cannot
-   * tell must refuse: `requirepeer parameter is not supported on this platform`.
+   * Operating system user that the server process must have, on Unix sockets only. Node.js cannot tell, so such an address is
+   * refused (docs/decisions/018-requirepeer.md).
    */
   readonly requirePeer?: string;
   readonly scramClientKey?: Buffer;

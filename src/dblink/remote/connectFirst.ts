@@ -58,7 +58,9 @@ export async function connectFirst(
     for (const address of addresses) {
       if (target.requirePeer !== undefined && 'path' in address) {
         failures.push(
-          `connection to ${shownServer(host)} failed: requirepeer parameter is not supported on this platform`,
+          `connection to ${shownServer(host)} failed: requirepeer parameter is not supported on this platform\n` +
+            '\tdblink-proxy cannot find out which user the server of a socket runs as. Leave requirepeer out, and let the ' +
+            "permissions of the socket's directory see to it that nobody else can make the socket.",
         );
         continue;
       }
