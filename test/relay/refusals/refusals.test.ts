@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { normalise } from '../parity/normalise.js';
-import { testedMajors } from '../support/majors.js';
-import { createDatabase, execute, primaryServer } from '../support/postgres.js';
-import { type Message, RawClient, split } from '../support/rawClient.js';
-import { type RelayProxy, startRelay } from '../support/relay.js';
-import { PROXY_TLS } from '../support/tlsFiles.js';
-import { frontend } from '../support/wire.js';
-import { type AuthenticatingServers, startAuthenticatingServers } from './logins.js';
+import { normalise } from '../../parity/normalise.js';
+import { testedMajors } from '../../support/majors.js';
+import { createDatabase, execute, primaryServer } from '../../support/postgres.js';
+import { type Message, RawClient, split } from '../../support/rawClient.js';
+import { type RelayProxy, startRelay } from '../../support/relay.js';
+import { PROXY_TLS } from '../../support/tlsFiles.js';
+import { frontend } from '../../support/wire.js';
+import { type AuthenticatingServers, startAuthenticatingServers } from '../logins.js';
 import { type Named, refused, type State, states } from './refusedMessages.js';
 import { FIRST, refusedFinal, refusedFirst, refusedPasswords } from './refusedPasswords.js';
 

@@ -1,4 +1,4 @@
-import { frontend } from '../support/wire.js';
+import { frontend } from '../../support/wire.js';
 import { message, type Named } from './refusedMessages.js';
 
 /** What no correct client answers when it is asked for its password, whatever the method. */

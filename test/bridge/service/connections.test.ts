@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { Client } from 'pg';
-import type { PostgresServer } from '../../src/embedded/index.js';
-import { eventually } from '../support/eventually.js';
-import { testedMajors } from '../support/majors.js';
-import { createDatabase, execute, primaryServer } from '../support/postgres.js';
-import { type RelayProxy, startRelay } from '../support/relay.js';
+import type { PostgresServer } from '../../../src/embedded/index.js';
+import { eventually } from '../../support/eventually.js';
+import { testedMajors } from '../../support/majors.js';
+import { createDatabase, execute, primaryServer } from '../../support/postgres.js';
+import { type RelayProxy, startRelay } from '../../support/relay.js';
 
 /** What other sessions see of the bridge in pg_stat_activity and pg_locks: docs/bridge.md, "What it needs". */
 
@@ -79,7 +79,7 @@ for (const major of testedMajors()) {
     });
 
     it('can be left out, and the lock that a call waits for with them', async () => {
-      const documented = readFileSync(new URL('../../../docs/bridge.md', import.meta.url), 'utf8');
+      const documented = readFileSync(new URL('../../../../docs/bridge.md', import.meta.url), 'utf8');
       const [activity, locks] = [
         ...documented.matchAll(/```sql\n(SELECT [^`]*?FROM pg_(?:stat_activity|locks)\b[^`]*?);\n```/g),
       ].map(([, sql]) => sql!);

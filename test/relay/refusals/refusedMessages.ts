@@ -1,4 +1,4 @@
-import { frontend } from '../support/wire.js';
+import { frontend } from '../../support/wire.js';
 
 /** Bytes that no correct client sends, each with a name, and the states of a session in which they are sent. */
 
