@@ -198,10 +198,10 @@ export class Session implements Cancellable {
     }
     const { majorVersion, queue } = this.primary;
     // Before PostgreSQL 14 a server limits no length, and reads the whole of what does not belong into COPY data.
-    if (majorVersion > 0 && majorVersion < 14 && type !== Frontend.password) {
+    if (majorVersion > 0 && majorVersion < 14) {
       if (length === undefined) return queue.copyIn ? undefined : 'end';
-      if (length >= EMPTY_MESSAGE_BYTES && (queue.copyIn || CLIENT_TYPES.has(type)))
-        return this.#clientHead(type, length);
+      if (length >= EMPTY_MESSAGE_BYTES && CLIENT_TYPES.has(type)) return this.#clientHead(type, length);
+      if (length >= EMPTY_MESSAGE_BYTES && queue.copyIn) return 'pass';
     }
     this.#leaving = true;
     return 'end';
@@ -210,7 +210,7 @@ export class Session implements Cancellable {
   #clientHead(type: number, length: number): Delivery {
     if (type === Frontend.password && this.#phase === 'startup') return 'whole';
     if (this.expectsPassword) throw noPassword(type);
-    if (type === Frontend.password) return 'end';
+    if (type === Frontend.password) return this.#refused(type, length) ?? 'end';
     // A client that is not authenticated yet may occupy neither the parser nor so much memory.
     const limit = this.authenticated ? Number.POSITIVE_INFINITY : EARLY_STATEMENT_BYTES;
     const inspected = length <= Math.min(limit, this.#options.statementBytes);
@@ -228,15 +228,15 @@ export class Session implements Cancellable {
         this.primary.expect(FORWARD.bind);
         break;
       case Frontend.describe:
-        if (this.#interceptor.tracking) return 'whole';
+        if (this.#interceptor.tracking && length <= INSPECTED_BIND_BYTES) return 'whole';
         this.primary.expect(FORWARD.describe);
         break;
       case Frontend.execute:
-        if (this.#interceptor.tracking) return 'whole';
+        if (this.#interceptor.tracking && length <= INSPECTED_BIND_BYTES) return 'whole';
         this.primary.expect(FORWARD.execute);
         break;
       case Frontend.close:
-        if (this.#interceptor.tracking) return 'whole';
+        if (this.#interceptor.tracking && length <= INSPECTED_BIND_BYTES) return 'whole';
         this.primary.expect(FORWARD.close);
         break;
       case Frontend.sync:
@@ -464,7 +464,10 @@ export class Session implements Cancellable {
   }
 }
 
-/** A Bind with more bytes is not looked at. It would have to be kept whole, and arguments of dblink calls are not that long. */
+/**
+ * A Bind, Describe, Execute or Close with more bytes is not looked at. It would have to be kept whole, and arguments of dblink calls
+ * are not that long.
+ */
 const INSPECTED_BIND_BYTES = 64 * 1024 * 1024;
 
 /** A message that is nothing but its header. */
@@ -483,7 +486,10 @@ const compareNames = (a: string, b: string): number => (a.toLowerCase() < b.toLo
 
 const FATAL = { severity: 'FATAL' } as const;
 
-const CLIENT_TYPES: ReadonlySet<number> = new Set(Object.values(Frontend));
+/** The types of messages that an authenticated client sends. */
+const CLIENT_TYPES: ReadonlySet<number> = new Set(
+  Object.values(Frontend).filter((type) => type !== Frontend.password),
+);
 
 /** As PostgreSQL says it. */
 const noPassword = (type: number): PgError =>

@@ -67,9 +67,9 @@ for (const major of testedMajors()) {
       it(`is refused alike ${when}`, async () => {
         const differences: string[] = [];
         for (const [name, bytes] of refused) {
-          // Before PostgreSQL 14 a server reads all of such a message before it answers.
-          if (major < 14 && name === 'a Bind of 2 GiB') continue;
           const direct = await answer(port, state, bytes);
+          // Before PostgreSQL 14 a server reads all of such a message, and has these words upon the end of the stream only.
+          if (major < 14 && /unexpected EOF|out of memory/.test(direct.toString('latin1'))) continue;
           const through = await proxied(proxy.port, state, bytes, direct.length).catch((error: Error) =>
             Buffer.from(`?    ${error.message}`),
           );
