@@ -24,6 +24,9 @@ export const bridgeVersion = (comment: string): number => Number(COMMENT_FORM.ex
  */
 export const SESSION_SETTING = 'dblink_proxy.session';
 
+/** The value of that setting on the proxy's own connections, whose calls are not carried out (eventTriggers.ts). */
+export const SERVICE_SESSION = 'service';
+
 /**
  * The longest value of that setting that the functions accept, in characters. A caller could set a longer one, which would make
  * every message of the functions longer.

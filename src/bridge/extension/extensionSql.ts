@@ -1,6 +1,7 @@
 import { bridgeComment } from '../../primary/marks.js';
 import { CAT, EQ } from '../../primary/operators.js';
 import type { ExtensionCommand } from '../../sql/index.js';
+import { eventTriggersOff, withoutEventTriggers } from '../installed/eventTriggers.js';
 import {
   EXTENSION_MARK,
   FUNCTIONS_QUERY,
@@ -34,16 +35,14 @@ const SUPERUSER = `(SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname
 
 const execute = (statement: string): string => `EXECUTE ${dollarQuoted(`${EXTENSION_MARK} ${statement}`)};`;
 
-function typeSql(schema: string): string {
-  const name = `${identifier(schema)}.${TYPE}`;
-  return `
-  ${execute(pkeyResultsSql(schema))}
-  ${execute(`COMMENT ON TYPE ${name} IS '${bridgeComment()}'`)}`;
-}
+const typeComment = (schema: string): string => `
+  ${execute(`COMMENT ON TYPE ${identifier(schema)}.${TYPE} IS '${bridgeComment()}'`)}`;
 
 /** SQL that makes the wrapper. Only a superuser may do that. */
 const wrapperSql = (schema: string): string => `
-  ${execute(`CREATE FOREIGN DATA WRAPPER ${WRAPPER} VALIDATOR ${identifier(schema)}.dblink_fdw_validator`)}
+  ${execute(`CREATE FOREIGN DATA WRAPPER ${WRAPPER} VALIDATOR ${identifier(schema)}.dblink_fdw_validator`)}`;
+
+const WRAPPER_COMMENT = `
   ${execute(`COMMENT ON FOREIGN DATA WRAPPER ${WRAPPER} IS '${bridgeComment()}'`)}`;
 
 /**
@@ -63,14 +62,26 @@ const register = `
 export function installSql(schema: string): string {
   // There is no function of the bridge to be replaced. A function of the same name is somebody else's.
   const functions = publicFunctionsSql(schema).map((sql) => sql.replace(/^CREATE OR REPLACE /, 'CREATE '));
+  const isComment = (sql: string): boolean => sql.startsWith('COMMENT ');
+  const script = functions.filter((sql) => !isComment(sql));
   // The first one that needs the type.
-  const ofType = functions.findIndex((sql) => sql.includes('dblink_get_pkey'));
+  const ofType = script.findIndex((sql) => sql.includes('dblink_get_pkey'));
+  script.splice(ofType, 0, pkeyResultsSql(schema));
+  // Event triggers see, under the path that it has natively, what the extension's script does, and nothing else.
   return doBlock(
     '',
-    inOwnPath(`${functions.slice(0, ofType).map(execute).join('\n  ')}${typeSql(schema)}
-  ${functions.slice(ofType).map(execute).join('\n  ')}
+    `${inPath(
+      `${identifier(schema)}, pg_temp`,
+      `
+  ${script.map(execute).join('\n  ')}
   IF ${SUPERUSER} THEN ${wrapperSql(schema)}
+  END IF;`,
+    )}${withoutEventTriggers(
+      inOwnPath(`
+  ${functions.filter(isComment).map(execute).join('\n  ')}${typeComment(schema)}
+  IF ${SUPERUSER} THEN ${WRAPPER_COMMENT}
   END IF;${register}`),
+    )}`,
   );
 }
 
@@ -78,34 +89,35 @@ export function installSql(schema: string): string {
 export function upgradeSql(schema: string): string {
   return doBlock(
     '',
-    inOwnPath(`
-  IF NOT EXISTS (${TYPE_QUERY}) THEN ${typeSql(schema)}
-  ELSE ${execute(`COMMENT ON TYPE ${identifier(schema)}.${TYPE} IS '${bridgeComment()}'`)}
-  END IF;
+    withoutEventTriggers(
+      inOwnPath(`
+  IF NOT EXISTS (${TYPE_QUERY}) THEN ${execute(pkeyResultsSql(schema))}
+  END IF;${typeComment(schema)}
   ${publicFunctionsSql(schema).map(execute).join('\n  ')}
   IF EXISTS (${WRAPPER_QUERY}) THEN
-    IF ${SUPERUSER} THEN ${execute(`COMMENT ON FOREIGN DATA WRAPPER ${WRAPPER} IS '${bridgeComment()}'`)} END IF;
-  ELSIF ${SUPERUSER} AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_foreign_data_wrapper w WHERE w.fdwname ${EQ} '${WRAPPER}') THEN ${wrapperSql(schema)}
+    IF ${SUPERUSER} THEN ${WRAPPER_COMMENT} END IF;
+  ELSIF ${SUPERUSER} AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_foreign_data_wrapper w WHERE w.fdwname ${EQ} '${WRAPPER}') THEN ${wrapperSql(schema)}${WRAPPER_COMMENT}
   END IF;${register}`),
+    ),
   );
 }
 
 /** SQL that registers objects of this version, which were made by a role that could not do that. */
-export const registerSql = (): string => doBlock('', inOwnPath(register));
+export const registerSql = (): string => doBlock('', withoutEventTriggers(inOwnPath(register)));
 
 /** SQL that moves the objects to another schema. */
 export function moveSql(schema: string): string {
   const target = dollarQuoted(identifier(schema));
   return doBlock(
     'statement pg_catalog.text;',
-    `
+    withoutEventTriggers(`
   FOR statement IN
     SELECT pg_catalog.concat('ALTER FUNCTION ', m.oid::pg_catalog.regprocedure, ' SET SCHEMA ', ${target}) FROM (${FUNCTIONS_QUERY}) m
     UNION ALL
     SELECT pg_catalog.concat('ALTER TYPE ', m.oid::pg_catalog.regtype, ' SET SCHEMA ', ${target}) FROM (${TYPE_QUERY}) m
   LOOP
     EXECUTE pg_catalog.concat('${EXTENSION_MARK} ', statement);
-  END LOOP;`,
+  END LOOP;`),
   );
 }
 
@@ -126,8 +138,8 @@ export function dropSql(cascade: boolean): string {
   complaints pg_catalog.text;
   advice pg_catalog.text;`,
     `
-  IF wrapper IS NOT NULL THEN
-    EXECUTE pg_catalog.concat('${EXTENSION_MARK} ALTER FOREIGN DATA WRAPPER ', wrapper, ' NO VALIDATOR');
+  IF wrapper IS NOT NULL THEN${withoutEventTriggers(`
+    EXECUTE pg_catalog.concat('${EXTENSION_MARK} ALTER FOREIGN DATA WRAPPER ', wrapper, ' NO VALIDATOR');`)}
   END IF;
   FOREACH statement IN ARRAY ARRAY['FUNCTION ' ${CAT} functions, 'TYPE ' ${CAT} type,
     'FOREIGN DATA WRAPPER ' ${CAT} wrapper]
@@ -143,7 +155,7 @@ export function dropSql(cascade: boolean): string {
     EXCEPTION WHEN dependent_objects_still_exist THEN
       GET STACKED DIAGNOSTICS complaint = PG_EXCEPTION_DETAIL, advice = PG_EXCEPTION_HINT;
       complaints := pg_catalog.concat_ws(pg_catalog.chr(10), complaints, complaint);
-      -- Out of the way of the others, to be undone by the error.
+      -- Out of the way of the others, to be undone by the error.${eventTriggersOff(true)}
       EXECUTE pg_catalog.concat(statement, ' CASCADE');
     END;`
     }
@@ -164,10 +176,13 @@ const doBlock = (declarations: string, body: string): string =>
 BEGIN${body}
 END`)}`;
 
-/** PL/pgSQL that runs statements so that names in them are found in PostgreSQL's own schema, whatever the session's path. */
-const inOwnPath = (body: string): string => `
+/** PL/pgSQL that runs statements under a search_path. */
+const inPath = (path: string, body: string): string => `
   DECLARE path CONSTANT pg_catalog.text := pg_catalog.current_setting('search_path');
   BEGIN
-  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);${body}
+  PERFORM pg_catalog.set_config('search_path', ${dollarQuoted(path)}, true);${body}
   PERFORM pg_catalog.set_config('search_path', path, true);
   END;`;
+
+/** PL/pgSQL that runs statements so that names in them are found in PostgreSQL's own schema, whatever the session's path. */
+const inOwnPath = (body: string): string => inPath('pg_catalog, pg_temp', body);

@@ -2,6 +2,7 @@ import { BRIDGE_COMMENT, BRIDGE_VERSION, SERVICE_SCHEMA } from '../../primary/ma
 import { CLEARTEXT_HINT, type ServiceAccount } from '../../session/settings.js';
 import { PLAIN_PASSWORD_REFUSED } from '../../wire/auth/authenticator.js';
 import { PgError } from '../../wire/errors.js';
+import { WITH_TRIGGERS_PATH, WITHOUT_EVENT_TRIGGERS } from '../installed/eventTriggers.js';
 import { FUNCTIONS_QUERY, WRAPPER_QUERY } from '../installed/objectQueries.js';
 import { REGISTERED_QUERY } from '../installed/registerSql.js';
 import { SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
@@ -49,7 +50,8 @@ export function installBridge(
         `version ${newest} of the bridge is newer than this program's, ${BRIDGE_VERSION}`,
       );
     }
-    if (found.service?.version !== BRIDGE_VERSION) await client.query(SERVICE_SCHEMA_SQL);
+    if (found.service?.version !== BRIDGE_VERSION)
+      await client.query(`SELECT ${WITH_TRIGGERS_PATH}; ${SERVICE_SCHEMA_SQL}; ${QUALIFIED}`);
     const where = await makeFunctions(client, found, options.schema);
     const version = `version ${BRIDGE_VERSION} of the bridge`;
     const place = `functions in schema ${quoteIdentifier(where)}`;
@@ -184,6 +186,9 @@ async function stateOf(client: InstallConnection): Promise<State> {
   };
 }
 
+/** Messages name everything with its schema. */
+const QUALIFIED = "SET LOCAL search_path = ''";
+
 /** Connects and does something in one transaction. @throws InstallError, for errors of the server and the driver as well */
 async function inTransaction<T>(
   account: ServiceAccount,
@@ -193,8 +198,8 @@ async function inTransaction<T>(
   let client: InstallConnection | undefined;
   try {
     client = await InstallConnection.open(account, database);
-    await client.query('BEGIN');
-    await client.query("SET LOCAL search_path = ''; SET LOCAL standard_conforming_strings = on");
+    await client.query(`BEGIN; ${WITHOUT_EVENT_TRIGGERS}`);
+    await client.query(`${QUALIFIED}; SET LOCAL standard_conforming_strings = on`);
     const result = await act(client);
     await client.query('COMMIT');
     return result;

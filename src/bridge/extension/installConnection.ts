@@ -1,3 +1,4 @@
+import { SERVICE_SESSION, SESSION_SETTING } from '../../primary/marks.js';
 import type { ServiceAccount } from '../../session/settings.js';
 import { PgError } from '../../wire/errors.js';
 import { WireClient } from '../../wire/outbound/index.js';
@@ -14,7 +15,11 @@ export class InstallConnection {
   /** Logs in to a database. @throws ConnectError */
   static async open(account: ServiceAccount, database: string): Promise<InstallConnection> {
     const options = accountOptions(account, database);
-    const startup = [...options.startup, ['client_encoding', 'UTF8'] as const];
+    const startup = [
+      ...options.startup,
+      ['client_encoding', 'UTF8'] as const,
+      [SESSION_SETTING, SERVICE_SESSION] as const,
+    ];
     return new InstallConnection(await WireClient.connect({ ...options, startup }));
   }
 

@@ -5,6 +5,7 @@ import type { SessionContext } from '../../session/context.js';
 import type { Statement } from '../../sql/index.js';
 import { qualifyCalls, type ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
 import { PgError } from '../../wire/errors.js';
+import { eventTriggersOff } from '../installed/eventTriggers.js';
 import { pkeyResultsSql, publicFunctionsSql } from '../installed/publicFunctions.js';
 import type { Preparable } from './extensionCommand.js';
 
@@ -41,7 +42,7 @@ export function renameListedCalls(
 }
 
 const inOneBlock = (statements: readonly string[]): string =>
-  `DO $dblink_proxy$ BEGIN ${statements.map((sql) => `${sql};`).join('\n')} END $dblink_proxy$`;
+  `DO $dblink_proxy$ BEGIN${eventTriggersOff(true)} ${statements.map((sql) => `${sql};`).join('\n')} END $dblink_proxy$`;
 
 /**
  * Makes the temporary functions that the statement's calls need, where they are missing. Must be called outside of a transaction.

@@ -6,6 +6,7 @@ import {
   SESSION_SETTING_LENGTH,
 } from '../../primary/marks.js';
 import { errorParts } from './answerParts.js';
+import { NOTHING_DONE } from './eventTriggers.js';
 
 /** Answers of a session lie in one of so many slots, by the first digit of the handle. */
 export const SLOTS = 16;
@@ -170,6 +171,7 @@ DECLARE
   relation text;
 BEGIN
   IF session IS NULL OR cardinality(session) <> ${Object.keys(SESSION).length} OR length(current_setting('${SESSION_SETTING}', true)) > ${SESSION_SETTING_LENGTH} THEN
+    IF dblink_proxy.is_service() THEN RETURN ${NOTHING_DONE}; END IF;
     RETURN ${errorParts(
       '55000',
       `'dblink calls are carried out by dblink-proxy, which this session does not come through'`,

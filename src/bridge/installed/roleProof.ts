@@ -1,5 +1,6 @@
 import { MARK, QUIET } from '../../primary/marks.js';
 import { EQ } from '../../primary/operators.js';
+import { TAKE_TRIGGERS_PATH } from './eventTriggers.js';
 
 /**
  * How a function of the bridge proves the role that it runs as (docs/decisions/010-evidence.md). PostgreSQL lets nobody execute
@@ -47,7 +48,7 @@ END $bridge$;`;
 export const MAKE_PROOF = `
 CREATE OR REPLACE FUNCTION dblink_proxy.make_proof(relation text, role text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $bridge$
-BEGIN
+BEGIN${TAKE_TRIGGERS_PATH}
   EXECUTE format('CREATE FUNCTION dblink_proxy.%I(nonce text) RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS %L', relation, format('BEGIN RETURN dblink_proxy.evidence(nonce, %L); END', role));
   PERFORM dblink_proxy.seal_function(format('%I(text)', relation));

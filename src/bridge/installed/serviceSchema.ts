@@ -12,6 +12,7 @@ import { bridgeComment, MARK, NOT_TAKEN, QUIET, SERVICE_SCHEMA } from '../../pri
 import { KIND, NO_RECORD, part } from './answerParts.js';
 import { ASK } from './askFunction.js';
 import { COMMON } from './commonTypes.js';
+import { IS_SERVICE, TAKE_TRIGGERS_PATH, withoutEventTriggers } from './eventTriggers.js';
 import { FUNCTIONS_QUERY } from './objectQueries.js';
 import { PORTABLE_NAMES } from './portableTypes.js';
 import { REGISTER } from './registerSql.js';
@@ -77,7 +78,7 @@ CREATE OR REPLACE FUNCTION dblink_proxy.seal(relation text) RETURNS void LANGUAG
 SET search_path = pg_catalog, pg_temp AS $bridge$
 DECLARE
   others text;
-BEGIN
+BEGIN${TAKE_TRIGGERS_PATH}
   IF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'dblink_proxy'::regnamespace AND c.relname = relation AND c.relkind = 'r') THEN
     EXECUTE format('ALTER TABLE dblink_proxy.%I ENABLE ROW LEVEL SECURITY', relation);
   END IF;
@@ -93,7 +94,7 @@ CREATE OR REPLACE FUNCTION dblink_proxy.seal_function(signature text) RETURNS vo
 SET search_path = pg_catalog, pg_temp AS $bridge$
 DECLARE
   others text;
-BEGIN
+BEGIN${TAKE_TRIGGERS_PATH}
   EXECUTE format('REVOKE ALL ON FUNCTION dblink_proxy.%s FROM PUBLIC', signature);
   SELECT string_agg(DISTINCT quote_ident(pg_get_userbyid(a.grantee)), ', ') INTO others
     FROM pg_proc p, aclexplode(p.proacl) a
@@ -147,7 +148,7 @@ SELECT dblink_proxy.seal_function('hold(bigint)');`;
 const MAKE_ANSWER = `
 CREATE OR REPLACE FUNCTION dblink_proxy.make_answer(relation text, key bigint) RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $bridge$
-BEGIN
+BEGIN${TAKE_TRIGGERS_PATH}
   EXECUTE format('CREATE TABLE dblink_proxy.%I (LIKE dblink_proxy.answer_part INCLUDING STORAGE)', relation);
   EXECUTE format('ALTER TABLE dblink_proxy.%I ENABLE ROW LEVEL SECURITY', relation);
   EXECUTE format('INSERT INTO dblink_proxy.%I DEFAULT VALUES', relation);
@@ -373,7 +374,7 @@ BEGIN
       JOIN pg_roles r ON r.oid = f.owner JOIN pg_database d ON d.datname = current_database()
      WHERE NOT r.rolsuper AND r.rolname <> current_user AND NOT pg_has_role(r.oid, d.datdba, 'USAGE')) THEN
     RETURN;
-  END IF;${REGISTER}
+  END IF;${withoutEventTriggers(REGISTER)}
 END $bridge$;`;
 
 /** SQL that makes the schema or brings it up to this version; to be run by the service account, in one transaction. */
@@ -387,6 +388,7 @@ export const SERVICE_SCHEMA_SQL: string = [
   TABLES,
   HOLD,
   MAKE_ANSWER,
+  IS_SERVICE,
   ASK,
   TELL,
   SAMPLE,

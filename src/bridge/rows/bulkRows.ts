@@ -2,6 +2,7 @@ import { EQ } from '../../primary/operators.js';
 import { PgError } from '../../wire/errors.js';
 import type { CopyInControl, WireClient } from '../../wire/outbound/index.js';
 import { withoutPlace } from '../exchange/bridgeAnswer.js';
+import { WITH_TRIGGERS_PATH } from '../installed/eventTriggers.js';
 import { isPortableType } from '../installed/portableTypes.js';
 import { sealed } from '../installed/serviceSchema.js';
 import type { DatabaseServices } from '../service/services.js';
@@ -90,7 +91,8 @@ export class BulkRows {
       .map((type, i) => `c${i + 1} ${type !== null && isPortableType(type) ? type : 'pg_catalog.text'}`)
       .join(', ');
     return `SELECT pg_catalog.set_config('datestyle', ${literal(dateStyle)}, true), pg_catalog.set_config('intervalstyle', ${literal(intervalStyle)}, true),
-        pg_catalog.set_config('timezone', ${literal(timeZone)}, true);
+        pg_catalog.set_config('timezone', ${literal(timeZone)}, true),
+        ${WITH_TRIGGERS_PATH};
       CREATE UNLOGGED TABLE dblink_proxy.${name} (${columns}) WITH (autovacuum_enabled = off, parallel_workers = 0);
       ${sealed(name)};
       CREATE VIEW dblink_proxy.${name}_v AS SELECT * FROM dblink_proxy.${name} WHERE pg_catalog.pg_backend_pid() ${EQ} ${pid};

@@ -1,3 +1,4 @@
+import { WITH_TRIGGERS_PATH } from '../installed/eventTriggers.js';
 import { dropProof, isProof } from '../installed/roleProof.js';
 
 /** SQL that removes large objects of the bridge. @param condition SQL: which rows of dblink_proxy.object, by the alias `o` */
@@ -9,6 +10,7 @@ export const removeObjects = (condition: string): string =>
 export function dropObjects(names: readonly string[]): string {
   const tables = names.filter((name) => !isProof(name)).map((name) => `dblink_proxy.${name}`);
   return [
+    `SELECT ${WITH_TRIGGERS_PATH}`,
     ...(tables.length === 0 ? [] : [`DROP TABLE IF EXISTS ${tables.join(', ')} CASCADE`]),
     ...names.filter(isProof).map(dropProof),
   ].join('; ');

@@ -11,6 +11,7 @@ import {
 } from '../../wire/outbound/index.js';
 import { FairQueue } from '../../wire/pace/fairQueue.js';
 import { parseDataRow } from '../../wire/rows.js';
+import { WITHOUT_EVENT_TRIGGERS } from '../installed/eventTriggers.js';
 
 /** Rows of values in text format. null is SQL's NULL. */
 export type Rows = readonly (readonly (Buffer | null)[])[];
@@ -133,7 +134,7 @@ export class ServiceConnection {
     const client = await WireClient.connect({ ...options, timeoutMs: CONNECT_TIMEOUT_MS });
     const connection = new ServiceConnection(new Shared(client), []);
     try {
-      await connection.script(UNLOGGED_PARAMETERS);
+      await connection.script(`${UNLOGGED_PARAMETERS};\n${WITHOUT_EVENT_TRIGGERS}`);
       await connection.query(SETTINGS);
     } catch (error) {
       connection.close();

@@ -1,11 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FIND_FOR } from '../../primary/foreignServers.js';
-import { BRIDGE_VERSION, bridgeComment, bridgeVersion } from '../../primary/marks.js';
+import {
+  BRIDGE_VERSION,
+  bridgeComment,
+  bridgeVersion,
+  SERVICE_SESSION,
+  SESSION_SETTING,
+} from '../../primary/marks.js';
 import type { RouterLog } from '../../session/settings.js';
 import type { SocketAddress } from '../../wire/address.js';
 import type { PgError } from '../../wire/errors.js';
 import type { TlsOptions } from '../../wire/tls/tls.js';
+import { WITH_TRIGGERS_PATH } from '../installed/eventTriggers.js';
 import { fingerprintsOf } from '../installed/fingerprints.js';
 import { SECRET_SQL, SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
 import { BulkConnections } from './bulkConnections.js';
@@ -132,6 +139,7 @@ export class DatabaseServices implements Tenant {
             ['user', this.identity.user],
             ['database', this.database],
             ['application_name', 'dblink-proxy'],
+            [SESSION_SETTING, SERVICE_SESSION],
           ],
           password: this.identity.password,
           owner: this,
@@ -245,7 +253,10 @@ export class DatabaseServices implements Tenant {
   /** Runs SQL that ends with SECRET_SQL, and gives it a new secret. @throws PgError */
   async #run(connection: ServiceConnection, sql: string): Promise<void> {
     try {
-      await connection.copy(sql, Buffer.from(`\\\\x${randomBytes(32).toString('hex')}\n`, 'latin1'));
+      await connection.copy(
+        `SELECT ${WITH_TRIGGERS_PATH};\n${sql}`,
+        Buffer.from(`\\\\x${randomBytes(32).toString('hex')}\n`, 'latin1'),
+      );
     } catch (error) {
       throw cannotPrepare(this.identity.user, this.database, error);
     }

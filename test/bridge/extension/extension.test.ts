@@ -215,8 +215,18 @@ for (const major of [18, 15]) {
     before(async () => {
       [primary, extension] = await Promise.all([primaryServer(major), extensionServer(major)]);
       proxy = await startTestProxy(primary);
+      await execute(primary.url(), 'CREATE ROLE extension_owner LOGIN');
     });
     after(() => proxy.stop());
+
+    /** A database of a role that may not switch event triggers off. */
+    const createOwned = async (database: string): Promise<void> => {
+      await createDatabase(primary, database);
+      await execute(
+        primary.url(database),
+        `ALTER DATABASE ${database} OWNER TO extension_owner; GRANT CREATE ON SCHEMA public TO extension_owner`,
+      );
+    };
 
     const open = async (place: { host: string; port: number }, database: string, user = 'postgres') => {
       const { connection, startup } = await WireConnection.open({
@@ -400,7 +410,7 @@ for (const major of [18, 15]) {
 
     it('leaves a DDL trigger its notices and errors', async () => {
       const database = `extension_${++number}`;
-      await createDatabase(primary, database);
+      await createOwned(database);
       await execute(
         primary.url(database),
         `CREATE FUNCTION tell() RETURNS event_trigger LANGUAGE plpgsql AS
@@ -413,12 +423,12 @@ for (const major of [18, 15]) {
       );
       const [, , refused, , dropped] = await play(proxy, database, [
         'SELECT 1',
-        'ALTER EVENT TRIGGER forbid ENABLE',
+        'ALTER EVENT TRIGGER forbid ENABLE; SET ROLE extension_owner',
         'CREATE EXTENSION dblink',
-        'ALTER EVENT TRIGGER forbid DISABLE; CREATE EXTENSION dblink',
+        'RESET ROLE; ALTER EVENT TRIGGER forbid DISABLE; CREATE EXTENSION dblink',
         'DROP EXTENSION dblink',
       ]);
-      const frame = (name: string) => `PL/pgSQL function public.${name}() line 1 at RAISE`;
+      const frame = (name: string) => `PL/pgSQL function ${name}() line 1 at RAISE`;
       assert.deepEqual(refused, [
         'CREATE EXTENSION dblink',
         { E: { S: 'ERROR', V: 'ERROR', C: 'P0099', M: 'no CREATE TYPE', W: frame('forbid') } },
@@ -430,7 +440,7 @@ for (const major of [18, 15]) {
           V: 'NOTICE',
           C: '00000',
           M: `dropped ${count} objects`,
-          W: frame('tell').replace('public.', ''),
+          W: frame('tell'),
         },
       });
       assert.deepEqual(dropped, ['DROP EXTENSION dblink', notice(1), 'DROP EXTENSION', 'Z I']);
@@ -438,7 +448,7 @@ for (const major of [18, 15]) {
 
     it('ends at a time limit and at a cancel request, and leaves nothing', async () => {
       const database = `extension_${++number}`;
-      await createDatabase(primary, database);
+      await createOwned(database);
       await execute(
         `postgres://postgres@${proxy.host}:${proxy.port}/${database}`,
         `CREATE EXTENSION dblink; DROP EXTENSION dblink; CREATE FUNCTION wait() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); END';
@@ -456,12 +466,12 @@ for (const major of [18, 15]) {
             V: 'ERROR',
             C: '57014',
             M: message,
-            W: 'SQL statement "SELECT pg_sleep(60)"\nPL/pgSQL function public.wait() line 1 at PERFORM',
+            W: 'SQL statement "SELECT pg_sleep(60)"\nPL/pgSQL function wait() line 1 at PERFORM',
           },
         },
         'Z I',
       ];
-      await connection.rows('SET statement_timeout = 300');
+      await connection.rows('SET ROLE extension_owner; SET statement_timeout = 300');
       connection.send(frontend.query('CREATE EXTENSION dblink'));
       assert.deepEqual(
         shown(await connection.collect(1)),
@@ -495,13 +505,15 @@ for (const major of [18, 15]) {
 
     it('ends while the service schema cannot be made', async () => {
       const database = `extension_${++number}`;
-      await createDatabase(primary, database);
+      await createOwned(database);
+      const account = `postgres://extension_owner@${primary.host}:${primary.port}?sslmode=disable`;
+      const owners = await startTestProxy(primary, { flags: { primary: account } });
       await execute(
         primary.url(database),
         `CREATE FUNCTION wait() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); END';
          CREATE EVENT TRIGGER wait ON ddl_command_start WHEN tag IN ('CREATE SCHEMA') EXECUTE FUNCTION wait()`,
       );
-      const connection = await open(proxy, database);
+      const connection = await open(owners, database);
       await connection.rows('SET statement_timeout = 300');
       connection.send(frontend.query('CREATE EXTENSION dblink'));
       assert.deepEqual(shown(await connection.collect(1)), [
@@ -513,6 +525,7 @@ for (const major of [18, 15]) {
         primary.url(),
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}' AND application_name = 'dblink-proxy'`,
       );
+      await owners.stop();
     });
 
     it('gives way to the extension on a primary that has got it since', async () => {

@@ -133,7 +133,7 @@ for (const major of testedMajors()) {
       await execute(
         primary.url(database),
         `CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END';
-         CREATE EVENT TRIGGER forbid ON ddl_command_start WHEN tag IN ('ALTER EXTENSION', 'COMMENT') EXECUTE FUNCTION forbid()`,
+         CREATE EVENT TRIGGER forbid ON ddl_command_start WHEN tag IN ('CREATE FOREIGN DATA WRAPPER') EXECUTE FUNCTION forbid()`,
       );
       await assert.rejects(execute(urlOf(database), 'CREATE EXTENSION dblink'), { code: 'P0001' });
       assert.deepEqual(
