@@ -13,6 +13,8 @@ import { EXTENSION_COMMAND, installSql } from './extensionSql.js';
  * gets SQL that makes the bridge's functions. In stored functions the command is not seen.
  */
 
+const DROPS = /\bdrop\s+extension\b/i;
+
 /** A string constant on one line, so that the lines of the block keep their numbers. */
 const onOneLine = (text: string): string =>
   `E'${text.replace(/[\\']/g, (c) => c + c).replaceAll('\n', '\\n')}'`;
@@ -40,10 +42,13 @@ export async function blockWithCreation(
 ): Promise<ReplacedText | undefined> {
   const own = text.subarray(span.start, span.end);
   if (bridge === undefined || own.length > MAX_QUERY_BYTES || !isLight(own)) return undefined;
+  if (context.primary.parameters.get('standard_conforming_strings') === 'off') return undefined;
   const state = await readState(context, EXTENSION_COMMAND);
   const { currentSchema } = state;
+  // What is registered the primary finds by itself, unless the block drops it first.
+  const there = state.registered && !DROPS.test(own.toString('latin1'));
   const needed =
-    state.trusted && !state.readOnly && !state.hasExtension && !state.registered && !state.couldHaveExtension;
+    state.trusted && !state.readOnly && !state.hasExtension && !there && !state.couldHaveExtension;
   if (!needed || currentSchema === undefined) return undefined;
   const changed = replaceCreations(
     own,

@@ -37,10 +37,14 @@ const without = (name: string, column: string): string =>
 const EXTENSION = `SELECT m.oid, m.owner, m.namespace FROM (${FUNCTIONS_QUERY}) m
  WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_extension x WHERE x.extname ${EQ} 'dblink') ORDER BY m.oid LIMIT 1`;
 
-/** pg_extension with the bridge where it has no row of its own (PostgreSQL 13 to 18). */
-export const PG_EXTENSION_SHOWN = `SELECT tableoid, oid, extname, extowner, extnamespace, extrelocatable, extversion, extconfig, extcondition
+/** pg_extension with the bridge where it has no row of its own (PostgreSQL 13 to 18). @param tableoid with that column in front */
+const extensionRows = (
+  tableoid: boolean,
+): string => `SELECT ${tableoid ? 'tableoid, ' : ''}oid, extname, extowner, extnamespace, extrelocatable, extversion, extconfig, extcondition
   FROM pg_catalog.pg_extension
- UNION ALL SELECT ${catalog('pg_extension')}, e.oid, 'dblink', e.owner, e.namespace, true, '${EXTENSION_VERSION}', NULL, NULL FROM (${EXTENSION}) e`;
+ UNION ALL SELECT ${tableoid ? `${catalog('pg_extension')}, ` : ''}e.oid, 'dblink', e.owner, e.namespace, true, '${EXTENSION_VERSION}', NULL, NULL FROM (${EXTENSION}) e`;
+
+export const PG_EXTENSION_ROWS = extensionRows(false);
 
 /** The catalogs that are shown changed. Each is a query with the columns of the catalog (PostgreSQL 13 to 18). */
 const SHOWN: Readonly<Record<string, string>> = {
@@ -50,7 +54,7 @@ const SHOWN: Readonly<Record<string, string>> = {
   pg_type: without('pg_type', 'typnamespace'),
   pg_largeobject_metadata: `SELECT tableoid, * FROM pg_catalog.pg_largeobject_metadata
  WHERE oid ${LT} ${FIRST_OBJECT}::pg_catalog.oid OR lomowner ${NE} ALL (ARRAY(SELECT n.nspowner FROM ${HIDDEN_SCHEMAS}))`,
-  pg_extension: PG_EXTENSION_SHOWN,
+  pg_extension: extensionRows(true),
   pg_depend: `SELECT tableoid, classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype FROM pg_catalog.pg_depend
  UNION ALL SELECT ${catalog('pg_depend')}, m.class, m.oid, 0, ${catalog('pg_extension')}, e.oid, 0, 'e' FROM (${EXTENSION}) e,
   (SELECT ${catalog('pg_proc')} AS class, f.oid FROM (${FUNCTIONS_QUERY}) f

@@ -120,7 +120,10 @@ async function act(
         await prepare();
         return change(context, upgradeSql(bridge!.schema));
       }
-      if (!state.registered) await change(context, registerSql());
+      if (!state.registered) {
+        await prepare();
+        await change(context, registerSql());
+      }
       return notify(
         context,
         '00000',

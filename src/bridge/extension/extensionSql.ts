@@ -11,7 +11,7 @@ import {
   WRAPPER_QUERY,
 } from '../installed/objectQueries.js';
 import { pkeyResultsSql, publicFunctionsSql } from '../installed/publicFunctions.js';
-import { REGISTER } from '../installed/registerSql.js';
+import { registering } from '../installed/registerSql.js';
 
 /**
  * SQL for what stands for the extension: the functions with dblink's own names, the type dblink_pkey_results and the
@@ -49,8 +49,8 @@ const WRAPPER_COMMENT = `
  * Registers the objects as an extension, where the role may do that, or the proxy's account may and lets it (serviceSchema.ts). Else
  * they are functions like any others.
  */
-const register = `
-  IF ${SUPERUSER} THEN ${REGISTER}
+const register = (old: boolean): string => `
+  IF ${SUPERUSER} THEN ${registering(old)}
   ELSIF pg_catalog.to_regprocedure('dblink_proxy.register()') IS NOT NULL THEN PERFORM dblink_proxy.register();
   END IF;`;
 
@@ -80,10 +80,16 @@ export function installSql(schema: string): string {
       inOwnPath(`
   ${functions.filter(isComment).map(execute).join('\n  ')}${typeComment(schema)}
   IF ${SUPERUSER} THEN ${WRAPPER_COMMENT}
-  END IF;${register}`),
+  END IF;${register(false)}`),
     )}`,
   );
 }
+
+/** Condition that the validator in a schema is a superuser's: it runs with the rights of whoever makes a server of the wrapper. */
+const hasTrustyValidator = (
+  schema: string,
+): string => `EXISTS (SELECT 1 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_roles r ON r.oid ${EQ} p.proowner
+    WHERE p.oid ${EQ} pg_catalog.to_regprocedure(${dollarQuoted(`${identifier(schema)}.dblink_fdw_validator(text[],oid)`)}) AND r.rolsuper)`;
 
 /** SQL that brings the objects in a schema up to this version, and registers them; what was granted on them stays granted. */
 export function upgradeSql(schema: string): string {
@@ -96,14 +102,14 @@ export function upgradeSql(schema: string): string {
   ${publicFunctionsSql(schema).map(execute).join('\n  ')}
   IF EXISTS (${WRAPPER_QUERY}) THEN
     IF ${SUPERUSER} THEN ${WRAPPER_COMMENT} END IF;
-  ELSIF ${SUPERUSER} AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_foreign_data_wrapper w WHERE w.fdwname ${EQ} '${WRAPPER}') THEN ${wrapperSql(schema)}${WRAPPER_COMMENT}
-  END IF;${register}`),
+  ELSIF ${SUPERUSER} AND ${hasTrustyValidator(schema)} AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_foreign_data_wrapper w WHERE w.fdwname ${EQ} '${WRAPPER}') THEN ${wrapperSql(schema)}${WRAPPER_COMMENT}
+  END IF;${register(true)}`),
     ),
   );
 }
 
 /** SQL that registers objects of this version, which were made by a role that could not do that. */
-export const registerSql = (): string => doBlock('', withoutEventTriggers(inOwnPath(register)));
+export const registerSql = (): string => doBlock('', withoutEventTriggers(inOwnPath(register(true))));
 
 /** SQL that moves the objects to another schema. */
 export function moveSql(schema: string): string {

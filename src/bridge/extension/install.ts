@@ -7,7 +7,7 @@ import { FUNCTIONS_QUERY, WRAPPER_QUERY } from '../installed/objectQueries.js';
 import { REGISTERED_QUERY } from '../installed/registerSql.js';
 import { SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
 import { removeObjects } from '../service/housekeeping.js';
-import { dropSql, installSql, upgradeSql } from './extensionSql.js';
+import { dropSql, installSql, registerSql, upgradeSql } from './extensionSql.js';
 import { InstallConnection, quoteIdentifier } from './installConnection.js';
 
 /** The bridge could not be installed or removed. The message is for the person who tried. */
@@ -87,6 +87,7 @@ async function makeFunctions(
     );
   }
   if (version < BRIDGE_VERSION) await client.query(upgradeSql(schema));
+  else if (!found.registered) await client.query(registerSql());
   return schema;
 }
 

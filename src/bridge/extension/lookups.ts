@@ -1,4 +1,5 @@
 import { EQ } from '../../primary/operators.js';
+import { asRaised } from '../../primary/raised.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
 import { isTemporary } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
@@ -8,7 +9,7 @@ import { movePosition, type ReplacedText } from '../../sql/rewrite/qualifyCalls.
 import { showTables } from '../../sql/rewrite/showTables.js';
 import { EXTENSION_VERSION, FUNCTIONS_QUERY } from '../installed/objectQueries.js';
 import { EXTENSION_COMMENT } from '../installed/registerSql.js';
-import { MAX_QUERY_BYTES, PG_EXTENSION_SHOWN } from './dumpQueries.js';
+import { MAX_QUERY_BYTES, PG_EXTENSION_ROWS } from './dumpQueries.js';
 
 /**
  * Statements that read which extensions there are: they find dblink as on a server that has its files. Which are available the server
@@ -44,11 +45,12 @@ export async function lookupCalls(
   const own = text.subarray(span.start, span.end);
   if (own.length > MAX_QUERY_BYTES || !isLight(own)) return undefined;
   const installed = facts.bridged.some((named) => !isTemporary(named));
-  const lacksRow = installed && !(await context.probe.hasExtensionRow(end));
+  const lacksRow = installed && !(await context.probe.hasExtensionRow(end).catch(asRaised));
   const changed = showTables(
     own,
-    (name) => (name === 'pg_extension' && lacksRow ? PG_EXTENSION_SHOWN : AVAILABLE[name]),
+    (name) => (name === 'pg_extension' && lacksRow ? PG_EXTENSION_ROWS : AVAILABLE[name]),
     context.encodings.countCharacters,
+    true,
   );
   return changed && { sql: changed.sql, mapError: (error) => movePosition(error, changed.mapPosition) };
 }

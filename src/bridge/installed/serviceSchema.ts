@@ -13,9 +13,8 @@ import { KIND, NO_RECORD, part } from './answerParts.js';
 import { ASK } from './askFunction.js';
 import { COMMON } from './commonTypes.js';
 import { IS_SERVICE, TAKE_TRIGGERS_PATH, withoutEventTriggers } from './eventTriggers.js';
-import { FUNCTIONS_QUERY } from './objectQueries.js';
 import { PORTABLE_NAMES } from './portableTypes.js';
-import { REGISTER } from './registerSql.js';
+import { registering } from './registerSql.js';
 import { EVIDENCE, MAKE_PROOF, PROVE } from './roleProof.js';
 import { SERVER_FUNCTION } from './serverFunction.js';
 
@@ -363,18 +362,16 @@ ${sealed('secret')};
 COPY dblink_proxy.secret FROM STDIN WITH (FREEZE)`;
 
 /**
- * Registers the functions for a role that is no superuser, where the account is one. Everybody may call it: it does nothing but for
- * functions of the bridge's that a superuser, the account or the database's owner has made, whose code counts anyway.
+ * Registers the functions for a role that is no superuser, where the account is one. Everybody may call it: it touches nothing but what
+ * a superuser or the database's owner has made, and only while there is no extension of the name.
  */
 const REGISTER_FOR_OTHERS = `
 CREATE OR REPLACE FUNCTION dblink_proxy.register() RETURNS void LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $bridge$
 BEGIN
-  IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) OR EXISTS (SELECT FROM (${FUNCTIONS_QUERY}) f
-      JOIN pg_roles r ON r.oid = f.owner JOIN pg_database d ON d.datname = current_database()
-     WHERE NOT r.rolsuper AND r.rolname <> current_user AND NOT pg_has_role(r.oid, d.datdba, 'USAGE')) THEN
+  IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) OR EXISTS (SELECT FROM pg_extension WHERE extname = 'dblink') THEN
     RETURN;
-  END IF;${withoutEventTriggers(REGISTER)}
+  END IF;${withoutEventTriggers(registering(true))}
 END $bridge$;`;
 
 /** SQL that makes the schema or brings it up to this version; to be run by the service account, in one transaction. */

@@ -1,10 +1,14 @@
-import { type ParsedText, parseSql, unwrap, walk } from '../parse/parser.js';
+import type { Node } from 'libpg-query';
+import { nameParts, type ParsedText, parseSql, unwrap, walk } from '../parse/parser.js';
 import { TextBuilder } from './textBuilder.js';
 
 /** Statements that may contain queries. In other statements the name of a table does not say what is read. */
 const QUERIES: ReadonlySet<string> = new Set(['SelectStmt', 'PrepareStmt', 'DeclareCursorStmt']);
 
 interface TableNode {
+  readonly catalogname?: string;
+  /** Not ONLY. */
+  readonly inh?: boolean;
   readonly schemaname?: string;
   readonly relname?: string;
   readonly alias?: unknown;
@@ -23,17 +27,21 @@ export interface ShownTables {
  * @param text bytes in an encoding in which no byte below 128 is part of a longer character
  * @param shown gives for a catalog's name a query with its columns; undefined for a table to leave as it is
  * @param countCharacters as PostgreSQL counts error positions
+ * @param careful leaves statements alone in which a query does not do in the place of the table
  * @returns undefined when there is nothing to change
  */
 export function showTables(
   text: Buffer,
   shown: (name: string) => string | undefined,
   countCharacters: (bytes: Buffer) => number,
+  careful = false,
 ): ShownTables | undefined {
   const parsed = parseSql(text);
   if (parsed === undefined) return undefined;
   const found = parsed.statements.flatMap(({ stmt }) =>
-    stmt !== undefined && QUERIES.has(unwrap(stmt).tag) ? tablesIn(stmt, parsed, shown) : [],
+    stmt !== undefined && QUERIES.has(unwrap(stmt).tag) && !(careful && isParticular(stmt, parsed, shown))
+      ? tablesIn(stmt, parsed, shown)
+      : [],
   );
   if (found.length === 0) return undefined;
   const builder = new TextBuilder(text, countCharacters);
@@ -46,6 +54,43 @@ export function showTables(
   }
   builder.copy({ start: end, end: text.length });
   return { sql: builder.toBuffer(), mapPosition: builder.mapPosition() };
+}
+
+/** Columns that only tables have. */
+const SYSTEM_COLUMNS: ReadonlySet<string> = new Set(['tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid']);
+
+/** Whether a statement asks something of the tables, or names something else like them, that a query cannot stand for. */
+function isParticular(
+  stmt: unknown,
+  { latin1, tokens, byteOffset }: ParsedText,
+  shown: (name: string) => string | undefined,
+): boolean {
+  const word = (i: number): string => {
+    const token = tokens[i];
+    return token === undefined
+      ? ''
+      : latin1.slice(token.start, Math.min(token.end, token.start + 10)).toLowerCase();
+  };
+  let found = false;
+  walk(stmt, (node) => {
+    if ('LockingClause' in node || 'RangeTableSample' in node) found = true;
+    else if ('CommonTableExpr' in node) {
+      const { ctename = '' } = node['CommonTableExpr'] as { ctename?: string };
+      if (shown(ctename) !== undefined) found = true;
+    } else if ('ColumnRef' in node) {
+      const parts = nameParts((node['ColumnRef'] as { fields?: Node[] }).fields);
+      if (parts.length > 2 || SYSTEM_COLUMNS.has(parts.at(-1) ?? '')) found = true;
+    } else if ('RangeVar' in node) {
+      const { catalogname, relname = '', inh, location } = node['RangeVar'] as TableNode;
+      if (shown(relname) === undefined) return !found;
+      const first = tokens.findIndex((token) => token.start === byteOffset(location));
+      const last = first + ((node['RangeVar'] as TableNode).schemaname === undefined ? 0 : 2);
+      if (catalogname !== undefined || inh !== true || word(first - 1) === 'table' || word(last + 1) === '*')
+        found = true;
+    }
+    return !found;
+  });
+  return found;
 }
 
 interface Place {

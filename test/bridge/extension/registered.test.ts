@@ -180,6 +180,71 @@ for (const major of testedMajors()) {
       assert.deepEqual(await execute(primary.url(database), known), [['owner', 41]]);
     });
 
+    it('has nothing of what others have marked as the bridge’s, and nobody else can drop it', async () => {
+      const database = await newDatabase();
+      const low = `low2_${major}`;
+      await execute(
+        primary.url(),
+        `CREATE ROLE ${low} LOGIN; GRANT CREATE ON DATABASE ${database} TO ${low}`,
+      );
+      const accounted = await startTestProxy(primary, {
+        flags: { primary: `postgres://adm@${primary.host}:${primary.port}?sslmode=disable` },
+      });
+      const mark = (kind: string, name: string): string =>
+        `COMMENT ON ${kind} ${name} IS 'dblink-proxy bridge 7'`;
+      const planted = `CREATE SCHEMA "A"; CREATE TYPE "A".base AS (a int); CREATE DOMAIN "A".dblink_pkey_results AS "A".base;
+        ${mark('DOMAIN', '"A".dblink_pkey_results')};
+        CREATE FUNCTION "A".dblink(text, text) RETURNS SETOF record LANGUAGE plpgsql AS 'BEGIN RETURN; END'; ${mark('FUNCTION', '"A".dblink(text, text)')};
+        CREATE FUNCTION "A".dblink_fdw_validator(text[], oid) RETURNS void LANGUAGE plpgsql AS 'BEGIN END';
+        COMMENT ON FUNCTION "A".dblink_fdw_validator(text[], oid) IS 'dblink-proxy bridge 6'`;
+      await execute(primary.url(database).replace('postgres@', `${low}@`), planted);
+      const members = `SELECT DISTINCT coalesce(p.pronamespace, t.typnamespace)::regnamespace::text FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'dblink'
+         LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid LEFT JOIN pg_type t ON d.classid = 'pg_type'::regclass AND t.oid = d.objid
+        WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND coalesce(p.oid, t.oid) IS NOT NULL`;
+      const owner =
+        "SELECT extowner::regrole::text, extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'dblink'";
+      for (const made of ['CREATE EXTENSION dblink', 'ALTER EXTENSION dblink UPDATE']) {
+        await execute(urlOf(database, 'postgres', accounted), made);
+        await execute(urlOf(database, low, accounted), 'SELECT dblink_proxy.register()');
+        assert.deepEqual(await execute(primary.url(database), members), [['public']], made);
+        assert.deepEqual(await execute(primary.url(database), owner), [['postgres', 'public']], made);
+      }
+      await execute(primary.url(database).replace('postgres@', `${low}@`), 'DROP SCHEMA "A" CASCADE');
+      assert.deepEqual(await execute(primary.url(database), owner), [['postgres', 'public']]);
+      assert.deepEqual(
+        await execute(
+          primary.url(database),
+          "SELECT fdwvalidator::regprocedure::text FROM pg_foreign_data_wrapper WHERE fdwname = 'dblink_fdw'",
+        ),
+        [['dblink_fdw_validator(text[],oid)']],
+      );
+      await accounted.stop();
+    });
+
+    it('keep what was granted on functions that are registered later', async () => {
+      const database = await newDatabase();
+      const granting = `REVOKE EXECUTE ON FUNCTION dblink(text) FROM PUBLIC; GRANT EXECUTE ON FUNCTION dblink_connect_u(text) TO owner WITH GRANT OPTION`;
+      await execute(primary.url(), `ALTER DATABASE ${database} OWNER TO owner`);
+      await execute(urlOf(database, 'owner'), 'CREATE EXTENSION dblink');
+      await execute(
+        primary.url(database),
+        `${granting}; GRANT EXECUTE ON FUNCTION dblink_exec(text) TO pg_monitor`,
+      );
+      const privileges = `SELECT p.oid::regprocedure::text, (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(p.proacl) a) FROM pg_proc p
+        WHERE p.proname LIKE 'dblink%' AND p.pronamespace = 'public'::regnamespace AND p.proacl IS NOT NULL ORDER BY 1`;
+      const before = await execute(primary.url(database), privileges);
+      await execute(urlOf(database), 'ALTER EXTENSION dblink UPDATE');
+      assert.deepEqual(await execute(primary.url(database), privileges), before);
+      // What a dump compares them with is what the extension's script leaves.
+      const initial = `SELECT i.objoid::regprocedure::text, (SELECT array_agg(a.grantee::regrole::text ORDER BY a.grantee) FROM aclexplode(i.initprivs) a) FROM pg_init_privs i
+        WHERE i.objoid IN ('dblink(text)'::regprocedure, 'dblink_connect_u(text)'::regprocedure, 'dblink_exec(text)'::regprocedure) ORDER BY 1`;
+      assert.deepEqual(await execute(primary.url(database), initial), [
+        ['dblink(text)', ['-', 'owner']],
+        ['dblink_connect_u(text)', ['owner']],
+        ['dblink_exec(text)', ['-', 'owner']],
+      ]);
+    });
+
     // pg_dump reads no server that is newer than itself.
     const skip = tools === undefined && 'PostgreSQL’s client programs are not on this machine';
     if (major === 15)

@@ -188,7 +188,7 @@ function shown(value: Buffer): string {
   const zero = value.indexOf(0);
   let end = Math.min(zero < 0 ? value.length : zero, SHOWN_BYTES);
   // Not in the middle of a character.
-  if (end === SHOWN_BYTES) while (end > 0 && value[end - 1]! >= 0x80) end--;
+  for (let i = 0; i < 3 && end === SHOWN_BYTES - i && (value[end]! & 0xc0) === 0x80; i++) end--;
   return value.toString('latin1', 0, end);
 }
 

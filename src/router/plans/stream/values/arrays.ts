@@ -13,6 +13,7 @@ const EQUALS = 0x3d;
 const NULL = Buffer.from('NULL');
 
 const MAX_DIMENSIONS = 6;
+const USUAL_BYTES = 64;
 const UNKNOWN = -1;
 const MIN_INT32 = -(2 ** 31);
 const MAX_INT32 = 2 ** 31 - 1;
@@ -55,7 +56,7 @@ class ArrayReader implements PieceCheck {
   /** Lower bound of the present dimension. */
   #lower = 0;
   /** A bound, or an element. Of text only the beginning is kept. */
-  #kept: Buffer = Buffer.allocUnsafe(64);
+  #kept: Buffer = Buffer.allocUnsafe(USUAL_BYTES);
   #length = 0;
   readonly #isText: boolean;
 
@@ -69,6 +70,7 @@ class ArrayReader implements PieceCheck {
     this.#dimensions = UNKNOWN;
     this.#bounds = 0;
     this.#lengths.fill(UNKNOWN);
+    if (this.#kept.length > USUAL_BYTES) this.#kept = Buffer.allocUnsafe(USUAL_BYTES);
   }
 
   end(): boolean {
@@ -189,6 +191,12 @@ class ArrayReader implements PieceCheck {
 
   #endPlain(): boolean {
     if (isWord(this.#kept, 0, this.#length, NULL)) return this.#count();
+    // In any case it would be NULL, which servers write in capitals.
+    if (
+      this.#length === NULL.length &&
+      this.#kept.toString('latin1', 0, this.#length).toUpperCase() === 'NULL'
+    )
+      return false;
     return this.#endElement();
   }
 

@@ -140,6 +140,8 @@ export const timestamp = (typmod: number, zoned: boolean): ValueCheck =>
     let at = behindDate(bytes, start, last, bc);
     if (at < 0 || at >= last || bytes[at] !== BLANK) return false;
     at = behindTime(bytes, at + 1, last, typmod);
+    // That would be the next day's midnight.
+    if (read.seconds === DAY_SECONDS) return false;
     read.offset = 0;
     if (at >= 0 && zoned) at = behindOffset(bytes, at, last);
     return at === last && isTimestamp(bc);

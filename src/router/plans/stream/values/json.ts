@@ -68,15 +68,17 @@ const NUMBER_ENDS: ReadonlySet<Next> = new Set([
 ]);
 
 /** The largest depth for which room is made; the stack of servers ends sooner. */
-const MAX_DEPTH = 1 << 20;
-/** numeric's, which jsonb's numbers are. */
+const MAX_DEPTH = 1 << 16;
+const USUAL_DEPTH = 64;
+/** numeric's, before and behind the point, which jsonb's numbers are. */
 const MAX_DIGITS = 131_072;
+const MAX_FRACTION = 16_383;
 
 class Json implements PieceCheck {
   #next = Next.value;
   #depth = 0;
   /** Which brackets are open, the outermost first. */
-  #open = new Uint8Array(64);
+  #open = new Uint8Array(USUAL_DEPTH);
   /** The string is a key. */
   #isKey = false;
   #word: Buffer = WORDS.get(0x6e)!;
@@ -92,6 +94,7 @@ class Json implements PieceCheck {
   begin(): void {
     this.#next = Next.value;
     this.#depth = 0;
+    if (this.#open.length > USUAL_DEPTH) this.#open = new Uint8Array(USUAL_DEPTH);
   }
 
   end(): boolean {
@@ -158,7 +161,8 @@ class Json implements PieceCheck {
   /** Takes a byte of a number. @returns whether it is one */
   #number(byte: number): boolean {
     if (isDigit(byte)) {
-      if (++this.#digits > MAX_DIGITS && this.stored) return false;
+      const isFraction = this.#next === Next.fraction || this.#next === Next.moreFraction;
+      if (++this.#digits > (isFraction ? MAX_FRACTION : MAX_DIGITS) && this.stored) return false;
       switch (this.#next) {
         case Next.integer:
           this.#next = byte === ZERO ? Next.point : Next.digits;
@@ -178,6 +182,7 @@ class Json implements PieceCheck {
     }
     if (byte === DOT && (this.#next === Next.point || this.#next === Next.digits)) {
       this.#next = Next.fraction;
+      this.#digits = 0;
       return true;
     }
     // jsonb's numbers are written without an exponent.

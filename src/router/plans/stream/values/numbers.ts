@@ -71,6 +71,7 @@ function compareDigits(bytes: Buffer, first: number, digits: Buffer): number {
     const own = at < number.mantissaEnd ? bytes[at++]! : ZERO;
     if (own !== digit) return own - digit;
   }
+  for (; at < number.mantissaEnd; at++) if (bytes[at] !== DOT && bytes[at] !== ZERO) return 1;
   return 0;
 }
 
