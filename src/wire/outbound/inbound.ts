@@ -84,7 +84,10 @@ export class Inbound {
         if (!this.#closed) this.#whole(type, message);
         return false;
       },
-      pass: (bytes) => this.#exchange?.pass(bytes),
+      pass: (bytes) => {
+        this.#exchange?.pass(bytes);
+        share.passing(bytes.length);
+      },
       badLength: (type, length) => {
         throw lostSynchronization(type, length);
       },

@@ -212,3 +212,10 @@ test('notices of a remote, also while it logs one in', async () => {
   client.destroy();
   server.close();
 });
+
+test('bytes that pass use up the share, too, so that a long row is looked at in many turns', () => {
+  let turns = 0;
+  const share = new LoopShare(() => turns++);
+  for (let i = 0; i < 64; i++) share.passing(65_536);
+  assert.equal(turns, 16);
+});
