@@ -24,7 +24,7 @@ const SAMPLE: readonly (readonly [sql: string, simple: Plans, extended?: Plans])
   [`SELECT * FROM own.${ROWS}`, []],
   [`SELECT own.dblink_exec('c', 'x')`, []],
   ["SELECT extname FROM pg_extension WHERE extname = 'dblink'", ['relay']],
-  [`CREATE EXTENSION IF NOT EXISTS dblink`, ['bridge']],
+  [`CREATE EXTENSION IF NOT EXISTS dblink`, ['relay']],
 ];
 
 describe('the plan of a statement in the log', () => {
