@@ -6,7 +6,7 @@ import type { SessionContext } from '../../session/context.js';
 import type { ExtensionCommand } from '../../sql/index.js';
 import { noticeResponse, PgError, parseFields } from '../../wire/errors.js';
 import { abortable } from '../../wire/pace/abortable.js';
-import { EXTENSION_MARK, EXTENSION_VERSION, FUNCTIONS_QUERY } from '../installed/objectQueries.js';
+import { EXTENSION_MARK, EXTENSION_VERSION, FUNCTIONS_QUERY, isTrusted } from '../installed/objectQueries.js';
 import { REGISTERED_QUERY } from '../installed/registerSql.js';
 import { dropSql, installSql, moveSql, registerSql, upgradeSql } from './extensionSql.js';
 
@@ -36,8 +36,13 @@ interface State {
   readonly trusted: boolean;
   /** The schema that the command names exists. */
   readonly schemaExists: boolean;
-  /** The bridge's functions, if there are any. `owned`: the role has the rights of their owner. */
-  readonly bridge: { readonly schema: string; readonly version: number; readonly owned: boolean } | undefined;
+  /**
+   * The bridge's functions, if there are any. `owned`: the role has the rights of their owner. `sure`: the owner is one who may make what
+   * everybody runs, and not only the one of the service schema, who has to be looked at first.
+   */
+  readonly bridge:
+    | { readonly schema: string; readonly version: number; readonly owned: boolean; readonly sure: boolean }
+    | undefined;
 }
 
 const STATE = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extname ${EQ} 'dblink'), EXISTS (${REGISTERED_QUERY}),
@@ -45,7 +50,7 @@ const STATE = `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extnam
   pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_schema(),
   EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname ${EQ} $1::pg_catalog.name),
   (SELECT pg_catalog.min(schema::pg_catalog.text COLLATE "C") FROM m), (SELECT pg_catalog.min(version) FROM m),
-  (SELECT pg_catalog.bool_and(pg_catalog.pg_has_role(owner, 'USAGE')) FROM m),
+  (SELECT pg_catalog.bool_and(pg_catalog.pg_has_role(owner, 'USAGE')) FROM m), (SELECT pg_catalog.bool_and(${isTrusted('owner')}) FROM m),
   (SELECT pg_catalog.pg_has_role(d.datdba, 'USAGE') FROM pg_catalog.pg_database d WHERE d.datname ${EQ} pg_catalog.current_database()),
   current_user
   FROM (SELECT 1) AS one`;
@@ -85,6 +90,7 @@ export async function runExtensionCommand(
   const tag = NAMES[command.kind];
   if (state.readOnly) throw new PgError('25006', `cannot execute ${tag} in a read-only transaction`);
   const prepare = () => prepareBridge(context, bridge);
+  if (state.bridge?.sure === false) await prepare();
   await act(context, prepare, command, state);
   return tag;
 }
@@ -205,6 +211,7 @@ export async function readState(context: SessionContext, command: ExtensionComma
     schema,
     version,
     owned,
+    sure,
     owner,
     role,
   ] = row;
@@ -216,7 +223,10 @@ export async function readState(context: SessionContext, command: ExtensionComma
     currentSchema,
     trusted: owner === 't' || isAccount(context, role),
     schemaExists: schemaExists === 't',
-    bridge: schema === undefined ? undefined : { schema, version: Number(version), owned: owned === 't' },
+    bridge:
+      schema === undefined
+        ? undefined
+        : { schema, version: Number(version), owned: owned === 't', sure: sure === 't' },
   };
 }
 

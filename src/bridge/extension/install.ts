@@ -3,7 +3,13 @@ import { CLEARTEXT_HINT, type ServiceAccount } from '../../session/settings.js';
 import { PLAIN_PASSWORD_REFUSED } from '../../wire/auth/authenticator.js';
 import { PgError } from '../../wire/errors.js';
 import { WITH_TRIGGERS_PATH, WITHOUT_EVENT_TRIGGERS } from '../installed/eventTriggers.js';
-import { FUNCTIONS_QUERY, WRAPPER_QUERY } from '../installed/objectQueries.js';
+import { fingerprintsOf } from '../installed/fingerprints.js';
+import {
+  FUNCTIONS_QUERY,
+  isTrusted,
+  MARKED_FUNCTIONS_QUERY,
+  WRAPPER_QUERY,
+} from '../installed/objectQueries.js';
 import { REGISTERED_QUERY } from '../installed/registerSql.js';
 import { SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
 import { removeObjects } from '../service/housekeeping.js';
@@ -50,7 +56,13 @@ export function installBridge(
         `version ${newest} of the bridge is newer than this program's, ${BRIDGE_VERSION}`,
       );
     }
-    if (found.service?.version !== BRIDGE_VERSION)
+    if (found.service !== undefined && found.service.strangers !== '') {
+      throw new InstallError(
+        `the schema ${SERVICE_SCHEMA} has objects of ${found.service.strangers}, which everybody's calls would run or use; drop it first (DROP SCHEMA ${SERVICE_SCHEMA} CASCADE)`,
+      );
+    }
+    // What has the right owner may still have been changed by somebody: it is made anew.
+    if (found.service?.version !== BRIDGE_VERSION || !(await isGenuine(client)))
       await client.query(`SELECT ${WITH_TRIGGERS_PATH}; ${SERVICE_SCHEMA_SQL}; ${QUALIFIED}`);
     const where = await makeFunctions(client, found, options.schema);
     const version = `version ${BRIDGE_VERSION} of the bridge`;
@@ -122,7 +134,13 @@ export function uninstallBridge(
       if ((found.service?.version ?? 0) >= FIRST_WITH_OBJECTS) await client.query(removeObjects('true'));
       await client.query(`DROP SCHEMA ${SERVICE_SCHEMA} CASCADE`);
     }
-    return 'removed the bridge';
+    const [left] = await client.query(
+      `SELECT pg_catalog.string_agg(m.oid::pg_catalog.regprocedure::pg_catalog.text, ', ' ORDER BY m.oid) FROM (${MARKED_FUNCTIONS_QUERY}) m`,
+    );
+    const others = left?.[0];
+    return others === null || others === undefined
+      ? 'removed the bridge'
+      : `removed the bridge, but not functions with its mark whose owner may not make what everybody runs: ${others}`;
   });
 }
 
@@ -147,13 +165,38 @@ interface State {
   readonly extension: boolean;
   /** The bridge's functions are members of an extension dblink. */
   readonly registered: boolean;
-  /** The service account's schema. One without a version is not the bridge's. `owned`: the account has its owner's rights. */
+  /**
+   * The service account's schema. One without a version is not the bridge's. `owned`: the account has its owner's rights, and the owner
+   * is the account or may make what everybody runs (docs/decisions/012-owners.md).
+   */
   readonly service:
-    | { readonly version: number | undefined; readonly owner: string; readonly owned: boolean }
+    | {
+        readonly version: number | undefined;
+        readonly owner: string;
+        readonly owned: boolean;
+        /** Owners of objects in it who may not make what everybody runs. */
+        readonly strangers: string;
+      }
     | undefined;
   /** The functions with dblink's own names. */
   readonly functions: { readonly schema: string; readonly version: number } | undefined;
   readonly wrapper: boolean;
+}
+
+/** Condition that a role is the account, or may make what everybody's calls run. */
+const mayMake = (owner: string): string =>
+  `(pg_catalog.pg_get_userbyid(${owner}) = current_user OR ${isTrusted(owner)})`;
+
+const SERVICE_FUNCTIONS = fingerprintsOf(SERVICE_SCHEMA_SQL);
+
+/** Whether the functions of the service schema are those of this version. */
+async function isGenuine(client: InstallConnection): Promise<boolean> {
+  const rows = await client.query(
+    'SELECT p.proname, pg_catalog.md5(p.prosrc) FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = $1',
+    [SERVICE_SCHEMA],
+  );
+  const found = new Set(rows.map(([name, md5]) => `${name} ${md5}`));
+  return SERVICE_FUNCTIONS.every((known) => found.has(known));
 }
 
 async function stateOf(client: InstallConnection): Promise<State> {
@@ -163,8 +206,13 @@ async function stateOf(client: InstallConnection): Promise<State> {
   const registered = extensions?.[1] === 't';
   const [service] = await client.query(
     `SELECT pg_catalog.substring(pg_catalog.obj_description(oid, 'pg_namespace'), '${BRIDGE_COMMENT}'),
-       nspowner::pg_catalog.regrole::pg_catalog.text, pg_catalog.pg_has_role(nspowner, 'USAGE')
-       FROM pg_catalog.pg_namespace WHERE nspname = $1`,
+       nspowner::pg_catalog.regrole::pg_catalog.text, pg_catalog.pg_has_role(nspowner, 'USAGE') AND ${mayMake('nspowner')},
+       (SELECT pg_catalog.string_agg(DISTINCT o.owner::pg_catalog.regrole::pg_catalog.text, ', ') FROM (
+          SELECT p.proowner AS owner FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid
+          UNION SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid
+          UNION SELECT t.typowner FROM pg_catalog.pg_type t WHERE t.typnamespace = n.oid
+          UNION SELECT r.oprowner FROM pg_catalog.pg_operator r WHERE r.oprnamespace = n.oid) o WHERE NOT ${mayMake('o.owner')})
+       FROM pg_catalog.pg_namespace n WHERE nspname = $1`,
     [SERVICE_SCHEMA],
   );
   const [functions] = await client.query(
@@ -181,6 +229,7 @@ async function stateOf(client: InstallConnection): Promise<State> {
       version: number(service[0]),
       owner: service[1] ?? '',
       owned: service[2] === 't',
+      strangers: service[3] ?? '',
     },
     functions: functions && { schema: functions[0] ?? '', version: number(functions[1]) ?? 0 },
     wrapper: wrappers.length > 0,

@@ -30,14 +30,17 @@ const counts = (owner: string): string => `(${isTrusted(owner)}
     OR ${owner} ${EQ} (SELECT own_s.nspowner FROM pg_catalog.pg_namespace own_s WHERE own_s.nspname ${EQ} '${SERVICE_SCHEMA}'))`;
 
 // Inside of a block of the user's, variables could take the place of short aliases.
-/** Query for OID, owner, schema's OID and name, name and version of the functions. Temporary ones do not count. */
-export const FUNCTIONS_QUERY = `SELECT own_p.oid, own_p.proowner AS owner, own_n.oid AS namespace, own_n.nspname AS schema, own_p.proname AS name,
+/** Query for the functions that are marked, whoever owns them, with the columns of FUNCTIONS_QUERY. Temporary ones do not count. */
+export const MARKED_FUNCTIONS_QUERY = `SELECT own_p.oid, own_p.proowner AS owner, own_n.oid AS namespace, own_n.nspname AS schema, own_p.proname AS name,
   pg_catalog.substring(own_c.description, '${BRIDGE_COMMENT}')::pg_catalog.int4 AS version
   FROM pg_catalog.pg_proc own_p
   JOIN pg_catalog.pg_namespace own_n ON own_n.oid ${EQ} own_p.pronamespace
   JOIN pg_catalog.pg_description own_c ON ${marked('own_c', 'pg_proc', 'own_p.oid')}
  WHERE own_p.proname ${GE} 'dblink' AND own_p.proname ${LT} 'dblinl'
-   AND pg_catalog.left(own_n.nspname::pg_catalog.text, 8) ${NE} 'pg_temp_' AND ${counts('own_p.proowner')}`;
+   AND pg_catalog.left(own_n.nspname::pg_catalog.text, 8) ${NE} 'pg_temp_'`;
+
+/** Query for OID, owner, schema's OID and name, name and version of the functions. */
+export const FUNCTIONS_QUERY = `${MARKED_FUNCTIONS_QUERY} AND ${counts('own_p.proowner')}`;
 
 /** Query for OID, owner, schema's OID and name, and name of the composite type. */
 export const TYPE_QUERY = `SELECT own_t.oid, own_t.typowner AS owner, own_n.oid AS namespace, own_n.nspname AS schema, own_t.typname AS name

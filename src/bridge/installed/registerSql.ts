@@ -4,6 +4,7 @@ import {
   EXTENSION_VERSION,
   FUNCTIONS_QUERY,
   isTrusted,
+  MARKED_FUNCTIONS_QUERY,
   TYPE_QUERY,
   WRAPPER_QUERY,
 } from './objectQueries.js';
@@ -29,7 +30,7 @@ const OBJECTS = `SELECT 'FUNCTION' AS kind, 'pg_catalog.pg_proc'::pg_catalog.reg
 
 /** Query for the OID of the extension dblink, if the bridge's functions are its members. */
 export const REGISTERED_QUERY = `SELECT x.oid FROM pg_catalog.pg_extension x WHERE x.extname ${EQ} 'dblink' AND EXISTS (
-  SELECT 1 FROM pg_catalog.pg_depend e JOIN (${FUNCTIONS_QUERY}) f ON f.oid ${EQ} e.objid
+  SELECT 1 FROM pg_catalog.pg_depend e JOIN (${MARKED_FUNCTIONS_QUERY}) f ON f.oid ${EQ} e.objid
    WHERE e.refclassid ${EQ} ${EXTENSION_CLASS} AND e.refobjid ${EQ} x.oid AND e.deptype ${EQ} 'e'
      AND e.classid ${EQ} 'pg_catalog.pg_proc'::pg_catalog.regclass)`;
 
@@ -38,6 +39,12 @@ const BOOTSTRAP_ROLE = 10;
 
 const role = (oid: string): string =>
   `CASE ${oid} WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(${oid})) END`;
+
+/** Names are looked up once more by each command. Whoever owns the schema could have put something else there. */
+const IS_STILL_IT = `
+      IF object.oid::pg_catalog.regprocedure::pg_catalog.text ${NE} object.name THEN
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'the functions of dblink were changed meanwhile';
+      END IF;`;
 
 const onFunction = (act: string, to: string, who: string, more = "''"): string =>
   `EXECUTE pg_catalog.concat('${EXTENSION_MARK} ${act} ON FUNCTION ', object.name, ' ${to} ', ${who}, ${more});`;
@@ -50,7 +57,7 @@ const grantees = `SELECT a.grantee, pg_catalog.bool_or(a.is_grantable) AS granta
  * the extension's script leaves them while it is made a member.
  */
 const BEFORE_MEMBER = `
-      IF object.kind ${EQ} 'FUNCTION' THEN
+      IF object.kind ${EQ} 'FUNCTION' THEN${IS_STILL_IT}
         SELECT p.proacl INTO acl FROM pg_catalog.pg_proc p WHERE p.oid ${EQ} object.oid;
         FOR granted IN ${grantees} LOOP
           ${onFunction('REVOKE ALL', 'FROM', role('granted.grantee'), "' CASCADE'")}
@@ -60,7 +67,7 @@ const BEFORE_MEMBER = `
         END IF;
       END IF;`;
 const AFTER_MEMBER = `
-      IF object.kind ${EQ} 'FUNCTION' AND acl IS NOT NULL THEN
+      IF object.kind ${EQ} 'FUNCTION' AND acl IS NOT NULL THEN${IS_STILL_IT}
         IF object.base ${NE} 'dblink_connect_u' THEN
           ${onFunction('REVOKE ALL', 'FROM', "'PUBLIC'")}
         END IF;
@@ -73,7 +80,8 @@ const AFTER_MEMBER = `
  * PL/pgSQL that registers the objects, or those that are not registered yet. To be run by a superuser, under a search_path in which no
  * schema of theirs is. Objects of others, who have marked them as the bridge's, are not touched: all are the owner's of one dblink(),
  * whose code counts anyway, and in its schema.
- * @param old the functions have been there before, and something may have been granted on them
+ * @param old the functions have been there before, and something may have been granted on them. An older snapshot would bring back
+ * what was revoked meanwhile: in the higher isolation levels nothing is done
  */
 export const registering = (old: boolean): string => `
   DECLARE
@@ -87,6 +95,7 @@ export const registering = (old: boolean): string => `
     SELECT f.namespace, f.owner INTO home FROM (${FUNCTIONS_QUERY}) f WHERE f.name ${EQ} 'dblink' AND ${isTrusted('f.owner')}
        AND (extension IS NULL OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend e WHERE e.refclassid ${EQ} ${EXTENSION_CLASS} AND e.refobjid ${EQ} extension
          AND e.classid ${EQ} 'pg_catalog.pg_proc'::pg_catalog.regclass AND e.objid ${EQ} f.oid AND e.deptype ${EQ} 'e'))
+${old ? `\n       AND pg_catalog.current_setting('transaction_isolation') ${EQ} 'read committed'` : ''}
      ORDER BY f.oid LIMIT 1;
     IF home.owner IS NOT NULL AND extension IS NULL THEN
       extension := pg_catalog.pg_nextoid('pg_catalog.pg_extension', 'oid', 'pg_catalog.pg_extension_oid_index');
@@ -104,7 +113,11 @@ export const registering = (old: boolean): string => `
       FOR object IN SELECT o.* FROM (${OBJECTS}) o
         WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend e WHERE e.classid ${EQ} o.class AND e.objid ${EQ} o.oid AND e.deptype ${EQ} 'e') ORDER BY o.oid
       LOOP${old ? BEFORE_MEMBER : ''}
-        EXECUTE pg_catalog.concat('${EXTENSION_MARK} ALTER EXTENSION dblink ADD ', object.kind, ' ', object.name);${old ? AFTER_MEMBER : ''}
+        EXECUTE pg_catalog.concat('${EXTENSION_MARK} ALTER EXTENSION dblink ADD ', object.kind, ' ', object.name);
+        IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend e WHERE e.classid ${EQ} object.class AND e.objid ${EQ} object.oid
+             AND e.refclassid ${EQ} ${EXTENSION_CLASS} AND e.refobjid ${EQ} extension AND e.deptype ${EQ} 'e') THEN
+          RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'the functions of dblink were changed meanwhile';
+        END IF;${old ? AFTER_MEMBER : ''}
       END LOOP;
     END IF;
   END;`;

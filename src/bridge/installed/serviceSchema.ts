@@ -362,14 +362,17 @@ ${sealed('secret')};
 COPY dblink_proxy.secret FROM STDIN WITH (FREEZE)`;
 
 /**
- * Registers the functions for a role that is no superuser, where the account is one. Everybody may call it: it touches nothing but what
- * a superuser or the database's owner has made, and only while there is no extension of the name.
+ * Registers the functions for a role that is no superuser, where the account is one. It does something only in sessions of users that
+ * may make what everybody runs, while there is no extension of the name. Event triggers would run with the account's rights under
+ * whatever the session has put in their way: where some cannot be switched off, nothing is done.
  */
 const REGISTER_FOR_OTHERS = `
 CREATE OR REPLACE FUNCTION dblink_proxy.register() RETURNS void LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $bridge$
 BEGIN
-  IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) OR EXISTS (SELECT FROM pg_extension WHERE extname = 'dblink') THEN
+  IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) OR EXISTS (SELECT FROM pg_extension WHERE extname = 'dblink')
+    OR NOT (SELECT pg_has_role(session_user, d.datdba, 'USAGE') FROM pg_database d WHERE d.datname = current_database())
+    OR (current_setting('event_triggers', true) IS NULL AND EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled IN ('A', 'R'))) THEN
     RETURN;
   END IF;${withoutEventTriggers(registering(true))}
 END $bridge$;`;

@@ -3,6 +3,7 @@ import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { installBridge } from '../../../src/bridge/extension/install.js';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../../src/embedded/index.js';
 import { findClientTools } from '../../support/clientTools.js';
 import { testedMajors } from '../../support/majors.js';
@@ -175,6 +176,31 @@ for (const major of testedMajors()) {
       await execute(primary.url(database), 'DROP SCHEMA dblink_proxy CASCADE');
       await execute(urlOf(database, 'owner'), 'CREATE EXTENSION dblink');
       assert.deepEqual(await execute(primary.url(database), known), []);
+      // Nobody but who may make them has them registered with the rights of an account that is a superuser.
+      await execute(urlOf(database, 'owner'), 'DROP EXTENSION dblink');
+      await execute(primary.url(database), 'DROP SCHEMA dblink_proxy CASCADE');
+      const late = await startTestProxy(primary, {
+        flags: { primary: `postgres://adm@${primary.host}:${primary.port}?sslmode=disable` },
+      });
+      try {
+        await execute(urlOf(database, 'owner', late), 'CREATE EXTENSION dblink');
+        await execute(
+          primary.url(database),
+          `DELETE FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'dblink');
+           DELETE FROM pg_depend WHERE classid = 'pg_extension'::regclass AND objid = (SELECT oid FROM pg_extension WHERE extname = 'dblink');
+           DELETE FROM pg_shdepend WHERE classid = 'pg_extension'::regclass AND objid = (SELECT oid FROM pg_extension WHERE extname = 'dblink');
+           DELETE FROM pg_description WHERE classoid = 'pg_extension'::regclass AND objoid = (SELECT oid FROM pg_extension WHERE extname = 'dblink');
+           DELETE FROM pg_extension WHERE extname = 'dblink'`,
+        );
+        await execute(urlOf(database, `low_${database}`, late), 'SELECT dblink_proxy.register()');
+        assert.deepEqual(await execute(primary.url(database), known), []);
+        // An older snapshot would bring back what was revoked since.
+        const older = 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT dblink_proxy.register(); COMMIT';
+        await execute(urlOf(database, 'owner', late), older);
+        assert.deepEqual(await execute(primary.url(database), known), []);
+      } finally {
+        await late.stop();
+      }
       // A superuser's update registers them.
       await execute(urlOf(database), 'ALTER EXTENSION dblink UPDATE');
       assert.deepEqual(await execute(primary.url(database), known), [['owner', 41]]);
@@ -219,6 +245,32 @@ for (const major of testedMajors()) {
         [['dblink_fdw_validator(text[],oid)']],
       );
       await accounted.stop();
+    });
+
+    it('an installation takes over no service schema of somebody else', async () => {
+      const database = await newDatabase();
+      const low = `low3_${major}`;
+      await execute(
+        primary.url(),
+        `CREATE ROLE ${low} LOGIN; GRANT CREATE ON DATABASE ${database} TO ${low}`,
+      );
+      const own = primary.url(database).replace('postgres@', `${low}@`);
+      const account = {
+        address: { host: primary.host, port: primary.port },
+        tls: { mode: 'disable' },
+        user: 'postgres',
+        password: undefined,
+        database,
+      } as const;
+      for (const mark of ['', "COMMENT ON SCHEMA dblink_proxy IS 'dblink-proxy bridge 7'"]) {
+        await execute(own, `CREATE SCHEMA dblink_proxy; ${mark}`);
+        await assert.rejects(installBridge(account, database), /belongs to low3/);
+        await execute(own, 'DROP SCHEMA dblink_proxy');
+      }
+      await installBridge(account, database);
+      await execute(primary.url(database), `GRANT CREATE ON SCHEMA dblink_proxy TO ${low}`);
+      await execute(own, 'CREATE FUNCTION dblink_proxy.mine() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$');
+      await assert.rejects(installBridge(account, database), /has objects of low3/);
     });
 
     it('keep what was granted on functions that are registered later', async () => {
