@@ -3,7 +3,7 @@ import { CLEARTEXT_HINT, type ServiceAccount } from '../../session/settings.js';
 import { PLAIN_PASSWORD_REFUSED } from '../../wire/auth/authenticator.js';
 import { PgError } from '../../wire/errors.js';
 import { WITH_TRIGGERS_PATH, WITHOUT_EVENT_TRIGGERS } from '../installed/eventTriggers.js';
-import { fingerprintsOf } from '../installed/fingerprints.js';
+import { isGenuine, SERVICE_BODIES_QUERY } from '../installed/genuine.js';
 import {
   FUNCTIONS_QUERY,
   isTrusted,
@@ -62,7 +62,7 @@ export function installBridge(
       );
     }
     // What has the right owner may still have been changed by somebody: it is made anew.
-    if (found.service?.version !== BRIDGE_VERSION || !(await isGenuine(client)))
+    if (found.service?.version !== BRIDGE_VERSION || !isGenuine(await client.query(SERVICE_BODIES_QUERY)))
       await client.query(`SELECT ${WITH_TRIGGERS_PATH}; ${SERVICE_SCHEMA_SQL}; ${QUALIFIED}`);
     const where = await makeFunctions(client, found, options.schema);
     const version = `version ${BRIDGE_VERSION} of the bridge`;
@@ -186,18 +186,6 @@ interface State {
 /** Condition that a role is the account, or may make what everybody's calls run. */
 const mayMake = (owner: string): string =>
   `(pg_catalog.pg_get_userbyid(${owner}) = current_user OR ${isTrusted(owner)})`;
-
-const SERVICE_FUNCTIONS = fingerprintsOf(SERVICE_SCHEMA_SQL);
-
-/** Whether the functions of the service schema are those of this version. */
-async function isGenuine(client: InstallConnection): Promise<boolean> {
-  const rows = await client.query(
-    'SELECT p.proname, pg_catalog.md5(p.prosrc) FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = $1',
-    [SERVICE_SCHEMA],
-  );
-  const found = new Set(rows.map(([name, md5]) => `${name} ${md5}`));
-  return SERVICE_FUNCTIONS.every((known) => found.has(known));
-}
 
 async function stateOf(client: InstallConnection): Promise<State> {
   const [extensions] = await client.query(

@@ -13,7 +13,7 @@ import type { SocketAddress } from '../../wire/address.js';
 import type { PgError } from '../../wire/errors.js';
 import type { TlsOptions } from '../../wire/tls/tls.js';
 import { WITH_TRIGGERS_PATH } from '../installed/eventTriggers.js';
-import { fingerprintsOf } from '../installed/fingerprints.js';
+import { isGenuine, SERVICE_BODIES_QUERY } from '../installed/genuine.js';
 import { SECRET_SQL, SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
 import { BulkConnections } from './bulkConnections.js';
 import { dropObjects, removeObjects } from './housekeeping.js';
@@ -34,9 +34,6 @@ import {
 const REPLACEMENTS = 10;
 /** How long a function's request is under way to the proxy at most. */
 const UNDER_WAY_MS = 100;
-
-/** Names of the service schema's functions, each with the digest of its body. */
-const SERVICE_FUNCTIONS = fingerprintsOf(SERVICE_SCHEMA_SQL);
 
 /** Who the proxy is on service connections. */
 export interface ServiceIdentity {
@@ -244,7 +241,9 @@ export class DatabaseServices implements Tenant {
     if (row?.[2] === null && this.identity.own && row[5]?.toString() !== 't') {
       throw notForEverybody(this.identity.user, this.database);
     }
-    const current = version > BRIDGE_VERSION || (version === BRIDGE_VERSION && (await isGenuine(connection)));
+    const current =
+      version > BRIDGE_VERSION ||
+      (version === BRIDGE_VERSION && isGenuine(await connection.query(SERVICE_BODIES_QUERY)));
     if (version > 0 && !current) throw this.#replace();
     if (!current || row?.[4]?.toString() === 'f')
       await this.#run(connection, current ? SECRET_SQL : `${SERVICE_SCHEMA_SQL};\n${SECRET_SQL}`);
@@ -490,15 +489,6 @@ export class DatabaseServices implements Tenant {
     clearTimeout(this.#reaper);
     this.#closeAll();
   }
-}
-
-/** Whether the functions of the service schema are those of this version. */
-async function isGenuine(connection: ServiceConnection): Promise<boolean> {
-  const rows = await connection.query(
-    "SELECT p.proname, md5(p.prosrc) FROM pg_proc p WHERE p.pronamespace = 'dblink_proxy'::regnamespace",
-  );
-  const found = new Set(rows.map(([name, md5]) => `${name?.toString('latin1')} ${md5?.toString('latin1')}`));
-  return SERVICE_FUNCTIONS.every((known) => found.has(known));
 }
 
 /** All service connections of the bridge, by database and account. */

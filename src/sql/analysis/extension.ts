@@ -91,7 +91,7 @@ export const EXTENSION_CATALOGS: ReadonlySet<string> = new Set([
 ]);
 
 /** Statements in which the name of a table says what is read. */
-const QUERIES: ReadonlySet<string> = new Set(['SelectStmt', 'PrepareStmt', 'DeclareCursorStmt']);
+export const QUERIES: ReadonlySet<string> = new Set(['SelectStmt', 'PrepareStmt', 'DeclareCursorStmt']);
 
 /** Whether a query reads a catalog that tells which extensions there are, in whatever way it looks for dblink there. */
 export function isExtensionLookup(tag: string, body: Record<string, unknown>): boolean {

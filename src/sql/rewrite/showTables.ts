@@ -1,9 +1,7 @@
 import type { Node } from 'libpg-query';
+import { QUERIES } from '../analysis/extension.js';
 import { nameParts, type ParsedText, parseSql, unwrap, walk } from '../parse/parser.js';
 import { TextBuilder } from './textBuilder.js';
-
-/** Statements that may contain queries. In other statements the name of a table does not say what is read. */
-const QUERIES: ReadonlySet<string> = new Set(['SelectStmt', 'PrepareStmt', 'DeclareCursorStmt']);
 
 interface TableNode {
   readonly catalogname?: string;
