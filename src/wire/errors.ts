@@ -28,6 +28,9 @@ export interface ErrorFields {
   readonly severityNonLocalized?: string | undefined;
 }
 
+/** The type of a message and its length come before the fields. */
+const HEADER_BYTES = 5;
+
 const FIELD_CODES: readonly (readonly [string, keyof ErrorFields])[] = [
   ['S', 'severity'],
   ['V', 'severityNonLocalized'],
@@ -121,6 +124,17 @@ export const errorResponse = (error: PgError): Buffer => encodeFields(Backend.er
 export const noticeResponse = (notice: PgError): Buffer =>
   encodeFields(Backend.noticeResponse, notice.fields);
 
+/** The bytes of one field of a whole ErrorResponse or NoticeResponse message, not copied; undefined when it has none. */
+export function fieldBytes(message: Buffer, field: keyof ErrorFields): Buffer | undefined {
+  for (let offset = HEADER_BYTES; offset < message.length && message[offset] !== 0; ) {
+    const end = message.indexOf(0, offset + 1);
+    if (end < 0) break;
+    if (NAME_BY_CODE.get(message[offset]!) === field) return message.subarray(offset + 1, end);
+    offset = end + 1;
+  }
+  return undefined;
+}
+
 /**
  * Reads the fields of a whole ErrorResponse or NoticeResponse message, header included. Never throws: a damaged error of a
  * server is still an error. What cannot be read is left out. A missing SQLSTATE or message becomes the empty string.
@@ -131,7 +145,7 @@ export function parseFields(message: Buffer): ErrorFields {
     sqlstate: '',
     message: '',
   };
-  let offset = 5;
+  let offset = HEADER_BYTES;
   while (offset < message.length) {
     const code = message[offset]!;
     if (code === 0) break;

@@ -61,6 +61,19 @@ describe('a session does not hold up others', { timeout: 600_000 }, () => {
     }
   });
 
+  it('by the CONTEXT of what the server logs', async () => {
+    const session = await FaultClient.open(world.proxy.port, { user: 'low' });
+    await session.rows('SET client_min_messages = log');
+    // A line with quotation marks is no function's frame, so that the next one is looked at.
+    const logged = (line: string): string =>
+      `SET debug_print_parse = on; ${inContext(line).replace('SELECT 1/0', 'SELECT 1')}; RESET debug_print_parse`;
+    const send = (line: string) => async (): Promise<void> => {
+      assert.match(brief(await session.query(logged(line))), /C:DO/);
+    };
+    await costsNoMoreThan(world, send('word '), send('"PL/pgSQL\\n'));
+    await session.end();
+  });
+
   describe('by a statement', () => {
     const exec = (argument: string): string => `SELECT dblink_exec('c', 'x', ${argument})`;
     const calls = (call: string, bytes: number): string => `SELECT ${filled(`${call},`, bytes).slice(0, -1)}`;

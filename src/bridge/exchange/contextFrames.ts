@@ -1,6 +1,6 @@
 import { CATALOGUE } from '../../dblink/catalogue.js';
 import { MARK, SERVICE_SCHEMA } from '../../primary/marks.js';
-import { PgError, parseFields } from '../../wire/errors.js';
+import { fieldBytes, PgError, parseFields } from '../../wire/errors.js';
 import { LOCAL_FUNCTIONS } from '../installed/localFunctions.js';
 import { signatureOf } from '../installed/publicFunctions.js';
 import { contentOf, findLine, isFollowed, lineAt, lineFrom, withoutLines } from './contextLines.js';
@@ -15,10 +15,13 @@ import { contentOf, findLine, isFollowed, lineAt, lineFrom, withoutLines } from 
 const NAME = 'dblink';
 const NAME_BYTES = Buffer.from(NAME, 'latin1');
 /**
- * How many times that name is looked for. No stack is deep enough for more: what comes after is something else, which would
- * only take time.
+ * How many times that name is looked for, from the innermost frame on. The bridge's functions run nobody's code but that of
+ * domains and of types, when rows are converted. So these are dozens of dblink calls inside of one another; what comes after
+ * is something else, which would only take time.
  */
-const MAX_NAMES = 2_000;
+const MAX_NAMES = 500;
+const NOTHING = Buffer.alloc(0);
+const LINE_FEED = 10;
 /** The routine of PL/pgSQL that carries out RAISE: errors that a function raises itself name it. */
 const RAISE_ROUTINE = 'exec_stmt_raise';
 
@@ -201,14 +204,14 @@ function withoutInterrupted(context: string, { shadowed }: FramesOf): string {
   return inside.includes(MARK) || inside.includes(SERVICE_PREFIX) ? context : context.slice(frame.end);
 }
 
-/** Where the part of the context that is looked at ends (MAX_NAMES). */
-function lookedAt(context: string): number {
+/** The part of a context that is looked at (MAX_NAMES): whole lines. */
+function lookedAt(context: Buffer): string {
   let at = -1;
   for (let i = 0; i <= MAX_NAMES; i++) {
-    at = context.indexOf(NAME, at + 1);
-    if (at < 0) return context.length;
+    at = context.indexOf(NAME_BYTES, at + 1);
+    if (at < 0) return i === 0 ? '' : context.toString('latin1');
   }
-  return lineAt(context, at).start;
+  return context.toString('latin1', 0, context.lastIndexOf(LINE_FEED, at) + 1);
 }
 
 /**
@@ -248,20 +251,20 @@ export function withoutFrames(
   inClientEncoding: (error: PgError) => PgError,
   of: FramesOf,
 ): PgError | undefined {
-  if (!message.includes(NAME_BYTES)) return undefined;
+  // Others decide how long a message is: what is not looked at is not made a string either.
+  const innermost = lookedAt(fieldBytes(message, 'context') ?? NOTHING);
+  if (innermost === '') return undefined;
   const error = PgError.from(parseFields(message));
-  const { context, internalQuery } = error.fields;
-  if (context === undefined) return undefined;
+  const { context = '', internalQuery } = error.fields;
   let untranslatable: PgError | undefined;
   const encode = (lines: string): string => {
     const encoded = inClientEncoding(new PgError(error.sqlstate, '', { context: lines }));
     if (encoded.fields.context === undefined) untranslatable = encoded;
     return encoded.fields.context ?? '';
   };
-  const end = lookedAt(context);
-  const replaced = replaceFrames(context.slice(0, end), error, encode, of);
+  const replaced = replaceFrames(innermost, error, encode, of);
   if (untranslatable !== undefined) return untranslatable;
-  const rest = end === context.length ? [] : [context.slice(end)];
+  const rest = innermost.length === context.length ? [] : [context.slice(innermost.length)];
   const lines = [...(replaced.context === undefined ? [] : [replaced.context]), ...rest];
   const left = lines.length === 0 ? undefined : lines.join('\n');
   if (left === context) return undefined;

@@ -1,7 +1,8 @@
 import { CATALOGUE } from '../../dblink/catalogue.js';
 import { MARK, REQUEST_PREFIX, SERVICE_SCHEMA } from '../../primary/marks.js';
-import { parseFields } from '../../wire/errors.js';
+import { fieldBytes } from '../../wire/errors.js';
 import { signatureOf } from '../installed/publicFunctions.js';
+import { contentOf, findLine } from './contextLines.js';
 
 /**
  * Notices that are not for the client. These are messages that could be requests, and what the server says at the levels LOG and
@@ -20,6 +21,8 @@ const OF_THE_SERVER = /(?:^|\0)[SV](?:LOG|DEBUG[1-5]?)\0/;
 /** How much of a message is searched for the severity. */
 const SEVERITY_BYTES = 100;
 const HEADER_BYTES = 5;
+/** Of how many lines it is asked whether they are the innermost function's frame. A notice with more of them counts as the bridge's. */
+const MAX_LINES = 500;
 
 /** The frame of a function of the bridge. */
 const OWN_FRAME = new RegExp(
@@ -37,16 +40,15 @@ export function showsBridge(message: Buffer, cut: boolean): boolean {
   const severity = message.toString('latin1', HEADER_BYTES, HEADER_BYTES + SEVERITY_BYTES);
   if (!OF_THE_SERVER.test(severity)) return false;
   if (cut) return true;
-  if (!message.includes(NAME)) return false;
-  const { context = '' } = parseFields(message);
+  const bytes = fieldBytes(message, 'context');
+  if (bytes === undefined || !bytes.includes(NAME)) return false;
+  const context = bytes.toString('latin1');
   // Whatever is in front of the innermost function's frame was done by that function.
-  for (let start = 0; start < context.length; ) {
-    const newline = context.indexOf('\n', start);
-    const end = newline < 0 ? context.length : newline;
-    const line = context.slice(start, end);
-    if (line.includes(`/*${MARK}`)) return true;
-    if (line.includes('PL/pgSQL') && !QUOTES.test(line)) return OWN_FRAME.test(line);
-    start = end + 1;
-  }
-  return false;
+  const marked = context.indexOf(`/*${MARK}`);
+  let lines = 0;
+  const frame = findLine(context, 'PL/pgSQL', 0, (line) => ++lines > MAX_LINES || !QUOTES.test(line));
+  if (frame === undefined) return marked >= 0;
+  return (
+    lines > MAX_LINES || (marked >= 0 && marked < frame.end) || OWN_FRAME.test(contentOf(context, frame))
+  );
 }

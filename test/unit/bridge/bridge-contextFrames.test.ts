@@ -111,6 +111,13 @@ describe('the frames of the bridge', () => {
     assert.deepEqual(left([...told, CALLER]), [CALLER]);
   });
 
+  it('are taken away as deep as calls can be inside of one another, whatever comes behind', () => {
+    const level = [...MARKED, CALLER];
+    const within = Array.from({ length: 100 }, () => level).flat();
+    const others = Array.from({ length: 100_000 }, () => 'SQL statement "/* dblink */"');
+    assert.deepEqual(left([...within, ...others]), [...within.filter((line) => line === CALLER), ...others]);
+  });
+
   it('of what the extension executes as well are left', () => {
     const lookedUp = 'SQL statement "SELECT a, b FROM keyed WHERE a = \'1\'"';
     const build = (at: string): string =>
