@@ -13,7 +13,8 @@ export {
   DEFAULT_LIMITS,
   isPlainlyReadOnlyAsync,
   type OffloadLimits,
-} from './analysis/offload.js';
+} from './analysis/offload/analyzer.js';
+export { withoutFreeLiterals } from './analysis/offload/template.js';
 export { isPlainlyReadOnly } from './analysis/readOnly.js';
 export { mayConcernDblink } from './parse/candidate.js';
 export { asEscapeStrings, type EscapeStrings } from './parse/escapeStrings.js';

@@ -1,6 +1,6 @@
 import type { SessionContext } from '../../session/context.js';
-import { isLight } from '../../sql/analysis/weight.js';
 import type { Statement } from '../../sql/index.js';
+import { isLight } from '../../sql/parse/weight.js';
 import { replaceCreations } from '../../sql/rewrite/blockCreations.js';
 import { movePosition, type ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
 import { FUNCTIONS_QUERY } from '../installed/objectQueries.js';

@@ -1,6 +1,6 @@
 import { BRIDGE_COMMENT, FIRST_OBJECT, SERVICE_SCHEMA } from '../../primary/marks.js';
 import { EQ, LT, MATCHES, NE } from '../../primary/operators.js';
-import { isLight } from '../../sql/analysis/weight.js';
+import { isLight } from '../../sql/parse/weight.js';
 import { showTables } from '../../sql/rewrite/showTables.js';
 import { EXTENSION_VERSION, FUNCTIONS_QUERY, TYPE_QUERY, WRAPPER_QUERY } from '../installed/objectQueries.js';
 import { EXTENSION_COMMENT } from '../installed/registerSql.js';

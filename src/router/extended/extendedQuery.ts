@@ -43,7 +43,13 @@ import {
 } from '../decide/verdict.js';
 import { NeedsBridge, NoSuchSignature } from '../failures.js';
 import { KnownStatements } from '../plans/splice/knownStatements.js';
-import { bindWith, dryValues, mapPosition, parameterTypes } from '../plans/splice/splicedStatement.js';
+import {
+  bindWith,
+  dryValues,
+  mapPosition,
+  parameterTypes,
+  spliceStatement,
+} from '../plans/splice/splicedStatement.js';
 import { type PreparedDblink, prepareStatement, readParameterTypes } from '../plans/splice/spliceExtended.js';
 import { tell } from '../tell.js';
 import { boundTextOf, type Portal, PortalExecution } from './executePortal.js';
@@ -57,8 +63,6 @@ interface Request {
   readonly fields: ParseFields;
   readonly statement: Statement;
   readonly facts: SessionFacts;
-  /** By what the prepared statement is found the next time: its text and the types that the client declared. */
-  readonly key: Buffer;
 }
 
 const nameOf = (name: Buffer): string => name.toString('latin1');
@@ -69,8 +73,8 @@ const nameOf = (name: Buffer): string => name.toString('latin1');
  */
 export class ExtendedQuery {
   readonly #objects: PreparedObjects<PreparedDblink, Portal>;
-  /** What the primary has said about statements, by text and declared types. */
-  readonly #known: KnownStatements<PreparedDblink>;
+  /** The types of the parameters of statements, by text and declared types. */
+  readonly #known: KnownStatements<readonly number[]>;
 
   readonly #toClient = (message: Buffer): void => this.context.session.toClient(message);
 
@@ -106,8 +110,7 @@ export class ExtendedQuery {
   async parse(message: Buffer, fields: ParseFields, statement: Statement): Promise<void> {
     const { context } = this;
     const { primary } = context;
-    const key = Buffer.concat([fields.sql, Buffer.from(`\0${fields.types.join()}`, 'latin1')]);
-    const known = context.probe.current === undefined ? undefined : this.#known.get(key);
+    const known = this.#preparedBefore(fields, statement);
     if (known !== undefined && !primary.queue.skipping)
       return this.#parseKnown(fields.name, fields.types, known);
     await primary.settled();
@@ -120,7 +123,7 @@ export class ExtendedQuery {
       const facts = await context.probe.get(end).catch(asRaised);
       // A cancel request may have come when the primary had nothing to cancel yet.
       context.statement.throwIfCancelled();
-      const request: Request = { message, fields, statement, facts, key };
+      const request: Request = { message, fields, statement, facts };
       const verdict = decide(statement, this.#circumstances(request));
       try {
         await this.#carryOut(verdict, request);
@@ -129,6 +132,20 @@ export class ExtendedQuery {
         await this.#carryOut(decideAgain(verdict.otherwise, error.reason, this.#tooLate), request);
       }
     }, fields.sql);
+  }
+
+  /** A statement of which the primary has said all that is to be known. */
+  #preparedBefore(
+    { sql, types: clientTypes }: ParseFields,
+    statement: Statement,
+  ): PreparedDblink | undefined {
+    const { context } = this;
+    if (context.probe.current === undefined) return undefined;
+    const known = this.#known.get(sql, statement, clientTypes.join());
+    if (known === undefined) return undefined;
+    const { said: parameterTypes, types } = known;
+    const spliced = spliceStatement(context, { text: sql, statement, clientTypes }, types);
+    return { text: sql, statement, spliced, types, parameterTypes };
   }
 
   /** See PrimaryLink.run. */
@@ -179,7 +196,7 @@ export class ExtendedQuery {
   }
 
   /** Has the primary parse and describe the statement, whose calls are carried out when it is executed. */
-  async #prepare({ fields, statement, key }: Request, bridged: boolean): Promise<void> {
+  async #prepare({ fields, statement }: Request, bridged: boolean): Promise<void> {
     const { context } = this;
     await checkAssumptions(context, statement);
     const source = { text: fields.sql, statement, clientTypes: fields.types };
@@ -187,7 +204,9 @@ export class ExtendedQuery {
     this.#objects.prepare(fields.name, prepared);
     // Without installed functions, a statement with a source that PostgreSQL may skip is not kept. Only an open batch or block
     // can have kept it from temporary functions, and the next time none may be open.
-    if (bridged || !maySkipSource(statement)) this.#known.set(key, prepared);
+    const { types, parameterTypes: said } = prepared;
+    if (bridged || !maySkipSource(statement))
+      this.#known.set(fields.sql, statement, { said, types }, fields.types.join());
     context.session.toClient(PARSE_COMPLETE);
   }
 

@@ -22,7 +22,7 @@ import { refuseNewerSyntax } from '../decide/newerSyntax.js';
 import { type Circumstances, decide, decideAgain, decideByText, type Verdict } from '../decide/verdict.js';
 import { NeedsBridge, NoSuchSignature } from '../failures.js';
 import { answer } from '../plans/answer.js';
-import { type Checked, checkSimple, knownStream } from '../plans/splice/checkSimple.js';
+import { type Checked, checkSimple, type KnownStreams, knownStream } from '../plans/splice/checkSimple.js';
 import { KnownStatements } from '../plans/splice/knownStatements.js';
 import { spliceSimple } from '../plans/splice/spliceSimple.js';
 import { tell } from '../tell.js';
@@ -48,7 +48,7 @@ type Relayed = Pick<Task, 'statement' | 'last'> & Partial<Task>;
 /** What a session's Query messages have in common. */
 export class SimpleQueries {
   /** What the primary has said about statements that can be streamed. */
-  readonly streams: KnownStatements<Checked>;
+  readonly streams: KnownStreams;
   /** Whether the client has an unnamed prepared statement, as far as is known. */
   unnamedStatement = false;
 

@@ -114,7 +114,7 @@ function constantOf(node: Node, raw: string): ConstantValue | undefined {
  * Whether a literal has escapes that stand for bytes or code points: E'\xE9', E'\351', E'\u00e9', U&'\00e9'. What they
  * mean depends on the server's encoding, so such literals are left to PostgreSQL.
  */
-function hasCodeEscapes(raw: string): boolean {
+export function hasCodeEscapes(raw: string): boolean {
   if (/\bu&'/i.test(raw)) return true;
   return /\be'/i.test(raw) && /\\[0-7xu]/i.test(raw.replaceAll('\\\\', ''));
 }

@@ -1,3 +1,5 @@
+import { isNameByte, passOver } from './passOver.js';
+
 /**
  * The parser reads SQL text as with standard_conforming_strings = on. This rewrites the text of a session in which that
  * is off.
@@ -11,21 +13,10 @@ export interface EscapeStrings {
 }
 
 const QUOTE = 0x27;
-const DOUBLE_QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const DOLLAR = 0x24;
-const DASH = 0x2d;
-const SLASH = 0x2f;
-const STAR = 0x2a;
 const LINE_FEED = 0x0a;
 const RETURN = 0x0d;
-
-/** Bytes of a name: letters, digits, underscore, and all beyond ASCII. */
-const WORD = new Uint8Array(256);
-for (let i = 0; i < 256; i++) if (i >= 0x80 || /\w/.test(String.fromCharCode(i))) WORD[i] = 1;
-
-const isWord = (byte: number | undefined): boolean => byte !== undefined && WORD[byte] === 1;
-const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39;
 
 /** A prefix that belongs to the literal behind it. */
 const PREFIX = /(?:^|[^\w$\x80-\xff])([A-Za-z]|[Uu]&)$/;
@@ -61,7 +52,7 @@ export function asEscapeStrings(
       if (prefix !== undefined && prefix.toLowerCase() !== 'e') return undefined;
       if (prefix === undefined) {
         const before = text[i - 1];
-        marks.push({ at: i, mark: isWord(before) || before === DOLLAR ? ' E' : 'E' });
+        marks.push({ at: i, mark: isNameByte(before) || before === DOLLAR ? ' E' : 'E' });
       }
     }
     i = literal.end;
@@ -103,61 +94,6 @@ function placesOf(text: Buffer, marks: readonly Mark[], count: (bytes: Buffer) =
     from = at;
     return { at: characters, by: mark.length };
   });
-}
-
-/**
- * Passes over a comment, a quoted name or a dollar-quoted string: no literal begins inside of these.
- * @param at where one of them may begin
- * @returns where it ends; `at` if none begins there; undefined if it has no end
- */
-function passOver(text: Buffer, at: number): number | undefined {
-  switch (text[at]) {
-    case SLASH:
-      return text[at + 1] === STAR ? endOfComment(text, at) : at;
-    case DASH:
-      return text[at + 1] === DASH ? endOfLine(text, at) : at;
-    case DOUBLE_QUOTE: {
-      // A doubled quotation mark in a name needs no care: here it ends one name and begins another.
-      const end = text.indexOf(DOUBLE_QUOTE, at + 1);
-      return end < 0 ? undefined : end + 1;
-    }
-    case DOLLAR:
-      return endOfDollarQuoted(text, at);
-    default:
-      return at;
-  }
-}
-
-function endOfLine(text: Buffer, at: number): number {
-  let end = at;
-  while (end < text.length && text[end] !== LINE_FEED && text[end] !== RETURN) end++;
-  return end;
-}
-
-function endOfDollarQuoted(text: Buffer, at: number): number | undefined {
-  if (isWord(text[at - 1]) || text[at - 1] === DOLLAR) return at;
-  let end = at + 1;
-  if (end < text.length && isDigit(text[end]!)) return at;
-  while (isWord(text[end])) end++;
-  if (text[end] !== DOLLAR) return at;
-  const tag = text.subarray(at, end + 1);
-  const close = text.indexOf(tag, end + 1);
-  return close < 0 ? undefined : close + tag.length;
-}
-
-/** Comments nest. */
-function endOfComment(text: Buffer, at: number): number | undefined {
-  let depth = 0;
-  for (let i = at; i < text.length; i++) {
-    if (text[i] === SLASH && text[i + 1] === STAR) {
-      depth++;
-      i++;
-    } else if (text[i] === STAR && text[i + 1] === SLASH) {
-      i++;
-      if (--depth === 0) return i + 1;
-    }
-  }
-  return undefined;
 }
 
 /**

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
-import { ByteBoundedCache } from '../../../src/sql/analysis/cache.js';
-import { Analyzer, type OffloadLimits } from '../../../src/sql/analysis/offload.js';
+import { Analyzer, type OffloadLimits } from '../../../src/sql/analysis/offload/analyzer.js';
+import { ByteBoundedCache } from '../../../src/sql/analysis/offload/cache.js';
 import { analyze, isPlainlyReadOnly, loadParser } from '../../../src/sql/index.js';
 import { LIVENESS_MS } from '../../support/pace.js';
 
@@ -19,7 +19,7 @@ const analyzer = (limits: Partial<OffloadLimits> = {}, report?: (error: unknown)
 after(() => Promise.all(analyzers.map((made) => made.close())));
 
 const small = (n = 1) => Buffer.from(`SELECT dblink_exec('c', 'é ${n}')`);
-const large = (n = 1) => Buffer.from(`SELECT dblink_exec('c', '${'é'.repeat(5000)} ${n}')`);
+const large = (n = 1) => Buffer.from(`SELECT dblink_exec('c', 'x') /* ${'é'.repeat(5000)} ${n} */`);
 /** Overflows the parser's stack. */
 const deep = () => Buffer.from(`SELECT dblink_exec('c', 'x' || 1${'+1'.repeat(300_000)})`);
 

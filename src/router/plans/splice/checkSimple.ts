@@ -1,11 +1,10 @@
 import { MessageSink } from '../../../primary/answerSink.js';
 import type { SessionContext } from '../../../session/context.js';
-import type { DblinkCall, Statement } from '../../../sql/index.js';
+import type { Statement } from '../../../sql/index.js';
 import { type BindFields, bind, describe, parse } from '../../../wire/messages.js';
 import { EMPTY } from '../../../wire/protocol.js';
-import type { ColumnType } from '../../calls/columns.js';
 import { checkArguments, isLocal, unbound } from '../../calls/evaluateArguments.js';
-import type { KnownStatements } from './knownStatements.js';
+import type { KnownStatements, SourceTypes } from './knownStatements.js';
 import {
   assumedRight,
   bindWith,
@@ -23,7 +22,7 @@ export interface Checked {
   /** The whole RowDescription message. Undefined for a statement without rows. */
   readonly description: Buffer | undefined;
   /** The types of each source's columns. */
-  readonly types: ReadonlyMap<DblinkCall, readonly ColumnType[]>;
+  readonly types: SourceTypes;
 }
 
 /** A statement of a Query message. */
@@ -51,24 +50,31 @@ const canBeKnown = (context: SessionContext, { text, statement }: Queried): bool
   !context.inBlock &&
   statement.calls.every((call) => isLocal(call, unbound(text), context));
 
-const textOf = ({ text, statement }: Queried): Buffer =>
-  text.subarray(statement.span.start, statement.span.end);
+/** The RowDescriptions of statements that can be streamed. */
+export type KnownStreams = KnownStatements<Checked['description']>;
 
 /** What the primary said earlier about a statement that can be streamed. Undefined when that is not known. */
-export const knownStream = (
+export function knownStream(
   context: SessionContext,
   queried: Queried,
-  known: KnownStatements<Checked>,
-): Checked | undefined => (canBeKnown(context, queried) ? known.get(textOf(queried)) : undefined);
+  streams: KnownStreams,
+): Checked | undefined {
+  if (!canBeKnown(context, queried)) return undefined;
+  const known = streams.get(queried.text, queried.statement);
+  if (known === undefined) return undefined;
+  const spliced = spliceStatement(context, { ...queried, clientTypes: [] }, known.types);
+  return { spliced, description: known.said, types: known.types };
+}
 
 /** Keeps what the primary has said, if it is about a statement that can be streamed. */
 export function rememberStream(
   context: SessionContext,
   queried: Queried,
-  known: KnownStatements<Checked>,
-  checked: Checked,
+  streams: KnownStreams,
+  { description, types }: Checked,
 ): void {
-  if (canBeKnown(context, queried)) known.set(textOf(queried), checked);
+  if (canBeKnown(context, queried))
+    streams.set(queried.text, queried.statement, { said: description, types });
 }
 
 /** Has the primary parse, plan and describe the statement, but not run it. @throws PrimaryRaised, NoSuchSignature, NeedsBridge */

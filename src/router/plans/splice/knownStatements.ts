@@ -1,14 +1,23 @@
 import type { PrimaryLink } from '../../../primary/primaryLink.js';
+import { type DblinkCall, type Statement, withoutFreeLiterals } from '../../../sql/index.js';
+import type { ColumnType } from '../../calls/columns.js';
 
 const MAX_ENTRIES = 64;
 const MAX_KEY_BYTES = 8192;
 
+/** The types of the columns of each source. */
+export type SourceTypes = ReadonlyMap<DblinkCall, readonly ColumnType[]>;
+
 /**
- * What the primary said about statements, by their text. It is kept until something is sent to the primary that may change what
- * the text means (types, search_path).
+ * What the primary said about statements. It says the same of all that differ only in literals that are arguments of dblink calls,
+ * since it does not see these. It is kept until something is sent to the primary that may change what a text means (types,
+ * search_path).
  */
 export class KnownStatements<T> {
-  readonly #entries = new Map<string, T>();
+  readonly #entries = new Map<
+    string,
+    { readonly said: T; readonly types: readonly (readonly ColumnType[] | undefined)[] }
+  >();
   #asOf = -1;
 
   constructor(private readonly primary: PrimaryLink) {}
@@ -19,16 +28,33 @@ export class KnownStatements<T> {
     this.#asOf = this.primary.changes;
   }
 
-  get(text: Buffer): T | undefined {
+  /** @param more what else the primary's answer depends on */
+  get(
+    text: Buffer,
+    statement: Statement,
+    more = '',
+  ): { readonly said: T; readonly types: SourceTypes } | undefined {
     this.#refresh();
-    return text.length > MAX_KEY_BYTES ? undefined : this.#entries.get(text.toString('latin1'));
+    if (this.#entries.size === 0) return undefined;
+    const entry = this.#entries.get(keyOf(text, statement, more));
+    if (entry === undefined) return undefined;
+    const types = new Map<DblinkCall, readonly ColumnType[]>();
+    for (const [i, call] of statement.calls.entries()) {
+      const known = entry.types[i];
+      if (known !== undefined) types.set(call, known);
+    }
+    return { said: entry.said, types };
   }
 
-  set(text: Buffer, value: T): void {
+  set(text: Buffer, statement: Statement, value: { said: T; types: SourceTypes }, more = ''): void {
     this.#refresh();
-    if (text.length > MAX_KEY_BYTES) return;
+    const key = keyOf(text, statement, more);
+    if (key.length > MAX_KEY_BYTES) return;
     const [oldest] = this.#entries.keys();
     if (this.#entries.size >= MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
-    this.#entries.set(text.toString('latin1'), value);
+    this.#entries.set(key, { said: value.said, types: statement.calls.map((call) => value.types.get(call)) });
   }
 }
+
+const keyOf = (text: Buffer, statement: Statement, more: string): string =>
+  `${more}\0${withoutFreeLiterals(text, statement)}`;

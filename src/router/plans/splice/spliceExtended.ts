@@ -1,9 +1,9 @@
 import { MessageSink } from '../../../primary/answerSink.js';
 import type { SessionContext } from '../../../session/context.js';
-import type { DblinkCall, Statement } from '../../../sql/index.js';
+import type { Statement } from '../../../sql/index.js';
 import { close, describe, parse } from '../../../wire/messages.js';
 import { MessageReader } from '../../../wire/reader.js';
-import type { ColumnType } from '../../calls/columns.js';
+import type { SourceTypes } from './knownStatements.js';
 import {
   assumedRight,
   parameterTypes,
@@ -20,7 +20,7 @@ export interface PreparedDblink {
   readonly statement: Statement;
   readonly spliced: SplicedStatement;
   /** The types of each source's columns. */
-  readonly types: ReadonlyMap<DblinkCall, readonly ColumnType[]>;
+  readonly types: SourceTypes;
   /** Types of the client's parameters, as the primary resolved them. */
   readonly parameterTypes: readonly number[];
 }

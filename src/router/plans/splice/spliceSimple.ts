@@ -8,8 +8,15 @@ import { bindParts, commandComplete, dataRow, execute } from '../../../wire/mess
 import { Backend, EMPTY } from '../../../wire/protocol.js';
 import { unbound } from '../../calls/evaluateArguments.js';
 import { type CallsOutcome, runCalls } from '../streamOrCollect.js';
-import { type Checked, checkSimple, dryRun, knownStream, rememberStream, UNNAMED } from './checkSimple.js';
-import type { KnownStatements } from './knownStatements.js';
+import {
+  type Checked,
+  checkSimple,
+  dryRun,
+  type KnownStreams,
+  knownStream,
+  rememberStream,
+  UNNAMED,
+} from './checkSimple.js';
 import {
   bindWith,
   mapPosition,
@@ -33,7 +40,7 @@ interface SimpleStatement {
   readonly statement: Statement;
   readonly facts: SessionFacts;
   /** What the primary has said about statements that can be streamed. */
-  readonly streams: KnownStatements<Checked>;
+  readonly streams: KnownStreams;
   /** The primary's check of the statement, if it has been asked for already. */
   readonly checking: Promise<Checked> | undefined;
   /** Whether a bridge serves what this cannot. */

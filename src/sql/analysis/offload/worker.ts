@@ -1,8 +1,8 @@
 import { parentPort } from 'node:worker_threads';
-import { loadParser, parserIsBroken } from '../parse/parser.js';
-import type { Analysis, AnalyzeOptions } from '../types.js';
-import { analyze } from './analyze.js';
-import { readsOnly } from './readOnly.js';
+import { loadParser, parserIsBroken } from '../../parse/parser.js';
+import type { Analysis, AnalyzeOptions } from '../../types.js';
+import { analyze } from '../analyze.js';
+import { readsOnly } from '../readOnly.js';
 
 /** A text to analyse. Without options it is SQL for a remote, and the question is whether it only reads. */
 export interface WorkRequest {

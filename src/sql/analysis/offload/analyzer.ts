@@ -1,11 +1,12 @@
-import { FairQueue } from '../../wire/pace/fairQueue.js';
-import { parserIsBroken } from '../parse/parser.js';
-import type { Analysis, AnalyzeOptions, Statement } from '../types.js';
-import { analyze } from './analyze.js';
+import { FairQueue } from '../../../wire/pace/fairQueue.js';
+import { parserIsBroken } from '../../parse/parser.js';
+import { isLight } from '../../parse/weight.js';
+import type { Analysis, AnalyzeOptions, Statement } from '../../types.js';
+import { analyze } from '../analyze.js';
+import { readsOnly } from '../readOnly.js';
 import { ByteBoundedCache } from './cache.js';
-import { readsOnly } from './readOnly.js';
+import { MAX_TEMPLATE_BYTES, Templates } from './template.js';
 import { AnalysisThread, type Job } from './thread.js';
-import { isLight } from './weight.js';
 import type { WorkAnswer } from './worker.js';
 
 /** Limits of the analysis. */
@@ -65,6 +66,7 @@ export class Analyzer {
   readonly #limits: OffloadLimits;
   readonly #report: (error: unknown) => void;
   readonly #cache: ByteBoundedCache<Analysis>;
+  readonly #templates: Templates;
   readonly #readOnly: ByteBoundedCache<boolean>;
   readonly #waiting = new FairQueue<Job>();
   #waitingBytes = 0;
@@ -76,6 +78,7 @@ export class Analyzer {
     this.#report = report;
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#cache = new ByteBoundedCache(this.#limits.cacheBytes);
+    this.#templates = new Templates(this.#limits.cacheBytes / 2);
     this.#readOnly = new ByteBoundedCache(this.#limits.cacheBytes / 4);
   }
 
@@ -89,8 +92,15 @@ export class Analyzer {
     const key = `${options.schemas.join('\0')}\0\0${text.toString('latin1')}`;
     const known = this.#cache.get(key);
     if (known !== undefined) return known.value;
-    const remember = (analysis: Analysis): void =>
-      this.#cache.set(key, analysis, key.length + sizeOf(analysis));
+    const similar = this.#templates.find(text, options);
+    if (similar !== undefined) return similar;
+    // The bytes may be a view of a buffer that is used again.
+    const copy = text.length <= MAX_TEMPLATE_BYTES ? Buffer.from(text) : undefined;
+    const remember = (analysis: Analysis): void => {
+      const bytes = sizeOf(analysis);
+      this.#cache.set(key, analysis, key.length + bytes);
+      if (copy !== undefined) this.#templates.add(copy, options, analysis, bytes);
+    };
     if (text.length <= this.#limits.inlineBytes && isLight(text) && !parserIsBroken()) {
       const analysis = analyze(text, options);
       if (!parserIsBroken()) remember(analysis);
