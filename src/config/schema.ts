@@ -318,6 +318,14 @@ export const schema = z.strictObject({
         default: 100_000,
         reload: true,
       }),
+      keep: duration({
+        description:
+          'How long a connection that a connection string has opened for one call of dblink() or dblink_exec() is kept for the next ' +
+          'such call of the same session with the same credentials; 0 to close it at once, as the extension does. Nothing of ' +
+          'one call is seen by the next. A changed password and the like take effect when this time has passed.',
+        default: '2s',
+        reload: true,
+      }),
       servers: setting(parseServers, {
         description:
           'Servers that dblink finds by name, like foreign servers, where the primary has no foreign server of that name. ' +

@@ -4,6 +4,7 @@ import type { Turns } from '../wire/pace/turns.js';
 import type { RemoteAdmission } from './connections/admission.js';
 import type { ForeignServer } from './connections/foreignServer.js';
 import type { HostRules } from './connections/hostAccess.js';
+import type { KeptConnections, TextEffect } from './connections/keptConnections.js';
 import type { SessionMemory } from './memory.js';
 
 /** What a session's dblink functions know about the place where they run. It does not change during the session. */
@@ -32,6 +33,10 @@ export interface DblinkHome {
   readonly maxScramIterations?: number | undefined;
   /** Gives places for remote connections; without it their number has no limit. */
   readonly admission?: RemoteAdmission;
+  /** Keeps connections of single calls for the next ones; without it they are closed. */
+  readonly kept?: KeptConnections;
+  /** What SQL for a remote may do; without it, anything. */
+  readonly effectOf?: (sql: Buffer) => TextEffect | Promise<TextEffect>;
   /** The session's part of the memory for results; without it there is no limit. */
   readonly memory?: SessionMemory;
   /**

@@ -24,9 +24,10 @@ export class DblinkSession {
   }
 
   /** To be awaited before a remote gets SQL. */
-  #makeWay(sql: Buffer): Promise<void> | undefined {
+  async #makeWay(sql: Buffer): Promise<void> {
+    await this.#connections.leaveFor(sql);
     const databases = wantedDatabases(sql);
-    return databases && this.home.makeWay?.(databases);
+    if (databases !== undefined) await this.home.makeWay?.(databases);
   }
 
   /**
@@ -88,15 +89,17 @@ export class DblinkSession {
     call: CallContext,
   ): Promise<string> {
     const lease = await this.#connections.leaseFor(target, call);
+    let ran: Buffer | undefined;
     try {
       await this.#makeWay(sql);
       const outcome = await lease.connection.run(sql, undefined, call.signal);
+      if (outcome.kind === 'command') ran = sql;
       if (outcome.kind === 'command') return outcome.tag;
       if (outcome.kind === 'rows') throw resultsNotAllowed();
       relayFailure(outcome, 'while executing command', lease, failOnError, call);
       return 'ERROR';
     } finally {
-      lease.release();
+      lease.release(ran);
     }
   }
 
@@ -115,6 +118,7 @@ export class DblinkSession {
     call: CallContext,
   ): Promise<QueryOutcome> {
     const lease = await this.#connections.leaseFor(target, call);
+    let ran: Buffer | undefined;
     try {
       const { connection } = lease;
       const reader = new ResultReader(connection.client, sink);
@@ -132,6 +136,7 @@ export class DblinkSession {
         connection.errorText = '';
         throw copyNotSupported();
       }
+      if (outcome.kind === 'command' || outcome.kind === 'rows') ran = sql;
       if (outcome.kind === 'command') {
         sink.reset();
         return { kind: 'status', tag: outcome.tag };
@@ -141,7 +146,7 @@ export class DblinkSession {
       }
       return { kind: 'rows' };
     } finally {
-      lease.release();
+      lease.release(ran);
     }
   }
 

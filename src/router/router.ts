@@ -5,6 +5,8 @@ import { asWithExtension, isDumpSession } from '../bridge/extension/dumpQueries.
 import { PUBLIC_BODIES } from '../bridge/installed/publicFunctions.js';
 import type { DatabaseServices, Services } from '../bridge/service/services.js';
 import type { RemoteAdmission } from '../dblink/connections/admission.js';
+import { endsKeeping, KeptConnections } from '../dblink/connections/keptConnections.js';
+import type { DblinkHome } from '../dblink/context.js';
 import { wantedDatabases } from '../dblink/databaseCommand.js';
 import type { MemoryBudget } from '../dblink/memory.js';
 import { DblinkSession } from '../dblink/session.js';
@@ -23,6 +25,7 @@ import {
   loadParser,
   mayConcernDblink,
   type EscapeStrings as ReadableText,
+  readRemoteTextAsync,
   type Statement,
 } from '../sql/index.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding/encoding.js';
@@ -49,6 +52,7 @@ export interface Shared {
 interface Common extends Shared {
   readonly settings: RouterSettings;
   readonly logins: Turns;
+  readonly kept: KeptConnections;
 }
 
 /** Loads the parser. @returns what looks at the clients' startup packets and makes the sessions' interceptors */
@@ -56,7 +60,8 @@ export async function makeRouter(settings: RouterSettings, shared: Shared): Prom
   await loadParser();
   const { remoteLoginsPerSession, remoteLogins } = settings.limits;
   const logins = new Turns({ perOwner: remoteLoginsPerSession, total: remoteLogins, firstIsFree: true });
-  const common = { ...shared, settings, logins };
+  const kept = new KeptConnections(settings.dblink.keep, shared.admission);
+  const common = { ...shared, settings, logins, kept };
   return ({ raw, parameters }) => {
     // A replication connection runs no functions, so it needs no bridge.
     const keys =
@@ -76,6 +81,7 @@ class DblinkInterceptor implements Interceptor {
   readonly #queries: SimpleQueries;
   readonly #extended: ExtendedQuery;
   readonly #commands: ExtendedCommands;
+  readonly #home: DblinkHome & { readonly kept: KeptConnections };
   /** Whether the client makes a dump (pg_dump). */
   readonly #dumps: boolean;
   readonly #way: WayMaker;
@@ -93,7 +99,7 @@ class DblinkInterceptor implements Interceptor {
     const database = startup.get('database') || user;
     this.#enter = () => services.presence.enter(database);
     this.#way = new WayMaker(services.presence, database, () => this.#bridge);
-    const dblink = new DblinkSession({
+    this.#home = {
       primaryHost: settings.primary.name,
       primaryPort: settings.primary.port,
       user,
@@ -105,7 +111,10 @@ class DblinkInterceptor implements Interceptor {
       admission,
       memory,
       makeWay: (databases) => this.#way.forRemote(databases),
-    });
+      kept: common.kept,
+      effectOf: (sql) => readRemoteTextAsync(sql, [user, session]),
+    };
+    const dblink = new DblinkSession(this.#home);
     const databaseServices = (): DatabaseServices => {
       const { service } = settings;
       if (service === undefined)
@@ -150,6 +159,8 @@ class DblinkInterceptor implements Interceptor {
   }
 
   #intercept(type: number, message: Buffer): Promise<void> | undefined {
+    const { kept } = this.#home;
+    if (kept.of(this.#home) > 0 && endsKeeping(message, HEADER_BYTES)) kept.leave(this.#home);
     switch (type) {
       case Frontend.query:
         this.#extended.forgetUnnamed();

@@ -51,6 +51,8 @@ export interface RouterSettings {
     readonly calls: 'proxy' | 'primary';
     readonly bridge: 'auto' | 'always' | 'off';
     readonly maxScramIterations: number;
+    /** In ms: how long connections of single calls are kept for the next one; 0 for not at all. */
+    readonly keep: number;
     readonly servers: readonly DeclaredServer[];
   };
 }

@@ -11,11 +11,11 @@ export {
   Analyzer,
   analyzeAsync,
   DEFAULT_LIMITS,
-  isPlainlyReadOnlyAsync,
   type OffloadLimits,
+  readRemoteTextAsync,
 } from './analysis/offload/analyzer.js';
 export { withoutFreeLiterals } from './analysis/offload/template.js';
-export { isPlainlyReadOnly } from './analysis/readOnly.js';
+export { isPlainlyReadOnly, type RemoteText } from './analysis/readOnly.js';
 export { mayConcernDblink } from './parse/candidate.js';
 export { asEscapeStrings, type EscapeStrings } from './parse/escapeStrings.js';
 export { loadParser } from './parse/parser.js';

@@ -35,6 +35,19 @@ export class RemoteAdmission {
       throw tooMany('dblink connections of all sessions', 'remote_connections', inAll);
     if (!this.descriptors.take('remote')) throw noDescriptors();
     this.#open++;
+    return this.#leaving();
+  }
+
+  /** Takes a place for a connection that nobody uses. @returns undefined unless half of all places and descriptors are free */
+  admitIdle(): Leave | undefined {
+    const { inAll } = this.limits;
+    if (inAll > 0 && this.#open >= inAll / 2) return undefined;
+    if (!this.descriptors.take('spare')) return undefined;
+    this.#open++;
+    return this.#leaving();
+  }
+
+  #leaving(): Leave {
     let left = false;
     return () => {
       if (left) return;

@@ -13,7 +13,7 @@ import {
 import { UNLIMITED } from '../memory.js';
 import { RemoteConnection } from '../remote/remote.js';
 import type { Leave } from './admission.js';
-import { openRemote } from './openRemote.js';
+import { type OpenOptions, openRemote } from './openRemote.js';
 import { ConnectionRegistry } from './registry.js';
 
 /** A connection in use by one call. */
@@ -21,8 +21,11 @@ export interface Lease {
   readonly connection: RemoteConnection;
   /** What messages and error contexts call the connection. */
   readonly label: ConnectionLabel;
-  /** Ends the use. A connection that was opened for this call alone is closed. */
-  readonly release: () => void;
+  /**
+   * Ends the use. A connection that was opened for this call alone is closed, or kept for the next such call.
+   * @param ran the text that has run on it, if it ended well
+   */
+  readonly release: (ran?: Buffer) => void;
 }
 
 /** The connections of one client session, and which of them a call uses (behaviour reference, section 2). */
@@ -53,14 +56,18 @@ export class SessionConnections {
     const encoding = call.facts.databaseEncoding;
     let release = () => {};
     try {
-      const place = this.#admit();
-      const connection = await this.#open(conninfo, unchecked, call, place, () => {
-        if (name === undefined) return this.#registry.unnamed?.refuseInUse(undefined);
+      const place = await this.#admitWithRoom();
+      const beforeConnect = (): void => {
+        if (name === undefined) {
+          this.#registry.unnamed?.refuseInUse(undefined);
+          return;
+        }
         const cut = clipName(name, encoding);
         if (cut !== name) call.notice(identifierTruncated(name, cut));
         if (this.#registry.has(name, encoding)) throw duplicateName();
         release = this.#registry.reserve(name, encoding);
-      });
+      };
+      const connection = await this.#open({ conninfo, unchecked, leave: place }, call, { beforeConnect });
       if (name === undefined) {
         this.#registry.unnamed?.close();
         this.#registry.unnamed = connection;
@@ -72,9 +79,19 @@ export class SessionConnections {
 
   /** @throws PgError 53300 */
   #admit(): Leave {
-    return (
-      this.home.admission?.admit(this.#registry.size + this.#oneShots.size + this.#opening) ?? (() => {})
-    );
+    const { admission, kept } = this.home;
+    const held = this.#registry.size + this.#oneShots.size + this.#opening + (kept?.of(this.home) ?? 0);
+    return admission?.admit(held) ?? (() => {});
+  }
+
+  /** Takes a place. Connections that are kept for later give way. @throws PgError 53300 */
+  async #admitWithRoom(): Promise<Leave> {
+    try {
+      return this.#admit();
+    } catch (error) {
+      if (!(await this.home.kept?.makeRoom())) throw error;
+      return this.#admit();
+    }
   }
 
   /**
@@ -86,7 +103,7 @@ export class SessionConnections {
   async #admitOneShot(signal: AbortSignal): Promise<Leave> {
     for (;;) {
       try {
-        return this.#admit();
+        return await this.#admitWithRoom();
       } catch (error) {
         if (this.#oneShots.size + this.#opening === 0) throw error;
         await abortable(new Promise<void>((resolve) => this.#waiting.push(resolve)), signal);
@@ -100,14 +117,12 @@ export class SessionConnections {
 
   /**
    * Opens a connection and has it use the database's encoding.
-   * @param leave gives back the place that was taken for it
+   * @param what `leave` gives back the place that was taken for it
    */
   async #open(
-    conninfo: string,
-    unchecked: boolean,
+    { conninfo, unchecked, leave }: { conninfo: string; unchecked: boolean; leave: Leave },
     call: CallContext,
-    leave: Leave,
-    beforeConnect?: () => void,
+    hooks: Pick<OpenOptions, 'beforeConnect' | 'reuse'>,
   ): Promise<RemoteConnection> {
     let client: WireClient;
     try {
@@ -116,7 +131,7 @@ export class SessionConnections {
         facts: call.facts,
         unchecked,
         signal: call.signal,
-        ...(beforeConnect === undefined ? {} : { beforeConnect }),
+        ...hooks,
       });
     } catch (error) {
       leave();
@@ -175,24 +190,58 @@ export class SessionConnections {
     const named = this.#registry.find(target, call.facts.databaseEncoding, isConninfo);
     if (named !== undefined) return leaseOf(named, target, call);
     const place = await this.#admitOneShot(call.signal);
+    const { home } = this;
     let connection: RemoteConnection;
+    let identity = '';
+    const reuse = (known: string): Promise<WireClient | undefined> => {
+      identity = known;
+      return home.kept?.take(home, known, call.signal) ?? Promise.resolve(undefined);
+    };
+    const leave = (): void => {
+      place();
+      this.#oneShotEnded();
+    };
     this.#opening++;
     try {
-      connection = await this.#open(target, false, call, () => {
-        place();
-        this.#oneShotEnded();
-      });
+      connection = await this.#open({ conninfo: target, unchecked: false, leave }, call, { reuse });
       this.#oneShots.add(connection);
     } finally {
       this.#opening--;
       this.#oneShotEnded();
     }
-    const release = () => {
+    const release = (ran?: Buffer): void => {
       this.#oneShots.delete(connection);
-      connection.close();
+      // What is kept takes no place of those who need one.
+      if (this.#keeps(connection, identity, ran)) leave();
+      else connection.close();
       this.#oneShotEnded();
     };
     return { connection, label: undefined, release };
+  }
+
+  /** Keeps a connection that a single call has used, if what has run on it can have left nothing in its session. */
+  #keeps({ client }: RemoteConnection, identity: string, ran: Buffer | undefined): boolean {
+    const { kept, effectOf } = this.home;
+    if (this.#closed || kept === undefined || ran === undefined || client.state !== 'ready') return false;
+    const effect = effectOf?.(ran);
+    // A long text is read in a thread, and is rare: the connection does not wait for that.
+    if (effect !== 'reads' && effect !== 'writes') return false;
+    kept.keep(this.home, identity, client);
+    return true;
+  }
+
+  /**
+   * To be awaited before a remote gets SQL: connections that are kept must not be in its way, and must not outlive a login that it
+   * takes away.
+   */
+  leaveFor(sql: Buffer): Promise<void> | undefined {
+    const { kept, effectOf } = this.home;
+    if (kept === undefined || kept.of(this.home) === 0) return undefined;
+    const effect = effectOf?.(sql);
+    if (effect === 'reads' || effect === 'writes') return undefined;
+    return (async () => {
+      if ((await effect) === 'anything' || effect === undefined) kept.leave(this.home);
+    })();
   }
 
   /**
@@ -217,6 +266,7 @@ export class SessionConnections {
   /** Ends all connections. What runs on the remotes is cancelled. */
   close(): void {
     this.#closed = true;
+    this.home.kept?.leave(this.home);
     this.#registry.closeAll();
     for (const connection of this.#oneShots) connection.close();
     this.#oneShots.clear();

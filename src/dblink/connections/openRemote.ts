@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { PgError } from '../../wire/errors.js';
 import { ConnectError, type WireClient } from '../../wire/outbound/index.js';
 import { clipName } from '../clipName.js';
@@ -35,6 +36,11 @@ export interface OpenOptions {
    * network is used. The check for duplicate names takes place here.
    */
   readonly beforeConnect?: () => void;
+  /**
+   * Gives a connection that is as good as a new one. All checks that come before a login have been made.
+   * @param identity what tells the server and the credentials from others
+   */
+  readonly reuse?: (identity: string) => Promise<WireClient | undefined>;
 }
 
 /**
@@ -95,7 +101,10 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     }
     const resolved = await resolveConninfo(completed, context);
     checkRoots(bare, resolved, rules.hostEnvironment);
-    client = await login(resolved, options, server?.declared !== true || server.plainPassword === true);
+    const plainPassword = server?.declared !== true || server.plainPassword === true;
+    client =
+      (await options.reuse?.(identityOf(completed, resolved, plainPassword))) ??
+      (await loginWithRoom(resolved, options, plainPassword));
   } catch (error) {
     if (isOutOfFiles(error)) home.admission?.exhausted(error as Error);
     options.signal.throwIfAborted();
@@ -108,6 +117,49 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
   } catch (error) {
     client.close();
     throw error;
+  }
+}
+
+/**
+ * What tells one server and one login from another: every option, and what was completed from files and the environment. It is a digest,
+ * since there are passwords among these.
+ */
+function identityOf(
+  options: ReadonlyMap<string, string>,
+  resolved: ResolvedConninfo,
+  plainPassword: boolean,
+): string {
+  const { scramClientKey, scramServerKey } = resolved;
+  const all = [
+    [...options],
+    resolved,
+    [...resolved.permittedAuth],
+    resolved.hosts.map((_, i) => resolved.passwordFor(i)),
+    [
+      resolved.tls.keyPassword,
+      scramClientKey?.toString('hex'),
+      scramServerKey?.toString('hex'),
+      plainPassword,
+    ],
+  ];
+  return createHash('sha256').update(JSON.stringify(all)).digest('base64');
+}
+
+/**
+ * Connects. A server that has no room may have it when connections have left that are kept for later.
+ * @throws as login
+ */
+async function loginWithRoom(
+  resolved: ResolvedConninfo,
+  options: OpenOptions,
+  plainPassword: boolean,
+): Promise<WireClient> {
+  try {
+    return await login(resolved, options, plainPassword);
+  } catch (error) {
+    const full = error instanceof ConnectError && error.sqlstate === '53300';
+    if (!full || !(await options.home.kept?.makeRoom())) throw error;
+    return login(resolved, options, plainPassword);
   }
 }
 

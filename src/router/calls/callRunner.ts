@@ -5,7 +5,7 @@ import type { RowSink } from '../../dblink/remote/results.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
 import type { DblinkCall, Statement } from '../../sql/index.js';
-import { isPlainlyReadOnlyAsync, returnsRows } from '../../sql/index.js';
+import { readRemoteTextAsync, returnsRows } from '../../sql/index.js';
 import { isAscii } from '../../wire/encoding/encoding.js';
 import { PgError } from '../../wire/errors.js';
 import { NeedsBridge } from '../failures.js';
@@ -177,7 +177,7 @@ export class CallRunner {
     if (disturbed === 'results' || (disturbed === 'message' && bridged)) {
       throw new NeedsBridge('a query that PostgreSQL may skip, on a connection where it would be noticed');
     }
-    if (!(await isPlainlyReadOnlyAsync(args.sql!, this.context.asker))) {
+    if ((await readRemoteTextAsync(args.sql!, this.context.asker)) !== 'reads') {
       throw new NeedsBridge(
         'a remote statement other than a plain SELECT whose execution PostgreSQL may skip or repeat',
       );

@@ -34,50 +34,62 @@ const FAMILIES: readonly string[] = READ_ONLY.filter((name) => name.endsWith('*'
   name.slice(0, -1),
 );
 
-/** Keys of nodes that write, lock or leave something behind, wherever they stand in a query. */
-const FORBIDDEN = ['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'LockingClause', 'intoClause'];
+/** Keys of nodes that write or lock rows, wherever they stand in a query. */
+const WRITES = ['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'LockingClause'];
+/** The key of SELECT INTO, which makes a table, perhaps one of the session's. */
+const MAKES = 'intoClause';
+
+/**
+ * What SQL for a remote may do. `reads`: nothing, so that nobody notices whether and when it ran. `writes`: it may change rows of
+ * tables, and nothing of the session. `anything`: that cannot be told.
+ */
+export type RemoteText = 'reads' | 'writes' | 'anything';
 
 /** The longest text that is parsed on the caller's thread; see OffloadLimits.inlineBytes. */
 const MAX_INLINE_BYTES = 8 * 1024;
 
 /**
- * Like readsOnly, but only for short texts: a long one counts as not read-only. isPlainlyReadOnlyAsync reads long ones as
+ * Like readsOnly, but only for short texts: a long one counts as not read-only. readRemoteTextAsync reads long ones as
  * well.
  */
 export const isPlainlyReadOnly = (sql: Buffer): boolean => sql.length <= MAX_INLINE_BYTES && readsOnly(sql);
 
+/** Whether SQL for a remote is plainly read-only, see readRemoteText. */
+export const readsOnly = (sql: Buffer): boolean => readRemoteText(sql) === 'reads';
+
 /**
- * Whether SQL for a remote is plainly read-only, so that nobody notices whether and when it ran. It must be one SELECT,
- * VALUES, TABLE or SHOW, without row locks, INTO or data-modifying CTE. It must call no function but PostgreSQL's own
- * harmless ones (a user's function, nextval, set_config, pg_sleep … may do anything).
+ * Reads SQL for a remote. What reads is one SELECT, VALUES, TABLE or SHOW, without row locks, INTO or data-modifying CTE. What writes
+ * is one statement, too. Neither calls a function but PostgreSQL's own harmless ones (a user's function, nextval, set_config, pg_sleep …
+ * may do anything).
  * @param sql bytes in an encoding in which no byte below 128 is part of a longer character
  */
-export function readsOnly(sql: Buffer): boolean {
+export function readRemoteText(sql: Buffer): RemoteText {
   const text = sql.toString('latin1');
   // The remote may have standard_conforming_strings off. There \' would not end a literal, while the parser takes it for
   // the end.
-  if (text.includes("\\'")) return false;
+  if (text.includes("\\'")) return 'anything';
   try {
     const statements = parseOnly(text);
     const [first] = statements ?? [];
-    if (statements?.length !== 1 || first?.stmt === undefined) return false;
+    if (statements?.length !== 1 || first?.stmt === undefined) return 'anything';
     const { tag } = unwrap(first.stmt);
-    if (tag === 'VariableShowStmt') return true;
-    return tag === 'SelectStmt' && onlyReads(first.stmt);
+    if (tag === 'VariableShowStmt') return 'reads';
+    return tag === 'SelectStmt' || WRITES.includes(tag) ? effectOf(first.stmt) : 'anything';
   } catch (error) {
-    if (error instanceof RangeError) return false;
+    if (error instanceof RangeError) return 'anything';
     throw error;
   }
 }
 
-function onlyReads(query: unknown): boolean {
-  let reads = true;
+function effectOf(query: unknown): RemoteText {
+  let effect: RemoteText = 'reads';
   walk(query, (value) => {
-    if (FORBIDDEN.some((key) => key in value)) reads = false;
-    if ('FuncCall' in value && !isReadOnlyCall(value['FuncCall'] as FuncCall)) reads = false;
-    return reads;
+    if (WRITES.some((key) => key in value) && effect === 'reads') effect = 'writes';
+    if (MAKES in value) effect = 'anything';
+    if ('FuncCall' in value && !isReadOnlyCall(value['FuncCall'] as FuncCall)) effect = 'anything';
+    return effect !== 'anything';
   });
-  return reads;
+  return effect;
 }
 
 function isReadOnlyCall(call: FuncCall): boolean {

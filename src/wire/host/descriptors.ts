@@ -1,13 +1,17 @@
 /** Descriptors that are never given to anybody: for answers to those who are refused, for cancel requests and files. */
 const HEADROOM = 8;
 
+/** What a descriptor is for. `spare`: for something that can be done without. */
+export type DescriptorUse = 'login' | 'remote' | 'spare';
+
 /**
  * Counts the file descriptors of the process. So the proxy notices before they run out, and can refuse with a message. Remote
  * connections leave some of them for logins.
  */
 export class Descriptors {
   #free: number;
-  readonly #reserve: number;
+  /** How many have to stay free, by what one is taken for. */
+  readonly #kept: Readonly<Record<DescriptorUse, number>>;
 
   /**
    * @param limit of the process; infinite where it is not known
@@ -22,13 +26,17 @@ export class Descriptors {
     private readonly exhausted: () => void,
   ) {
     this.#free = limit - used;
-    this.#reserve = Math.max(HEADROOM, Math.min(reserve, Math.floor(limit / 4)));
+    this.#kept = {
+      login: HEADROOM,
+      remote: Math.max(HEADROOM, Math.min(reserve, Math.floor(limit / 4))),
+      spare: Number.isFinite(limit) ? limit / 2 : 0,
+    };
   }
 
   /** Takes a descriptor, if there is one for this purpose. @returns whether there was one */
-  take(purpose: 'login' | 'remote'): boolean {
-    if (this.#free <= (purpose === 'login' ? HEADROOM : this.#reserve)) {
-      this.exhausted();
+  take(use: DescriptorUse): boolean {
+    if (this.#free <= this.#kept[use]) {
+      if (use !== 'spare') this.exhausted();
       return false;
     }
     this.#free--;

@@ -67,6 +67,7 @@ describe('configuration', () => {
         calls: 'proxy',
         bridge: 'auto',
         hostFiles: 'superusers',
+        keep: 2000,
         hostEnvironment: 'superusers',
         maxScramIterations: 100_000,
         servers: [],

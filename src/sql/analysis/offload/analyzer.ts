@@ -3,9 +3,9 @@ import { parserIsBroken } from '../../parse/parser.js';
 import { isLight } from '../../parse/weight.js';
 import type { Analysis, AnalyzeOptions, Statement } from '../../types.js';
 import { analyze } from '../analyze.js';
-import { readsOnly } from '../readOnly.js';
+import { type RemoteText, readRemoteText } from '../readOnly.js';
 import { ByteBoundedCache } from './cache.js';
-import { MAX_TEMPLATE_BYTES, Templates } from './template.js';
+import { MAX_TEMPLATE_BYTES, remoteKey, Templates } from './template.js';
 import { AnalysisThread, type Job } from './thread.js';
 import type { WorkAnswer } from './worker.js';
 
@@ -67,7 +67,7 @@ export class Analyzer {
   readonly #report: (error: unknown) => void;
   readonly #cache: ByteBoundedCache<Analysis>;
   readonly #templates: Templates;
-  readonly #readOnly: ByteBoundedCache<boolean>;
+  readonly #remote: ByteBoundedCache<RemoteText>;
   readonly #waiting = new FairQueue<Job>();
   #waitingBytes = 0;
   readonly #threads = new Set<AnalysisThread>();
@@ -79,7 +79,7 @@ export class Analyzer {
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#cache = new ByteBoundedCache(this.#limits.cacheBytes);
     this.#templates = new Templates(this.#limits.cacheBytes / 2);
-    this.#readOnly = new ByteBoundedCache(this.#limits.cacheBytes / 4);
+    this.#remote = new ByteBoundedCache(this.#limits.cacheBytes / 4);
   }
 
   /**
@@ -114,23 +114,25 @@ export class Analyzer {
   }
 
   /**
-   * Like `isPlainlyReadOnly`, for texts of any length up to maxTextBytes; false when there is no time or room.
+   * Like `readRemoteText`, for texts of any length up to maxTextBytes; `anything` when there is no time or room.
    * @returns a promise only for texts that go to a thread
    */
-  isPlainlyReadOnly(sql: Buffer, who: Who = []): boolean | Promise<boolean> {
-    if (sql.length > this.#limits.maxTextBytes) return false;
-    const key = sql.toString('latin1');
-    const known = this.#readOnly.get(key);
+  readRemoteText(sql: Buffer, who: Who = []): RemoteText | Promise<RemoteText> {
+    if (sql.length > this.#limits.maxTextBytes) return 'anything';
+    const key = remoteKey(sql);
+    const known = this.#remote.get(key);
     if (known !== undefined) return known.value;
-    const remember = (result: boolean): void => this.#readOnly.set(key, result, key.length + 100);
+    const remember = (result: RemoteText): void => this.#remote.set(key, result, key.length + 100);
     if (sql.length <= this.#limits.inlineBytes && isLight(sql) && !parserIsBroken()) {
-      const result = readsOnly(sql);
+      const result = readRemoteText(sql);
       if (!parserIsBroken()) remember(result);
       return result;
     }
     return this.#offload(sql, undefined, who).then((answer) => {
-      if (answer !== undefined) remember(answer.result === true);
-      return answer?.result === true;
+      if (answer === undefined) return 'anything';
+      const result = answer.result as RemoteText;
+      remember(result);
+      return result;
     });
   }
 
@@ -241,9 +243,9 @@ export const analyzeAsync = (
   who?: Who,
 ): Analysis | Promise<Analysis> => shared.analyze(text, options, who);
 
-/** `Analyzer.isPlainlyReadOnly` of the process's one analyzer. */
-export const isPlainlyReadOnlyAsync = (sql: Buffer, who?: Who): boolean | Promise<boolean> =>
-  shared.isPlainlyReadOnly(sql, who);
+/** `Analyzer.readRemoteText` of the process's one analyzer. */
+export const readRemoteTextAsync = (sql: Buffer, who?: Who): RemoteText | Promise<RemoteText> =>
+  shared.readRemoteText(sql, who);
 
 /** About how many bytes an analysis takes in memory. */
 function sizeOf(analysis: Analysis): number {

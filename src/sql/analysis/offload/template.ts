@@ -48,6 +48,20 @@ export const withoutFreeLiterals = (text: Buffer, { span, calls }: Statement): s
   );
 };
 
+const BACKSLASH = 0x5c;
+/** Numbers, without those in names. */
+const NUMBERS = /\b\d+\b/g;
+
+/**
+ * By what the reading of SQL for a remote (readRemoteText) is kept. Literals and numbers make no difference to it, unless a backslash
+ * could make something else of them.
+ */
+export function remoteKey(sql: Buffer): string {
+  const plain = sql.length <= MAX_TEMPLATE_BYTES && !sql.includes(BACKSLASH);
+  const literals = plain ? literalsOf(sql, MAX_LITERALS) : undefined;
+  return literals === undefined ? sql.toString('latin1') : `\0${key(sql, literals).replace(NUMBERS, '0')}`;
+}
+
 /** Analyses of texts, to be used for others that differ only in arguments of dblink calls. */
 export class Templates {
   readonly #cache: ByteBoundedCache<readonly Template[]>;

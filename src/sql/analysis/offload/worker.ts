@@ -2,9 +2,9 @@ import { parentPort } from 'node:worker_threads';
 import { loadParser, parserIsBroken } from '../../parse/parser.js';
 import type { Analysis, AnalyzeOptions } from '../../types.js';
 import { analyze } from '../analyze.js';
-import { readsOnly } from '../readOnly.js';
+import { type RemoteText, readRemoteText } from '../readOnly.js';
 
-/** A text to analyse. Without options it is SQL for a remote, and the question is whether it only reads. */
+/** A text to analyse. Without options it is SQL for a remote, and the question is what it may do. */
 export interface WorkRequest {
   readonly text: Uint8Array;
   readonly options?: AnalyzeOptions;
@@ -12,7 +12,7 @@ export interface WorkRequest {
 
 /** What was asked for. `broken`: the worker's parser must not be used again. */
 export interface WorkAnswer {
-  readonly result: Analysis | boolean;
+  readonly result: Analysis | RemoteText;
   readonly broken: boolean;
 }
 
@@ -39,7 +39,7 @@ await loadParser();
 parentPort?.postMessage(READY);
 parentPort?.on('message', ({ text, options }: WorkRequest) => {
   const bytes = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
-  const result = options === undefined ? readsOnly(bytes) : withinBounds(analyze(bytes, options));
+  const result = options === undefined ? readRemoteText(bytes) : withinBounds(analyze(bytes, options));
   const answer: WorkAnswer = { result, broken: parserIsBroken() };
   parentPort?.postMessage(answer);
 });
