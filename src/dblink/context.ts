@@ -35,8 +35,8 @@ export interface DblinkHome {
   readonly admission?: RemoteAdmission;
   /** Keeps connections of single calls for the next ones; without it they are closed. */
   readonly kept?: KeptConnections;
-  /** What SQL for a remote may do; without it, anything. */
-  readonly effectOf?: (sql: Buffer) => TextEffect | Promise<TextEffect>;
+  /** What SQL for a remote may do, as far as that can be told at once; without it, anything. */
+  readonly effectOf?: (sql: Buffer) => TextEffect;
   /** The session's part of the memory for results; without it there is no limit. */
   readonly memory?: SessionMemory;
   /**

@@ -24,10 +24,10 @@ export class DblinkSession {
   }
 
   /** To be awaited before a remote gets SQL. */
-  async #makeWay(sql: Buffer): Promise<void> {
-    await this.#connections.leaveFor(sql);
+  #makeWay(sql: Buffer): Promise<void> | undefined {
+    this.#connections.leaveFor(sql);
     const databases = wantedDatabases(sql);
-    if (databases !== undefined) await this.home.makeWay?.(databases);
+    return databases && this.home.makeWay?.(databases);
   }
 
   /**

@@ -25,7 +25,7 @@ import {
   loadParser,
   mayConcernDblink,
   type EscapeStrings as ReadableText,
-  readRemoteTextAsync,
+  readRemoteTextNow,
   type Statement,
 } from '../sql/index.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding/encoding.js';
@@ -112,7 +112,7 @@ class DblinkInterceptor implements Interceptor {
       memory,
       makeWay: (databases) => this.#way.forRemote(databases),
       kept: common.kept,
-      effectOf: (sql) => readRemoteTextAsync(sql, [user, session]),
+      effectOf: readRemoteTextNow,
     };
     const dblink = new DblinkSession(this.#home);
     const databaseServices = (): DatabaseServices => {
@@ -160,7 +160,7 @@ class DblinkInterceptor implements Interceptor {
 
   #intercept(type: number, message: Buffer): Promise<void> | undefined {
     const { kept } = this.#home;
-    if (kept.of(this.#home) > 0 && endsKeeping(message, HEADER_BYTES)) kept.leave(this.#home);
+    if (kept.has(this.#home) && endsKeeping(message, HEADER_BYTES)) kept.leave(this.#home);
     switch (type) {
       case Frontend.query:
         this.#extended.forgetUnnamed();

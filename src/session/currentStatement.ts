@@ -7,6 +7,13 @@ const userCancelled = (): PgError => new PgError('57014', 'canceling statement d
 
 const timedOut = (): PgError => new PgError('57014', 'canceling statement due to statement timeout');
 
+/** Any number of calls of a statement may listen to its signal. */
+function abortController(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
+}
+
 /** Rows that are held in memory for the statement that runs. */
 export interface HeldResult {
   /** Gives the memory back. @param unread whether nobody reads the bytes any more, the system included */
@@ -19,7 +26,7 @@ export interface HeldResult {
  */
 export class CurrentStatement {
   /** Ends the remote work of the statement. */
-  #abort = new AbortController();
+  #abort = abortController();
   /** The statement's clock. Undefined until remote work begins. */
   #timer: NodeJS.Timeout | undefined;
   /** When the statement began, in ms. */
@@ -43,9 +50,8 @@ export class CurrentStatement {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#active = true;
-    this.#abort = new AbortController();
-    // Any number of calls of the statement may listen to it.
-    setMaxListeners(0, this.#abort.signal);
+    // Whoever listens to it has stopped when its statement is over, so the next statement can have it.
+    if (this.#abort.signal.aborted) this.#abort = abortController();
     // A cancel request may have come while the statement was being looked at.
     if (this.#cancelled) this.#abort.abort(userCancelled());
     this.#began = Date.now();

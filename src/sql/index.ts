@@ -13,6 +13,7 @@ export {
   DEFAULT_LIMITS,
   type OffloadLimits,
   readRemoteTextAsync,
+  readRemoteTextNow,
 } from './analysis/offload/analyzer.js';
 export { withoutFreeLiterals } from './analysis/offload/template.js';
 export { isPlainlyReadOnly, type RemoteText } from './analysis/readOnly.js';

@@ -24,7 +24,7 @@ const CARRIED_OUT = [
 ];
 const BRIDGED = [
   'SELECT count(*) FROM asleep',
-  `SELECT count(*) FROM audited, dblink('c', 'SELECT 1 FROM pg_sleep(${FOREVER})') AS t(a int)`,
+  `SELECT count(*) FROM audited, dblink('c', 'SELECT 1 FROM pg_sleep(${FOREVER}), txid_current()') AS t(a int)`,
   `SELECT far('SELECT 1 FROM pg_sleep(${FOREVER})')`,
   `DO $$ BEGIN PERFORM far('SELECT 1 FROM pg_sleep(${FOREVER})'); END $$`,
 ];

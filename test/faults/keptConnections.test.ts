@@ -157,6 +157,27 @@ describe('connections that are kept for the next call', () => {
     await client.rows("SELECT dblink_disconnect('limited')");
   });
 
+  it('are closed when their login is old, however often they are used', async () => {
+    const first = await process('kept-polled');
+    await eventually('another one is used', async () => assert.notEqual(await process('kept-polled'), first));
+    assert.doesNotMatch(world.proxy.log(), /MaxListenersExceeded/);
+  });
+
+  it('are not kept where something is done at login', async () => {
+    await world.onRemote('CREATE DATABASE kept_login');
+    const tag = 'kept-logins dbname=kept_login';
+    assert.equal(await process(tag), await process(tag));
+    await client.rows(
+      `SELECT dblink_exec(${quoted(world.conninfo(tag))}, 'CREATE FUNCTION at_login() RETURNS event_trigger LANGUAGE plpgsql AS
+         $a$ BEGIN PERFORM set_config(''app.tenant'', ''1'', false); END $a$; CREATE EVENT TRIGGER at_login ON login EXECUTE FUNCTION at_login()')`,
+    );
+    const see = (): Promise<string | null> =>
+      ask(tag, "SELECT current_setting('app.tenant') || pg_backend_pid()");
+    const seen = [await see(), await see()];
+    assert.notEqual(seen[0], seen[1]);
+    for (const value of seen) assert.match(value ?? '', /^1\d+$/);
+  });
+
   it('that the server has ended are not used', async () => {
     const first = await process('kept-ended');
     await world.onRemote(`SELECT pg_terminate_backend(${first})`);

@@ -13,6 +13,7 @@ import {
 import { UNLIMITED } from '../memory.js';
 import { RemoteConnection } from '../remote/remote.js';
 import type { Leave } from './admission.js';
+import type { Identity } from './keptConnections.js';
 import { type OpenOptions, openRemote } from './openRemote.js';
 import { ConnectionRegistry } from './registry.js';
 
@@ -56,7 +57,7 @@ export class SessionConnections {
     const encoding = call.facts.databaseEncoding;
     let release = () => {};
     try {
-      const place = await this.#admitWithRoom();
+      const place = await this.#admitWithRoom(call.signal);
       const beforeConnect = (): void => {
         if (name === undefined) {
           this.#registry.unnamed?.refuseInUse(undefined);
@@ -79,17 +80,16 @@ export class SessionConnections {
 
   /** @throws PgError 53300 */
   #admit(): Leave {
-    const { admission, kept } = this.home;
-    const held = this.#registry.size + this.#oneShots.size + this.#opening + (kept?.of(this.home) ?? 0);
-    return admission?.admit(held) ?? (() => {});
+    const held = this.#registry.size + this.#oneShots.size + this.#opening;
+    return this.home.admission?.admit(held) ?? (() => {});
   }
 
-  /** Takes a place. Connections that are kept for later give way. @throws PgError 53300 */
-  async #admitWithRoom(): Promise<Leave> {
+  /** Takes a place. Connections that are kept for later give way. @throws PgError 53300, the signal's reason */
+  async #admitWithRoom(signal: AbortSignal): Promise<Leave> {
     try {
       return this.#admit();
     } catch (error) {
-      if (!(await this.home.kept?.makeRoom())) throw error;
+      if (!(await this.home.kept?.makeRoom(signal))) throw error;
       return this.#admit();
     }
   }
@@ -103,7 +103,7 @@ export class SessionConnections {
   async #admitOneShot(signal: AbortSignal): Promise<Leave> {
     for (;;) {
       try {
-        return await this.#admitWithRoom();
+        return await this.#admitWithRoom(signal);
       } catch (error) {
         if (this.#oneShots.size + this.#opening === 0) throw error;
         await abortable(new Promise<void>((resolve) => this.#waiting.push(resolve)), signal);
@@ -192,8 +192,8 @@ export class SessionConnections {
     const place = await this.#admitOneShot(call.signal);
     const { home } = this;
     let connection: RemoteConnection;
-    let identity = '';
-    const reuse = (known: string): Promise<WireClient | undefined> => {
+    let identity: Identity | undefined;
+    const reuse = (known: Identity): Promise<WireClient | undefined> => {
       identity = known;
       return home.kept?.take(home, known, call.signal) ?? Promise.resolve(undefined);
     };
@@ -220,28 +220,20 @@ export class SessionConnections {
   }
 
   /** Keeps a connection that a single call has used, if what has run on it can have left nothing in its session. */
-  #keeps({ client }: RemoteConnection, identity: string, ran: Buffer | undefined): boolean {
+  #keeps({ client }: RemoteConnection, identity: Identity | undefined, ran: Buffer | undefined): boolean {
     const { kept, effectOf } = this.home;
-    if (this.#closed || kept === undefined || ran === undefined || client.state !== 'ready') return false;
-    const effect = effectOf?.(ran);
-    // A long text is read in a thread, and is rare: the connection does not wait for that.
-    if (effect !== 'reads' && effect !== 'writes') return false;
-    kept.keep(this.home, identity, client);
-    return true;
+    if (this.#closed || kept === undefined || identity === undefined || ran === undefined) return false;
+    return effectOf !== undefined && effectOf(ran) !== 'anything' && kept.keep(this.home, identity, client);
   }
 
   /**
-   * To be awaited before a remote gets SQL: connections that are kept must not be in its way, and must not outlive a login that it
+   * To be called before a remote gets SQL: connections that are kept must not be in its way, and must not outlive a login that it
    * takes away.
    */
-  leaveFor(sql: Buffer): Promise<void> | undefined {
+  leaveFor(sql: Buffer): void {
     const { kept, effectOf } = this.home;
-    if (kept === undefined || kept.of(this.home) === 0) return undefined;
-    const effect = effectOf?.(sql);
-    if (effect === 'reads' || effect === 'writes') return undefined;
-    return (async () => {
-      if ((await effect) === 'anything' || effect === undefined) kept.leave(this.home);
-    })();
+    if (kept?.has(this.home) && (effectOf === undefined || effectOf(sql) === 'anything'))
+      kept.leave(this.home);
   }
 
   /**

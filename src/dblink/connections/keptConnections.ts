@@ -1,7 +1,5 @@
-import { randomInt } from 'node:crypto';
 import type { WireClient } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
-import { parseDataRow } from '../../wire/rows.js';
 import type { Leave, RemoteAdmission } from './admission.js';
 
 /** What SQL for a remote may do: nothing; change rows, and nothing of the session; anything. */
@@ -9,6 +7,8 @@ export type TextEffect = 'reads' | 'writes' | 'anything';
 
 /** How long a call waits for a connection to be as good as new. Then it opens another one. */
 const PATIENCE_MS = 100;
+/** How long a call waits for others to have left. */
+const ROOM_MS = 200;
 /** How many connections of one session are kept. */
 const MOST_OF_ONE = 32;
 
@@ -29,27 +29,37 @@ const FIRST_OWN_OID = 16384;
 const DISCARD = Buffer.from('DISCARD ALL', 'latin1');
 
 /**
- * What DISCARD ALL leaves as it is: the role that the session began with, and the seed of random(). The second column says whether
- * nothing in the database can have left anything else.
+ * What DISCARD ALL leaves as it is: the role that the session began with, and the seed of random(). It returns a row if nothing in
+ * the database can have left anything else, and nothing else was done when the session began.
  */
-const restore = (): Buffer =>
-  Buffer.from(
-    `RESET ROLE; SELECT pg_catalog.setseed(${randomInt(-(2 ** 31), 2 ** 31) / 2 ** 31}), NOT EXISTS (SELECT FROM pg_catalog.pg_proc p
-  JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE p.oid >= ${FIRST_OWN_OID} AND l.lanname NOT IN ('internal', 'sql', 'plpgsql')
-  AND NOT (l.lanname = 'c' AND p.probin = ANY ('{${LIBRARIES.join()}}')))`,
-    'latin1',
-  );
+const RESTORE = Buffer.from(
+  `RESET ROLE; SELECT pg_catalog.setseed((('x' || pg_catalog.left(pg_catalog.gen_random_uuid()::text, 8))::bit(32)::integer / 2147483648.0))
+  WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang WHERE p.oid >= ${FIRST_OWN_OID}
+    AND (p.proname LIKE 'dblink%' OR l.lanname NOT IN ('internal', 'sql', 'plpgsql')
+      AND NOT (l.lanname = 'c' AND p.probin = ANY ('{${LIBRARIES.join()}}'))))
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_event_trigger e WHERE e.evtevent = 'login')`,
+  'latin1',
+);
+
+/** Where a connection leads, and what tells it from others. */
+export interface Identity {
+  /** The servers. */
+  readonly server: string;
+  /** The servers and the login, with all credentials. */
+  readonly login: string;
+}
 
 /** A connection that nobody uses. */
 interface Kept {
   readonly owner: object;
-  readonly identity: string;
+  readonly identity: Identity;
   readonly client: WireClient;
   /** Whether it is as good as new. */
   readonly clean: Promise<boolean>;
   readonly clock: NodeJS.Timeout;
   /** Gives back its place, as its end does. */
   readonly leave: Leave;
+  readonly gone: Promise<void>;
 }
 
 /**
@@ -57,59 +67,52 @@ interface Kept {
  * credentials (docs/decisions/020-kept-connections.md).
  */
 export class KeptConnections {
-  readonly #kept = new Set<Kept>();
+  readonly #byOwner = new Map<object, Set<Kept>>();
 
-  /** @param keepMs how long a connection is kept; 0 for not at all */
+  /** @param keepMs for how long a login counts; 0 keeps no connection */
   constructor(
     private readonly keepMs: number,
     private readonly admission: RemoteAdmission,
   ) {}
 
-  /** How many there are of this session. */
-  of(owner: object): number {
-    if (this.#kept.size === 0) return 0;
-    let count = 0;
-    for (const kept of this.#kept) if (kept.owner === owner) count++;
-    return count;
+  /** Whether there is one of this session. */
+  has(owner: object): boolean {
+    return this.#byOwner.has(owner);
   }
 
   /**
-   * Keeps a connection, if it can be made as good as new, and there is room. Otherwise it closes it.
-   * @param owner the session @param identity of the server and the credentials, see openRemote
+   * Keeps a connection, if it can be made as good as new, and there is room.
+   * @param owner the session
+   * @returns false when it is not kept, and to be closed
    */
-  keep(owner: object, identity: string, client: WireClient): void {
-    const leave = this.#admit(owner);
-    if (leave === undefined || client.state !== 'ready' || client.transactionStatus !== 'I') {
-      leave?.();
-      client.close();
-      return;
-    }
-    client.whenReleased(leave);
+  keep(owner: object, identity: Identity, client: WireClient): boolean {
+    const restMs = client.madeAt + this.keepMs - performance.now();
+    if (restMs <= 0 || client.state !== 'ready' || client.transactionStatus !== 'I') return false;
+    const own = this.#byOwner.get(owner) ?? new Set();
+    const leave = own.size < MOST_OF_ONE ? this.admission.admitIdle() : undefined;
+    if (leave === undefined) return false;
+    const gone = new Promise<void>((resolve) => {
+      client.whenReleased(() => {
+        leave();
+        resolve();
+      });
+    });
     client.onNotice = undefined;
     client.onNotification = undefined;
-    const clock = setTimeout(() => this.#end(kept), this.keepMs).unref();
-    const kept: Kept = {
-      owner,
-      identity,
-      client,
-      clean: renewed(client),
-      clock,
-      leave,
-    };
+    const clock = setTimeout(() => this.#end(kept), restMs).unref();
+    const kept: Kept = { owner, identity, client, clean: renewed(client), clock, leave, gone };
     client.onClose = () => this.#remove(kept);
-    this.#kept.add(kept);
+    this.#byOwner.set(owner, own.add(kept));
     void kept.clean.then((clean) => {
       if (!clean) this.#end(kept);
     });
-  }
-
-  #admit(owner: object): Leave | undefined {
-    if (this.keepMs === 0) return undefined;
-    return this.of(owner) < MOST_OF_ONE ? this.admission.admitIdle() : undefined;
+    return true;
   }
 
   #remove(kept: Kept): boolean {
-    if (!this.#kept.delete(kept)) return false;
+    const own = this.#byOwner.get(kept.owner);
+    if (own?.delete(kept) !== true) return false;
+    if (own.size === 0) this.#byOwner.delete(kept.owner);
     clearTimeout(kept.clock);
     kept.client.onClose = undefined;
     return true;
@@ -123,13 +126,13 @@ export class KeptConnections {
    * Takes a connection that was kept. It is like one that has just been made.
    * @returns undefined when there is none @throws the signal's reason
    */
-  async take(owner: object, identity: string, signal: AbortSignal): Promise<WireClient | undefined> {
-    for (const kept of this.#kept) {
-      if (kept.owner !== owner || kept.identity !== identity) continue;
+  async take(owner: object, { login }: Identity, signal: AbortSignal): Promise<WireClient | undefined> {
+    for (const kept of this.#byOwner.get(owner) ?? []) {
+      if (kept.identity.login !== login) continue;
       this.#remove(kept);
       const { client } = kept;
       try {
-        if (await abortable(soon(kept.clean), signal)) {
+        if ((await abortable(within(kept.clean, PATIENCE_MS), signal)) && client.state === 'ready') {
           kept.leave();
           return client;
         }
@@ -138,34 +141,39 @@ export class KeptConnections {
         throw error;
       }
       client.close();
+      return undefined;
     }
     return undefined;
   }
 
   /** Closes those of a session: it does something that could be waiting for them, or that could change who may connect. */
   leave(owner: object): void {
-    for (const kept of this.#kept) if (kept.owner === owner) this.#end(kept);
+    for (const kept of this.#byOwner.get(owner) ?? []) this.#end(kept);
   }
 
-  /** Closes all, where there is no room for another connection. @returns whether there were any, when they are gone */
-  async makeRoom(): Promise<boolean> {
-    const gone = [...this.#kept].map((kept) => {
-      this.#end(kept);
-      return new Promise<void>((resolve) => kept.client.whenReleased(resolve));
-    });
-    await Promise.all(gone);
-    return gone.length > 0;
+  /**
+   * Closes connections where there is no room for another one, and waits a little until they are gone.
+   * @param server only those to these servers; without it all
+   * @returns whether there were any
+   */
+  async makeRoom(signal: AbortSignal, server?: string): Promise<boolean> {
+    const all = [...this.#byOwner.values()].flatMap((own) => [...own]);
+    const ended = all.filter(({ identity }) => server === undefined || identity.server === server);
+    for (const kept of ended) this.#end(kept);
+    const gone = Promise.all(ended.map((kept) => kept.gone)).then(() => true);
+    if (ended.length > 0) await abortable(within(gone, ROOM_MS), signal);
+    return ended.length > 0;
   }
 }
 
-/** Whether something is so within the time that a call waits. */
-async function soon(clean: Promise<boolean>): Promise<boolean> {
+/** Waits for something to be so, but not for long. */
+async function within(what: Promise<boolean>, ms: number): Promise<boolean> {
   let clock: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => {
-    clock = setTimeout(() => resolve(false), PATIENCE_MS);
+    clock = setTimeout(() => resolve(false), ms);
   });
   try {
-    return await Promise.race([clean, late]);
+    return await Promise.race([what, late]);
   } finally {
     clearTimeout(clock);
   }
@@ -174,11 +182,12 @@ async function soon(clean: Promise<boolean>): Promise<boolean> {
 /** Makes a connection as good as new. @returns whether it is. Never rejects */
 async function renewed(client: WireClient): Promise<boolean> {
   let failed = false;
-  let stateless = false;
+  let last = '';
   const handler = {
-    rowDescription: () => 'rows' as const,
-    row: (message: Buffer): void => {
-      stateless = parseDataRow(message)[1]?.toString('latin1') === 't';
+    // Nothing is read of what a server sends here but the number of rows.
+    rowDescription: () => 'discard' as const,
+    commandComplete: (tag: string): void => {
+      last = tag;
     },
     error: (): void => {
       failed = true;
@@ -186,8 +195,8 @@ async function renewed(client: WireClient): Promise<boolean> {
   };
   try {
     await client.query(DISCARD, handler);
-    if (!failed) await client.query(restore(), handler);
-    return !failed && stateless && client.transactionStatus === 'I';
+    if (!failed) await client.query(RESTORE, handler);
+    return !failed && last === 'SELECT 1' && client.transactionStatus === 'I';
   } catch {
     return false;
   }

@@ -23,6 +23,7 @@ import { connectFirst } from '../remote/connectFirst.js';
 import { connectTextBefore14 } from '../remote/connectText.js';
 import { type ForeignServer, serverConninfo, wantsPassthrough } from './foreignServer.js';
 import { checkRoots, DEFAULT_HOST_RULES, permittedContext } from './hostAccess.js';
+import type { Identity } from './keptConnections.js';
 
 /** Who opens a connection, and in what circumstances. */
 export interface OpenOptions {
@@ -40,7 +41,7 @@ export interface OpenOptions {
    * Gives a connection that is as good as a new one. All checks that come before a login have been made.
    * @param identity what tells the server and the credentials from others
    */
-  readonly reuse?: (identity: string) => Promise<WireClient | undefined>;
+  readonly reuse?: (identity: Identity) => Promise<WireClient | undefined>;
 }
 
 /**
@@ -102,9 +103,9 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     const resolved = await resolveConninfo(completed, context);
     checkRoots(bare, resolved, rules.hostEnvironment);
     const plainPassword = server?.declared !== true || server.plainPassword === true;
+    const identity = identityOf(completed, resolved, plainPassword);
     client =
-      (await options.reuse?.(identityOf(completed, resolved, plainPassword))) ??
-      (await loginWithRoom(resolved, options, plainPassword));
+      (await options.reuse?.(identity)) ?? (await loginWithRoom(resolved, options, plainPassword, identity));
   } catch (error) {
     if (isOutOfFiles(error)) home.admission?.exhausted(error as Error);
     options.signal.throwIfAborted();
@@ -128,7 +129,7 @@ function identityOf(
   options: ReadonlyMap<string, string>,
   resolved: ResolvedConninfo,
   plainPassword: boolean,
-): string {
+): Identity {
   const { scramClientKey, scramServerKey } = resolved;
   const all = [
     [...options],
@@ -142,7 +143,8 @@ function identityOf(
       plainPassword,
     ],
   ];
-  return createHash('sha256').update(JSON.stringify(all)).digest('base64');
+  const login = createHash('sha256').update(JSON.stringify(all)).digest('base64');
+  return { server: JSON.stringify(resolved.hosts), login };
 }
 
 /**
@@ -153,12 +155,13 @@ async function loginWithRoom(
   resolved: ResolvedConninfo,
   options: OpenOptions,
   plainPassword: boolean,
+  { server }: Identity,
 ): Promise<WireClient> {
   try {
     return await login(resolved, options, plainPassword);
   } catch (error) {
     const full = error instanceof ConnectError && error.sqlstate === '53300';
-    if (!full || !(await options.home.kept?.makeRoom())) throw error;
+    if (!full || !(await options.home.kept?.makeRoom(options.signal, server))) throw error;
     return login(resolved, options, plainPassword);
   }
 }

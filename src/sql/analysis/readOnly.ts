@@ -3,7 +3,7 @@ import { nameParts, parseOnly, unwrap, walk } from '../parse/parser.js';
 import { isKnownAggregate, isKnownSetReturning } from './arguments.js';
 
 /**
- * Functions of pg_catalog that change nothing and that nobody can notice. A name with a star stands for all names that
+ * Functions of pg_catalog that change nothing and that nobody can notice, but for the time that they take. A name with a star stands for all names that
  * begin so.
  */
 const READ_ONLY =
@@ -27,7 +27,8 @@ const READ_ONLY =
   tan tand tanh text timezone timeofday to_* transaction_timestamp translate trim trim_array trim_scale trunc
   tsvector_to_array txid_current_if_assigned unistr upper upper_inc upper_inf user version width width_bucket xmlagg
   xml_is_well_formed xpath xpath_exists websearch_to_tsquery plainto_tsquery phraseto_tsquery every mode grouping
-  int4range int8range numrange tsrange tstzrange daterange bool_* bit_*`.split(/\s+/);
+  int4range int8range numrange tsrange tstzrange daterange bool_* bit_*
+  pg_sleep pg_sleep_for pg_sleep_until random random_normal gen_random_uuid uuidv4 uuidv7`.split(/\s+/);
 
 const NAMES: ReadonlySet<string> = new Set(READ_ONLY.filter((name) => !name.endsWith('*')));
 const FAMILIES: readonly string[] = READ_ONLY.filter((name) => name.endsWith('*')).map((name) =>
@@ -59,7 +60,7 @@ export const readsOnly = (sql: Buffer): boolean => readRemoteText(sql) === 'read
 
 /**
  * Reads SQL for a remote. What reads is one SELECT, VALUES, TABLE or SHOW, without row locks, INTO or data-modifying CTE. What writes
- * is one statement, too. Neither calls a function but PostgreSQL's own harmless ones (a user's function, nextval, set_config, pg_sleep …
+ * is one statement, too. Neither calls a function but PostgreSQL's own harmless ones (a user's function, nextval, set_config, setseed …
  * may do anything).
  * @param sql bytes in an encoding in which no byte below 128 is part of a longer character
  */

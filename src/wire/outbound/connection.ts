@@ -83,11 +83,16 @@ export class WireClient {
   #full = false;
   /** The end of the socket, if it came while earlier bytes were still held back. */
   #heldEnd: { readonly error: Error | undefined } | undefined;
+  /** See whenReleased. */
+  #released: (() => void) | undefined;
+  /** When the connection was made, by performance.now(). */
+  readonly madeAt = performance.now();
   /** Cancel requests for this connection that are under way. */
   readonly #cancels = new Set<Promise<void>>();
 
   private constructor(socket: ServerSocket, options: ConnectOptions, describe: string) {
     this.#socket = socket;
+    socket.once('close', () => this.#released?.());
     this.#options = options;
     this.#describe = describe;
     this.onNotice = options.onNotice;
@@ -191,10 +196,13 @@ export class WireClient {
     return this.#startup.processId;
   }
 
-  /** Calls `released` when the socket's descriptor has been given back to the system, some time after the connection's end. */
+  /**
+   * Has `released` called when the socket's descriptor has been given back to the system, some time after the connection's end.
+   * A later one takes the place of an earlier one.
+   */
   whenReleased(released: () => void): void {
     if (this.#socket.closed) released();
-    else this.#socket.once('close', released);
+    else this.#released = released;
   }
 
   /** Whether the connection uses TLS. */

@@ -73,6 +73,19 @@ describe('Analyzer', () => {
     assert.equal(isPlainlyReadOnly(Buffer.from(`select 1 ${padding}`)), false);
   });
 
+  it('takes texts for a remote that differ in literals and numbers for the same, unless they can mean something else', () => {
+    const made = analyzer();
+    const reads = (sql: string) => made.readRemoteText(Buffer.from(sql));
+    assert.equal(reads("SELECT a FROM t1 WHERE b = 'x' AND c > 5"), 'reads');
+    assert.equal(reads("SELECT a FROM t1 WHERE b = 'it''s' AND c > 77"), 'reads');
+    assert.equal(reads('SELECT a::float(60) FROM t'), 'anything');
+    assert.equal(reads('SELECT a::float(20) FROM t'), 'reads');
+    assert.equal(reads(`SELECT U&"!0061!0062!0073" UESCAPE '!' (1)`), 'reads');
+    assert.equal(reads(`SELECT U&"!0065!0076!0066" UESCAPE '!' (1)`), 'anything');
+    assert.equal(reads('SELECT "f 1"(), "abs"(1)'), 'anything');
+    assert.equal(made.readRemoteTextNow(Buffer.from(`SELECT 1 -- ${'x'.repeat(10_000)}`)), 'anything');
+  });
+
   it('gives up a text that breaks the parser, and serves the next one', async () => {
     const made = analyzer({}, (error) => reports.push(String(error)));
     const [broken, next] = await Promise.all([made.analyze(deep(), OPTIONS), made.analyze(large(), OPTIONS)]);

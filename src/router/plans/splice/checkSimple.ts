@@ -4,6 +4,7 @@ import type { Statement } from '../../../sql/index.js';
 import { type BindFields, bind, describe, parse } from '../../../wire/messages.js';
 import { EMPTY } from '../../../wire/protocol.js';
 import { checkArguments, isLocal, unbound } from '../../calls/evaluateArguments.js';
+import type { SourceShape } from '../../calls/sourceShape.js';
 import type { KnownStatements, SourceTypes } from './knownStatements.js';
 import {
   assumedRight,
@@ -19,6 +20,7 @@ import {
 /** What the primary said about a statement of a Query message, before anything of it ran. */
 export interface Checked {
   readonly spliced: SplicedStatement;
+  readonly shapes: SplicedStatement['shapes'];
   /** The whole RowDescription message. Undefined for a statement without rows. */
   readonly description: Buffer | undefined;
   /** The types of each source's columns. */
@@ -50,8 +52,10 @@ const canBeKnown = (context: SessionContext, { text, statement }: Queried): bool
   !context.inBlock &&
   statement.calls.every((call) => isLocal(call, unbound(text), context));
 
-/** The RowDescriptions of statements that can be streamed. */
-export type KnownStreams = KnownStatements<Checked['description']>;
+/** What is kept of statements that can be streamed, with the shapes in the order of the calls. */
+export type KnownStreams = KnownStatements<
+  Pick<Checked, 'description'> & { readonly shapes: readonly SourceShape[] }
+>;
 
 /** What the primary said earlier about a statement that can be streamed. Undefined when that is not known. */
 export function knownStream(
@@ -60,10 +64,22 @@ export function knownStream(
   streams: KnownStreams,
 ): Checked | undefined {
   if (!canBeKnown(context, queried)) return undefined;
-  const known = streams.get(queried.text, queried.statement);
+  const { statement } = queried;
+  const known = streams.get(queried.text, statement);
   if (known === undefined) return undefined;
-  const spliced = spliceStatement(context, { ...queried, clientTypes: [] }, known.types);
-  return { spliced, description: known.said, types: known.types };
+  const { types } = known;
+  const { description, shapes } = known.said;
+  let spliced: SplicedStatement | undefined;
+  return {
+    // When all rows stream, it is not needed.
+    get spliced() {
+      spliced ??= spliceStatement(context, { ...queried, clientTypes: [] }, types);
+      return spliced;
+    },
+    shapes: new Map(statement.calls.map((call, i) => [call, shapes[i]!])),
+    description,
+    types,
+  };
 }
 
 /** Keeps what the primary has said, if it is about a statement that can be streamed. */
@@ -71,10 +87,12 @@ export function rememberStream(
   context: SessionContext,
   queried: Queried,
   streams: KnownStreams,
-  { description, types }: Checked,
+  { description, types, shapes: byCall }: Checked,
 ): void {
-  if (canBeKnown(context, queried))
-    streams.set(queried.text, queried.statement, { said: description, types });
+  const { text, statement } = queried;
+  if (!canBeKnown(context, queried)) return;
+  const shapes = statement.calls.map((call) => byCall.get(call)!);
+  streams.set(text, statement, { said: { description, shapes }, types });
 }
 
 /** Has the primary parse, plan and describe the statement, but not run it. @throws PrimaryRaised, NoSuchSignature, NeedsBridge */
@@ -89,8 +107,9 @@ export async function checkSimple(context: SessionContext, { text, statement }: 
     if (!isLocal(call, unbound(text), context)) await checkArguments(call, unbound(text), context);
   }
   const spliced = spliceStatement(context, source, types);
-  if (assumedRight(types)) return { spliced, description, types };
-  return { spliced, description: await dryRun(context, statement, spliced), types };
+  const { shapes } = spliced;
+  if (assumedRight(types)) return { spliced, shapes, description, types };
+  return { spliced, shapes, description: await dryRun(context, statement, spliced), types };
 }
 
 /**

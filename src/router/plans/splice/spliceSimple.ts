@@ -104,13 +104,13 @@ class SimpleSplice {
   }
 
   /** Runs the calls of dblink. */
-  #call({ spliced, description }: Checked): Promise<CallsOutcome> {
+  #call({ shapes, description }: Checked): Promise<CallsOutcome> {
     const { text, statement, facts, bridged } = this.own;
     return runCalls(this.context, {
       text: unbound(text),
       statement,
       facts,
-      shapes: spliced.shapes,
+      shapes,
       allRows: true,
       stream: statement.shape.kind === 'stream',
       bridged,

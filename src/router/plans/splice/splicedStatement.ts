@@ -206,7 +206,8 @@ export const dryValues = (statement: Statement): readonly (Buffer | null)[] =>
  * (docs/decisions/003-poison.md).
  */
 export class Poison {
-  readonly #token = randomBytes(12).toString('hex');
+  /** Random, since the primary's error may quote anything. Made when it is needed: for most statements it is not. */
+  #token: string | undefined;
   readonly #errors: PgError[] = [];
 
   /** The values of the parameters that stand for the calls. */
@@ -214,6 +215,7 @@ export class Poison {
     return results.map((result, i) => {
       if (result.kind === 'failed') {
         this.#errors.push(result.error);
+        this.#token ??= randomBytes(12).toString('hex');
         return Buffer.from(`dblink_${this.#token}_${this.#errors.length - 1}`, 'latin1');
       }
       if (result.value === null && statement.calls[i]!.use.kind === 'source') return NO_ROWS;
@@ -228,6 +230,7 @@ export class Poison {
    * @returns undefined when the primary's error is about something else
    */
   translate(error: PgError): PgError | undefined {
+    if (this.#token === undefined) return undefined;
     const { context, detail, message } = error.fields;
     const match = new RegExp(`${this.#token}_(\\d+)`).exec(`${context ?? ''}\n${detail ?? ''}\n${message}`);
     const meant = match === null ? undefined : this.#errors[Number(match[1])];

@@ -119,21 +119,34 @@ export class Analyzer {
    */
   readRemoteText(sql: Buffer, who: Who = []): RemoteText | Promise<RemoteText> {
     if (sql.length > this.#limits.maxTextBytes) return 'anything';
-    const key = remoteKey(sql);
-    const known = this.#remote.get(key);
-    if (known !== undefined) return known.value;
-    const remember = (result: RemoteText): void => this.#remote.set(key, result, key.length + 100);
-    if (sql.length <= this.#limits.inlineBytes && isLight(sql) && !parserIsBroken()) {
-      const result = readRemoteText(sql);
-      if (!parserIsBroken()) remember(result);
-      return result;
-    }
+    const known = this.#readRemoteTextNow(sql);
+    if (known !== undefined) return known;
     return this.#offload(sql, undefined, who).then((answer) => {
       if (answer === undefined) return 'anything';
       const result = answer.result as RemoteText;
-      remember(result);
+      this.#rememberRemote(sql, result);
       return result;
     });
+  }
+
+  /** Like `readRemoteText`, but a text that would have to go to a thread counts as `anything`. */
+  readRemoteTextNow(sql: Buffer): RemoteText {
+    return sql.length > this.#limits.maxTextBytes ? 'anything' : (this.#readRemoteTextNow(sql) ?? 'anything');
+  }
+
+  #readRemoteTextNow(sql: Buffer): RemoteText | undefined {
+    const known = this.#remote.get(remoteKey(sql)) ?? this.#remote.get(sql.toString('latin1'));
+    if (known !== undefined) return known.value;
+    if (sql.length > this.#limits.inlineBytes || !isLight(sql) || parserIsBroken()) return undefined;
+    const result = readRemoteText(sql);
+    if (!parserIsBroken()) this.#rememberRemote(sql, result);
+    return result;
+  }
+
+  #rememberRemote(sql: Buffer, result: RemoteText): void {
+    // What one text cannot be, others that look like it may be: a number can be too large where it stands.
+    const key = result === 'anything' ? sql.toString('latin1') : remoteKey(sql);
+    this.#remote.set(key, result, key.length + 100);
   }
 
   /** Has a thread read a text. @returns undefined if there is no time or room */
@@ -246,6 +259,9 @@ export const analyzeAsync = (
 /** `Analyzer.readRemoteText` of the process's one analyzer. */
 export const readRemoteTextAsync = (sql: Buffer, who?: Who): RemoteText | Promise<RemoteText> =>
   shared.readRemoteText(sql, who);
+
+/** `Analyzer.readRemoteTextNow` of the process's one analyzer. */
+export const readRemoteTextNow = (sql: Buffer): RemoteText => shared.readRemoteTextNow(sql);
 
 /** About how many bytes an analysis takes in memory. */
 function sizeOf(analysis: Analysis): number {

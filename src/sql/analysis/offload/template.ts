@@ -51,15 +51,20 @@ export const withoutFreeLiterals = (text: Buffer, { span, calls }: Statement): s
 const BACKSLASH = 0x5c;
 /** Numbers, without those in names. */
 const NUMBERS = /\b\d+\b/g;
+/** Names and literals whose meaning depends on another literal. */
+const ESCAPED = /u&|uescape/i;
 
 /**
- * By what the reading of SQL for a remote (readRemoteText) is kept. Literals and numbers make no difference to it, unless a backslash
- * could make something else of them.
+ * By what the reading of SQL for a remote (readRemoteText) is kept, if it reads or writes. Literals and numbers make no difference to it,
+ * where nothing can make a name of them.
  */
 export function remoteKey(sql: Buffer): string {
-  const plain = sql.length <= MAX_TEMPLATE_BYTES && !sql.includes(BACKSLASH);
+  const text = sql.toString('latin1');
+  const plain = sql.length <= MAX_TEMPLATE_BYTES && !sql.includes(BACKSLASH) && !ESCAPED.test(text);
   const literals = plain ? literalsOf(sql, MAX_LITERALS) : undefined;
-  return literals === undefined ? sql.toString('latin1') : `\0${key(sql, literals).replace(NUMBERS, '0')}`;
+  if (literals === undefined) return text;
+  const masked = key(sql, literals);
+  return `\0${masked.includes('"') ? masked : masked.replace(NUMBERS, '0')}`;
 }
 
 /** Analyses of texts, to be used for others that differ only in arguments of dblink calls. */
