@@ -55,8 +55,6 @@ export class Bridge implements CallBridge {
   #substitute: PgError | undefined;
   /** Names of what the statement that runs has made in the service schema: side tables, and functions that prove roles. */
   #objects: string[] = [];
-  /** Whether an answer may be in the table of answers, so that the session's end has to remove it. */
-  #answered = false;
   #objectCount = 0;
   #closed = false;
   #damagedCount = 0;
@@ -173,7 +171,7 @@ export class Bridge implements CallBridge {
    * service connection, and takes it again with the next call.
    */
   async vacate(): Promise<void> {
-    if (this.#waiting === undefined && !this.#closed) await this.locks.vacate(this.#answered);
+    if (this.#waiting === undefined && !this.#closed) await this.locks.vacate();
   }
 
   /** Called when the session is over. Ends the function that waits, and removes what the session has in the primary. */
@@ -186,7 +184,7 @@ export class Bridge implements CallBridge {
     const { services } = this.locks;
     this.#abandon();
     void this.locks
-      .release(this.#answered)
+      .release()
       .catch(() => undefined)
       .then(() => services?.discard(this.#objects.splice(0)));
   }
@@ -294,7 +292,6 @@ export class Bridge implements CallBridge {
     const { locks } = this;
     // Only the last request is answered: another call must not lose the lock that it waits for.
     const waits = (): boolean => this.#latest === request;
-    if (request.mode === 'row') this.#answered = true;
     let table: string | undefined;
     const making = (name: string): void => {
       table = name;

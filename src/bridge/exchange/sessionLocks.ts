@@ -83,6 +83,8 @@ export class SessionLocks {
   #vouched: number | undefined;
   #services: Membership['services'] | undefined;
   #closed = false;
+  /** Whether the table of answers may hold some of the session. */
+  #answered = false;
   readonly #object: SessionObject;
   /** How many statements have ended. */
   #ended = 0;
@@ -138,6 +140,7 @@ export class SessionLocks {
     if (this.#membership?.connection.closed) this.#lost();
     const membership = (this.#membership ??= await this.join());
     membership.onLost = this.#attachSoon;
+    membership.onWanted = () => this.vacate();
     this.#services = membership.services;
     if (this.#held !== undefined || this.#withdrawn) return membership;
     await this.#prepared(membership);
@@ -263,6 +266,7 @@ export class SessionLocks {
     let { connection } = await this.#attach();
     if (!(await this.#isAwaited(connection, request, waits))) return;
     if (request.mode === 'row') {
+      this.#answered = true;
       await this.#swapLocks(connection, async (held, next) =>
         saysTaken(await connection.pipeline([rowStep({ request, answer, held, next }, this.keys.a)])),
       );
@@ -372,27 +376,21 @@ export class SessionLocks {
     });
   }
 
-  /**
-   * Called when the session is over. A function that still waits finds no answer.
-   * @param answered whether the table of answers may hold some of the session
-   */
-  release(answered: boolean): Promise<void> {
+  /** Called when the session is over. A function that still waits finds no answer. */
+  release(): Promise<void> {
     this.#closed = true;
     this.#object.close();
-    return this.#inTurn(() => this.#leave(answered));
+    return this.#inTurn(() => this.#leave());
   }
 
-  /**
-   * Gives up the place on the service connection until it is needed again, unless a function is to be answered.
-   * @param answered see `release`
-   */
-  vacate(answered: boolean): Promise<void> {
+  /** Gives up the place on the service connection until it is needed again, unless a function is to be answered. Never rejects. */
+  vacate(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#expected === undefined) await this.#leave(answered);
+      if (this.#expected === undefined) await this.#leave();
     });
   }
 
-  async #leave(answered: boolean): Promise<void> {
+  async #leave(): Promise<void> {
     const membership = this.#membership;
     const held = this.#held;
     const vouched = this.#vouched;
@@ -402,10 +400,11 @@ export class SessionLocks {
     if (membership === undefined) return;
     const { connection } = membership;
     try {
-      if (answered && !connection.closed) {
+      if (this.#answered && !connection.closed) {
         await connection.query('DELETE FROM dblink_proxy.answer WHERE session = $1', [
           this.keys.a.toString(),
         ]);
+        this.#answered = false;
       }
       // Where the large object cannot be removed now, the sweep does it later. The connection stays: others use it, too.
       if (!connection.closed) await this.#object.remove(connection).catch(() => undefined);

@@ -17,6 +17,7 @@ import { isGenuine, SERVICE_BODIES_QUERY } from '../installed/genuine.js';
 import { SECRET_SQL, SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
 import { BulkConnections } from './bulkConnections.js';
 import { dropObjects, removeObjects } from './housekeeping.js';
+import { type SessionPlace, type SharedConnection, SharedConnections } from './places.js';
 import { Presence, type Tenant } from './presence.js';
 import { ServiceConnection } from './serviceConnection.js';
 import {
@@ -51,10 +52,6 @@ export interface ServiceServer {
   readonly plainPassword: boolean;
 }
 
-/** How many connections hold locks and hand over answers. The sessions of a database share them. */
-const MAX_SHARED = 3;
-/** A further shared connection is opened when each has this many sessions. */
-const SESSIONS_PER_CONNECTION = 16;
 /** How often connecting is tried, where somebody ends the connection before it is of use. */
 const CONNECTS = 5;
 /** How long connections stay open that no session uses. */
@@ -67,19 +64,11 @@ const REAP_MS = 500;
 const SOON_MS = 500;
 const SWEEP_MS = 60_000;
 
-/** A session's place on a shared connection. */
-export interface Membership {
+/** A session's place on a shared connection, as the session has it. */
+export interface Membership extends SessionPlace {
   readonly connection: ServiceConnection;
   readonly services: DatabaseServices;
-  /** Called when the connection is lost; must not throw. */
-  onLost: (() => void) | undefined;
   leave(): void;
-}
-
-/** A shared connection, and the sessions on it. */
-interface Shared {
-  readonly connection: ServiceConnection;
-  readonly sessions: Set<Membership>;
 }
 
 /** What the service connections of all databases have in common. */
@@ -90,7 +79,7 @@ interface House {
 
 /** The service connections of one account to one database. */
 export class DatabaseServices implements Tenant {
-  readonly #shared: Shared[] = [];
+  readonly #shared = new SharedConnections();
   /** A shared connection is being opened: only one at a time. */
   #opening: Promise<unknown> | undefined;
   readonly #bulk = new BulkConnections(() => this.#connect());
@@ -159,15 +148,12 @@ export class DatabaseServices implements Tenant {
    */
   async join(who: readonly unknown[]): Promise<Membership> {
     while (this.#opening !== undefined) await this.#opening.catch(() => undefined);
-    let member = this.#least();
-    if (
-      member === undefined ||
-      (member.sessions.size >= SESSIONS_PER_CONNECTION && this.#shared.length < MAX_SHARED)
-    ) {
+    let shared = this.#shared.withRoom();
+    if (shared === undefined) {
       const opening = this.#openShared();
       this.#opening = opening.catch(() => undefined);
       try {
-        member = await opening;
+        shared = await opening;
       } catch (error) {
         this.#opening = undefined;
         this.closeWhenIdle();
@@ -175,7 +161,7 @@ export class DatabaseServices implements Tenant {
       }
       this.#opening = undefined;
     }
-    const { connection, sessions } = member;
+    const { connection, sessions } = shared;
     const membership: Membership = {
       connection: connection.of(who),
       services: this,
@@ -188,24 +174,13 @@ export class DatabaseServices implements Tenant {
     return membership;
   }
 
-  #least(): Shared | undefined {
-    // Whoever could not leave one in order has closed it.
-    for (const shared of this.#shared.filter(({ connection }) => connection.closed))
-      this.#shared.splice(this.#shared.indexOf(shared), 1);
-    return this.#shared.reduce<Shared | undefined>(
-      (least, one) => (least === undefined || one.sessions.size < least.sessions.size ? one : least),
-      undefined,
-    );
-  }
-
-  async #openShared(): Promise<Shared> {
+  async #openShared(): Promise<SharedConnection> {
     const connection = await this.#connect();
-    const member: Shared = { connection, sessions: new Set() };
+    const shared: SharedConnection = { connection, sessions: new Set() };
     connection.onLost = () => {
-      const index = this.#shared.indexOf(member);
-      if (index >= 0) this.#shared.splice(index, 1);
+      this.#shared.remove(shared);
       this.log.warn({ database: this.database }, 'service connection of the bridge lost');
-      for (const { onLost } of [...member.sessions]) onLost?.();
+      for (const { onLost } of [...shared.sessions]) onLost?.();
     };
     try {
       await this.prepare(connection);
@@ -214,9 +189,9 @@ export class DatabaseServices implements Tenant {
       connection.close();
       throw error;
     }
-    this.#shared.push(member);
+    this.#shared.add(shared);
     this.#sweepLater(SOON_MS);
-    return member;
+    return shared;
   }
 
   /**
@@ -306,7 +281,7 @@ export class DatabaseServices implements Tenant {
   #sweepLater(afterMs: number): void {
     clearTimeout(this.#sweeper);
     this.#sweeper = setTimeout(() => {
-      const connection = this.#shared[0]?.connection;
+      const connection = this.#shared.first;
       if (connection === undefined || this.#standby) return;
       this.#sweep(connection)
         .catch((error: Error) => this.log.debug({ err: error.message }, 'the bridge could not be swept'))
@@ -399,7 +374,8 @@ export class DatabaseServices implements Tenant {
   async #dropGarbage(connect: boolean): Promise<void> {
     let own = this.#bulk.takeIdle();
     // Where sessions use the others, on a connection of its own: large results on their way must not delay it.
-    const shared = own === undefined && !(connect && this.#used) ? this.#least()?.connection : undefined;
+    const shared =
+      own === undefined && !(connect && this.#used) ? this.#shared.least()?.connection : undefined;
     if (connect && shared === undefined) own ??= await this.#openKeeper();
     const connection = own ?? shared;
     if (connection === undefined) return;
@@ -433,7 +409,7 @@ export class DatabaseServices implements Tenant {
   }
 
   get #used(): boolean {
-    return this.#opening !== undefined || this.#shared.some(({ sessions }) => sessions.size > 0);
+    return this.#opening !== undefined || this.#shared.used;
   }
 
   /** Somebody has used them, and does so no more. */
@@ -454,7 +430,7 @@ export class DatabaseServices implements Tenant {
   }
 
   /**
-   * Closes the connections now, unless a session uses them. What is to be dropped is dropped first, if that can be done at once.
+   * Closes the connections now, unless a call needs them. What is to be dropped is dropped first, if that can be done at once.
    * However many ask for it, it is done once at a time. Never rejects.
    */
   vacate(): Promise<void> {
@@ -465,6 +441,8 @@ export class DatabaseServices implements Tenant {
   }
 
   async #vacate(): Promise<void> {
+    // Whoever still finds one of their locks held has asked before this time is over, and so has joined again.
+    if (await this.#shared.haveSessionsLeave()) await delay(UNDER_WAY_MS);
     if (this.#used) return;
     // While a command waits for others to leave the database, nobody can log in. So a login must not keep the others there.
     if (this.#garbage.size > 0 && !this.#keeperOpens) await this.#reap(false);
@@ -474,11 +452,7 @@ export class DatabaseServices implements Tenant {
   #closeAll(): void {
     clearTimeout(this.#idle);
     clearTimeout(this.#sweeper);
-    for (const { connection } of this.#shared.splice(0)) {
-      // It is not lost.
-      connection.onLost = undefined;
-      connection.close();
-    }
+    this.#shared.close();
     this.#bulk.close();
     this.house.presence.closed(this.database, this);
   }

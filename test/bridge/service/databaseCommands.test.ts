@@ -207,6 +207,89 @@ describe('commands that want a database for themselves', () => {
     await client.end();
   });
 
+  /** What a command for a database is told when others are in it. */
+  async function refusal(command: string): Promise<string | undefined> {
+    const harness = await session('postgres');
+    try {
+      const error = await harness.query(command).then(
+        () => undefined,
+        (error: { code: string; detail?: string }) => error,
+      );
+      assert.equal(error?.code, '55006');
+      return error?.detail;
+    } finally {
+      await harness.end();
+    }
+  }
+
+  it('count the sessions that natively are there, wherever these have used the bridge', async () => {
+    const client = await newDatabase('counted');
+    const other = await session('counted');
+    await client.query(USE);
+    await client.query('SELECT large()');
+    await other.query(USE);
+    await other.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    await other.query(USE);
+    const command = 'CREATE DATABASE counted1 TEMPLATE counted';
+    assert.equal(await refusal(command), 'There are 2 other sessions using the database.');
+    // They come back with their next calls.
+    assert.equal((await other.query(USE)).rows[0].f, '1');
+    await other.query('COMMIT');
+    assert.equal((await client.query(USE)).rows[0].f, '1');
+    assert.ok((await serviceConnections('counted')) > 0);
+    await client.end();
+    await other.end();
+  });
+
+  it('leave a call its answer, whenever it is made', async () => {
+    const client = await newDatabase('working');
+    const other = await session('working');
+    await other.query(USE);
+    let calls = 0;
+    let over = false;
+    const work = (async () => {
+      while (!over) {
+        assert.equal((await client.query('SELECT slowly() AS f')).rows[0].f, '1');
+        // Its place is wanted between two calls as well.
+        assert.equal((await other.query(USE)).rows[0].f, '1');
+        calls++;
+      }
+    })();
+    await refusal('CREATE DATABASE working1 TEMPLATE working');
+    over = true;
+    await work;
+    assert.ok(calls > 0);
+    await client.end();
+    await other.end();
+  });
+
+  it('of those who may not give them keep nobody from working', async () => {
+    const victim = await newDatabase('attacked');
+    await execute(primary.url(), 'CREATE ROLE nobody LOGIN');
+    await execute(primary.url('attacked'), 'GRANT USAGE ON SCHEMA public TO PUBLIC');
+    const attacker = new Client({
+      connectionString: `postgres://nobody@127.0.0.1:${proxy.port}/attacked?sslmode=disable`,
+    });
+    await attacker.connect();
+    const begun = performance.now();
+    const processes = new Set<string>();
+    for (let round = 0; round < 100; round++) {
+      assert.equal((await victim.query(USE)).rows[0].f, '1');
+      const [row] = await execute(
+        primary.url(),
+        `SELECT string_agg(pid::text, ',') FROM pg_stat_activity WHERE datname = 'attacked' AND application_name = 'dblink-proxy'`,
+      );
+      processes.add(String(row?.[0]));
+      await assert.rejects(attacker.query('DROP DATABASE attacked'), { code: '42501' });
+      await assert.rejects(attacker.query('CREATE DATABASE mine TEMPLATE attacked'), { code: '42501' });
+    }
+    // Once for each five seconds they have to log in again.
+    const most = 2 + Math.floor((performance.now() - begun) / 5_000);
+    assert.ok(processes.size >= 2 && processes.size <= most, `${processes.size} of at most ${most}`);
+    await attacker.end();
+    await victim.end();
+  });
+
   it('of those who have not logged in have nothing leave', async () => {
     const idle = await usedBefore('guarded');
     const count = await serviceConnections('guarded');

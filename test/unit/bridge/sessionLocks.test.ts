@@ -205,7 +205,7 @@ describe("a session's locks", { timeout: LIVENESS_MS }, () => {
     atLast = false;
     const { next } = await behind('a');
     await eventually('it is looked for', () => assert.ok(log.includes('look')));
-    await locks.release(true);
+    await locks.release();
     await next;
   });
 });
