@@ -1,5 +1,4 @@
 /** What is missing. */
-const UPDATES = 'pg_extension_update_paths(), which reads the files of the extension';
 const LOOPBACK = 'dblink inside of a session that dblink has opened to the primary';
 const COUNT =
   'the number of sessions in a database, in an error: the connection by which the call is answered counts';
@@ -20,7 +19,6 @@ export const PENDING: Readonly<Record<string, Readonly<Record<string, string>>>>
     'what is available': COLUMNS,
     'what is available and not installed': COLUMNS,
     'versions that are available': COLUMNS,
-    'ways to update': UPDATES,
   },
   templateHarness: {
     'a test in it that uses dblink': LOOPBACK,

@@ -3,9 +3,11 @@ import { asRaised } from '../../primary/raised.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
 import { isTemporary } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
+import { UPDATE_PATHS } from '../../sql/analysis/extension.js';
 import type { Statement } from '../../sql/index.js';
 import { isLight } from '../../sql/parse/weight.js';
 import { movePosition, type ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
+import type { ShownFunction } from '../../sql/rewrite/showFunctions.js';
 import { showTables } from '../../sql/rewrite/showTables.js';
 import { EXTENSION_VERSION, FUNCTIONS_QUERY } from '../installed/objectQueries.js';
 import { EXTENSION_COMMENT } from '../installed/registerSql.js';
@@ -30,6 +32,34 @@ const AVAILABLE: Readonly<Record<string, string>> = {
  UNION ALL SELECT 'dblink', '${EXTENSION_VERSION}', ${INSTALLED}, true, false, true, NULL, NULL, '${EXTENSION_COMMENT}' ${notAmong('pg_available_extension_versions')}`,
 };
 
+/** The extension's versions, from the first one to each of which a script leads from the one before. */
+const VERSIONS = ['1.0', '1.1', '1.2'];
+
+/** What pg_extension_update_paths() says of dblink where the server has its files. */
+const UPDATE_ROWS = VERSIONS.flatMap((source, from) =>
+  VERSIONS.flatMap((target, to) => {
+    if (from === to) return [];
+    const path = from < to ? `'${VERSIONS.slice(from, to + 1).join('--')}'` : 'NULL';
+    return `('${source}', '${target}', ${path})`;
+  }),
+).join(', ');
+
+/** The name in `a.n` is dblink's, and the server does not have the files. */
+const IS_MISSING = `(a.n ${EQ} 'dblink' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_available_extensions x WHERE x.name ${EQ} a.n))`;
+
+/**
+ * What stands around a call in FROM. The call itself is never executed, and has its errors: of its argument, and of that one's type. The
+ * argument is computed once for each row, as natively.
+ */
+const updatePaths: ShownFunction = (argument) => ({
+  before: 'SELECT source, target, path FROM ',
+  behind: ` WHERE false UNION ALL SELECT p.source, p.target, p.path
+ FROM (SELECT CAST((${argument}
+) AS pg_catalog.name) AS n OFFSET 0) AS a CROSS JOIN LATERAL (
+  SELECT f.source, f.target, f.path FROM pg_catalog.${UPDATE_PATHS}(CASE WHEN NOT ${IS_MISSING} THEN a.n END) AS f
+   UNION ALL SELECT v.source, v.target, v.path FROM (VALUES ${UPDATE_ROWS}) AS v(source, target, path) WHERE ${IS_MISSING}) AS p`,
+});
+
 /**
  * Changes a statement that reads which extensions there are, so that it finds the bridge.
  * @param end see PrimaryLink.run
@@ -50,7 +80,7 @@ export async function lookupCalls(
     own,
     (name) => (name === 'pg_extension' && lacksRow ? PG_EXTENSION_ROWS : AVAILABLE[name]),
     context.encodings.countCharacters,
-    true,
+    { functions: (name) => (name === UPDATE_PATHS ? updatePaths : undefined) },
   );
   return changed && { sql: changed.sql, mapError: (error) => movePosition(error, changed.mapPosition) };
 }

@@ -6,7 +6,7 @@ import type {
   DropStmt,
   Node,
 } from 'libpg-query';
-import { walk } from '../parse/parser.js';
+import { nameParts, walk } from '../parse/parser.js';
 import type { ExtensionCommand } from '../types.js';
 
 /** The extension whose commands are carried out. */
@@ -90,10 +90,13 @@ export const EXTENSION_CATALOGS: ReadonlySet<string> = new Set([
   'pg_available_extension_versions',
 ]);
 
+/** The function that tells how they are updated. */
+export const UPDATE_PATHS = 'pg_extension_update_paths';
+
 /** Statements in which the name of a table says what is read. */
 export const QUERIES: ReadonlySet<string> = new Set(['SelectStmt', 'PrepareStmt', 'DeclareCursorStmt']);
 
-/** Whether a query reads a catalog that tells which extensions there are, in whatever way it looks for dblink there. */
+/** Whether a query reads what tells which extensions there are, in whatever way it looks for dblink there. */
 export function isExtensionLookup(tag: string, body: Record<string, unknown>): boolean {
   if (!QUERIES.has(tag)) return false;
   let reads = false;
@@ -104,6 +107,9 @@ export function isExtensionLookup(tag: string, body: Record<string, unknown>): b
         relname?: string;
       };
       if (schemaname === 'pg_catalog' && EXTENSION_CATALOGS.has(relname)) reads = true;
+    } else if ('FuncCall' in node) {
+      const { funcname } = node['FuncCall'] as { funcname?: Node[] };
+      if (nameParts(funcname).at(-1) === UPDATE_PATHS) reads = true;
     }
     return !reads;
   });

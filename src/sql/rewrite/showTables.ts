@@ -1,6 +1,7 @@
 import type { Node } from 'libpg-query';
 import { QUERIES } from '../analysis/extension.js';
 import { nameParts, type ParsedText, parseSql, unwrap, walk } from '../parse/parser.js';
+import { calledIn, type ReplacedPart, type ShownFunction } from './showFunctions.js';
 import { TextBuilder } from './textBuilder.js';
 
 interface TableNode {
@@ -20,6 +21,12 @@ export interface ShownTables {
   readonly mapPosition: (position: number) => number;
 }
 
+/** What is shown in a client's own statements. */
+export interface Careful {
+  /** See calledIn. */
+  readonly functions: (name: string) => ShownFunction | undefined;
+}
+
 /**
  * Changes the queries of a text so that they read something else than the catalogs that they name.
  * @param text bytes in an encoding in which no byte below 128 is part of a longer character
@@ -32,22 +39,28 @@ export function showTables(
   text: Buffer,
   shown: (name: string) => string | undefined,
   countCharacters: (bytes: Buffer) => number,
-  careful = false,
+  careful?: Careful,
 ): ShownTables | undefined {
   const parsed = parseSql(text);
   if (parsed === undefined) return undefined;
   const found = parsed.statements.flatMap(({ stmt }) =>
     stmt !== undefined && QUERIES.has(unwrap(stmt).tag) && !(careful && isParticular(stmt, parsed, shown))
-      ? tablesIn(stmt, parsed, shown)
+      ? [...tablesIn(stmt, parsed, shown), ...(careful ? calledIn(stmt, parsed, careful.functions) : [])]
       : [],
   );
   if (found.length === 0) return undefined;
+  found.sort((a, b) => a.start - b.start);
+  // A function's argument is repeated as it is.
+  if (found.some(({ start }, i) => start < (found[i - 1]?.end ?? 0))) return undefined;
   const builder = new TextBuilder(text, countCharacters);
   let end = 0;
-  for (const place of found.sort((a, b) => a.start - b.start)) {
+  for (const place of found) {
     builder.copy({ start: end, end: place.start });
     builder.anchor = place.start;
-    builder.insert(place.sql);
+    for (const piece of place.pieces) {
+      if (typeof piece === 'string') builder.insert(piece);
+      else builder.copy(piece);
+    }
     end = place.end;
   }
   builder.copy({ start: end, end: text.length });
@@ -91,14 +104,12 @@ function isParticular(
   return found;
 }
 
-interface Place {
-  readonly start: number;
-  readonly end: number;
-  readonly sql: string;
-}
-
-function tablesIn(stmt: unknown, parsed: ParsedText, shown: (name: string) => string | undefined): Place[] {
-  const found: Place[] = [];
+function tablesIn(
+  stmt: unknown,
+  parsed: ParsedText,
+  shown: (name: string) => string | undefined,
+): ReplacedPart[] {
+  const found: ReplacedPart[] = [];
   walk(stmt, (node) => {
     if (!('RangeVar' in node)) return true;
     const { schemaname, relname = '', alias, location } = node['RangeVar'] as TableNode;
@@ -109,7 +120,8 @@ function tablesIn(stmt: unknown, parsed: ParsedText, shown: (name: string) => st
     // The schema, the dot and the name are a token each.
     const last = parsed.tokens[first + (schemaname === undefined ? 0 : 2)];
     if (first >= 0 && last !== undefined) {
-      found.push({ start, end: last.end, sql: `(${sql})${alias === undefined ? ` AS ${relname}` : ''}` });
+      const query = `(${sql})${alias === undefined ? ` AS ${relname}` : ''}`;
+      found.push({ start, end: last.end, pieces: [query] });
     }
     return true;
   });
