@@ -35,10 +35,10 @@ export interface OwnQuery {
 }
 
 /**
- * How far a statement of the proxy's own goes. `parse`: it is only parsed. `bind`: it is parsed, bound and planned. `end`: it
- * is executed as well.
+ * How far a statement of the proxy's own goes. `parse`: it is only parsed. `description`: it is parsed and described. `bind`: it is
+ * parsed, bound and planned. `end`: it is executed as well.
  */
-export type Until = 'parse' | 'bind' | 'end';
+export type Until = 'parse' | 'description' | 'bind' | 'end';
 
 /** A request of one kind, and its bytes in one or more parts. */
 type Request = [RequestKind, Buffer | readonly Buffer[]];
@@ -50,9 +50,11 @@ type Request = [RequestKind, Buffer | readonly Buffer[]];
  */
 export function ownRequests(own: OwnQuery, name: Buffer, end: 'flush' | 'sync', until: Until): Request[] {
   const requests: Request[] = [['parse', parse(name, own.sql, own.types ?? [])]];
-  if (until !== 'parse') requests.push(['bind', bindParts(ownBind(own, name))]);
+  const binds = until === 'bind' || until === 'end';
+  if (until === 'description') requests.push(['describe', describe('S', name)]);
+  if (binds) requests.push(['bind', bindParts(ownBind(own, name))]);
   if (until === 'end') requests.push(['describe', describe('P', name)], ['execute', execute(name)]);
-  if (until !== 'parse') requests.push(['close', close('P', name)]);
+  if (binds) requests.push(['close', close('P', name)]);
   requests.push(['close', close('S', name)]);
   if (end === 'sync') requests.push(['sync', SYNC]);
   return requests;

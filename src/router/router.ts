@@ -173,6 +173,7 @@ class DblinkInterceptor implements Interceptor {
           this.#queries.unnamedStatement = true;
         }
         const start = message.indexOf(0, HEADER_BYTES) + 1;
+        if (this.#extended.tracking) this.#extended.forget(message.subarray(HEADER_BYTES, start - 1));
         return (
           this.#parseAlone(message, start) ??
           this.#inspect(message, start, 'parse', (whole, text, statements) =>

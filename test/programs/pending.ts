@@ -3,7 +3,6 @@ const LOOPBACK = 'dblink inside of a session that dblink has opened to the prima
 const COUNT =
   'the number of sessions in a database, in an error: the connection by which the call is answered counts';
 const EVENTS = 'event triggers see nothing of the bridge, and CREATE EXTENSION as one command';
-const COLUMNS = 'the columns of pg_available_extensions are not marked as those of a table';
 
 /**
  * Steps in which the proxy is not yet like the extension, by program and title, with what is missing. A step that has begun to
@@ -12,13 +11,6 @@ const COLUMNS = 'the columns of pg_available_extensions are not marked as those 
 export const PENDING: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   ddlAudit: {
     'the extension is dropped and made again': EVENTS,
-  },
-  requirements: {
-    'before: what is available': COLUMNS,
-    'before: versions that are available': COLUMNS,
-    'what is available': COLUMNS,
-    'what is available and not installed': COLUMNS,
-    'versions that are available': COLUMNS,
   },
   templateHarness: {
     'a test in it that uses dblink': LOOPBACK,

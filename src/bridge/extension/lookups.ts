@@ -1,3 +1,4 @@
+import { ColumnOrigins } from '../../primary/columnOrigins.js';
 import { EQ } from '../../primary/operators.js';
 import { asRaised } from '../../primary/raised.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
@@ -9,6 +10,7 @@ import { isLight } from '../../sql/parse/weight.js';
 import { movePosition, type ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
 import type { ShownFunction } from '../../sql/rewrite/showFunctions.js';
 import { showTables } from '../../sql/rewrite/showTables.js';
+import type { PgError } from '../../wire/errors.js';
 import { EXTENSION_VERSION, FUNCTIONS_QUERY } from '../installed/objectQueries.js';
 import { EXTENSION_COMMENT } from '../installed/registerSql.js';
 import { MAX_QUERY_BYTES, PG_EXTENSION_ROWS } from './dumpQueries.js';
@@ -60,17 +62,24 @@ const updatePaths: ShownFunction = (argument) => ({
    UNION ALL SELECT v.source, v.target, v.path FROM (VALUES ${UPDATE_ROWS}) AS v(source, target, path) WHERE ${IS_MISSING}) AS p`,
 });
 
+interface LookupOptions {
+  readonly facts: SessionFacts;
+  /** See PrimaryLink.run. */
+  readonly end: 'flush' | 'sync';
+  /** OIDs of the parameters' types, as in Parse. */
+  readonly types?: readonly number[];
+}
+
 /**
  * Changes a statement that reads which extensions there are, so that it finds the bridge.
- * @param end see PrimaryLink.run
  * @returns undefined for a statement that stays as it is
- * @throws PgError what the primary raised
+ * @throws PrimaryRaised what the primary raised
  */
 export async function lookupCalls(
   text: Buffer,
-  { span }: Statement,
+  { span, tag }: Statement,
   context: SessionContext,
-  { facts, end }: { readonly facts: SessionFacts; readonly end: 'flush' | 'sync' },
+  { facts, end, types = [] }: LookupOptions,
 ): Promise<ReplacedText | undefined> {
   const own = text.subarray(span.start, span.end);
   if (own.length > MAX_QUERY_BYTES || !isLight(own)) return undefined;
@@ -82,5 +91,15 @@ export async function lookupCalls(
     context.encodings.countCharacters,
     { functions: (name) => (name === UPDATE_PATHS ? updatePaths : undefined) },
   );
-  return changed && { sql: changed.sql, mapError: (error) => movePosition(error, changed.mapPosition) };
+  if (changed === undefined) return undefined;
+  const mapError = (error: PgError): PgError => movePosition(error, changed.mapPosition);
+  if (tag !== 'SelectStmt') return { sql: changed.sql, mapError };
+  const offset = context.encodings.countCharacters(text.subarray(0, span.start));
+  const place = (error: PgError): PgError => movePosition(error, (position) => position + offset);
+  const origins = await ColumnOrigins.of(context.primary, { sql: own, types }, end, place);
+  return {
+    sql: changed.sql,
+    mapError,
+    ...(origins && { mapDescription: (message: Buffer) => origins.shownIn(message) }),
+  };
 }

@@ -52,6 +52,7 @@ import {
 } from '../plans/splice/splicedStatement.js';
 import { type PreparedDblink, prepareStatement, readParameterTypes } from '../plans/splice/spliceExtended.js';
 import { tell } from '../tell.js';
+import { DescribedStatements } from './describedStatements.js';
 import { boundTextOf, type Portal, PortalExecution } from './executePortal.js';
 import { PreparedObjects } from './preparedObjects.js';
 
@@ -75,6 +76,8 @@ export class ExtendedQuery {
   readonly #objects: PreparedObjects<PreparedDblink, Portal>;
   /** The types of the parameters of statements, by text and declared types. */
   readonly #known: KnownStatements<readonly number[]>;
+  /** Statements that look for the extension. */
+  readonly #described: DescribedStatements;
 
   readonly #toClient = (message: Buffer): void => this.context.session.toClient(message);
 
@@ -85,21 +88,29 @@ export class ExtendedQuery {
   ) {
     this.#objects = new PreparedObjects(context.primary);
     this.#known = new KnownStatements(context.primary);
+    this.#described = new DescribedStatements(context);
   }
 
   /** See Interceptor. */
   get tracking(): boolean {
-    return this.#objects.hasStatements;
+    return this.#objects.hasStatements || this.#described.tracking;
   }
 
   /** Called when the client has been sent a ReadyForQuery. */
   ready(): void {
     this.#objects.ready();
+    this.#described.ready();
   }
 
   /** Called when a Query or another Parse replaces the unnamed statement. */
   forgetUnnamed(): void {
     this.#objects.forgetUnnamed();
+    this.#described.forgetUnnamed();
+  }
+
+  /** Called when a Parse names a statement. */
+  forget(name: Buffer): void {
+    this.#described.forget(name);
   }
 
   /**
@@ -218,7 +229,7 @@ export class ExtendedQuery {
     const { context } = this;
     switch (change) {
       case 'lookup':
-        return lookupCalls(fields.sql, statement, context, { facts, end: this.#end });
+        return lookupCalls(fields.sql, statement, context, { facts, end: this.#end, types: fields.types });
       case 'block':
         return blockWithCreation(fields.sql, statement, context, this.bridge);
       case 'refusal':
@@ -229,10 +240,12 @@ export class ExtendedQuery {
   }
 
   /** The primary gets the statement, or what takes its place. */
-  #relayParse(message: Buffer, fields: ParseFields, changed?: ReplacedText): void {
+  async #relayParse(message: Buffer, fields: ParseFields, changed?: ReplacedText): Promise<void> {
     this.context.statement.passed('relay');
+    const map = changed?.mapDescription;
     if (changed === undefined) this.#relay('parse', message);
-    else this.#parseRenamed(fields, changed);
+    else if (map === undefined) this.#parseRenamed(fields, changed);
+    else await this.#described.parse(fields, changed, map);
   }
 
   /**
@@ -277,6 +290,8 @@ export class ExtendedQuery {
 
   /** Handles Bind, Describe, Execute or Close while `tracking`. @returns undefined when the message is to be forwarded */
   message(type: number, message: Buffer): Promise<void> | undefined {
+    const described = this.#described.message(type, message);
+    if (described !== undefined) return described;
     switch (type) {
       case Frontend.bind: {
         const fields = readBind(message);

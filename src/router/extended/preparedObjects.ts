@@ -47,6 +47,11 @@ export class PreparedObjects<PreparedStatement, Portal> {
     }
   }
 
+  /** The name is another statement's from now on. */
+  forget(name: Buffer): void {
+    this.#statements.delete(keyOf(name));
+  }
+
   /** Called when a Query or another Parse replaces the unnamed statement. */
   forgetUnnamed(): void {
     this.#statements.delete('');

@@ -88,6 +88,10 @@ export class PlainStatement {
           session.toClient(errorResponse(scope.placed(changed?.mapError(error) ?? error, offset())));
           return false;
         }
+        if (type === Backend.rowDescription && changed?.mapDescription !== undefined) {
+          session.toClient(changed.mapDescription(message));
+          return false;
+        }
         if (type === Backend.commandComplete && unanswered) {
           unanswered = false;
           return false;

@@ -6,6 +6,8 @@ export interface ReplacedText {
   readonly sql: Buffer;
   /** Turns an error of that text into an error of the client's statement. */
   mapError(error: PgError): PgError;
+  /** Turns a RowDescription of that text into one of the client's statement. Undefined where they are the same. */
+  readonly mapDescription?: (message: Buffer) => Buffer;
 }
 
 /** Maps an error's position, if it has one. Positions begin at 1. */
