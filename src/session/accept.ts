@@ -27,6 +27,8 @@ export interface AcceptOptions {
   /** 0 for no limit. */
   readonly loginTimeoutMs: number;
   readonly log: RouterLog;
+  /** What the primary says to a startup packet that is refused here, if it can be asked. Never rejects. */
+  readonly refusalOf: (packet: Buffer, signal: AbortSignal) => Promise<Buffer | undefined>;
 }
 
 /** A client that has said who it is and what it wants, but has not authenticated. */
@@ -75,6 +77,8 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
   raw.once('close', () => clock.stop());
 
   let packet: Buffer | 'tls' | undefined;
+  /** Whether the primary would refuse the packet, too. */
+  let isItsBusiness = false;
   try {
     let reader = new StartupReader(socket);
     /** Which encryption cannot be asked for any more: each can once, and none behind one that was accepted. */
@@ -84,6 +88,7 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
     for (;;) {
       const directTls = (first: number) => first === TLS_HANDSHAKE && !tls && !asked;
       packet = undefined;
+      isItsBusiness = false;
       packet = await reader.next(options.secureContext === undefined ? undefined : directTls);
       if (packet === undefined) {
         socket.destroy();
@@ -102,22 +107,20 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
         reader = new StartupReader(socket);
         continue;
       }
+      isItsBusiness = true;
       const request = parseStartupPacket(packet);
       switch (request.kind) {
         case 'ssl': {
           if (settled.ssl) throw unsupportedProtocol(RequestCode.ssl);
           asked = true;
-          if (reader.rest.length > 0) {
-            throw protocolViolation(
-              'received unencrypted data after SSL request',
-              'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.',
-            );
-          }
           const accepted = options.secureContext !== undefined && !tls;
           settled.ssl = true;
           settled.gssenc ||= accepted;
-          socket.write(accepted ? 'S' : 'N');
+          isItsBusiness = false;
+          if (!accepted) socket.write('N');
+          if (reader.rest.length > 0) throw unencryptedData('SSL request');
           if (!accepted) break;
+          socket.write('S');
           socket = await upgrade(raw, options.secureContext!, EMPTY);
           tls = true;
           reader = new StartupReader(socket);
@@ -126,13 +129,10 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
         case 'gssenc':
           if (settled.gssenc) throw unsupportedProtocol(RequestCode.gssenc);
           asked = true;
-          if (reader.rest.length > 0)
-            throw protocolViolation(
-              'received unencrypted data after GSSAPI encryption request',
-              'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.',
-            );
           settled.gssenc = true;
+          isItsBusiness = false;
           socket.write('N');
+          if (reader.rest.length > 0) throw unencryptedData('GSSAPI encryption request');
           break;
         case 'cancel':
           options.keys.find(request.processId, request.key)?.cancel();
@@ -145,15 +145,21 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
       }
     }
   } catch (error) {
-    clock.stop();
     if (error instanceof PgError) {
       log.info({ err: error.message, sqlstate: error.sqlstate }, REFUSED);
-      socket.end(refusal(error, packet === 'tls' ? undefined : packet));
+      const came = packet === 'tls' ? undefined : packet;
+      const left = new AbortController();
+      raw.once('close', () => left.abort());
+      const words = isItsBusiness && came ? await options.refusalOf(came, left.signal) : undefined;
+      clock.stop();
+      socket.end(words ?? refusal(error, came));
     } else if (error instanceof Incomprehensible) {
+      clock.stop();
       log.info({ err: error.message }, REFUSED);
       // What has come and was not read would make a reset of the end.
       socket.resume().end();
     } else {
+      clock.stop();
       log.info({ err: (error as Error).message }, 'client connection failed before its session began');
       socket.destroy();
     }
@@ -161,6 +167,12 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
     return undefined;
   }
 }
+
+const unencryptedData = (behind: string): PgError =>
+  protocolViolation(
+    `received unencrypted data after ${behind}`,
+    'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.',
+  );
 
 /** Does the TLS handshake as the server. @param first bytes of the handshake that have been read already */
 function upgrade(raw: Socket, secureContext: SecureContext, first: Buffer): Promise<TLSSocket> {

@@ -11,6 +11,7 @@ import { acceptClient } from './accept.js';
 import type { ClientAdmission } from './clientAdmission.js';
 import { passwordLogin, passwordNeedsTls, relayLogin } from './login.js';
 import { openPrimary } from './openPrimary.js';
+import { refusalOfPrimary } from './refusedStartup.js';
 import type { Route } from './route.js';
 import { Session } from './session.js';
 import type { RouterLog, RouterSettings } from './settings.js';
@@ -36,7 +37,11 @@ export interface ServeOptions {
  */
 export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   const { settings, log } = options;
-  const accepted = await acceptClient(raw, { ...options, loginTimeoutMs: settings.timeouts.login });
+  const accepted = await acceptClient(raw, {
+    ...options,
+    loginTimeoutMs: settings.timeouts.login,
+    refusalOf: (packet, signal) => refusalOf(options, packet, signal),
+  });
   if (accepted === undefined) return;
   const { socket: client, startup, tls, clock } = accepted;
   const who = { user: startup.parameters.get('user'), database: startup.parameters.get('database') };
@@ -141,6 +146,25 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
         ? error
         : new PgError('XX000', 'internal error of the proxy', { severity: 'FATAL' }),
     );
+  }
+}
+
+/** Asks the primary what it says to a startup packet, if there is room for one more connection. */
+async function refusalOf(
+  { settings, clients }: ServeOptions,
+  packet: Buffer,
+  signal: AbortSignal,
+): Promise<Buffer | undefined> {
+  let leave: () => void;
+  try {
+    leave = clients.admit();
+  } catch {
+    return undefined;
+  }
+  try {
+    return await refusalOfPrimary(settings, packet, signal);
+  } finally {
+    leave();
   }
 }
 

@@ -127,6 +127,9 @@ describe('encryption of the client’s connection', () => {
         for (const request of [SSL_REQUEST, GSSENC_REQUEST]) {
           const client = await RawClient.connect(port);
           client.write(request, STARTUP);
+          // As in PostgreSQL, what is refused is refused before that is noticed.
+          if (port === plain.port || request === GSSENC_REQUEST)
+            assert.equal((await client.bytes(1)).toString(), 'N');
           const fields = await refusal(client);
           assert.equal(fields['C'], '08P01');
           assert.match(fields['M'] ?? '', /received unencrypted data after/);
