@@ -26,6 +26,8 @@ export interface OwnQuery {
   readonly values?: readonly (Buffer | null)[];
   /** Formats of the result's columns, as in Bind. */
   readonly resultFormats?: readonly number[];
+  /** Makes the whole Bind message that is sent in the place of the proper one. @param name of the prepared statement */
+  readonly bind?: (name: Buffer) => Buffer;
   /** Whether the client gets the notices that the SQL raises, for example when it contains expressions of the client's. */
   readonly notices?: boolean;
   /** Whether what is known of the session may be wrong afterwards (see PrimaryLink.changes). */
@@ -52,7 +54,7 @@ export function ownRequests(own: OwnQuery, name: Buffer, end: 'flush' | 'sync', 
   const requests: Request[] = [['parse', parse(name, own.sql, own.types ?? [])]];
   const binds = until === 'bind' || until === 'end';
   if (until === 'description') requests.push(['describe', describe('S', name)]);
-  if (binds) requests.push(['bind', bindParts(ownBind(own, name))]);
+  if (binds) requests.push(['bind', own.bind?.(name) ?? bindParts(ownBind(own, name))]);
   if (until === 'end') requests.push(['describe', describe('P', name)], ['execute', execute(name)]);
   if (binds) requests.push(['close', close('P', name)]);
   requests.push(['close', close('S', name)]);

@@ -110,6 +110,18 @@ export const readBind = (message: Buffer): BindFields => {
   return { portal, statement, formats, values, resultFormats };
 };
 
+/**
+ * The names at the beginning of a Bind message, whatever is behind them.
+ * @returns copies, and where the rest of the message begins @throws PgError 08P01
+ */
+export const readBindNames = (
+  message: Buffer,
+): Pick<BindFields, 'portal' | 'statement'> & { readonly end: number } => {
+  const reader = new MessageReader(message);
+  const portal = Buffer.from(reader.cbytes());
+  return { portal, statement: Buffer.from(reader.cbytes()), end: reader.offset };
+};
+
 /** The fields of a Parse message. */
 export interface ParseFields {
   readonly name: Buffer;

@@ -2,7 +2,7 @@ import { MessageSink } from '../../primary/answerSink.js';
 import type { SessionContext } from '../../session/context.js';
 import type { ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
 import { errorResponse } from '../../wire/errors.js';
-import { type ParseFields, parse, readBind, readTarget } from '../../wire/messages.js';
+import { type ParseFields, parse, readBindNames, readTarget } from '../../wire/messages.js';
 import { Backend, Frontend } from '../../wire/protocol.js';
 import { PreparedObjects } from './preparedObjects.js';
 
@@ -59,7 +59,7 @@ export class DescribedStatements {
     if (this.#objects.isEmpty) return undefined;
     switch (type) {
       case Frontend.bind: {
-        const { portal, statement } = readBind(message);
+        const { portal, statement } = readBindNames(message);
         this.#objects.bind(portal, this.#objects.statement(statement));
         return undefined;
       }

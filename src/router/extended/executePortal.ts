@@ -56,6 +56,13 @@ interface Filled {
   readonly statement: Buffer;
 }
 
+/** What is known of the session where a portal is executed. */
+interface PortalFacts {
+  readonly hasBridge: boolean;
+  /** Whether the statement of the portal is still prepared under its name. */
+  readonly isPrepared: boolean;
+}
+
 type Results = CallsOutcome & { readonly kind: 'results' };
 
 /** One Execute of a portal that is bound without rows. Carries out the calls, and has the primary finish with their results. */
@@ -64,12 +71,12 @@ export class PortalExecution {
 
   readonly #toClient = (message: Buffer): void => this.context.session.toClient(message);
 
-  /** @param maxRows of the Execute, 0 for all @param hasBridge whether the session has a bridge */
+  /** @param maxRows of the Execute, 0 for all */
   constructor(
     private readonly context: SessionContext,
     private readonly portal: Portal,
     private readonly maxRows: number,
-    private readonly hasBridge: boolean,
+    private readonly known: PortalFacts,
   ) {
     this.#poison = new Poison(context);
   }
@@ -92,7 +99,7 @@ export class PortalExecution {
   async #call(facts: SessionFacts): Promise<CallsOutcome | undefined> {
     const { prepared, bound } = this.portal;
     const { statement } = prepared;
-    const bridged = this.hasBridge && bridgeOf(statement, facts) === 'bridged';
+    const bridged = this.known.hasBridge && bridgeOf(statement, facts) === 'bridged';
     try {
       return await runCalls(this.context, {
         text: boundTextOf(prepared, bound),
@@ -122,21 +129,23 @@ export class PortalExecution {
   }
 
   /**
-   * When a remote writes dates or intervals in another style than the session's, another statement is bound in the place of the
+   * When the client has closed the prepared statement, which its portals outlive, it is prepared once more. When a remote writes dates or intervals in another style than the session's, another statement is bound in the place of the
    * prepared one. It reads the values in the remote's style.
    */
   async #adoptStyle(facts: SessionFacts, { results, style }: Results): Promise<Filled> {
     const { prepared, bound } = this.portal;
     const { statement, spliced } = prepared;
     const values = this.#poison.values(statement, results);
-    if (style === undefined) return { spliced, values, statement: bound.statement };
+    if (style === undefined && this.known.isPrepared) return { spliced, values, statement: bound.statement };
     const source = { text: prepared.text, statement, clientTypes: prepared.parameterTypes };
-    const styled = spliceStatement(this.context, source, prepared.types, 'styled');
+    const styled =
+      style === undefined ? spliced : spliceStatement(this.context, source, prepared.types, 'styled');
     const name = this.context.primary.names.styled;
     // An error may have left an earlier one behind.
     this.#drop('S', name);
     await parseAndDescribe(this.context, name, source, styled);
-    return { spliced: styled, values: [...values, ...styleValues(facts, style)], statement: name };
+    const all = style === undefined ? values : [...values, ...styleValues(facts, style)];
+    return { spliced: styled, values: all, statement: name };
   }
 
   /** Has the primary execute the statement with the rows and values of the calls. */

@@ -24,6 +24,7 @@ import {
   type ParseFields,
   parse,
   readBind,
+  readBindNames,
   readExecute,
   readTarget,
 } from '../../wire/messages.js';
@@ -65,6 +66,9 @@ interface Request {
   readonly statement: Statement;
   readonly facts: SessionFacts;
 }
+
+const HEADER_BYTES = 5;
+const NUL = Buffer.alloc(1);
 
 const nameOf = (name: Buffer): string => name.toString('latin1');
 
@@ -285,7 +289,13 @@ export class ExtendedQuery {
     const types = parameterTypes(clientTypes, spliced.parameters, statement.calls.length);
     const sink = forwardAnswer(this.#toClient, (error) => mapPosition(error, spliced));
     this.context.primary.send(parse(name, spliced.rewritten.sql, types), { kind: 'parse', sink });
+    const before = this.#objects.statement(name);
     this.#objects.prepare(name, prepared);
+    void sink.answered.then(({ error, skipped }) => {
+      if ((error === undefined && !skipped) || this.#objects.statement(name) !== prepared) return;
+      if (before === undefined) this.#objects.forget(name);
+      else this.#objects.prepare(name, before);
+    });
   }
 
   /** Handles Bind, Describe, Execute or Close while `tracking`. @returns undefined when the message is to be forwarded */
@@ -294,11 +304,16 @@ export class ExtendedQuery {
     if (described !== undefined) return described;
     switch (type) {
       case Frontend.bind: {
-        const fields = readBind(message);
-        const prepared = this.#objects.statement(fields.statement);
-        if (prepared !== undefined) return this.#bind(fields, prepared);
-        this.#objects.bind(fields.portal, undefined);
-        return undefined;
+        const names = readBindNames(message);
+        const prepared = this.#objects.statement(names.statement);
+        if (prepared === undefined) {
+          this.#objects.bind(names.portal, undefined);
+          return undefined;
+        }
+        const fields = fitting(message, prepared);
+        return fields === undefined
+          ? this.#refuseBind(Buffer.from(message), prepared)
+          : this.#bind(fields, prepared);
       }
       case Frontend.describe: {
         const { target, name } = readTarget(message);
@@ -321,13 +336,20 @@ export class ExtendedQuery {
   /** Binds the portal without rows, which shows what is wrong with it. When it is executed, it is bound again with the rows. */
   async #bind(fields: BindFields, prepared: PreparedDblink): Promise<void> {
     const { primary } = this.context;
-    const { statement, spliced } = prepared;
+    const { statement } = prepared;
     if (primary.queue.skipping) return;
     const computed = statement.calls.filter((call) => this.#computes(call, prepared, fields));
     const message = bind(bindWith(fields, dryValues(statement)));
     const facts = this.context.probe.current;
-    if (fields.values.length === spliced.parameters && computed.length === 0 && facts?.superuser === true) {
-      primary.send(message, { kind: 'bind', sink: forwardAnswer(this.#toClient) });
+    const portal: Portal = { name: fields.portal, prepared, bound: fields, state: 'dry' };
+    if (computed.length === 0 && facts?.superuser === true) {
+      const sink = forwardAnswer(this.#toClient);
+      primary.send(message, { kind: 'bind', sink });
+      void sink.answered.then(({ error, skipped }) => {
+        const failed = error !== undefined || skipped;
+        if (failed && this.#objects.portal(portal.name) === portal)
+          this.#objects.bind(portal.name, undefined);
+      });
     } else {
       await primary.settled();
       if (primary.queue.skipping) return;
@@ -338,7 +360,7 @@ export class ExtendedQuery {
       if (!checked) return;
       this.context.session.toClient(BIND_COMPLETE);
     }
-    this.#objects.bind(fields.portal, { name: fields.portal, prepared, bound: fields, state: 'dry' });
+    this.#objects.bind(fields.portal, portal);
   }
 
   /** Whether the primary has to compute the call's arguments. */
@@ -347,8 +369,7 @@ export class ExtendedQuery {
   }
 
   /**
-   * Binds the portal, and finds what else PostgreSQL refuses at that point: the number of parameters, privileges, what planning
-   * computes.
+   * Binds the portal, and finds what else PostgreSQL refuses at that point: privileges, what planning computes.
    * @throws PrimaryRaised; PgError 42501; NeedsBridge
    */
   async #check(
@@ -358,10 +379,7 @@ export class ExtendedQuery {
     computed: readonly DblinkCall[],
   ): Promise<void> {
     const { primary, probe } = this.context;
-    const { statement, spliced } = prepared;
-    if (fields.values.length !== spliced.parameters) {
-      throw new PrimaryRaised(await this.#wrongCount(fields, spliced.parameters));
-    }
+    const { statement } = prepared;
     const sink = new MessageSink();
     primary.send(message, { kind: 'bind', sink });
     primary.flush();
@@ -373,16 +391,24 @@ export class ExtendedQuery {
     for (const call of computed) await checkArguments(call, text, this.context);
   }
 
-  /** The primary's own complaint about a Bind with too many or too few parameters. */
-  async #wrongCount(fields: BindFields, wanted: number): Promise<PgError> {
-    const parameters = Array.from({ length: wanted }, (_, i) => `$${i + 1}::pg_catalog.text`).join(', ');
-    const { error } = await this.context.primary.run(
-      { sql: `SELECT ${parameters}`, values: fields.values },
-      'flush',
-      'bind',
-    );
-    const message = `bind message supplies ${fields.values.length} parameters, but prepared statement "${nameOf(fields.statement)}" requires ${wanted}`;
-    return error?.with({ message }) ?? new PgError('08P01', message);
+  /**
+   * A Bind that does not fit the statement. The primary says what is wrong with it: it is sent for a statement with the client's
+   * parameters alone.
+   */
+  async #refuseBind(message: Buffer, { text, parameterTypes: types }: PreparedDblink): Promise<void> {
+    const { primary } = this.context;
+    await primary.settled();
+    if (primary.queue.skipping) return;
+    const { portal, statement, end } = readBindNames(message);
+    const sql = `SELECT ${types.map((_, i) => `$${i + 1}`).join(', ')}`;
+    const bind = (name: Buffer): Buffer =>
+      withLength([message.subarray(0, HEADER_BYTES), portal, NUL, name, NUL, message.subarray(end)]);
+    await this.#guard(async () => {
+      const { error } = await primary.run({ sql, types, bind }, 'flush', 'bind');
+      if (error === undefined) return this.#relay('bind', message);
+      const own = error.message.replace(primary.names.running.toString('latin1'), nameOf(statement));
+      throw new PrimaryRaised(error.with({ message: own }));
+    }, text);
   }
 
   /** Describe of a statement. The client is not told of the parameters that the proxy has added. */
@@ -404,10 +430,17 @@ export class ExtendedQuery {
     const { context } = this;
     const { primary, session } = context;
     await primary.settled();
-    if (primary.queue.skipping) return this.#relay('execute', message);
+    // An error may have taken the portal with it, or a Sync that was on its way.
+    const isGone =
+      this.#objects.portal(portal.name) !== portal || primary.status === TransactionStatus.failed;
+    if (primary.queue.skipping || isGone) return this.#relay('execute', message);
     if (portal.state === 'done') return void session.toClient(commandComplete('SELECT 0'));
     context.statement.begin();
-    const execution = new PortalExecution(context, portal, maxRows, this.bridge !== undefined);
+    const { statement } = portal.bound;
+    const execution = new PortalExecution(context, portal, maxRows, {
+      hasBridge: this.bridge !== undefined,
+      isPrepared: this.#objects.statement(statement) === portal.prepared,
+    });
     await this.#guard(() => execution.run(), portal.prepared.text);
     context.statement.finish();
     // A client that sends on without reading must not make answers pile up in the proxy.
@@ -439,10 +472,32 @@ export class ExtendedQuery {
     }
   }
 
-  #relay(kind: 'parse' | 'execute', message: Buffer): void {
+  #relay(kind: 'parse' | 'bind' | 'execute', message: Buffer): void {
     this.context.primary.expect(FORWARD[kind]);
     this.context.primary.write(message);
   }
+}
+
+/** The fields of a Bind that fits a statement. */
+function fitting(message: Buffer, { spliced }: PreparedDblink): BindFields | undefined {
+  let fields: BindFields;
+  try {
+    fields = readBind(message);
+  } catch (error) {
+    if (error instanceof PgError) return undefined;
+    throw error;
+  }
+  const { formats, values } = fields;
+  const fits =
+    values.length === spliced.parameters && (formats.length <= 1 || formats.length === values.length);
+  return fits ? fields : undefined;
+}
+
+/** A message of parts, the first of which is a header of another length. */
+function withLength(parts: readonly Buffer[]): Buffer {
+  const message = Buffer.concat(parts);
+  message.writeInt32BE(message.length - 1, 1);
+  return message;
 }
 
 function parameterDescription(types: readonly number[]): Buffer {

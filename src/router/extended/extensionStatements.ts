@@ -3,7 +3,7 @@ import { MessageSink } from '../../primary/answerSink.js';
 import { FORWARD } from '../../primary/responseQueue.js';
 import type { SessionContext } from '../../session/context.js';
 import type { ExtensionCommand } from '../../sql/index.js';
-import { commandComplete, readBind, readExecute, readParse } from '../../wire/messages.js';
+import { commandComplete, readBindNames, readExecute, readParse } from '../../wire/messages.js';
 import { Backend, Frontend } from '../../wire/protocol.js';
 import type { WayMaker } from '../makeWay.js';
 import { tell } from '../tell.js';
@@ -71,7 +71,7 @@ export class ExtendedCommands {
     if (this.#objects.isEmpty) return undefined;
     switch (type) {
       case Frontend.bind: {
-        const { portal, statement } = readBind(message);
+        const { portal, statement } = readBindNames(message);
         this.#objects.bind(portal, this.#objects.statement(statement));
         return undefined;
       }
