@@ -161,6 +161,11 @@ export class Bridge implements CallBridge {
     if (this.#objects.length > 0) this.locks.services?.discard(this.#objects.splice(0));
   }
 
+  /** Whether a function waits for the proxy. */
+  get serving(): boolean {
+    return this.#waiting !== undefined;
+  }
+
   /** Called for a cancel request of the client. The primary gets it as well. */
   cancel(): void {
     this.#waiting?.abandon(cancelled);

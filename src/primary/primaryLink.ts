@@ -406,6 +406,11 @@ export class PrimaryLink {
     this.#updateReading();
   }
 
+  /** Nothing more is sent. The server answers what has come, and closes the connection then. */
+  finish(): void {
+    if (!this.#closed) this.#socket.end();
+  }
+
   /** Ends the connection. A server that does not close within a second is not waited for. @param lastWords are sent before */
   end(lastWords: Buffer = EMPTY): void {
     if (this.#closed) return;

@@ -346,6 +346,10 @@ class DblinkInterceptor implements Interceptor {
     this.#bridge?.ready();
   }
 
+  get serving(): boolean {
+    return this.#bridge?.serving === true || this.#context.statement.calls;
+  }
+
   cancel(): boolean {
     this.#bridge?.cancel();
     return this.#context.statement.cancel();

@@ -29,6 +29,8 @@ export async function openListener(address: ListenAddress, options: ListenerOpti
       {
         // Nothing is read before the startup reader, which takes exactly what belongs to it.
         pauseOnConnect: true,
+        // Who sends nothing more gets the answers to what has come.
+        allowHalfOpen: true,
         noDelay: true,
         keepAlive: keepAliveMs > 0,
         keepAliveInitialDelay: keepAliveMs,

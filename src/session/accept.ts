@@ -183,10 +183,13 @@ function upgrade(raw: Socket, secureContext: SecureContext, first: Buffer): Prom
     socket.once('error', fail);
     const closed = () => fail();
     raw.once('close', closed);
+    socket.once('end', closed);
     socket.once('secure', () => {
       socket.off('error', fail);
       raw.off('close', closed);
       socket.on('error', () => undefined);
+      socket.off('end', closed);
+      socket.allowHalfOpen = true;
       resolve(socket);
     });
   });

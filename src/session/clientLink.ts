@@ -22,6 +22,10 @@ export interface ClientEvents {
   chunk(begin: boolean): void;
   /** The client broke the protocol, or something failed while its message was handled. */
   failed(error: unknown): void;
+  /** The client sends nothing more. Requests of its may be carried out yet. */
+  ending(): void;
+  /** All that the client has sent has been handled. */
+  ended(): void;
   /** The connection to the client has ended. */
   closed(): void;
 }
@@ -64,6 +68,8 @@ export class ClientLink {
   /** Backpressure: the receiver of what the client sends is full. */
   #paused = false;
   #drained: (() => void)[] = [];
+  /** The client sends nothing more; `handled`: nor is there something left of what it has sent. */
+  #ending: false | true | 'handled' = false;
   #closed = false;
   /** Its limit is reached: what follows is handled in a later turn of the event loop. */
   readonly #share = new LoopShare(() => {
@@ -93,6 +99,7 @@ export class ClientLink {
     });
     socket.on('error', () => undefined);
     socket.on('drain', () => this.#drain());
+    socket.on('end', () => this.#end());
     socket.on('close', () => {
       // What the client sent before it went still counts, unless it is behind a request that is being carried out.
       while (this.#holds === 0 && this.#framer.stopped) this.#guard(() => this.#framer.resume());
@@ -129,7 +136,16 @@ export class ClientLink {
   start(first: Buffer): void {
     this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     if (first.length > 0) this.#receive(first);
-    this.#socket.resume();
+    // The end may have come right behind the startup packet.
+    if (this.#socket.readableEnded) this.#end();
+    else this.#socket.resume();
+  }
+
+  #end(): void {
+    if (this.#closed || this.#ending !== false) return;
+    this.#ending = true;
+    this.#events.ending();
+    this.#checkEnd();
   }
 
   #receive(chunk: Buffer): void {
@@ -168,7 +184,14 @@ export class ClientLink {
       if (this.#holds > 0 || this.#closed || !this.#framer.stopped) return;
       this.#guard(() => this.#framer.resume());
       this.#updateReading();
+      this.#checkEnd();
     });
+  }
+
+  #checkEnd(): void {
+    if (this.#ending !== true || this.#holds > 0 || this.#framer.stopped || this.#closed) return;
+    this.#ending = 'handled';
+    this.#events.ended();
   }
 
   /** Backpressure: stops reading from the client until `resume`. */

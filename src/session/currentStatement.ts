@@ -100,6 +100,11 @@ export class CurrentStatement {
     });
   }
 
+  /** Whether a call is being carried out on a remote. */
+  get calls(): boolean {
+    return this.#remoteCalls > 0;
+  }
+
   /**
    * The client asks to cancel. What a remote is doing for the statement is stopped. What the statement would still ask of a
    * remote is refused.

@@ -4,9 +4,11 @@ import { FORWARD, type ResponseSink } from '../primary/responseQueue.js';
 import type { CancelKey, CancelKeys, Cancellable } from '../wire/cancelKeys.js';
 import { errorResponse, PgError } from '../wire/errors.js';
 import type { Delivery } from '../wire/framer.js';
-import { parameterStatus, TERMINATE } from '../wire/messages.js';
+import { TERMINATE } from '../wire/messages.js';
 import { Frontend, TransactionStatus } from '../wire/protocol.js';
 import { ClientLink } from './clientLink.js';
+import { watchEnding } from './endingClient.js';
+import { HeldReports } from './heldReports.js';
 import type { RouterLog } from './settings.js';
 
 /** Stands between the client's requests and the primary. Looks at requests, and carries some out itself. */
@@ -31,6 +33,8 @@ export interface Interceptor {
   error(message: Buffer): Buffer;
   /** Called for a ReadyForQuery of the primary, whoever it is for. */
   settled(): void;
+  /** Whether a dblink call is being carried out. */
+  readonly serving: boolean;
   /** Stops what the interceptor is doing itself. @returns whether that was all: false when the primary may have to cancel, too */
   cancel(): boolean;
   /** Called when the session has ended. */
@@ -72,19 +76,8 @@ export class Session implements Cancellable {
   #markClosed!: () => void;
   /** The primary has been sent what ends its COPY. */
   #copyBroken = false;
-  /**
-   * Reports that are kept back (see `holdReports`). `before` is a setting's value when the first of them came, and `part` counts
-   * the ReadyForQuery messages that had come when the setting changed last.
-   */
-  #heldReports:
-    | {
-        readonly parameters: Map<
-          string,
-          { readonly before: string | undefined; readonly value: string; readonly part: number }
-        >;
-        readonly notifications: Buffer[];
-      }
-    | undefined;
+  /** Reports of the primary that the client is not to get yet. */
+  readonly reports: HeldReports;
   #phase: 'startup' | 'ready' | 'ended' = 'startup';
   #draining = false;
   /** The client has sent Terminate, or something else upon which a server may close the connection without a word. */
@@ -125,6 +118,8 @@ export class Session implements Cancellable {
         options.primary.uncork();
       },
       failed: (error) => this.fail(error),
+      ending: () => this.#clientEnding(),
+      ended: () => this.#clientEnded(),
       closed: () => this.end(),
     });
     this.primary = new PrimaryLink(options.primary, {
@@ -132,20 +127,26 @@ export class Session implements Cancellable {
       chunk: (begin) => (begin ? options.client.cork() : options.client.uncork()),
       notice: (message, muted, cut) => this.#interceptor.notice(message, muted, cut),
       error: (message) => {
-        this.#holdReportsOfAbort();
+        if (this.authenticated) this.reports.holdOfAbort();
         return this.#interceptor.error(message);
       },
       settled: () => this.#interceptor.settled(),
       copying: (waiting) => this.#breakCopy(waiting),
-      notification: (message) => this.#report(message),
-      parameter: (name, value, before) => this.#reportParameter(name, value, before),
+      notification: (message) => this.reports.notification(message),
+      parameter: (name, value, before) => this.reports.parameter(name, value, before),
       ready: (message) => {
-        this.releaseReports();
+        this.reports.release();
         // The message itself goes first, because what it sets off may send more to the client.
         this.toClient(message);
         this.#ready();
       },
       closed: (fatal) => this.#primaryClosed(fatal),
+    });
+    this.reports = new HeldReports({
+      majorVersion: () => this.primary.majorVersion,
+      readies: () => this.primary.readies,
+      changed: (name, value) => this.parameterChanged(name, value),
+      toClient: (message) => this.toClient(message),
     });
     this.#interceptor = options.interceptor(this);
   }
@@ -321,61 +322,6 @@ export class Session implements Cancellable {
     if (this.#draining) this.#endIfIdle();
   }
 
-  /**
-   * Keeps reports of changed settings, and notifications, back until `releaseReports`. While a Query is carried out in parts, the
-   * primary sends several ReadyForQuery messages. The client has to get the reports in front of the one that it is sent.
-   */
-  holdReports(): void {
-    if (!this.#reportsAtOnce) this.#heldReports ??= { parameters: new Map(), notifications: [] };
-  }
-
-  /**
-   * An error takes the transaction back, and with it changes of settings. A server that reports at once does so right behind the
-   * error. The client gets these reports in front of ReadyForQuery, because it may hear of the error itself only when the proxy
-   * has dealt with it.
-   */
-  #holdReportsOfAbort(): void {
-    if (this.authenticated && this.#reportsAtOnce)
-      this.#heldReports ??= { parameters: new Map(), notifications: [] };
-  }
-
-  /** Whether the server reports each change of a setting at once, as before PostgreSQL 14, and not in front of ReadyForQuery. */
-  get #reportsAtOnce(): boolean {
-    return this.primary.majorVersion < 14;
-  }
-
-  /** Sends what has been kept back: the notifications, then those settings that have another value than before. */
-  releaseReports(): void {
-    const held = this.#heldReports;
-    this.#heldReports = undefined;
-    if (held === undefined) return;
-    for (const notification of held.notifications) this.toClient(notification);
-    // A server reports settings in the order of their names. From PostgreSQL 16 on it begins with what changed last.
-    const byName = this.primary.majorVersion < 16;
-    const reports = [...held.parameters].sort(([aName, a], [bName, b]) =>
-      byName ? compareNames(aName, bName) : b.part - a.part,
-    );
-    for (const [name, { before, value }] of reports) {
-      if (value !== before && this.parameterChanged(name, value)) this.toClient(parameterStatus(name, value));
-    }
-  }
-
-  #report(message: Buffer): boolean {
-    this.#heldReports?.notifications.push(Buffer.from(message));
-    return this.#heldReports === undefined;
-  }
-
-  #reportParameter(name: string, value: string, before?: string): boolean {
-    const held = this.#heldReports;
-    if (held === undefined) return this.parameterChanged(name, value);
-    held.parameters.set(name, {
-      before: held.parameters.get(name)?.before ?? before,
-      value,
-      part: this.primary.readies,
-    });
-    return false;
-  }
-
   /** To be called when a request that the proxy carried out is over and its ReadyForQuery has been sent to the client. */
   requestDone(): void {
     this.#ready();
@@ -447,6 +393,30 @@ export class Session implements Cancellable {
     this.#finish(this.primary.midMessage ? undefined : errorResponse(told.with({ severity: 'FATAL' })));
   }
 
+  /** See endingClient.ts. */
+  #clientEnding(): void {
+    const { client, primary } = this;
+    if (client.busy || this.#interceptor.serving) {
+      this.end();
+      return;
+    }
+    watchEnding({
+      serving: () => this.#interceptor.serving,
+      idle: () => primary.queue.length === 0 && !client.busy,
+      over: () => this.#phase === 'ended',
+      end: () => this.end(),
+    });
+  }
+
+  /** The primary, too, gets nothing more, and closes the connection when it has answered everything. */
+  #clientEnded(): void {
+    if (this.expectsPassword) this.end();
+    else {
+      this.#leaving = true;
+      this.primary.finish();
+    }
+  }
+
   /** Ends the session without a message to the client. */
   end(): void {
     this.#finish();
@@ -481,8 +451,6 @@ const DURING_COPY: ReadonlySet<number> = new Set([
   Frontend.flush,
   Frontend.sync,
 ]);
-
-const compareNames = (a: string, b: string): number => (a.toLowerCase() < b.toLowerCase() ? -1 : 1);
 
 const FATAL = { severity: 'FATAL' } as const;
 

@@ -93,7 +93,7 @@ class SimpleQuery {
   /** Runs the message up to and including ReadyForQuery. @throws PgError 08006 when the primary is lost */
   async run(): Promise<void> {
     const { primary, session } = this.context;
-    session.holdReports();
+    session.reports.hold();
     try {
       // A Query ends what was begun with the extended protocol.
       if (this.queries.unnamedStatement) this.#scope.forgetUnnamed();
@@ -114,7 +114,7 @@ class SimpleQuery {
       this.context.statement.finish();
     }
     primary.assertOpen();
-    session.releaseReports();
+    session.reports.release();
     session.toClient(readyForQuery(primary.status));
     session.requestDone();
     // A client that sends on without reading must not make answers pile up in the proxy.

@@ -137,6 +137,8 @@ test('requests of a client', async () => {
   let passed = 0;
   const all = new Promise<void>((resolve, reject) => {
     const link = new ClientLink(near, {
+      ending: () => {},
+      ended: () => {},
       head: () => {
         turns.message();
         return 'pass';
@@ -166,6 +168,8 @@ test('requests of a client that goes right behind them', async () => {
   let passed = 0;
   const closed = new Promise<void>((resolve, reject) => {
     const link = new ClientLink(near, {
+      ending: () => {},
+      ended: () => {},
       head: () => 'pass',
       refused: () => 'end',
       whole: () => true,
