@@ -23,7 +23,6 @@ import {
   PARSE_COMPLETE,
   type ParseFields,
   parse,
-  readBind,
   readBindNames,
   readExecute,
   readTarget,
@@ -55,6 +54,7 @@ import { type PreparedDblink, prepareStatement, readParameterTypes } from '../pl
 import { tell } from '../tell.js';
 import { DescribedStatements } from './describedStatements.js';
 import { boundTextOf, type Portal, PortalExecution } from './executePortal.js';
+import { fitting, withLength } from './fittingBind.js';
 import { PreparedObjects } from './preparedObjects.js';
 
 /** A Parse that is to be served, and what is known of the session for it. */
@@ -476,28 +476,6 @@ export class ExtendedQuery {
     this.context.primary.expect(FORWARD[kind]);
     this.context.primary.write(message);
   }
-}
-
-/** The fields of a Bind that fits a statement. */
-function fitting(message: Buffer, { spliced }: PreparedDblink): BindFields | undefined {
-  let fields: BindFields;
-  try {
-    fields = readBind(message);
-  } catch (error) {
-    if (error instanceof PgError) return undefined;
-    throw error;
-  }
-  const { formats, values } = fields;
-  const fits =
-    values.length === spliced.parameters && (formats.length <= 1 || formats.length === values.length);
-  return fits ? fields : undefined;
-}
-
-/** A message of parts, the first of which is a header of another length. */
-function withLength(parts: readonly Buffer[]): Buffer {
-  const message = Buffer.concat(parts);
-  message.writeInt32BE(message.length - 1, 1);
-  return message;
 }
 
 function parameterDescription(types: readonly number[]): Buffer {
