@@ -35,7 +35,7 @@ const INSIDE = {
   dblink: [['conninfo'], ['remote'], ['connections']],
   sql: [['parse'], ['analysis'], ['rewrite']],
   bridge: [['installed'], ['service'], ['exchange'], ['rows'], ['extension']],
-  router: [['decide'], ['calls'], ['plans'], ['simple', 'extended']],
+  router: [['decide', 'nested'], ['calls'], ['plans'], ['simple', 'extended']],
 };
 const MOST_FILES = 16;
 /** Closed sets with a file for each member: libpq's rules, and kinds of statements that both sides are asked. */

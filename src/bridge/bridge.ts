@@ -31,10 +31,14 @@ const CANCEL_GRACE_MS = 1000;
 /** What a session's bridge is made of. */
 export interface BridgeParts {
   readonly keys: SessionKeys;
-  /** The service connections to the session's database. */
-  readonly services: () => DatabaseServices;
-  /** The user that logged in, a byte string. */
+  /** The service connections to the session's database. @throws PgError when it is not certain which that is */
+  readonly services: () => Promise<DatabaseServices>;
+  /** The user that logged in, a byte string. Of nested sessions the client's. */
   readonly user: string;
+  /** Whether it is certain that nobody but the proxy sees what the session's functions ask for. */
+  readonly confidential: boolean;
+  /** Whether the session has shown to be one of the primary. Undefined where that is certain. */
+  readonly proof?: { readonly given: boolean; confirm(): void } | undefined;
   /** Sends a cancel request to the primary. */
   readonly cancelPrimary: () => void;
 }
@@ -67,7 +71,7 @@ export class Bridge implements CallBridge {
     private readonly parts: BridgeParts,
   ) {
     const { keys, services, user } = parts;
-    this.locks = new SessionLocks(keys, () => services().join(context.asker));
+    this.locks = new SessionLocks(keys, async () => (await services()).join(context.asker));
     this.roles = new Roles(user, async () => ({ connection: this.locks }));
   }
 
@@ -232,6 +236,10 @@ export class Bridge implements CallBridge {
 
   #vouch(pid: number): void {
     if (this.#vouching) return;
+    if (!this.parts.confidential) {
+      this.#stop(notConfidential());
+      return;
+    }
     this.#vouching = true;
     void this.#attachFor(performance.now())
       .then(() => this.locks.vouch(pid))
@@ -260,6 +268,7 @@ export class Bridge implements CallBridge {
   async attach(call: BridgedCall): Promise<void> {
     try {
       await this.#attachFor(call.askedAt);
+      await this.#proveSession(call);
     } catch (error) {
       if (call.request.held === 'none' && this.#waiting === call) {
         this.#waiting = undefined;
@@ -267,6 +276,14 @@ export class Bridge implements CallBridge {
       }
       throw error;
     }
+  }
+
+  /** Waits until it is seen that a function of the session's process asks, where that is not certain. @throws PgError 57014 */
+  async #proveSession(call: BridgedCall): Promise<void> {
+    const { proof } = this.parts;
+    if (proof === undefined || proof.given) return;
+    if (!(await this.locks.isAwaited(call.request, () => this.#waiting === call))) throw cancelled;
+    proof.confirm();
   }
 
   async #serve(call: BridgedCall): Promise<void> {
@@ -353,6 +370,13 @@ const outOfOrder = (): PgError =>
   new PgError('08P01', 'a function of the bridge asked for more of a call that is over');
 
 const internal = (): PgError => new PgError('XX000', 'internal error of the proxy; see its log');
+
+const notConfidential = (): PgError =>
+  new PgError('55000', 'a SECURITY DEFINER function may not use dblink in this session', {
+    detail:
+      'What it asks for would be seen by whoever stands between dblink-proxy and the session, and that it is the primary itself is not certain.',
+    hint: 'Connect with a connection string without host and hostaddr, which leads to the primary.',
+  });
 
 const lost = (): PgError =>
   new PgError('08006', 'the connection by which dblink-proxy answers dblink calls was lost');

@@ -3,6 +3,7 @@ import { argumentsOf, type CallArguments } from '../dblink/callArguments.js';
 import { callScalar, callSource } from '../dblink/carryOut.js';
 import { CATALOGUE, type Overload } from '../dblink/catalogue.js';
 import type { ForeignServer } from '../dblink/connections/foreignServer.js';
+import { CLUSTER_QUERY } from '../dblink/connections/ownCluster.js';
 import type { CallContext } from '../dblink/context.js';
 import { HeldMemory } from '../dblink/memory.js';
 import type { RemoteStyle } from '../dblink/remote/results.js';
@@ -12,6 +13,7 @@ import type { MappingReader } from '../primary/foreignServers.js';
 import type { SessionContext } from '../session/context.js';
 import { PgError } from '../wire/errors.js';
 import type { AbortPool } from './abortPool.js';
+import { isEvidence } from './evidence.js';
 import {
   type BridgeAnswer,
   moreAnswer,
@@ -27,7 +29,7 @@ import type { BridgeRequest } from './exchange/request.js';
 import type { SessionLocks } from './exchange/sessionLocks.js';
 import { readWantedTypes } from './exchange/wantedTypes.js';
 import { signatureOf } from './installed/publicFunctions.js';
-import { IS_EVIDENCE_QUERY, MAKE_PROOF_QUERY, questionOf } from './installed/roleProof.js';
+import { MAKE_PROOF_QUERY, questionOf } from './installed/roleProof.js';
 import { VERSION_HINT, VERSION_MESSAGE } from './installed/serviceSchema.js';
 import type { ClaimedRole, EvidenceSource, Roles } from './roles.js';
 import { BulkRows } from './rows/bulkRows.js';
@@ -190,6 +192,10 @@ export class BridgedCall {
           return this.#findServer(name, { role: counting, signal }, role.name);
         },
         primaryMajor: context.majorVersion,
+        primaryServer: context.primaryServer(async () => {
+          const [row] = await this.bridge.locks.query(CLUSTER_QUERY, []);
+          return row?.[0]?.toString('latin1');
+        }),
         databaseEncoding: context.encodings.database,
       },
       signal: this.#abort.signal,
@@ -225,9 +231,7 @@ export class BridgedCall {
     }
     const { function: name, args } = await this.#converse(proofAnswer(questionOf(nonce, maker)));
     const evidence = name === 'proved' ? args[0]?.toString('latin1') : undefined;
-    if (evidence === undefined || !/^[0-9a-f]{64}$/.test(evidence)) return false;
-    const [row] = await connection.query(IS_EVIDENCE_QUERY, [nonce, role, evidence]);
-    return row?.[0]?.toString() === 't';
+    return evidence !== undefined && isEvidence(connection, { nonce, role, evidence });
   }
 
   /**

@@ -1,10 +1,13 @@
 import type { ScramKeys } from '../wire/auth/scram.js';
 import type { PgError } from '../wire/errors.js';
+import type { WireClient } from '../wire/outbound/index.js';
 import type { Turns } from '../wire/pace/turns.js';
 import type { RemoteAdmission } from './connections/admission.js';
+import type { Family } from './connections/family.js';
 import type { ForeignServer } from './connections/foreignServer.js';
 import type { HostRules } from './connections/hostAccess.js';
 import type { KeptConnections, TextEffect } from './connections/keptConnections.js';
+import type { OwnCluster, PrimaryServer } from './connections/ownCluster.js';
 import type { SessionMemory } from './memory.js';
 
 /** What a session's dblink functions know about the place where they run. It does not change during the session. */
@@ -44,6 +47,22 @@ export interface DblinkHome {
    * (databaseCommand.ts). Never rejects.
    */
   readonly makeWay?: (databases: readonly string[]) => Promise<void>;
+  /** Whose turn it is where sessions take turns. By default the session's own; of nested sessions the client's. */
+  readonly owner?: object;
+  /** What a client's session and those that are nested in it have together; without it the session is alone. */
+  readonly family?: Family;
+  /** Serves connections that lead to the primary's own cluster; without it they are as any other. */
+  readonly nesting?: Nesting;
+}
+
+/** Serves the sessions that dblink connections to the primary's cluster are, so that dblink works in them, too. */
+export interface Nesting {
+  readonly ownCluster: OwnCluster;
+  /**
+   * Begins to serve the session of a connection that has just been made.
+   * @throws PgError 54001 when it would be nested too deeply
+   */
+  serve(client: WireClient): void;
 }
 
 /** Facts about the session that may change from statement to statement. */
@@ -69,6 +88,8 @@ export interface DblinkFacts {
   ) => Promise<ForeignServer | undefined>;
   /** The primary's major version. Where versions of the extension differ, the proxy behaves as this one does. */
   readonly primaryMajor: number;
+  /** The primary itself. Without it none of the session's connections are taken for such to its cluster. */
+  readonly primaryServer?: PrimaryServer;
   /** The encoding of the database, by PostgreSQL's name. */
   readonly databaseEncoding: string;
 }

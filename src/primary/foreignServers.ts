@@ -20,6 +20,7 @@ import {
 import { BRIDGE_COMMENT } from './marks.js';
 import { EQ, LIKE, MATCHES } from './operators.js';
 import type { PrimaryLink } from './primaryLink.js';
+import type { ProvenRole } from './provenRole.js';
 
 /** The text of $1, which is bytes in the database's encoding. Text on the session's connection would be in the client's. */
 const GIVEN = 'pg_catalog.convert_from($1, pg_catalog.getdatabaseencoding())';
@@ -82,21 +83,29 @@ export class ForeignServers {
   /**
    * Finds a server. The primary is asked on the session's own connection, as the current role and in the session's transaction.
    * @param name byte string in the database's encoding
-   * @param how `asOwner`: finds it for the owner of dblink_connect_u; `end`: see PrimaryLink.run; `signal`: see MappingReader
+   * @param how `asOwner`: finds it for the owner of dblink_connect_u; `end`: see PrimaryLink.run; `signal`: see MappingReader;
+   * `provenRole`: the role whose rights count, where what the primary says of it is no evidence
    * @returns undefined when there is no such server
    * @throws PgError see `usable` and `declared`; what the primary raised; 25P02 when it skipped the question
    */
   async find(
     name: string,
-    how: { readonly asOwner: boolean; readonly end: 'flush' | 'sync'; readonly signal: AbortSignal },
+    how: {
+      readonly asOwner: boolean;
+      readonly end: 'flush' | 'sync';
+      readonly signal: AbortSignal;
+      readonly provenRole?: ProvenRole | undefined;
+    },
   ): Promise<ForeignServer | undefined> {
-    const { asOwner, end, signal } = how;
+    const { asOwner, end, signal, provenRole } = how;
     if ((await this.#ask(EXISTS, name, end)) === 't') {
       const found = await this.#ask(asOwner ? FIND_AS_OWNER : FIND, name, end);
       const server = readServer(Buffer.from(found ?? '', 'hex').toString('latin1'));
-      if (server !== undefined) return this.usable(server, { role: async () => server.role, signal });
+      const role = async () => (provenRole === undefined ? server?.role : provenRole.name(end));
+      if (server !== undefined) return this.usable(server, { role, signal });
     }
     return this.declared(name, async (declared) => {
+      if (provenRole !== undefined) return provenRole.isMember(rolesJson(declared, this.#encoding), end);
       return (await this.#ask(MEMBER, rolesJson(declared, this.#encoding), end)) === 't';
     });
   }

@@ -415,7 +415,8 @@ export class PrimaryLink {
   end(lastWords: Buffer = EMPTY): void {
     if (this.#closed) return;
     this.#socket.end(lastWords);
-    setTimeout(() => this.#socket.destroy(), 1000).unref();
+    const patience = setTimeout(() => this.#socket.destroy(), 1000).unref();
+    this.#socket.once('close', () => clearTimeout(patience));
   }
 
   destroy(): void {

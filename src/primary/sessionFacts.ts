@@ -1,4 +1,5 @@
 import { CATALOGUE } from '../dblink/catalogue.js';
+import { CLUSTER_QUERY } from '../dblink/connections/ownCluster.js';
 import { BRIDGE_COMMENT, bridgeComment, SERVICE_SCHEMA } from './marks.js';
 import { EQ, GE, GT, LIKE, LT, MATCHES, MATCHES_NOT, SHIFTED, XOR } from './operators.js';
 import type { PrimaryLink } from './primaryLink.js';
@@ -19,6 +20,8 @@ export interface NamedFunction {
 export interface SessionFacts {
   /** As the setting is_superuser says; see `superuserNow`. */
   readonly superuser: boolean;
+  /** Nobody is certain to be asking the primary, so that what it says of roles needs a proof (router/nested/). */
+  readonly unproven?: boolean;
   /** 0 for no limit. */
   readonly statementTimeoutMs: number;
   readonly clientMinMessages: string;
@@ -172,6 +175,7 @@ export class FactsProbe {
   constructor(
     private readonly primary: PrimaryLink,
     fingerprint: BridgeFingerprint,
+    private readonly unproven = false,
   ) {
     this.#namedSql = named(fingerprint);
   }
@@ -200,6 +204,7 @@ export class FactsProbe {
     const functions = named === undefined ? [] : await this.#named(named, end);
     this.#facts = {
       superuser: superuser === 'on',
+      unproven: this.unproven,
       statementTimeoutMs: milliseconds(timeout ?? '0'),
       clientMinMessages: minMessages ?? 'notice',
       extraFloatDigits: Number(floatDigits ?? 1),
@@ -226,6 +231,12 @@ export class FactsProbe {
   async superuserNow(end: 'flush' | 'sync'): Promise<boolean> {
     const [row] = await this.#ask(SUPERUSER, end);
     return row?.[0] === 't';
+  }
+
+  /** What identifies the primary's cluster (CLUSTER_QUERY). Undefined when it does not say. @throws PgError what it raised */
+  async cluster(end: 'flush' | 'sync'): Promise<string | undefined> {
+    const [row] = await this.#ask(CLUSTER_QUERY, end);
+    return row?.[0];
   }
 
   /** Whether pg_extension has a row for dblink at this moment. @throws PgError what the primary raised */

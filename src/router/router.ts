@@ -5,8 +5,10 @@ import { asWithExtension, isDumpSession } from '../bridge/extension/dumpQueries.
 import { PUBLIC_BODIES } from '../bridge/installed/publicFunctions.js';
 import type { DatabaseServices, Services } from '../bridge/service/services.js';
 import type { RemoteAdmission } from '../dblink/connections/admission.js';
+import { Family } from '../dblink/connections/family.js';
 import { endsKeeping, KeptConnections } from '../dblink/connections/keptConnections.js';
-import type { DblinkHome } from '../dblink/context.js';
+import { OwnCluster } from '../dblink/connections/ownCluster.js';
+import type { DblinkHome, Nesting } from '../dblink/context.js';
 import { wantedDatabases } from '../dblink/databaseCommand.js';
 import type { MemoryBudget } from '../dblink/memory.js';
 import { DblinkSession } from '../dblink/session.js';
@@ -37,6 +39,12 @@ import { withParameter } from '../wire/startup.js';
 import { ExtendedQuery } from './extended/extendedQuery.js';
 import { ExtendedCommands } from './extended/extensionStatements.js';
 import { WayMaker } from './makeWay.js';
+import { LinkRole } from './nested/linkRole.js';
+import { entrySql, NestedEntry } from './nested/nestedEntry.js';
+import { NestedInterceptor } from './nested/nestedInterceptor.js';
+import { type ClientPlace, type NestedPlace, nestedPlace } from './nested/nestedPlace.js';
+import { nestSession } from './nested/nestedSession.js';
+import { SessionProof } from './nested/sessionProof.js';
 import { SimpleQueries } from './simple/simpleQuery.js';
 
 const HEADER_BYTES = 5;
@@ -49,10 +57,19 @@ export interface Shared {
   readonly memory: MemoryBudget;
 }
 
+/** How a session is known and where it is. */
+interface Place {
+  /** By which the primary's functions know the proxy in this session; undefined when the session has no bridge. */
+  readonly keys: SessionKeys | undefined;
+  /** Undefined for a client's own session. */
+  readonly nested?: NestedPlace & { readonly proof: SessionProof | undefined };
+}
+
 interface Common extends Shared {
   readonly settings: RouterSettings;
   readonly logins: Turns;
   readonly kept: KeptConnections;
+  readonly ownCluster: OwnCluster;
 }
 
 /** Loads the parser. @returns what looks at the clients' startup packets and makes the sessions' interceptors */
@@ -61,15 +78,56 @@ export async function makeRouter(settings: RouterSettings, shared: Shared): Prom
   const { remoteLoginsPerSession, remoteLogins } = settings.limits;
   const logins = new Turns({ perOwner: remoteLoginsPerSession, total: remoteLogins, firstIsFree: true });
   const kept = new KeptConnections(settings.dblink.keep, shared.admission);
-  const common = { ...shared, settings, logins, kept };
+  const common = { ...shared, settings, logins, kept, ownCluster: new OwnCluster() };
   return ({ raw, parameters }) => {
     // A replication connection runs no functions, so it needs no bridge.
     const keys =
       settings.dblink.bridge !== 'off' && !parameters.has('replication') ? makeSessionKeys() : undefined;
     return {
       packet: keys === undefined ? raw : withParameter(raw, SESSION_SETTING, sessionSetting(keys)),
-      interceptor: (session, login) => new DblinkInterceptor(session, login, keys, common),
+      interceptor: (session, login) => new DblinkInterceptor(session, login, { keys }, common),
     };
+  };
+}
+
+/** Serves the sessions that dblink connections to the primary's own cluster are, as sessions nested in the client's. */
+function nestingIn(client: ClientPlace, depth: number, common: Common): Nesting {
+  const { settings, ownCluster } = common;
+  return {
+    ownCluster,
+    serve(connection) {
+      const place = nestedPlace(client, depth + 1, connection.end, settings.primary.address);
+      const { user, database } = place.end;
+      const login: Login = {
+        startup: new Map([
+          ['user', user],
+          ['database', database],
+        ]),
+        password: () => undefined,
+        scram: () => (connection.usedScram ? 'relayed' : undefined),
+      };
+      nestSession(connection, {
+        statementBytes: settings.limits.statementBytes,
+        log: client.session.log,
+        interceptor: (session) => {
+          const keys = makeSessionKeys();
+          const proof = place.direct
+            ? undefined
+            : new SessionProof(client, session.primary, () => session.primaryKey);
+          const entry = new NestedEntry(
+            session.primary,
+            entrySql(sessionSetting(keys)),
+            async () => proof === undefined || proof.give(),
+          );
+          const nested = { ...place, proof };
+          return new NestedInterceptor(
+            session,
+            entry,
+            () => new DblinkInterceptor(session, login, { keys, nested }, common),
+          );
+        },
+      });
+    },
   };
 }
 
@@ -90,13 +148,29 @@ class DblinkInterceptor implements Interceptor {
   #leave: (() => void) | undefined;
   #closed = false;
 
-  /** @param keys by which the primary's functions know the proxy in this session; undefined when the session has no bridge */
-  constructor(session: Session, login: Login, keys: SessionKeys | undefined, common: Common) {
+  constructor(session: Session, login: Login, place: Place, common: Common) {
     const { settings, services, admission, logins } = common;
-    const memory = common.memory.session();
+    const { keys, nested } = place;
     const { startup } = login;
     const user = startup.get('user') ?? '';
     const database = startup.get('database') || user;
+    const { service } = settings;
+    const servicesOf = (name: string): DatabaseServices => {
+      if (service === undefined) return services.of(name, { user, password: login.password(), own: true });
+      const password = service.password === undefined ? undefined : Buffer.from(service.password);
+      return services.of(name, { user: service.user, password, own: false });
+    };
+    const client: ClientPlace = nested?.client ?? {
+      session,
+      user,
+      asker: [user, session],
+      memory: common.memory.session(),
+      family: new Family(),
+      services: servicesOf,
+      database,
+    };
+    const databaseServices = async (): Promise<DatabaseServices> =>
+      client.services((await nested?.proof?.database()) ?? database);
     this.#enter = () => services.presence.enter(database);
     this.#way = new WayMaker(services.presence, database, () => this.#bridge);
     this.#home = {
@@ -107,39 +181,45 @@ class DblinkInterceptor implements Interceptor {
       scram: login.scram,
       hostRules: settings.dblink,
       logins,
+      owner: client.session,
       maxScramIterations: settings.dblink.maxScramIterations,
       admission,
-      memory,
+      memory: client.memory,
+      family: client.family,
       makeWay: (databases) => this.#way.forRemote(databases),
       kept: common.kept,
       effectOf: readRemoteTextNow,
+      ...(keys === undefined ? {} : { nesting: nestingIn(client, nested?.depth ?? 0, common) }),
     };
     const dblink = new DblinkSession(this.#home);
-    const databaseServices = (): DatabaseServices => {
-      const { service } = settings;
-      if (service === undefined)
-        return services.of(database, { user, password: login.password(), own: true });
-      const password = service.password === undefined ? undefined : Buffer.from(service.password);
-      return services.of(database, { user: service.user, password, own: false });
-    };
     const { primary } = session;
-    const foreignServers = new ForeignServers(primary, settings.dblink.servers, (...server) =>
-      databaseServices().readMapping(...server),
+    const foreignServers = new ForeignServers(primary, settings.dblink.servers, async (...server) =>
+      (await databaseServices()).readMapping(...server),
     );
-    const probe = new FactsProbe(primary, { account: settings.service?.user, bodies: PUBLIC_BODIES });
+    const fingerprint = { account: service?.user, bodies: PUBLIC_BODIES };
+    const probe = new FactsProbe(primary, fingerprint, nested !== undefined);
     this.#context = new SessionContext(session, {
       settings,
       dblink,
       foreignServers,
-      memory,
+      memory: client.memory,
       probe,
-      asker: [user, session],
+      asker: client.asker,
+      provenRole:
+        nested &&
+        new LinkRole(
+          primary,
+          () => this.#bridge!,
+          () => session.primaryKey?.processId ?? 0,
+        ),
     });
     if (keys !== undefined)
       this.#bridge = new Bridge(this.#context, {
         keys,
         services: databaseServices,
-        user,
+        user: client.user,
+        confidential: nested?.direct !== false,
+        proof: nested?.proof,
         cancelPrimary: () => session.cancelPrimary(),
       });
     this.#queries = new SimpleQueries(this.#context, this.#bridge);

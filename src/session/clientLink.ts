@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { batchWrites } from '../wire/batch.js';
 import { type Delivery, Framer } from '../wire/framer.js';
 import { LoopShare } from '../wire/pace/loopShare.js';
@@ -60,7 +60,7 @@ const LENGTH_LIMITS = new Map<number, number>([
 
 /** The session's connection to the client. Splits what comes into messages, and stops reading when told to. */
 export class ClientLink {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #events: ClientEvents;
   readonly #framer: Framer;
   /** Calls of `hold` that have not been followed by a `release` yet. */
@@ -77,7 +77,7 @@ export class ClientLink {
     this.release();
   });
 
-  constructor(socket: Socket, events: ClientEvents) {
+  constructor(socket: Duplex, events: ClientEvents) {
     this.#socket = socket;
     this.#events = events;
     this.#framer = new Framer({
@@ -111,10 +111,6 @@ export class ClientLink {
 
   get closed(): boolean {
     return this.#closed;
-  }
-
-  get socket(): Socket {
-    return this.#socket;
   }
 
   /** Whether the session is carrying out a request itself, or requests are waiting behind one. */
@@ -231,6 +227,7 @@ export class ClientLink {
     if (lastWords === undefined) this.#socket.end();
     else this.#socket.end(lastWords);
     // A client that does not read or close must not keep the socket.
-    setTimeout(() => this.#socket.destroy(), 2000).unref();
+    const patience = setTimeout(() => this.#socket.destroy(), 2000).unref();
+    this.#socket.once('close', () => clearTimeout(patience));
   }
 }

@@ -1,8 +1,10 @@
+import type { PrimaryServer } from '../dblink/connections/ownCluster.js';
 import type { CallContext, DblinkFacts } from '../dblink/context.js';
 import type { Memory } from '../dblink/memory.js';
 import type { DblinkSession } from '../dblink/session.js';
 import type { ForeignServers } from '../primary/foreignServers.js';
 import type { PrimaryLink } from '../primary/primaryLink.js';
+import type { ProvenRole } from '../primary/provenRole.js';
 import type { FactsProbe, SessionFacts } from '../primary/sessionFacts.js';
 import { noticeResponse, type PgError } from '../wire/errors.js';
 import { TransactionStatus } from '../wire/protocol.js';
@@ -24,6 +26,8 @@ interface SessionParts {
   readonly probe: FactsProbe;
   /** Whose work it is, where sessions take turns (FairQueue): first the user, then the session of that user. */
   readonly asker: readonly unknown[];
+  /** Undefined where the primary is asked itself. */
+  readonly provenRole?: ProvenRole | undefined;
 }
 
 /** What carrying out dblink statements needs of a session. All plans share it. */
@@ -35,6 +39,7 @@ export class SessionContext {
   readonly memory: Memory;
   readonly probe: FactsProbe;
   readonly asker: readonly unknown[];
+  readonly provenRole: ProvenRole | undefined;
   readonly encodings: Encodings;
   readonly statement: CurrentStatement;
 
@@ -49,6 +54,7 @@ export class SessionContext {
     this.memory = parts.memory;
     this.probe = parts.probe;
     this.asker = parts.asker;
+    this.provenRole = parts.provenRole;
     this.encodings = new Encodings(session.primary);
     this.statement = new CurrentStatement(session.primary, session.log);
   }
@@ -64,12 +70,23 @@ export class SessionContext {
 
   #dblinkFacts(facts: SessionFacts): DblinkFacts {
     const end = () => (this.inBlock || this.primary.batchOpen ? 'flush' : 'sync');
+    const { provenRole } = this;
     return {
       superuser: facts.superuser,
-      confirmSuperuser: () => this.probe.superuserNow(end()),
-      findServer: (name, asOwner, signal) => this.foreignServers.find(name, { asOwner, end: end(), signal }),
+      confirmSuperuser: () => provenRole?.isSuperuser(end()) ?? this.probe.superuserNow(end()),
+      findServer: (name, asOwner, signal) =>
+        this.foreignServers.find(name, { asOwner, end: end(), signal, provenRole }),
       primaryMajor: this.majorVersion,
+      primaryServer: this.primaryServer(() => this.probe.cluster(end())),
       databaseEncoding: this.encodings.database,
+    };
+  }
+
+  /** The primary, for knowing its cluster again. @param cluster asks it CLUSTER_QUERY */
+  primaryServer(cluster: () => Promise<string | undefined>): PrimaryServer {
+    return {
+      version: this.primary.parameters.get('server_version'),
+      cluster: this.provenRole === undefined ? cluster : undefined,
     };
   }
 

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connectionLost, PrimaryLink } from '../primary/primaryLink.js';
 import { FORWARD, type ResponseSink } from '../primary/responseQueue.js';
 import type { CancelKey, CancelKeys, Cancellable } from '../wire/cancelKeys.js';
@@ -43,7 +44,7 @@ export interface Interceptor {
 
 /** What a session is made of. */
 export interface SessionOptions {
-  readonly client: Socket;
+  readonly client: Duplex;
   /** The connection to the primary, on which the startup packet has been sent. */
   readonly primary: Socket;
   /** Bytes of the client's that were read behind its startup packet. */
@@ -52,8 +53,11 @@ export interface SessionOptions {
   readonly statementBytes: number;
   readonly keys: CancelKeys;
   readonly log: RouterLog;
-  /** Makes what handles the answer to the startup packet: authentication up to the first ReadyForQuery. */
-  readonly startup: (session: Session) => ResponseSink;
+  /**
+   * Makes what handles the answer to the startup packet: authentication up to the first ReadyForQuery. Undefined when the primary is
+   * ready and the client is the proxy itself (`logIn`). Such a client is not told that the primary is lost, it sees that.
+   */
+  readonly startup?: (session: Session) => ResponseSink;
   readonly interceptor: (session: Session) => Interceptor;
   /** Sends a CancelRequest for the primary's connection. Resolves when the primary has acted on it. */
   readonly cancelPrimary: (session: Session) => Promise<void>;
@@ -156,7 +160,8 @@ export class Session implements Cancellable {
 
   /** Relays until either side is gone, beginning with the primary's answer to the startup packet. */
   async run(): Promise<void> {
-    this.primary.expect({ kind: 'query', sink: this.#options.startup(this) });
+    const { startup } = this.#options;
+    if (startup !== undefined) this.primary.expect({ kind: 'query', sink: startup(this) });
     this.client.start(this.#options.firstBytes);
     await this.#closed;
   }
@@ -173,6 +178,14 @@ export class Session implements Cancellable {
     if (this.key !== undefined) this.#options.keys.remove(this.key);
     this.key = this.#options.keys.add(this, primaryKey.processId, primaryKey.secret.length);
     return this.key;
+  }
+
+  /** Instead of a startup: the primary has given this key, if any, and reported these settings. */
+  logIn(primaryKey: CancelKey | undefined, parameters: ReadonlyMap<string, string>): void {
+    this.primaryKey = primaryKey;
+    for (const [name, value] of parameters) this.primary.parameters.set(name, value);
+    this.opened();
+    this.#interceptor.ready();
   }
 
   /** Called when the client is authenticated and the primary is ready. */
@@ -378,7 +391,7 @@ export class Session implements Cancellable {
 
   #primaryClosed(fatal: boolean): void {
     if (this.#phase === 'ended') return;
-    if (fatal || this.#leaving) this.#finish();
+    if (fatal || this.#leaving || this.#options.startup === undefined) this.#finish();
     else this.fail(connectionLost());
   }
 

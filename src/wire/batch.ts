@@ -1,12 +1,12 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
-const batched = new WeakSet<Socket>();
+const batched = new WeakSet<Duplex>();
 
 /**
  * Collects what is written to the socket in this turn of the event loop and sends it together: in one system call, and in
  * one packet where it fits. More calls in the same turn change nothing.
  */
-export function batchWrites(socket: Socket): void {
+export function batchWrites(socket: Duplex): void {
   if (batched.has(socket)) return;
   batched.add(socket);
   socket.cork();

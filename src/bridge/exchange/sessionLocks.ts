@@ -291,6 +291,18 @@ export class SessionLocks {
     );
   }
 
+  /**
+   * Waits until pg_locks shows that the function waits for the lock that is held, whatever its request says.
+   * @returns false when it no longer waits @throws PgError see `attach`
+   */
+  isAwaited(request: BridgeRequest, waits: () => boolean): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const { connection } = await this.#attach();
+      this.#certain = undefined;
+      return this.#isAwaited(connection, request, waits);
+    });
+  }
+
   /** Waits until it is certain that the function waits for the lock that is held. @returns false when it no longer waits */
   async #isAwaited(
     connection: ServiceConnection,

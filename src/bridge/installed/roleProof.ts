@@ -66,6 +66,14 @@ export const questionOf = (nonce: string, maker: string | undefined): string =>
 /** Whether $3 is the evidence for the question $1 and the role $2. */
 export const IS_EVIDENCE_QUERY = 'SELECT dblink_proxy.evidence($1, $2) = $3';
 
+/**
+ * Whether nobody but superusers and the account that asks can put code of theirs in the place of the functions that give evidence. Only
+ * then the proxy may call them as whatever role a session has.
+ */
+export const IS_KEPT_QUERY = `SELECT bool_and(r.rolsuper OR r.rolname = current_user) FROM pg_roles r WHERE r.oid IN (
+  SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'dblink_proxy'
+  UNION ALL SELECT p.proowner FROM pg_proc p WHERE p.oid = to_regprocedure('dblink_proxy.evidence(text, text)'))`;
+
 /** Names of functions that MAKE_PROOF has made. */
 export const isProof = (name: string): boolean => name.startsWith('proof_');
 

@@ -40,7 +40,15 @@ export class SessionConnections {
   #waiting: (() => void)[] = [];
   #closed = false;
 
-  constructor(private readonly home: DblinkHome) {}
+  readonly #leaveFamily: () => void;
+
+  constructor(private readonly home: DblinkHome) {
+    this.#leaveFamily = home.family?.join(() => this.#held) ?? (() => {});
+  }
+
+  get #held(): number {
+    return this.#registry.size + this.#oneShots.size + this.#opening;
+  }
 
   /**
    * Opens a connection that stays open: a named one or, without a name, the unnamed one. An earlier unnamed one is
@@ -80,8 +88,8 @@ export class SessionConnections {
 
   /** @throws PgError 53300 */
   #admit(): Leave {
-    const held = this.#registry.size + this.#oneShots.size + this.#opening;
-    return this.home.admission?.admit(held) ?? (() => {});
+    const { admission, family } = this.home;
+    return admission?.admit(family?.held ?? this.#held) ?? (() => {});
   }
 
   /** Takes a place. Connections that are kept for later give way. @throws PgError 53300, the signal's reason */
@@ -138,6 +146,12 @@ export class SessionConnections {
       throw error;
     }
     client.whenReleased(leave);
+    try {
+      await this.#nest(client, call);
+    } catch (error) {
+      client.close();
+      throw error;
+    }
     const connection = new RemoteConnection(client, call.facts.primaryMajor, this.home.memory ?? UNLIMITED);
     const encoding = call.facts.databaseEncoding;
     try {
@@ -152,6 +166,15 @@ export class SessionConnections {
       throw error;
     }
     return connection;
+  }
+
+  /** Has a connection to the primary's own cluster served as a session. @throws PgError 54001; the signal's reason */
+  async #nest(client: WireClient, { facts, signal }: CallContext): Promise<void> {
+    const { nesting } = this.home;
+    const { primaryServer } = facts;
+    // One that was kept is served already.
+    if (nesting === undefined || primaryServer === undefined || client.interposed) return;
+    if (await nesting.ownCluster.has(client, primaryServer, signal)) nesting.serve(client);
   }
 
   /** Closes a named connection or, without a name, the unnamed one. @throws PgError 08003, 55006 */
@@ -223,6 +246,8 @@ export class SessionConnections {
   #keeps({ client }: RemoteConnection, identity: Identity | undefined, ran: Buffer | undefined): boolean {
     const { kept, effectOf } = this.home;
     if (this.#closed || kept === undefined || identity === undefined || ran === undefined) return false;
+    // A nested session that has used dblink may have connections of its own.
+    if (!client.pristine) return false;
     return effectOf !== undefined && effectOf(ran) !== 'anything' && kept.keep(this.home, identity, client);
   }
 
@@ -259,6 +284,7 @@ export class SessionConnections {
   close(): void {
     this.#closed = true;
     this.home.kept?.leave(this.home);
+    this.#leaveFamily();
     this.#registry.closeAll();
     for (const connection of this.#oneShots) connection.close();
     this.#oneShots.clear();

@@ -172,10 +172,10 @@ async function login(
   { home, signal }: OpenOptions,
   plainPassword: boolean,
 ): Promise<WireClient> {
-  const release = await home.logins?.take(home, signal);
+  const release = await home.logins?.take(home.owner ?? home, signal);
   try {
     return await connectFirst(resolved, signal, {
-      owner: home,
+      owner: home.owner ?? home,
       maxScramIterations: home.maxScramIterations,
       plainPassword,
     });

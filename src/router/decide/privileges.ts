@@ -7,8 +7,11 @@ import { PgError } from '../../wire/errors.js';
  * dblink_connect_u to superusers and to those to whom a superuser grants it (behaviour reference, section 1).
  * @returns undefined when there is no such function
  */
-export const privileged = ({ calls }: Statement, { superuser }: SessionFacts): string | undefined =>
-  superuser ? undefined : calls.find(({ name }) => name === 'dblink_connect_u')?.name;
+export const privileged = (
+  { calls }: Statement,
+  { superuser, unproven = false }: SessionFacts,
+): string | undefined =>
+  superuser && !unproven ? undefined : calls.find(({ name }) => name === 'dblink_connect_u')?.name;
 
 /** PostgreSQL's error for a function that the role may not execute (42501). */
 export const notPrivileged = (name: string): PgError =>

@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describeServer, type SocketAddress } from '../address.js';
-import { connectError } from '../connectErrors.js';
+import { ConnectError, connectError } from '../connectErrors.js';
 import { RequestCode } from '../protocol.js';
 import type { TlsOptions } from '../tls/tls.js';
 import { MessageWriter } from '../writer.js';
 import { Deadline } from './deadline.js';
+import type { ConnectOptions } from './options.js';
 import { openServerSocket } from './socket.js';
 
 /** The server process that a CancelRequest is for, and how to reach its server. */
@@ -41,6 +42,28 @@ export function sendCancelRequest(
   const over = (): void => void underway.delete(sent);
   sent.then(over, over);
   return sent;
+}
+
+/** A connection whose query is to be cancelled. */
+export interface SentCancel {
+  readonly processId: number;
+  /** Undefined when the server has not given any. */
+  readonly secretKey: Buffer | undefined;
+  /** Whether the connection is encrypted. The request is then encrypted as well. */
+  readonly encrypted: boolean;
+  readonly describe: string;
+}
+
+/** Sends the cancel request for a connection, in the way that it was made. @throws ConnectError as `sendCancelRequest` */
+export function cancelOf(
+  { address, tls }: Pick<ConnectOptions, 'address' | 'tls'>,
+  { secretKey, encrypted, ...request }: SentCancel,
+  timeoutMs?: number,
+): Promise<void> {
+  if (secretKey === undefined) throw new ConnectError('no cancellation key received', { stage: 'startup' });
+  const verified = tls.mode === 'verify-ca' || tls.mode === 'verify-full' ? tls.mode : 'require';
+  const mode = encrypted ? verified : 'disable';
+  return sendCancelRequest({ ...request, address, tls: { ...tls, mode }, secretKey }, timeoutMs);
 }
 
 /** The cancel requests of this process that have not been delivered yet. */

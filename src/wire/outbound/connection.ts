@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { describeServer } from '../address.js';
 import { AuthenticationError, Authenticator } from '../auth/authenticator.js';
 import { ScramError } from '../auth/scram.js';
@@ -16,19 +17,16 @@ import { renderError } from '../errorText.js';
 import { Frontend } from '../protocol.js';
 import { peerCertificate, type TlsOptions } from '../tls/tls.js';
 import { MessageWriter } from '../writer.js';
-import { sendCancelRequest } from './cancelRequest.js';
+import { cancelOf, type SentCancel } from './cancelRequest.js';
 import { Deadline } from './deadline.js';
 import { Inbound, type InboundListener, type TransactionState } from './inbound.js';
+import type { Interposed, Interposition } from './interposed.js';
 import type { ConnectOptions } from './options.js';
 import { QueryExchange, type QueryHandler, type Send, wholeCopy } from './query.js';
 import { type ExecuteOptions, extendedQuery, type PipelineStep, simpleQuery } from './requests.js';
-import {
-  isEncrypted,
-  openServerSocket,
-  retryAfterRefusal,
-  type ServerSocket,
-  withEarlierFailure,
-} from './socket.js';
+import { withSecondAttempt } from './secondAttempt.js';
+import { type ServerEnd, serverEnd } from './serverEnd.js';
+import { isEncrypted, openServerSocket, type ServerSocket, withEarlierFailure } from './socket.js';
 import { StartupExchange, type StartupStep, serverVersionNumber, startupMessage } from './startup.js';
 
 /** How many bytes of a server are kept while they are held back. The last chunk may go beyond this. */
@@ -61,7 +59,10 @@ export class WireClient {
 
   readonly #options: ConnectOptions;
   readonly #describe: string;
-  readonly #socket: ServerSocket;
+  /** The connection to the server. */
+  readonly #server: ServerSocket;
+  /** Who stands between this connection and its server. */
+  #interposed: Interposed | undefined;
   readonly #authenticator: Authenticator;
   readonly #startup: StartupExchange;
   readonly #inbound: Inbound;
@@ -91,7 +92,7 @@ export class WireClient {
   readonly #cancels = new Set<Promise<void>>();
 
   private constructor(socket: ServerSocket, options: ConnectOptions, describe: string) {
-    this.#socket = socket;
+    this.#server = socket;
     socket.once('close', () => this.#released?.());
     this.#options = options;
     this.#describe = describe;
@@ -133,16 +134,9 @@ export class WireClient {
       connectError(describe, 'timeout expired', { stage: 'network' }),
     );
     try {
-      return await WireClient.#attempt(options, options.tls, describe, startup, deadline.signal);
-    } catch (first) {
-      if (!(first instanceof ConnectError) || !first.refused) throw first;
-      const tls = retryAfterRefusal(options.tls, first);
-      if (tls === undefined) throw first;
-      try {
-        return await WireClient.#attempt(options, tls, describe, startup, deadline.signal);
-      } catch (second) {
-        throw second instanceof ConnectError ? first.followedBy(second) : second;
-      }
+      return await withSecondAttempt(options.tls, (tls) =>
+        WireClient.#attempt(options, tls, describe, startup, deadline.signal),
+      );
     } finally {
       deadline.dispose();
     }
@@ -191,9 +185,47 @@ export class WireClient {
     return this.#authenticator.passwordUsed;
   }
 
+  /** Whether the server asked for SCRAM. */
+  get usedScram(): boolean {
+    return this.#authenticator.scramKeys !== undefined;
+  }
+
   /** The id of the server's process from BackendKeyData; 0 when the server has not sent it. */
   get processId(): number {
     return this.#startup.processId;
+  }
+
+  /** Where the connection leads, and as whom. */
+  get end(): ServerEnd {
+    return serverEnd(this.#server, this.#options);
+  }
+
+  /**
+   * Has somebody stand between this connection and its server from now on, whose answers count as the server's.
+   * @returns false when a part of a message has come, so that this is not possible now
+   */
+  interpose(make: Interposition): boolean {
+    if (this.#lost !== undefined || this.#waiter !== undefined || this.#inbound.midMessage) return false;
+    const server = this.#server;
+    const { processId, secretKey } = this.#startup;
+    const key = secretKey && { processId, secret: secretKey };
+    this.#interposed = make({ server, parameters: this.parameters, key, cancel: () => this.#cancelServer() });
+    this.#listen(this.#interposed.socket);
+    return true;
+  }
+
+  /** Whether somebody stands between. */
+  get interposed(): boolean {
+    return this.#interposed !== undefined;
+  }
+
+  /** Whether nobody in between keeps anything that the server's session does not show. */
+  get pristine(): boolean {
+    return this.#interposed?.pristine() ?? true;
+  }
+
+  get #socket(): Duplex {
+    return this.#interposed?.socket ?? this.#server;
   }
 
   /**
@@ -201,13 +233,13 @@ export class WireClient {
    * A later one takes the place of an earlier one.
    */
   whenReleased(released: () => void): void {
-    if (this.#socket.closed) released();
+    if (this.#server.closed) released();
     else this.#released = released;
   }
 
   /** Whether the connection uses TLS. */
   get encrypted(): boolean {
-    return isEncrypted(this.#socket);
+    return isEncrypted(this.#server);
   }
 
   /** The transaction status of the last ReadyForQuery. */
@@ -316,28 +348,19 @@ export class WireClient {
    */
   async cancel(timeoutMs?: number): Promise<void> {
     if (this.#lost !== undefined) throw this.#lost;
-    const { secretKey, processId } = this.#startup;
-    if (secretKey === undefined) {
-      throw new ConnectError('no cancellation key received', { stage: 'startup' });
-    }
-    const { address, tls } = this.#options;
-    const verified = tls.mode === 'verify-ca' || tls.mode === 'verify-full' ? tls.mode : 'require';
-    const cancel = sendCancelRequest(
-      {
-        address,
-        tls: { ...tls, mode: this.encrypted ? verified : 'disable' },
-        processId,
-        secretKey,
-        describe: this.#describe,
-      },
-      timeoutMs,
-    );
+    const cancel = this.#interposed?.cancel() ?? this.#cancelServer(timeoutMs);
     this.#cancels.add(cancel);
     try {
       await cancel;
     } finally {
       this.#cancels.delete(cancel);
     }
+  }
+
+  async #cancelServer(timeoutMs?: number): Promise<void> {
+    const { secretKey, processId } = this.#startup;
+    const request: SentCancel = { processId, secretKey, encrypted: this.encrypted, describe: this.#describe };
+    await cancelOf(this.#options, request, timeoutMs);
   }
 
   /** Sends Terminate and closes. If the server does not close its end within a second, the socket is destroyed. */
@@ -381,14 +404,24 @@ export class WireClient {
       this.#waiter = { resolve, reject };
       // The first byte is checked alone: a peer that is no PostgreSQL server may never send a whole header.
       socket.once('data', (chunk: Buffer) => this.#guard(() => this.#startup.head(chunk[0]!, 8)));
-      socket.on('data', (chunk: Buffer) => this.#guard(() => this.#take(chunk)));
-      socket.on('end', () => this.#socketEnded(undefined));
-      socket.on('error', (error) => this.#socketEnded(error));
-      socket.on('close', () => this.#socketEnded(undefined));
-      socket.on('drain', () => this.#inbound.drained());
+      this.#listen(socket);
       if (socket.destroyed) this.#socketEnded(socket.errored ?? undefined);
       else socket.write(startup);
     });
+  }
+
+  #listen(socket: Duplex): void {
+    // What happened to the server's socket is told by that one alone.
+    const ended = (): void => this.#socketEnded(this.#server.errored ?? undefined);
+    /** What comes when somebody else has taken the socket over is theirs. */
+    const heard = (act: () => void): void => {
+      if (this.#socket === socket) act();
+    };
+    socket.on('data', (chunk: Buffer) => heard(() => this.#guard(() => this.#take(chunk))));
+    socket.on('end', () => heard(ended));
+    socket.on('error', (error) => heard(() => this.#socketEnded(error)));
+    socket.on('close', () => heard(ended));
+    socket.on('drain', () => heard(() => this.#inbound.drained()));
   }
 
   #take(chunk: Buffer): void {

@@ -119,6 +119,11 @@ export class Inbound {
     return this.#framer.stopped;
   }
 
+  /** Whether a part of a message has come, and nothing else is held back. */
+  get midMessage(): boolean {
+    return this.#framer.midMessage || this.#framer.collecting !== undefined;
+  }
+
   /** How many bytes are held back. */
   get heldBytes(): number {
     return this.#framer.heldBytes;

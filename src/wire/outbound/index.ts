@@ -17,9 +17,11 @@ export { ALPN_PROTOCOL, peerCertificate, type TlsMode, type TlsOptions } from '.
 export * from './cancelRequest.js';
 export { WireClient } from './connection.js';
 export type { TransactionState } from './inbound.js';
+export type { Interposed, Interposition, LoggedIn } from './interposed.js';
 export type { ConnectOptions } from './options.js';
 export type { CopyInControl, QueryHandler, RowDelivery } from './query.js';
 export type { ExecuteOptions, PipelineStep } from './requests.js';
+export { addressOf, certificateOf, type ServerEnd } from './serverEnd.js';
 export {
   isEncrypted,
   type KeepAlive,

@@ -26,6 +26,7 @@ import { isolationCases } from './isolation.js';
 import { joinCases } from './joins.js';
 import { keyCases } from './keys.js';
 import { lookupCases } from './lookups.js';
+import { loopbackCases } from './loopback.js';
 import { notifyCases } from './notify.js';
 import { parameterCases } from './parameters.js';
 import { pipelineCases } from './pipelines.js';
@@ -72,6 +73,7 @@ export const CASES: readonly Case[] = unique([
   ...hiddenCases,
   ...bridgeLargeCases,
   ...bareCases,
+  ...loopbackCases,
   ...executorCases,
   ...functionCallerCases,
   ...definerCases,
