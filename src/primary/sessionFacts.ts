@@ -59,6 +59,9 @@ const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.cur
      FROM pg_catalog.pg_proc WHERE proname ${GE} 'dblink' AND proname ${LT} 'dblinl'
     HAVING pg_catalog.count(*) ${GT} 0)`;
 
+/** Whether CLUSTER_QUERY would fail, and with it the client's transaction. */
+const MAY_ASK_CLUSTER = `SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')`;
+
 /** OIDs of the types of dblink's arguments. */
 const TYPE_OIDS: Readonly<Record<string, number>> = {
   text: 25,
@@ -233,8 +236,13 @@ export class FactsProbe {
     return row?.[0] === 't';
   }
 
-  /** What identifies the primary's cluster (CLUSTER_QUERY). Undefined when it does not say. @throws PgError what it raised */
+  /**
+   * What identifies the primary's cluster (CLUSTER_QUERY). Undefined where the role may not ask.
+   * @throws PgError what the primary raised
+   */
   async cluster(end: 'flush' | 'sync'): Promise<string | undefined> {
+    const [may] = await this.#ask(MAY_ASK_CLUSTER, end);
+    if (may?.[0] !== 't') return undefined;
     const [row] = await this.#ask(CLUSTER_QUERY, end);
     return row?.[0];
   }

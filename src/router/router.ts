@@ -171,7 +171,8 @@ class DblinkInterceptor implements Interceptor {
     };
     const databaseServices = async (): Promise<DatabaseServices> =>
       client.services((await nested?.proof?.database()) ?? database);
-    this.#enter = () => services.presence.enter(database);
+    // What a nested session says of its database may not be so.
+    this.#enter = () => (nested?.direct === false ? () => undefined : services.presence.enter(database));
     this.#way = new WayMaker(services.presence, database, () => this.#bridge);
     this.#home = {
       primaryHost: settings.primary.name,

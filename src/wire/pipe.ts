@@ -49,7 +49,10 @@ class PipeEnd extends Duplex {
     this.#readOn = undefined;
     process.nextTick(() => {
       readOn?.();
-      if (other !== undefined && !other.destroyed && !other.readableEnded) other.push(null);
+      if (other === undefined || other.destroyed) return;
+      if (!other.readableEnded) other.push(null);
+      // Whoever does not read now would never see that end.
+      if (other.isPaused()) setImmediate(() => other.destroy());
     });
     done(error);
   }

@@ -183,6 +183,7 @@ for (const major of testedMajors()) {
                 remote.parameter('client_encoding', 'UTF8'),
                 remote.parameter('server_encoding', 'UTF8'),
                 remote.parameter('server_version', version),
+                remote.parameter('in_hot_standby', 'off'),
                 backend('K', key),
                 remote.ready(),
               ]),
@@ -192,9 +193,14 @@ for (const major of testedMajors()) {
             asked.push(sql);
             token = /^SET dblink_proxy.session = '(\w+)/.exec(sql)?.[1] ?? token;
             if (/pg_control_system/.test(sql)) {
-              const row = remote.row([identifier, String(pid), null]);
+              const row = remote.row([identifier, String(pid), null, 'primary']);
               socket.write(
-                Buffer.concat([remote.columns([25, 23, 25]), row, remote.tag('SELECT 1'), remote.ready()]),
+                Buffer.concat([
+                  remote.columns([25, 23, 25, 25]),
+                  row,
+                  remote.tag('SELECT 1'),
+                  remote.ready(),
+                ]),
               );
             } else if (/^SET/.test(sql)) socket.write(Buffer.concat([remote.tag('SET'), remote.ready()]));
             else act(socket);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type AddressInfo, connect as connectTo, createServer, type Server } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { pino } from 'pino';
 import type { PostgresServer } from '../../src/embedded/index.js';
 import { prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { brief, errorOf, FaultClient, PROTOCOLS } from '../faults/world/client.js';
@@ -32,6 +33,8 @@ async function forwarder(port: number): Promise<Server> {
 
 for (const major of testedMajors()) {
   describe(`nested sessions, PostgreSQL ${major}`, () => {
+    let logged = '';
+    const log = pino({ level: 'info' }, { write: (line) => void (logged += line) });
     let primary: PostgresServer;
     let proxy: TestProxy;
     let other: Server;
@@ -50,7 +53,7 @@ for (const major of testedMajors()) {
 
     before(async () => {
       primary = await startPostgres({ installation: await prepareBinaries({ major, dblink: false }) });
-      proxy = await startTestProxy(primary, { flags: { primary: account() } });
+      proxy = await startTestProxy(primary, { flags: { primary: account() }, log });
       other = await forwarder(primary.port);
       const at = (port: number) => `host=127.0.0.1 port=${port} user=postgres dbname=postgres`;
       itself = (more = '') => `${at(primary.port)}${more}`;
@@ -64,15 +67,18 @@ for (const major of testedMajors()) {
     });
 
     it('need no service connection as long as they use no dblink', async () => {
+      const ofTheProxy = "pg_stat_activity WHERE usename = 'svc'";
+      await eventually('the proxy has looked at its account', () => logged.includes('service account'));
+      await eventually('that is over', async () => (await count(ofTheProxy)) === 0);
       const client = await open();
       await client.rows(`SELECT dblink_connect('l', '${itself()}')`);
       await client.rows("SELECT dblink_exec('l', 'CREATE TABLE plain (a int)')");
       await client.rows(`SELECT dblink_exec('${itself()}', 'INSERT INTO plain VALUES (1)')`);
       await client.rows(`SELECT dblink_exec('${elsewhere}', 'INSERT INTO plain VALUES (1)')`);
-      assert.equal(await count("pg_stat_activity WHERE usename = 'svc'"), 0);
+      assert.equal(await count(ofTheProxy), 0);
       // A superuser's right, which has to be proven.
       await client.rows(inside(`SELECT dblink_connect('r', '${itself()}')`));
-      assert.equal(await count("pg_stat_activity WHERE usename = 'svc'"), 1);
+      assert.equal(await count(ofTheProxy), 1);
       await client.end();
     });
 

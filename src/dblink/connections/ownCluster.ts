@@ -1,5 +1,6 @@
 import type { ServerEnd, WireClient } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
+import { EMPTY } from '../../wire/protocol.js';
 import { parseDataRow } from '../../wire/rows.js';
 
 /** SQL that identifies the cluster of a server. Everybody may ask it. */
@@ -11,10 +12,11 @@ export const CLUSTER_QUERY = 'SELECT system_identifier::pg_catalog.text FROM pg_
  * is a setting: whoever is in between serves the session, or nobody can.
  */
 const SERVER_QUERY = `SELECT c.system_identifier::pg_catalog.text, pg_catalog.pg_backend_pid(),
-  pg_catalog.current_setting('dblink_proxy.session', true) FROM pg_catalog.pg_control_system() AS c`;
+  pg_catalog.current_setting('dblink_proxy.session', true),
+  CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END FROM pg_catalog.pg_control_system() AS c`;
 
-/** The beginning of the setting, as a proxy makes it. */
-const OF_A_PROXY = /^[0-9a-f]{32}:/;
+/** The release from which on servers report whether they are a standby (in_hot_standby). */
+const REPORTS_STANDBY = 140000;
 
 /** The primary, for knowing its cluster again. */
 export interface PrimaryServer {
@@ -24,8 +26,8 @@ export interface PrimaryServer {
   readonly cluster: (() => Promise<string | undefined>) | undefined;
 }
 
-/** So much is looked at of what a server says. */
-const MOST_BYTES = 40;
+/** The longest answer that is looked at. */
+const MOST_ROW_BYTES = 1024;
 
 /** How long it is remembered what a server has said. */
 const GOOD_MS = 300_000;
@@ -43,7 +45,8 @@ interface Known {
  * Knows which servers belong to the primary's cluster, by the system identifier that each is asked for once in a while.
  *
  * What a server says of itself proves nothing: nobody has a right because of it. For that reason it is remembered by user and database,
- * too: nobody decides it for others by what a server says to them alone.
+ * too: nobody decides it for others by what a server says to them alone. And only an answer is remembered: a question can fail because of
+ * what a connection string sets. A standby has the identifier of its primary, and is another server.
  */
 export class OwnCluster {
   readonly #servers = new Map<string, Known>();
@@ -55,6 +58,8 @@ export class OwnCluster {
    */
   async has(client: WireClient, primary: PrimaryServer, signal: AbortSignal): Promise<boolean> {
     if (client.processId === 0 || client.parameters.get('server_version') !== primary.version) return false;
+    if (client.serverVersion >= REPORTS_STANDBY && client.parameters.get('in_hot_standby') !== 'off')
+      return false;
     const cluster = await this.#clusterOf(client, signal);
     return cluster !== undefined && cluster === (await this.#primaryCluster(primary.cluster));
   }
@@ -62,12 +67,14 @@ export class OwnCluster {
   async #clusterOf(client: WireClient, signal: AbortSignal): Promise<string | undefined> {
     const key = keyOf(client.end);
     const known = this.#servers.get(key);
-    if (known !== undefined && known.until > Date.now()) return known.cluster;
-    const cluster = await abortable(ask(client), signal);
-    if (client.lost !== undefined) return undefined;
+    // An older server does not report that it is a standby, so each connection is asked.
+    const remembers = client.serverVersion >= REPORTS_STANDBY;
+    if (remembers && known !== undefined && known.until > Date.now()) return known.cluster;
+    const answer = await abortable(ask(client), signal);
+    if (answer === undefined || client.lost !== undefined) return undefined;
     if (this.#servers.size >= MOST) this.#servers.clear();
-    this.#servers.set(key, { cluster, until: Date.now() + GOOD_MS });
-    return cluster;
+    this.#servers.set(key, { ...answer, until: Date.now() + GOOD_MS });
+    return answer.cluster;
   }
 
   /** @param ask undefined where only what is known already can be used */
@@ -82,18 +89,36 @@ export class OwnCluster {
 
 const keyOf = ({ address, user, database }: ServerEnd): string => [address, user, database].join('\0');
 
-/** What a server says. Undefined when it cannot tell, or the connection is lost. */
-async function ask(client: WireClient): Promise<string | undefined> {
-  let cluster: string | undefined;
+/** What a server says: undefined in `cluster` where nobody can serve its sessions. Undefined when it does not answer. */
+async function ask(client: WireClient): Promise<Pick<Known, 'cluster'> | undefined> {
+  let bytes: Buffer = EMPTY;
+  let failed = false;
   const handler = {
-    rowDescription: () => 'rows' as const,
-    row: (message: Buffer) => {
-      const [identifier, process, setting] = parseDataRow(message);
-      if (process?.toString('latin1') !== String(client.processId)) return;
-      if (OF_A_PROXY.test(setting?.toString('latin1', 0, MOST_BYTES) ?? '')) return;
-      cluster = identifier?.toString('latin1', 0, MOST_BYTES);
+    rowDescription: () => 'raw' as const,
+    rawRows: (more: Buffer): void => {
+      if (bytes.length + more.length > MOST_ROW_BYTES) failed = true;
+      else bytes = Buffer.concat([bytes, more]);
+    },
+    error: (): void => {
+      failed = true;
     },
   };
-  await client.query(Buffer.from(SERVER_QUERY), handler).catch(() => undefined);
-  return cluster;
+  await client.query(Buffer.from(SERVER_QUERY), handler).catch(() => {
+    failed = true;
+  });
+  if (failed || bytes.length === 0) return undefined;
+  const [identifier, process, setting, kind] = valuesOf(bytes);
+  // There is a proxy in between, or somebody has set that for this connection alone.
+  if (setting) return undefined;
+  const served = process === String(client.processId) && kind === 'primary';
+  return { cluster: served ? identifier : undefined };
+}
+
+/** The values of a row, none if it cannot be read. */
+function valuesOf(row: Buffer): readonly (string | undefined)[] {
+  try {
+    return parseDataRow(row).map((value) => value?.toString('latin1'));
+  } catch {
+    return [];
+  }
 }

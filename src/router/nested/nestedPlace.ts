@@ -45,13 +45,13 @@ export function nestedPlace(
 }
 
 /**
- * Whether a connection leads to where the client's session does. Where that one uses TLS, the certificate decides, since the server
- * has proved to have its key; else the address does.
+ * Whether a connection leads to where the client's session does: to the same address and, where that session uses TLS, to a server that
+ * has proved to have the key of the same certificate. A standby can be at the same address, too, behind a balancer.
  */
 function leadsTo(end: ServerEnd, session: Session, primary: SocketAddress): boolean {
   const { socket } = session.primary;
   const certificate = certificateOf(socket);
-  if (certificate !== undefined) return end.certificate?.equals(certificate) === true;
+  if (certificate !== undefined && end.certificate?.equals(certificate) !== true) return false;
   return end.address === addressOf(socket, primary);
 }
 

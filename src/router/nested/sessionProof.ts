@@ -24,6 +24,8 @@ const IS_IN = `SELECT a.datname FROM pg_stat_activity a WHERE a.pid = $1 AND has
 export class SessionProof {
   #database: string | undefined;
   #given = false;
+  /** Of the lock. A function could see it in pg_locks only while the session runs nothing. */
+  readonly #key = randomBytes(8).readBigInt64BE(0);
 
   /** @param process that the session's connection says it is */
   constructor(
@@ -55,18 +57,19 @@ export class SessionProof {
   /** Shows it between two statements. @returns whether it is shown, as far as the primary can be asked */
   async give(): Promise<boolean> {
     if (this.#given) return true;
+    const key = this.#key;
+    let database: string | undefined;
     try {
-      const key = randomBytes(8).readBigInt64BE(0);
       if (!(await this.#run(`SELECT pg_catalog.pg_try_advisory_lock(${key})`))) return false;
-      const database = await this.#ask(HOLDER, key.toString());
+      database = await this.#ask(HOLDER, key.toString()).catch(() => undefined);
+    } finally {
+      // It is taken once for each lock, also for one that a cancelled unlocking has left.
       await this.#run(`SELECT pg_catalog.pg_advisory_unlock(${key})`);
-      if (database === undefined) return false;
-      this.#database = database;
-      this.#given = true;
-      return true;
-    } catch {
-      return false;
     }
+    if (database === undefined) return false;
+    this.#database = database;
+    this.#given = true;
+    return true;
   }
 
   /** Runs SQL in the session. @returns whether it succeeded */
