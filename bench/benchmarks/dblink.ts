@@ -54,7 +54,7 @@ export async function connected(connection: Connection, { remote }: MeasureConte
   return connection;
 }
 
-// Numbers in the texts differ from call to call, as those of an application do: nothing may live on having seen a text.
+// Numbers in the texts differ from call to call, as those of an application do: nothing may live on having seen just this text.
 export const dblinkBenchmarks: readonly Benchmark[] = [
   small('exec', "SELECT dblink_exec('c', 'INSERT …')", true, async (connection, n) => {
     const { value } = await connection.query(`SELECT dblink_exec('c', 'INSERT INTO sink VALUES (${n})')`);
@@ -104,6 +104,18 @@ export const dblinkBenchmarks: readonly Benchmark[] = [
     );
     expect(value, '1000');
   }),
+  small(
+    'four-remotes',
+    'four connection strings in one statement, each 50 ms',
+    false,
+    async (connection, _, { remote }) => {
+      const sources = [1, 2, 3, 4].map(
+        (n) => `SELECT n FROM dblink('${remote}', 'SELECT ${n} FROM pg_sleep(0.05)') AS t${n}(n int)`,
+      );
+      const { value } = await connection.query(`SELECT sum(n) FROM (${sources.join(' UNION ALL ')}) s`);
+      expect(value, '10');
+    },
+  ),
   large('join-100k', 'JOIN of a local table with 100,000 remote rows', async (connection) => {
     const { value, totalMs } = await connection.query(
       `SELECT count(l.v) FROM local l JOIN dblink('c', '${rowsFrom(LOCAL_ROWS, 0)}') ${ROW} ON l.id = t.id`,

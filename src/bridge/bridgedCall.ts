@@ -317,6 +317,7 @@ export class BridgedCall {
     const table = { name, pid, ...readWantedTypes(args, style) };
     return BulkRows.open(bridge.locks.services!, table, {
       user: bridge.context.asker[0],
+      depth: bridge.context.depth,
       signal: this.#abort.signal,
       made: () => bridge.made(name),
     });

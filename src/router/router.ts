@@ -206,6 +206,7 @@ class DblinkInterceptor implements Interceptor {
       memory: client.memory,
       probe,
       asker: client.asker,
+      depth: nested?.depth ?? 0,
       provenRole:
         nested &&
         new LinkRole(

@@ -26,6 +26,8 @@ interface SessionParts {
   readonly probe: FactsProbe;
   /** Whose work it is, where sessions take turns (FairQueue): first the user, then the session of that user. */
   readonly asker: readonly unknown[];
+  /** How deeply the session is nested in others; 0 for a client's own. */
+  readonly depth: number;
   /** Undefined where the primary is asked itself. */
   readonly provenRole?: ProvenRole | undefined;
 }
@@ -39,6 +41,7 @@ export class SessionContext {
   readonly memory: Memory;
   readonly probe: FactsProbe;
   readonly asker: readonly unknown[];
+  readonly depth: number;
   readonly provenRole: ProvenRole | undefined;
   readonly encodings: Encodings;
   readonly statement: CurrentStatement;
@@ -54,6 +57,7 @@ export class SessionContext {
     this.memory = parts.memory;
     this.probe = parts.probe;
     this.asker = parts.asker;
+    this.depth = parts.depth;
     this.provenRole = parts.provenRole;
     this.encodings = new Encodings(session.primary);
     this.statement = new CurrentStatement(session.primary, session.log);

@@ -24,6 +24,8 @@ export interface BulkTable {
 export interface BulkCall {
   /** The user that calls. Connections for large results are shared out among users. */
   readonly user: unknown;
+  /** How deeply the session is nested in others. */
+  readonly depth: number;
   /** Aborted when the table is no longer wanted before it exists. */
   readonly signal: AbortSignal;
   /** Called when the table exists, or may exist. */
@@ -47,7 +49,7 @@ export class BulkRows {
   private constructor(
     private readonly table: BulkTable,
     services: DatabaseServices,
-    { user, signal, made }: BulkCall,
+    { user, depth, signal, made }: BulkCall,
     started: { resolve: () => void; reject: (error: unknown) => void },
   ) {
     this.#text = new CopyText(table.types.length);
@@ -68,8 +70,7 @@ export class BulkRows {
           throw error;
         }
       },
-      user,
-      signal,
+      { user, depth, signal },
     );
     this.#finished.catch(started.reject);
   }

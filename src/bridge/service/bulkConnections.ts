@@ -1,11 +1,19 @@
 import type { ServiceConnection } from './serviceConnection.js';
 
-/** How many connections there usually are. */
-const USUAL = 3;
-/** How many there are at most, where results take long. */
-const MOST = 12;
-/** How many of these the sessions of one user have at most. */
-const MOST_OF_ONE = 6;
+/** How many connections there are. */
+interface Numbers {
+  /** Usually. */
+  readonly usual: number;
+  /** At most, where results take long. */
+  readonly most: number;
+  /** At most for the sessions of one user. */
+  readonly mostOfOne: number;
+}
+
+/** For the sessions of clients. */
+const OF_CLIENTS: Numbers = { usual: 3, most: 12, mostOfOne: 6 };
+/** For each depth of sessions that are nested in others, and for what waits for nobody. */
+const OTHERS: Numbers = { usual: 1, most: 3, mostOfOne: 2 };
 /** How long somebody waits before there are more than usual. */
 const IMPATIENT_MS = 250;
 /** How long there are no more than usual after a further connection was refused: the server may have no more to give. */
@@ -31,7 +39,10 @@ export class BulkConnections {
   #timer: NodeJS.Timeout | undefined;
   #noMoreUntil = 0;
 
-  constructor(private readonly connect: () => Promise<ServiceConnection>) {}
+  constructor(
+    private readonly connect: () => Promise<ServiceConnection>,
+    private readonly numbers = OF_CLIENTS,
+  ) {}
 
   /**
    * Runs something on a connection of its own.
@@ -77,7 +88,7 @@ export class BulkConnections {
 
   /** Keeps an open connection for whoever needs one next, if it is not one too many. */
   giveBack(connection: ServiceConnection): void {
-    if (this.#idle.length < USUAL) this.#idle.push(connection);
+    if (this.#idle.length < this.numbers.usual) this.#idle.push(connection);
     else connection.close();
   }
 
@@ -112,7 +123,7 @@ export class BulkConnections {
     while (this.#waiting.length > 0) {
       const busy = ({ user }: Waiter): number => this.#busyOf.get(user) ?? 0;
       const next = this.#waiting.reduce((least, one) => (busy(one) < busy(least) ? one : least));
-      const isMore = this.#busy >= USUAL;
+      const isMore = this.#busy >= this.numbers.usual;
       if (isMore && !this.#mayHaveMore(next)) break;
       this.#waiting.splice(this.#waiting.indexOf(next), 1);
       this.#count(next.user, 1);
@@ -124,8 +135,8 @@ export class BulkConnections {
   #mayHaveMore({ user, since }: Waiter): boolean {
     const now = Date.now();
     return (
-      this.#busy < MOST &&
-      (this.#busyOf.get(user) ?? 0) < MOST_OF_ONE &&
+      this.#busy < this.numbers.most &&
+      (this.#busyOf.get(user) ?? 0) < this.numbers.mostOfOne &&
       now - since >= IMPATIENT_MS &&
       now >= this.#noMoreUntil
     );
@@ -134,5 +145,29 @@ export class BulkConnections {
   /** Closes the connections that nobody uses. */
   close(): void {
     for (const connection of this.#idle.splice(0)) connection.close();
+  }
+}
+
+/**
+ * Those of a database, by how deeply the sessions that use them are nested in others. A result on its way to a session can wait for one
+ * on its way to a session that is nested in it, so each depth has connections of its own: nobody waits for who waits for them.
+ */
+export class BulkConnectionsByDepth {
+  readonly #byDepth = new Map<number | undefined, BulkConnections>();
+
+  constructor(private readonly connect: () => Promise<ServiceConnection>) {}
+
+  /** @param depth 0 for the sessions of clients; undefined for what is short and waits for nobody */
+  at(depth: number | undefined): BulkConnections {
+    const known = this.#byDepth.get(depth);
+    if (known !== undefined) return known;
+    const made = new BulkConnections(this.connect, depth === 0 ? OF_CLIENTS : OTHERS);
+    this.#byDepth.set(depth, made);
+    return made;
+  }
+
+  /** Closes the connections that nobody uses. */
+  close(): void {
+    for (const connections of this.#byDepth.values()) connections.close();
   }
 }

@@ -15,7 +15,7 @@ import type { TlsOptions } from '../../wire/tls/tls.js';
 import { WITH_TRIGGERS_PATH } from '../installed/eventTriggers.js';
 import { isGenuine, SERVICE_BODIES_QUERY } from '../installed/genuine.js';
 import { SECRET_SQL, SERVICE_SCHEMA_SQL } from '../installed/serviceSchema.js';
-import { BulkConnections } from './bulkConnections.js';
+import { BulkConnectionsByDepth } from './bulkConnections.js';
 import { dropObjects, removeObjects } from './housekeeping.js';
 import { type SessionPlace, type SharedConnection, SharedConnections } from './places.js';
 import { Presence, type Tenant } from './presence.js';
@@ -82,7 +82,7 @@ export class DatabaseServices implements Tenant {
   readonly #shared = new SharedConnections();
   /** A shared connection is being opened: only one at a time. */
   #opening: Promise<unknown> | undefined;
-  readonly #bulk = new BulkConnections(() => this.#connect());
+  readonly #bulk = new BulkConnectionsByDepth(() => this.#connect());
   /** A connection on which side tables are to be dropped is being opened. */
   #keeperOpens = false;
   #idle: NodeJS.Timeout | undefined;
@@ -306,16 +306,15 @@ export class DatabaseServices implements Tenant {
 
   /**
    * Runs something on a connection of its own.
-   * @param user whose turn it is @param signal ends the waiting for a connection
+   * @param whose turn it is: the user, and how deeply the session is nested, where it is a result; `signal` ends the waiting
    * @throws what `act` throws; PgError 08001; the signal's reason
    */
   async bulk<T>(
     act: (connection: ServiceConnection) => Promise<T>,
-    user?: unknown,
-    signal?: AbortSignal,
+    whose: { readonly user?: unknown; readonly depth?: number; readonly signal?: AbortSignal } = {},
   ): Promise<T> {
     try {
-      return await this.#bulk.run(act, user, signal);
+      return await this.#bulk.at(whose.depth).run(act, whose.user, whose.signal);
     } finally {
       this.#left();
     }
@@ -333,8 +332,7 @@ export class DatabaseServices implements Tenant {
         const [row] = await connection.query(FIND_FOR, [server, role]);
         return [me?.[0]?.toString('latin1') ?? '', row?.[0]?.toString('latin1') ?? ''] as const;
       },
-      undefined,
-      signal,
+      { signal },
     );
   }
 
@@ -372,7 +370,7 @@ export class DatabaseServices implements Tenant {
 
   /** @throws PgError why something could not be dropped */
   async #dropGarbage(connect: boolean): Promise<void> {
-    let own = this.#bulk.takeIdle();
+    let own = this.#bulk.at(0).takeIdle();
     // Where sessions use the others, on a connection of its own: large results on their way must not delay it.
     const shared =
       own === undefined && !(connect && this.#used) ? this.#shared.least()?.connection : undefined;
@@ -395,7 +393,7 @@ export class DatabaseServices implements Tenant {
       }
     } finally {
       // It serves the next large result.
-      if (own?.closed === false) this.#bulk.giveBack(own);
+      if (own?.closed === false) this.#bulk.at(0).giveBack(own);
     }
   }
 

@@ -6,7 +6,12 @@ import { systemNames } from '../../wire/names/resolver.js';
 import { Deadline } from '../../wire/outbound/deadline.js';
 import { ConnectError, WireClient } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
+import { EMPTY } from '../../wire/protocol.js';
 import { bytesOf, type ConninfoHost, type ResolvedConninfo } from '../conninfo/index.js';
+
+/** Longer answers to the question for the session's kind are not looked at. */
+const MOST_ROW_BYTES = 100;
+const TRUE = 't'.charCodeAt(0);
 
 interface Attempt {
   readonly host: ConninfoHost;
@@ -165,16 +170,17 @@ async function sessionUnfit(
 ): Promise<string | undefined> {
   const wanted = target.targetSessionAttrs;
   if (wanted === 'any') return undefined;
-  const rows: string[] = [];
+  let row: Buffer = EMPTY;
   const timeUp = () => connectError(describe, 'timeout expired', { stage: 'network' });
   const deadline = new Deadline(target.connectTimeoutMs, signal, timeUp);
   try {
     const asked = client.query(
       Buffer.from("SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"),
       {
-        rowDescription: () => 'rows',
-        row: (message) => {
-          rows[0] ??= message.toString('latin1');
+        rowDescription: () => 'raw',
+        rawRows: (bytes) => {
+          if (row.length + bytes.length > MOST_ROW_BYTES) throw new Error('an answer that is too long');
+          row = Buffer.concat([row, bytes]);
         },
       },
     );
@@ -186,9 +192,9 @@ async function sessionUnfit(
   } finally {
     deadline.dispose();
   }
-  if (rows.length === 0) return '"SHOW transaction_read_only" failed';
-  const readOnly = rows[0]?.includes('on') ?? false;
-  const standby = rows[0]?.endsWith('t') ?? false;
+  if (row.length === 0) return '"SHOW transaction_read_only" failed';
+  const readOnly = row.includes('on');
+  const standby = row.at(-1) === TRUE;
   const text = (reason: string) => `session is ${reason}`;
   switch (wanted) {
     case 'read-write':

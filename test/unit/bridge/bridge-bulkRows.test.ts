@@ -38,7 +38,7 @@ async function opened(): Promise<{ bulk: BulkRows; remote: WireClient; stopped: 
       }),
   };
   const services = { bulk: (act: (it: unknown) => unknown) => act(connection) };
-  const call = { user: undefined, signal: new AbortController().signal, made: () => undefined };
+  const call = { user: undefined, depth: 0, signal: new AbortController().signal, made: () => undefined };
   const bulk = await BulkRows.open(services as unknown as DatabaseServices, TABLE, call);
   return { bulk, remote, stopped: () => stopped };
 }
