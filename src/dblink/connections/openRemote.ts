@@ -104,8 +104,9 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     checkRoots(bare, resolved, rules.hostEnvironment);
     const plainPassword = server?.declared !== true || server.plainPassword === true;
     const identity = identityOf(completed, resolved, plainPassword);
-    client =
-      (await options.reuse?.(identity)) ?? (await loginWithRoom(resolved, options, plainPassword, identity));
+    // Whoever names lists of certificates that are revoked wants each connection to be checked against them.
+    const reuse = explicit.has('sslcrl') || explicit.has('sslcrldir') ? undefined : options.reuse;
+    client = (await reuse?.(identity)) ?? (await loginWithRoom(resolved, options, plainPassword, identity));
   } catch (error) {
     if (isOutOfFiles(error)) home.admission?.exhausted(error as Error);
     options.signal.throwIfAborted();
