@@ -5,6 +5,7 @@ import { brief, errorOf, FaultClient } from '../faults/world/client.js';
 import { testedMajors } from '../support/majors.js';
 import { execute } from '../support/postgres.js';
 import { startTestProxy, type TestProxy } from '../support/proxy.js';
+import { FORGER } from './support/forger.js';
 
 /**
  * A role without rights has superusers and others run what it has made, in every context in which PostgreSQL switches to it, and
@@ -12,19 +13,6 @@ import { startTestProxy, type TestProxy } from '../support/proxy.js';
  */
 
 const NAMES = ['dblink_connect(text,text)', 'dblink_connect_u(text,text)'];
-
-/** Asks as the bridge's functions do, for whichever role, and goes along with whatever the proxy asks. */
-const FORGER = `CREATE FUNCTION low.forge(name text, role text, VARIADIC args text[]) RETURNS text LANGUAGE plpgsql AS $$
-  DECLARE answer text[] := dblink_proxy.ask(name, role, args);
-  BEGIN
-    FOR i IN 1 .. 10 LOOP
-      IF answer[1] = 'server' THEN answer := dblink_proxy.ask('server', role, '{}');
-      ELSIF answer[1] = 'prove' THEN answer := dblink_proxy.prove(answer[3]);
-      ELSE RETURN array_to_string(answer, ' ', '');
-      END IF;
-    END LOOP;
-    RETURN 'asked too often';
-  END $$`;
 
 for (const major of testedMajors()) {
   describe(`roles that are claimed, PostgreSQL ${major}`, () => {

@@ -9,24 +9,13 @@ import { backend } from '../support/fakePrimary.js';
 import { testedMajors } from '../support/majors.js';
 import { execute } from '../support/postgres.js';
 import { startTestProxy, type TestProxy } from '../support/proxy.js';
+import { FORGER } from './support/forger.js';
 import { type LyingRelay, startLyingRelay } from './support/lyingRelay.js';
 
 /**
  * Remotes that pass for the primary, so that the proxy serves the session with them as one of the primary's: they have no login there,
  * or that of a role without rights.
  */
-
-const FORGER = `CREATE FUNCTION low.forge(name text, role text, VARIADIC args text[]) RETURNS text LANGUAGE plpgsql AS $$
-  DECLARE answer text[] := dblink_proxy.ask(name, role, args);
-  BEGIN
-    FOR i IN 1 .. 10 LOOP
-      IF answer[1] = 'server' THEN answer := dblink_proxy.ask('server', role, '{}');
-      ELSIF answer[1] = 'prove' THEN answer := dblink_proxy.prove(answer[3]);
-      ELSE RETURN array_to_string(answer, ' ', '');
-      END IF;
-    END LOOP;
-    RETURN 'asked too often';
-  END $$`;
 
 const hex = (text: string): string => Buffer.from(text).toString('hex');
 const info = (message: string): Buffer => backend('N', `SINFO\0VINFO\0C00000\0M${message}\0\0`);
