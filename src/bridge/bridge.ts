@@ -1,4 +1,4 @@
-import { SERVICE_SCHEMA } from '../primary/marks.js';
+import { POLL, SERVICE_SCHEMA } from '../primary/marks.js';
 import type { SessionContext } from '../session/context.js';
 import { errorResponse, noticeResponse, PgError, parseFields } from '../wire/errors.js';
 import { AbortPool } from './abortPool.js';
@@ -14,7 +14,7 @@ import { Replacing } from './service/serviceErrors.js';
 import type { DatabaseServices } from './service/services.js';
 
 /** Requests with which a function goes on with the call that it waits for. All others begin a new call. */
-const FURTHER: ReadonlySet<string> = new Set(['next', 'types', 'server', 'proved']);
+const FURTHER: ReadonlySet<string> = new Set(['next', 'types', 'server', 'proved', POLL]);
 
 /** SQLSTATE of a lost service connection. */
 const LOST = '08006';
@@ -176,11 +176,14 @@ export class Bridge implements CallBridge {
   }
 
   /**
-   * For a command between two statements that wants the session's database for itself: the session gives up its place on the
-   * service connection, and takes it again with the next call.
+   * For a command that wants the session's database for itself: the session gives up its place on the service connection, and takes
+   * it again with the next call or answer. A function that waits does so without a lock from now on: nobody else can log in to the
+   * database until the command is over, so it should be the one that waits for the command. Never rejects.
    */
   async vacate(): Promise<void> {
-    if (this.#waiting === undefined && !this.#closed) await this.locks.vacate();
+    if (this.#closed) return;
+    await this.#waiting?.waitWithoutLock();
+    await this.locks.vacate();
   }
 
   /** Called when the session is over. Ends the function that waits, and removes what the session has in the primary. */

@@ -23,9 +23,10 @@ import {
   raisingAnswer,
   serverAnswer,
   valueAnswer,
+  waitAnswer,
   withoutPlace,
 } from './exchange/bridgeAnswer.js';
-import type { BridgeRequest } from './exchange/request.js';
+import { type BridgeRequest, polls } from './exchange/request.js';
 import type { SessionLocks } from './exchange/sessionLocks.js';
 import { readWantedTypes } from './exchange/wantedTypes.js';
 import { signatureOf } from './installed/publicFunctions.js';
@@ -70,8 +71,12 @@ export class BridgedCall {
   /** Ends the remote work for rows alone. */
   #rowsAbort: AbortController | undefined;
   #abandoned = false;
+  /** It is certain that the function can be answered. */
+  #attached = false;
   /** Everything has been done for it, so that there is nothing to stop. */
   #over = false;
+  /** The exchanges with the function, one after the other. */
+  #exchanges: Promise<unknown> = Promise.resolve();
   /** Set while the function's next request is awaited: takes that request. */
   #next: ((request: BridgeRequest) => void) | undefined;
   /** Ends that waiting. */
@@ -92,8 +97,8 @@ export class BridgedCall {
   /** Stops whatever is under way for the call. */
   abandon(reason: PgError): void {
     this.#abandoned = true;
-    if (this.#over) return;
     this.#refuse?.(reason);
+    if (this.#over) return;
     this.#abort.abort(reason);
     this.#rowsAbort?.abort(reason);
   }
@@ -114,10 +119,32 @@ export class BridgedCall {
   }
 
   /**
-   * Gives the function an answer in between, and waits for its next request. Only one such exchange may be under way.
+   * Has the function wait for its answer without a lock, unless it is not certain yet that it waits at all. Comes back when it does,
+   * or when the call is over. Never rejects.
+   */
+  async waitWithoutLock(): Promise<void> {
+    if (!this.#attached) return;
+    await this.#inTurn(async () => {
+      if (!this.#over && !polls(this.#request)) await this.#exchange(waitAnswer);
+    }).catch(() => undefined);
+  }
+
+  #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const result = this.#exchanges.then(act);
+    this.#exchanges = result.catch(() => undefined);
+    return result;
+  }
+
+  /**
+   * Gives the function an answer in between, and waits for its next request.
    * @throws the reason for which the call was abandoned
    */
-  async #converse(answer: BridgeAnswer): Promise<BridgeRequest> {
+  #converse(answer: BridgeAnswer): Promise<BridgeRequest> {
+    return this.#inTurn(() => this.#exchange(answer));
+  }
+
+  /** See #converse. Only one may be under way. */
+  async #exchange(answer: BridgeAnswer): Promise<BridgeRequest> {
     this.#abort.signal.throwIfAborted();
     const next = new Promise<BridgeRequest>((resolve, reject) => {
       this.#next = resolve;
@@ -139,6 +166,8 @@ export class BridgedCall {
       return await this.#run();
     } finally {
       this.#over = true;
+      // The answer is for the function's last request.
+      await this.#exchanges;
       this.bridge.aborts.giveBack(this.#abort);
     }
   }
@@ -156,6 +185,7 @@ export class BridgedCall {
     if (args.kind === 'null') return valueAnswer(null);
     // Nothing remote is to happen before it is certain that the function can be answered.
     await this.bridge.attach(this);
+    this.#attached = true;
     const notices: PgError[] = [];
     const callContext = await this.#callContext(overload, (notice) => void notices.push(notice));
     this.#abort.signal.throwIfAborted();

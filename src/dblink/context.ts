@@ -45,8 +45,9 @@ export interface DblinkHome {
   /**
    * Has connections that nobody uses leave databases, before a remote gets a command that wants them for itself
    * (databaseCommand.ts). Never rejects.
+   * @param awaited whether the call waits until the command is over
    */
-  readonly makeWay?: (databases: readonly string[]) => Promise<void>;
+  readonly makeWay?: (databases: readonly string[], awaited: boolean) => Promise<void>;
   /** Whose turn it is where sessions take turns. By default the session's own; of nested sessions the client's. */
   readonly owner?: object;
   /** What a client's session and those that are nested in it have together; without it the session is alone. */

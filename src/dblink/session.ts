@@ -23,11 +23,11 @@ export class DblinkSession {
     this.#connections = new SessionConnections(home);
   }
 
-  /** To be awaited before a remote gets SQL. */
-  #makeWay(sql: Buffer): Promise<void> | undefined {
+  /** To be awaited before a remote gets SQL. @param awaited whether the call waits for what that does */
+  #makeWay(sql: Buffer, awaited = true): Promise<void> | undefined {
     this.#connections.leaveFor(sql);
     const databases = wantedDatabases(sql);
-    return databases && this.home.makeWay?.(databases);
+    return databases && this.home.makeWay?.(databases, awaited);
   }
 
   /**
@@ -196,7 +196,7 @@ export class DblinkSession {
   /** dblink_send_query: 1 when the string was sent; 0 when it was not, and the client gets a NOTICE. */
   sendQuery(name: string, sql: Buffer, call: CallContext): Promise<0 | 1> {
     return this.#using(name, call, async (lease) => {
-      await this.#makeWay(sql);
+      await this.#makeWay(sql, false);
       return asynchronous.sendQuery(lease, sql, call);
     });
   }

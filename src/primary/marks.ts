@@ -27,6 +27,10 @@ export const SESSION_SETTING = 'dblink_proxy.session';
 /** The value of that setting on the proxy's own connections, whose calls are not carried out (eventTriggers.ts). */
 export const SERVICE_SESSION = 'service';
 
+/** The message of the error (55000) of a function that does not find that setting. */
+export const NOT_THROUGH_PROXY =
+  'dblink calls are carried out by dblink-proxy, which this session does not come through';
+
 /**
  * The longest value of that setting that the functions accept, in characters. A caller could set a longer one, which would make
  * every message of the functions longer.
@@ -35,6 +39,9 @@ export const SESSION_SETTING_LENGTH = 100;
 
 /** The beginning of every request's message. Nothing that begins with this and the session's token reaches the client. */
 export const REQUEST_PREFIX = 'dblink-proxy';
+
+/** What a function asks with that waits for its answer without a lock. */
+export const POLL = 'poll';
 
 /** Marks SQL text of the bridge, so that it is known in the CONTEXT of errors (contextFrames.ts). */
 export const MARK = 'dblink-proxy';

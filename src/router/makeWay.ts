@@ -14,25 +14,27 @@ export class WayMaker {
     /** The session's database. */
     private readonly own: string,
     private readonly bridge: () => Bridge | undefined,
+    /** Of the session that this one is nested in. */
+    private readonly outer: WayMaker | undefined,
   ) {}
 
   /**
-   * For a command of the client's that is about to be sent, when the primary has nothing else to do for the session. It may copy
-   * the session's own database. Never rejects.
+   * For a command that is about to be sent: the client's, to the primary, which has nothing else to do for the session; or dblink's, to
+   * a remote, which may be the same server. It may be for the session's own database. The client's can copy that. Of dblink's the
+   * session itself is in the way, as it is natively, and those that it is nested in. Never rejects.
+   * @param awaited false: functions that wait are answered before the command is over
    */
-  async forClient(databases: readonly string[]): Promise<void> {
+  async make(databases: readonly string[], awaited = true): Promise<void> {
     await patiently(async () => {
-      if (databases.includes(this.own)) await this.bridge()?.vacate();
+      if (awaited) await this.#leave(databases);
       await this.presence.vacate(databases);
     });
   }
 
-  /**
-   * For a command that a remote is about to get, which may be the same server. There the session itself is in the way of a command
-   * for its own database, as it is natively. Never rejects.
-   */
-  async forRemote(databases: readonly string[]): Promise<void> {
-    await patiently(() => this.presence.vacate(databases));
+  /** Has the session, and those that wait for it, give up their places on service connections to these databases. Never rejects. */
+  async #leave(databases: readonly string[]): Promise<void> {
+    if (databases.includes(this.own)) await this.bridge()?.vacate();
+    if (this.outer !== undefined) await this.outer.#leave(databases);
   }
 }
 

@@ -62,7 +62,7 @@ interface Place {
   /** By which the primary's functions know the proxy in this session; undefined when the session has no bridge. */
   readonly keys: SessionKeys | undefined;
   /** Undefined for a client's own session. */
-  readonly nested?: NestedPlace & { readonly proof: SessionProof | undefined };
+  readonly nested?: NestedPlace & { readonly proof: SessionProof | undefined; readonly outer: WayMaker };
 }
 
 interface Common extends Shared {
@@ -91,7 +91,7 @@ export async function makeRouter(settings: RouterSettings, shared: Shared): Prom
 }
 
 /** Serves the sessions that dblink connections to the primary's own cluster are, as sessions nested in the client's. */
-function nestingIn(client: ClientPlace, depth: number, common: Common): Nesting {
+function nestingIn(client: ClientPlace, depth: number, common: Common, outer: WayMaker): Nesting {
   const { settings, ownCluster } = common;
   return {
     ownCluster,
@@ -119,7 +119,7 @@ function nestingIn(client: ClientPlace, depth: number, common: Common): Nesting 
             entrySql(sessionSetting(keys)),
             async () => proof === undefined || proof.give(),
           );
-          const nested = { ...place, proof };
+          const nested = { ...place, proof, outer };
           return new NestedInterceptor(
             session,
             entry,
@@ -173,7 +173,7 @@ class DblinkInterceptor implements Interceptor {
       client.services((await nested?.proof?.database()) ?? database);
     // What a nested session says of its database may not be so.
     this.#enter = () => (nested?.direct === false ? () => undefined : services.presence.enter(database));
-    this.#way = new WayMaker(services.presence, database, () => this.#bridge);
+    this.#way = new WayMaker(services.presence, database, () => this.#bridge, nested?.outer);
     this.#home = {
       primaryHost: settings.primary.name,
       primaryPort: settings.primary.port,
@@ -187,10 +187,10 @@ class DblinkInterceptor implements Interceptor {
       admission,
       memory: client.memory,
       family: client.family,
-      makeWay: (databases) => this.#way.forRemote(databases),
+      makeWay: (databases, awaited) => this.#way.make(databases, awaited),
       kept: common.kept,
       effectOf: readRemoteTextNow,
-      ...(keys === undefined ? {} : { nesting: nestingIn(client, nested?.depth ?? 0, common) }),
+      ...(keys === undefined ? {} : { nesting: nestingIn(client, nested?.depth ?? 0, common, this.#way) }),
     };
     const dblink = new DblinkSession(this.#home);
     const { primary } = session;
@@ -297,7 +297,7 @@ class DblinkInterceptor implements Interceptor {
   async #whenAlone(message: Buffer, databases: readonly string[]): Promise<void> {
     const { primary } = this.#context;
     await primary.settled();
-    if (!primary.queue.skipping) await this.#way.forClient(databases);
+    if (!primary.queue.skipping) await this.#way.make(databases);
     const taken = readable(() => this.#lookAtQuery(message));
     if (taken !== undefined) return taken;
     this.#forwardsQuery();

@@ -107,6 +107,9 @@ export const proofAnswer = (question: string): BridgeAnswer => answer('prove', {
 /** No result at all: there was none, or the remote refused and the caller wanted no error for that. */
 export const nothingAnswer: BridgeAnswer = answer('nothing', {});
 
+/** Has the function wait without a lock. */
+export const waitAnswer: BridgeAnswer = answer('wait', {});
+
 /** Says that there are more rows than an answer holds, and asks which types are wanted. @param oids the remote's types */
 export const moreAnswer = (oids: readonly number[]): BridgeAnswer => answer('more', { oids: array(oids) });
 

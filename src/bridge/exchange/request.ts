@@ -1,4 +1,4 @@
-import { REQUEST_PREFIX } from '../../primary/marks.js';
+import { POLL, REQUEST_PREFIX } from '../../primary/marks.js';
 import { parseFields } from '../../wire/errors.js';
 
 /** What a function of the bridge asks the proxy for. Untrusted: any SQL of the session can raise one. */
@@ -15,14 +15,17 @@ export interface BridgeRequest {
   /** The process that waits. */
   readonly pid: number;
   /**
-   * A signature of the catalogue begins a call; `next`, `types`, `server` and `proved` go on with one. `again`: the function
-   * still waits for a lock to be held, and needs no answer to this. `vouch`: see askFunction.ts.
+   * A signature of the catalogue begins a call; `next`, `types`, `server`, `proved` and `poll` go on with one. `again`: the function
+   * still waits, and needs no answer to this. `vouch`: see askFunction.ts.
    */
   readonly function: string;
   /** The role that the function says it runs as. A byte string in the database's encoding, like the arguments. */
   readonly role: string;
   readonly args: readonly (Buffer | null)[];
 }
+
+/** Whether the function waits without a lock, and looks for its answer all the time. */
+export const polls = ({ function: name }: BridgeRequest): boolean => name === POLL;
 
 /**
  * A request behind the prefix and the token: id, lock, mode, process, function, then in hexadecimal the role and the arguments,

@@ -16,7 +16,7 @@ import {
   VOUCH_NO_MORE,
   WAITS_FOR,
 } from './handOver.js';
-import type { BridgeRequest } from './request.js';
+import { type BridgeRequest, polls } from './request.js';
 import { SessionObject } from './sessionObject.js';
 
 /** By what a session's functions know the proxy, and what they wait for. Random for every session. */
@@ -75,6 +75,8 @@ export class SessionLocks {
   #next: 'a' | 'b' | undefined;
   /** The request that will be answered. */
   #expected: BridgeRequest | undefined;
+  /** The request of a function that polls, until its answer is on its way. */
+  #polling: BridgeRequest | undefined;
   /** The function that waits is to find no answer. So no lock is taken until one asks again, or the statement ends. */
   #withdrawn = false;
   /** The request whose function certainly waits for the lock that is held, or is about to. See `expect`. */
@@ -156,9 +158,14 @@ export class SessionLocks {
     return membership;
   }
 
+  /** Whether a function waits for a lock, or may soon, or has yet to find its answer. */
+  get #needed(): boolean {
+    return this.#expected !== undefined && this.#expected !== this.#polling;
+  }
+
   /** Takes a lock again. A function that finds none to wait for soon concludes that there will be no answer. */
   readonly #attachSoon = (): void => {
-    if (this.#expected !== undefined) this.attach().catch(() => undefined);
+    if (this.#needed) this.attach().catch(() => undefined);
   };
 
   /**
@@ -226,6 +233,7 @@ export class SessionLocks {
    */
   expect(request: BridgeRequest): void {
     this.#expected = request;
+    this.#polling = polls(request) ? request : undefined;
     this.#withdrawn = false;
     const held = this.#membership?.connection.closed ? undefined : (this.#next ?? this.#held);
     this.#certain = held !== undefined && request.held === held ? request : undefined;
@@ -246,6 +254,7 @@ export class SessionLocks {
   ): Promise<void> {
     const ended = this.#ended;
     return this.#inTurn(async () => {
+      if (request === this.#polling) this.#polling = undefined;
       try {
         await this.#give(request, answer, waits, making);
       } finally {
@@ -264,7 +273,8 @@ export class SessionLocks {
     making: (table: string) => void,
   ): Promise<void> {
     let { connection } = await this.#attach();
-    if (!(await this.#isAwaited(connection, request, waits))) return;
+    // A function that polls cannot miss its answer.
+    if (polls(request) ? !waits() : !(await this.#isAwaited(connection, request, waits))) return;
     if (request.mode === 'row') {
       this.#answered = true;
       await this.#swapLocks(connection, async (held, next) =>
@@ -283,7 +293,7 @@ export class SessionLocks {
       if (given) return;
       // The lock may have been lost with the failure.
       ({ connection } = await this.#attach());
-      if (!(await this.#isAwaited(connection, request, waits))) return;
+      if (polls(request) ? !waits() : !(await this.#isAwaited(connection, request, waits))) return;
     }
     making(answerTable(request));
     await this.#swapLocks(connection, (held, next) =>
@@ -395,10 +405,10 @@ export class SessionLocks {
     return this.#inTurn(() => this.#leave());
   }
 
-  /** Gives up the place on the service connection until it is needed again, unless a function is to be answered. Never rejects. */
+  /** Gives up the place on the service connection until it is needed again, unless a function needs it. Never rejects. */
   vacate(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#expected === undefined) await this.#leave();
+      if (!this.#needed) await this.#leave();
     });
   }
 

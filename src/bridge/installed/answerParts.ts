@@ -30,6 +30,8 @@ export const PARTS = {
   prove: { question: 3 },
   /** No result at all: the remote refused, and that was to be no error. */
   nothing: {},
+  /** Will the function wait without a lock? ask() does, whoever called it. */
+  wait: {},
 } as const satisfies Record<string, Record<string, number>>;
 
 export type AnswerKind = keyof typeof PARTS;

@@ -1,5 +1,7 @@
 import {
   MARK,
+  NOT_THROUGH_PROXY,
+  POLL,
   REQUEST_PREFIX,
   ROLL_BACK,
   SESSION_SETTING,
@@ -38,6 +40,9 @@ const NO_WRITING_OPEN = 160000;
 
 /** What the session's setting holds, in the variable `session`: sessionLocks.ts makes it. */
 const SESSION = { token: 'session[1]', a: 'session[2]', b: 'session[3]', object: 'session[4]' };
+
+/** How often a function that polls looks at most: for years. */
+const POLLS = 2_000_000_000;
 
 const NO_ANSWER = `'dblink-proxy gave no answer to a dblink call'`;
 
@@ -133,6 +138,9 @@ const BE_VOUCHED_FOR = `
  * older than the answer, it looks into a large object, which is read as it is now, and where that cannot be opened for
  * writing, in read-only transactions from 16 on, or the answer is not there, for a table that every snapshot sees.
  *
+ * Polling: the answer can be that it is to wait without a lock. Then it asks again, and looks for the answer now and then, for as
+ * long as it takes. No service connection has to be in the database meanwhile (makeWay.ts).
+ *
  * What it takes for an answer: who could write where it looks must not be able to make one. The request's UUID is known to the
  * function and the proxy alone; what is written is found by a digest of it, and sealed with another one of it and the answer.
  *
@@ -148,6 +156,7 @@ AS $bridge$
 DECLARE
   session CONSTANT text[] := string_to_array(current_setting('${SESSION_SETTING}', true), ':');
   this_call CONSTANT uuid := gen_random_uuid();
+  polls CONSTANT boolean := function = '${POLL}';
   handle CONSTANT bytea := substring(sha256(uuid_send(this_call)) FROM 1 FOR 16);
   this_slot CONSTANT integer := get_byte(handle, 0) * ${SLOTS} / 256;
   mode CONSTANT text := CASE WHEN current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN 'row'
@@ -174,7 +183,7 @@ BEGIN
     IF dblink_proxy.is_service() THEN RETURN ${NOTHING_DONE}; END IF;
     RETURN ${errorParts(
       '55000',
-      `'dblink calls are carried out by dblink-proxy, which this session does not come through'`,
+      `'${NOT_THROUGH_PROXY}'`,
       'NULL',
       `'Connect to the port of dblink-proxy instead of the server''s own.'`,
     )};
@@ -199,19 +208,20 @@ BEGIN
   END IF;
   key_a := ${SESSION.a};
   key_b := ${SESSION.b};${BE_VOUCHED_FOR}
-  FOR attempt IN 0 .. 400 LOOP
+  FOR attempt IN 0 .. CASE WHEN polls THEN ${POLLS} ELSE 400 END LOOP
     -- Mostly it was the answer that has woken it.
     IF awaited AND mode = 'row' THEN${LOOK_IN_ROW}
       EXIT WHEN given IS NOT NULL;
     END IF;
-    held := CASE WHEN NOT (pg_try_advisory_lock(key_a) AND pg_advisory_unlock(key_a)) THEN 'a'
+    held := CASE WHEN polls THEN 'none'
+                 WHEN NOT (pg_try_advisory_lock(key_a) AND pg_advisory_unlock(key_a)) THEN 'a'
                  WHEN NOT (pg_try_advisory_lock(key_b) AND pg_advisory_unlock(key_b)) THEN 'b' ELSE 'none' END;
     IF attempt = 0 THEN
       RAISE INFO USING MESSAGE = /*${MARK}*/ concat_ws(':', '${REQUEST_PREFIX}', ${SESSION.token}, this_call, held, mode, pg_backend_pid(),
         function, encode(convert_to(role, getdatabaseencoding()), 'hex'), list) /*${MARK}*/;
     END IF;
     -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
-    IF attempt > 0 AND (held <> 'none' OR awaited OR attempt % 5 = 4) THEN
+    IF attempt > 0 AND (held <> 'none' OR awaited OR polls OR attempt % 5 = 4) THEN
       IF mode = 'row' THEN${LOOK_IN_ROW}
       END IF;
       IF mode = 'object' THEN${LOOK_IN_OBJECT}
@@ -250,5 +260,6 @@ BEGIN
       `'Somebody has changed it on its way.'`,
     )};
   END IF;
+  IF given[1] = 'wait' THEN RETURN dblink_proxy.ask('${POLL}', role, '{}'); END IF;
   RETURN given;
 END $bridge$;`;

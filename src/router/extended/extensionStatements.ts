@@ -116,7 +116,7 @@ export class ExtendedCommands {
   async #executeAlone(message: Buffer, databases: readonly string[]): Promise<void> {
     const { primary, session, statement } = this.context;
     await primary.settled();
-    if (!primary.queue.skipping) await this.way.forClient(databases);
+    if (!primary.queue.skipping) await this.way.make(databases);
     this.#relay(message);
     // A cancel request may have come when the primary had nothing to cancel yet.
     if (statement.cancelled) session.cancelPrimary();

@@ -241,6 +241,137 @@ describe('commands that want a database for themselves', () => {
     await other.end();
   });
 
+  const ONE_OTHER = 'There is 1 other session using the database.';
+  const LEVELS = [
+    'READ COMMITTED',
+    'REPEATABLE READ',
+    'SERIALIZABLE',
+    'REPEATABLE READ, READ ONLY',
+    'READ COMMITTED, READ ONLY',
+  ];
+
+  it('count the session itself, and nothing else, when a function of it sends them for its own database', async () => {
+    const harness = await session('postgres');
+    await harness.query('SET allow_in_place_tablespaces = on');
+    await harness.query("CREATE TABLESPACE elsewhere LOCATION ''");
+    await harness.end();
+    const commands = [
+      (name: string) => `CREATE DATABASE ${name}_copy TEMPLATE ${name}`,
+      (name: string) => `DROP DATABASE ${name}`,
+      (name: string) => `ALTER DATABASE ${name} RENAME TO ${name}_renamed`,
+      (name: string) => `ALTER DATABASE ${name} SET TABLESPACE elsewhere`,
+      (name: string) => `CREATE DATABASE ${name}_copy TEMPLATE = "${name}"`,
+    ];
+    // Each waits for five seconds. In one database they would wait for each other.
+    await Promise.all(
+      LEVELS.map(async (level, i) => {
+        const name = `itself${i}`;
+        const client = await newDatabase(name);
+        await client.query(`BEGIN ISOLATION LEVEL ${level}; SAVEPOINT s; SELECT f()`);
+        const send = client.query('SELECT send($1)', [commands[i]!(name)]);
+        await assert.rejects(send, { code: '55006', detail: ONE_OTHER }, level);
+        await client.query('ROLLBACK TO s');
+        assert.equal((await client.query(USE)).rows[0].f, '1', level);
+        await client.query('COMMIT');
+        await client.query('SELECT large()');
+        await client.end();
+      }),
+    );
+  });
+
+  it('count those sessions that natively are there where one is nested in the other', async () => {
+    const client = await newDatabase('outer_one');
+    await client.query(
+      `CREATE FUNCTION inside(command text) RETURNS text LANGUAGE sql AS
+         $$ SELECT x FROM dblink('port=${primary.port} dbname=outer_one user=postgres', format('SELECT send(%L)', command)) AS t(x text) $$`,
+    );
+    await assert.rejects(client.query("SELECT inside('CREATE DATABASE outer_copy TEMPLATE outer_one')"), {
+      code: '55006',
+      detail: 'There are 2 other sessions using the database.',
+    });
+    assert.equal(
+      (await client.query("SELECT inside('ALTER DATABASE outer_one CONNECTION LIMIT -1')")).rows.length,
+      1,
+    );
+    await client.end();
+  });
+
+  it('can be handled, cancelled and limited by those who send them for their own database', async () => {
+    const client = await newDatabase('handled');
+    await client.query(
+      `CREATE FUNCTION handles(command text) RETURNS text LANGUAGE plpgsql AS $$
+       BEGIN
+         RETURN send(command);
+       EXCEPTION WHEN object_in_use OR query_canceled THEN
+         RETURN SQLSTATE || ' ' || f();
+       END $$;
+       CREATE ROLE limited;
+       CREATE FUNCTION definer(command text) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT send(command)';
+       ALTER FUNCTION definer OWNER TO postgres; GRANT USAGE ON SCHEMA public TO limited;`,
+    );
+    const command = 'CREATE DATABASE handled_copy TEMPLATE handled';
+    const waiting = (): Promise<unknown> =>
+      eventually('the function polls', async () => {
+        const rows = await execute(
+          primary.url(),
+          `SELECT FROM pg_stat_activity WHERE datname = 'handled' AND wait_event = 'PgSleep'`,
+        );
+        return rows.length === 1 && (await serviceConnections('handled')) === 0;
+      });
+    const handled = client.query('SELECT handles($1) AS f', [command]);
+    await waiting();
+    assert.equal((await handled).rows[0].f, '55006 1');
+
+    const other = await session('postgres');
+    const { rows } = await client.query('SELECT pg_backend_pid() AS pid');
+    for (const [sql, code] of [
+      ['SELECT send($1)', '57014'],
+      ['SELECT handles($1) AS f', undefined],
+    ] as const) {
+      const cancelled = client.query(sql, [command]);
+      cancelled.catch(() => undefined);
+      await waiting();
+      await other.query('SELECT pg_cancel_backend($1)', [rows[0].pid]);
+      if (code === undefined) assert.equal((await cancelled).rows[0].f, '57014 1');
+      else
+        await assert.rejects(cancelled, (error: { code: string; where: string }) => {
+          assert.equal(error.code, code);
+          // The function has been inlined.
+          assert.equal(error.where, undefined);
+          return true;
+        });
+    }
+    await client.query("SET statement_timeout = '1s'");
+    await assert.rejects(client.query('SELECT send($1)', [command]), { code: '57014' });
+    await client.query('RESET statement_timeout');
+    await soon('its remote has stopped', async () => {
+      const working = `SELECT FROM pg_stat_activity WHERE query = '${command}' AND state = 'active'`;
+      return (await execute(primary.url(), working)).length === 0;
+    });
+
+    // One who could not take the role of the function's owner: the proxy vouches for the process again.
+    await client.query('SET SESSION AUTHORIZATION limited');
+    await assert.rejects(client.query('SELECT definer($1)', [command]), { code: '55006', detail: ONE_OTHER });
+    assert.equal((await client.query("SELECT definer('RESET ALL') AS f")).rows[0].f, 'RESET');
+    await client.query('RESET SESSION AUTHORIZATION');
+    await other.end();
+    await client.end();
+  });
+
+  it('are refused to a session that ends meanwhile', async () => {
+    const client = await newDatabase('gone');
+    const sent = client.query("SELECT send('CREATE DATABASE gone_copy TEMPLATE gone')");
+    sent.catch(() => undefined);
+    await eventually('the service connection has left', async () => (await serviceConnections('gone')) === 0);
+    // pg's end() waits for the statement.
+    (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    await soon('its process ends', async () => {
+      const rows = await execute(primary.url(), "SELECT FROM pg_stat_activity WHERE datname = 'gone'");
+      return rows.length === 0;
+    });
+    await execute(primary.url(), 'DROP DATABASE gone');
+  });
+
   it('leave a call its answer, whenever it is made', async () => {
     const client = await newDatabase('working');
     const other = await session('working');

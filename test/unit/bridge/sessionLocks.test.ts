@@ -32,6 +32,8 @@ describe("a session's locks", { timeout: LIVENESS_MS }, () => {
   let locks: SessionLocks;
   /** Lets the answer that is being given arrive, or fail. */
   let finish: { arrive(taken?: boolean): void; fail(error: PgError): void } | undefined;
+  /** How often a place was given up. */
+  let left = 0;
   /** Ends the connection, as the server would. */
   let lose: () => void;
   /** What is found at the next looks whether the function waits, and then at all others. */
@@ -65,7 +67,9 @@ describe("a session's locks", { timeout: LIVENESS_MS }, () => {
         connection: connection as unknown as ServiceConnection,
         services: {} as DatabaseServices,
         onLost: undefined,
-        leave: () => undefined,
+        leave: () => {
+          left++;
+        },
       };
       lose = () => {
         connection.closed = true;
@@ -150,6 +154,33 @@ describe("a session's locks", { timeout: LIVENESS_MS }, () => {
     finish!.arrive();
     await again;
     assert.deepEqual(log, ['give', 'look', 'look', 'give']);
+  });
+
+  it('one that polls is answered at once, and needs no place until then', async () => {
+    const { done } = await underWay();
+    finish!.arrive();
+    await done;
+    const polling = { ...request('none'), function: 'poll' };
+    locks.expect(polling);
+    log = [];
+    left = 0;
+    lose();
+    assert.deepEqual(log, []);
+    await locks.attach();
+    await locks.vacate();
+    assert.equal(left, 2);
+    const next = give(polling);
+    await given(1);
+    const vacated = locks.vacate();
+    finish!.arrive();
+    await next;
+    await vacated;
+    assert.deepEqual(log, ['hold', 'hold', 'give']);
+    // The answer would go with the place, and it may not have been found yet.
+    assert.equal(left, 2);
+    locks.statementEnded();
+    await locks.vacate();
+    assert.equal(left, 3);
   });
 
   it('one that has seen no lock is answered when it waits for one', async () => {
