@@ -5,7 +5,7 @@ import { AbortPool } from './abortPool.js';
 import { BridgedCall, type CallBridge } from './bridgedCall.js';
 import { type BridgeAnswer, raisingAnswer } from './exchange/bridgeAnswer.js';
 import { withoutFrames } from './exchange/contextFrames.js';
-import { mayBeRequest, showsBridge } from './exchange/hiddenNotices.js';
+import { isSkipping, mayBeRequest, showsBridge } from './exchange/hiddenNotices.js';
 import { type BridgeRequest, readRequest } from './exchange/request.js';
 import { RequestActs } from './exchange/requestActs.js';
 import { type SessionKeys, SessionLocks } from './exchange/sessionLocks.js';
@@ -108,7 +108,7 @@ export class Bridge implements CallBridge {
       this.context.session.primaryKey?.processId ?? 0,
     );
     if (request === undefined) {
-      if (muted) return false;
+      if (muted || isSkipping(message)) return false;
       const changed = this.#withoutFrames(message);
       if (changed === undefined) return true;
       this.context.session.toClient(noticeResponse(changed));

@@ -316,7 +316,7 @@ for (const major of testedMajors()) {
         await execute(beside.url, WATCH);
         const made: unknown[] = [];
         for (const place of [behind, beside]) {
-          const { client } = await open(place);
+          const { client, notices } = await open(place);
           const settings = async (): Promise<unknown> =>
             (
               await client.query(
@@ -330,12 +330,13 @@ for (const major of testedMajors()) {
           assert.deepEqual(await settings(), usual);
           await client.query('COMMIT');
           assert.deepEqual(await settings(), usual);
-          made.push(
-            (await execute(place.url, SEEN))
-              .flat()
-              .filter((said) => !/ EXTENSION$/.test(String(said)))
-              .sort(),
-          );
+          made.push((await execute(place.url, SEEN)).flat().sort());
+          assert.deepEqual(notices, []);
+          await client.query('DROP EXTENSION dblink');
+          await client.query('TRUNCATE seen');
+          await client.query('DO $$ BEGIN CREATE EXTENSION dblink; END $$');
+          made.push((await execute(place.url, SEEN)).flat().sort());
+          assert.deepEqual(notices, []);
           await client.query('TRUNCATE seen');
           await client.query('ALTER EXTENSION dblink SET SCHEMA elsewhere');
           await client.query("CREATE VIEW v AS SELECT * FROM elsewhere.dblink('', '') AS t(a int)");
@@ -345,7 +346,7 @@ for (const major of testedMajors()) {
           await client.end();
         }
         assert.ok((made[0] as unknown[]).length > 80);
-        assert.deepEqual(made[0], made[1]);
+        assert.deepEqual(made.slice(0, 2), made.slice(2));
         assert.deepEqual(await execute(behind.url, SEEN), await execute(beside.url, SEEN));
       });
 

@@ -1,8 +1,9 @@
 import { CATALOGUE } from '../../dblink/catalogue.js';
 import { MARK, REQUEST_PREFIX, SERVICE_SCHEMA } from '../../primary/marks.js';
 import { fieldBytes } from '../../wire/errors.js';
+import { EXTENSION_MARK } from '../installed/objectQueries.js';
 import { signatureOf } from '../installed/publicFunctions.js';
-import { contentOf, findLine } from './contextLines.js';
+import { contentOf, findLine, lineFrom } from './contextLines.js';
 
 /**
  * Notices that are not for the client. These are messages that could be requests, and what the server says at the levels LOG and
@@ -12,6 +13,16 @@ import { contentOf, findLine } from './contextLines.js';
 
 const PREFIX = Buffer.from(`${REQUEST_PREFIX}:`, 'latin1');
 const NAME = Buffer.from('dblink', 'latin1');
+
+/** What the server says when it is to make an extension that is there. */
+const EXISTS = '42710';
+
+/** Whether a notice is what the server says to the command that event triggers are shown for CREATE EXTENSION (extensionSql.ts). */
+export function isSkipping(message: Buffer): boolean {
+  if (fieldBytes(message, 'sqlstate')?.toString('latin1') !== EXISTS) return false;
+  const context = fieldBytes(message, 'context')?.toString('latin1') ?? '';
+  return contentOf(context, lineFrom(context, 0)).includes(EXTENSION_MARK);
+}
 
 /** Whether a notice may be a request. Its head is enough to tell: the prefix comes before whatever can be long. */
 export const mayBeRequest = (head: Buffer): boolean => head.includes(PREFIX);

@@ -6,6 +6,7 @@ import type { SessionContext } from '../../session/context.js';
 import type { ExtensionCommand } from '../../sql/index.js';
 import { noticeResponse, PgError, parseFields } from '../../wire/errors.js';
 import { abortable } from '../../wire/pace/abortable.js';
+import { isSkipping } from '../exchange/hiddenNotices.js';
 import { EXTENSION_MARK, EXTENSION_VERSION, FUNCTIONS_QUERY, isTrusted } from '../installed/objectQueries.js';
 import { REGISTERED_QUERY } from '../installed/registerSql.js';
 import { dropSql, installSql, moveSql, registerSql, upgradeSql } from './extensionSql.js';
@@ -249,6 +250,7 @@ async function change(context: SessionContext, sql: string): Promise<void> {
       sql: Buffer.from(sql, 'latin1'),
       changes: true,
       notice: (message) => {
+        if (isSkipping(message)) return true;
         const notice = PgError.from(parseFields(message));
         if (notice.fields.severityNonLocalized !== 'NOTICE') return false;
         if (isOwnStatement(notice)) told.push(notice);

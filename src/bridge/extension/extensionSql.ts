@@ -11,7 +11,7 @@ import {
   WRAPPER_QUERY,
 } from '../installed/objectQueries.js';
 import { pkeyResultsSql, publicFunctionsSql } from '../installed/publicFunctions.js';
-import { registering } from '../installed/registerSql.js';
+import { REGISTERED_QUERY, registering } from '../installed/registerSql.js';
 
 /**
  * SQL for what stands for the extension: the functions with dblink's own names, the type dblink_pkey_results and the
@@ -63,7 +63,10 @@ export function installSql(schema: string): string {
   // There is no function of the bridge to be replaced. A function of the same name is somebody else's.
   const functions = publicFunctionsSql(schema).map((sql) => sql.replace(/^CREATE OR REPLACE /, 'CREATE '));
   const isComment = (sql: string): boolean => sql.startsWith('COMMENT ');
-  const script = functions.filter((sql) => !isComment(sql));
+  const revokes = functions.filter((sql) => sql.startsWith('REVOKE '));
+  const script = functions.filter((sql) => sql.startsWith('CREATE '));
+  // Event triggers see them in the order of the extension's script.
+  script.splice(script.findLastIndex((sql) => sql.includes('.dblink_connect_u(')) + 1, 0, ...revokes);
   // The first one that needs the type.
   const ofType = script.findIndex((sql) => sql.includes('dblink_get_pkey'));
   script.splice(ofType, 0, pkeyResultsSql(schema));
@@ -81,9 +84,18 @@ export function installSql(schema: string): string {
   ${functions.filter(isComment).map(execute).join('\n  ')}${typeComment(schema)}
   IF ${SUPERUSER} THEN ${WRAPPER_COMMENT}
   END IF;${register(false)}`),
-    )}`,
+    )}${SHOW_COMMAND}`,
   );
 }
+
+/**
+ * Has event triggers see the command itself, where the primary knows the extension by now: then it carries out its own CREATE EXTENSION,
+ * which does nothing more, for whoever it is. isSkipping() knows its notice.
+ */
+const SHOW_COMMAND = `
+  IF EXISTS (SELECT FROM pg_catalog.pg_event_trigger) AND EXISTS (${REGISTERED_QUERY}) THEN
+    ${execute('CREATE EXTENSION IF NOT EXISTS dblink')}
+  END IF;`;
 
 /** Condition that the validator in a schema is a superuser's: it runs with the rights of whoever makes a server of the wrapper. */
 const hasTrustyValidator = (

@@ -159,12 +159,65 @@ SELECT tag, object FROM audit.here ORDER BY n
 --# the extension is dropped and made again
 BEGIN;
 TRUNCATE audit.here;
+CREATE TABLE audit.tags (n int GENERATED ALWAYS AS IDENTITY, event text, tag text);
+CREATE FUNCTION audit.tag() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO audit.tags (event, tag) VALUES (TG_EVENT, TG_TAG);
+END $$;
+CREATE EVENT TRIGGER tag_start ON ddl_command_start EXECUTE FUNCTION audit.tag();
+CREATE EVENT TRIGGER tag_end ON ddl_command_end EXECUTE FUNCTION audit.tag();
+CREATE EVENT TRIGGER tag_drop ON sql_drop EXECUTE FUNCTION audit.tag();
 DROP VIEW far CASCADE;
 DROP EXTENSION dblink;
 CREATE EXTENSION dblink;
-SELECT tag, object FROM audit.here ORDER BY n
+SELECT tag, object FROM audit.here WHERE tag <> 'CREATE EXTENSION' ORDER BY n
+
+--# what it is tagged with
+SELECT event, tag, count(*) FROM audit.tags GROUP BY event, tag ORDER BY event, tag
+
+--# what comes last
+SELECT event, tag FROM audit.tags ORDER BY n DESC LIMIT 1
+
+--# what begins first
+SELECT tag FROM audit.tags WHERE event = 'ddl_command_start' AND tag <> 'DROP VIEW' AND tag <> 'DROP EXTENSION' ORDER BY n LIMIT 1
+
+--# the extension as what a command has made
+SELECT tag, object FROM audit.here WHERE tag = 'CREATE EXTENSION'
 
 --# as it was
+ROLLBACK
+
+--# no more extensions
+BEGIN;
+CREATE FUNCTION audit.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE NOTICE 'somebody wants %', TG_TAG;
+  RAISE EXCEPTION 'no % here', TG_TAG USING ERRCODE = '42501';
+END $$;
+CREATE EVENT TRIGGER audit_refuse ON ddl_command_end WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION audit.refuse();
+DROP EXTENSION dblink CASCADE;
+CREATE EXTENSION dblink
+
+--# all that is over
+ROLLBACK
+
+--# nor in a block
+BEGIN;
+CREATE FUNCTION audit.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'no % here', TG_TAG;
+END $$;
+CREATE EVENT TRIGGER audit_refuse ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION audit.refuse();
+DROP EXTENSION dblink CASCADE;
+DO $$
+BEGIN
+  CREATE EXTENSION dblink;
+EXCEPTION WHEN raise_exception THEN
+  RAISE NOTICE '%', SQLERRM;
+END $$;
+SELECT count(*) FROM pg_extension WHERE extname = 'dblink'
+
+--# that is over, too
 ROLLBACK
 
 --# an event trigger that asks dblink at the start
