@@ -79,6 +79,13 @@ for (const major of testedMajors()) {
       // A superuser's right, which has to be proven.
       await client.rows(inside(`SELECT dblink_connect('r', '${itself()}')`));
       assert.equal(await count(ofTheProxy), 1);
+      assert.deepEqual(await client.rows(inside(`SELECT dblink_connect_u('u', '${itself()}')`)), [['OK']]);
+      await client.rows(`SELECT dblink_connect('low', '${itself().replace('user=postgres', 'user=low')}')`);
+      const refused = await client.query(
+        inside(`SELECT dblink_connect_u('u', '${itself()}')`, 'v text', 'low'),
+      );
+      assert.equal(errorOf(refused)['C'], '42501');
+      assert.deepEqual(await client.rows(inside('SELECT dblink_get_connections()')), [['{r,u}']]);
       await client.end();
     });
 
@@ -139,7 +146,9 @@ for (const major of testedMajors()) {
       assert.equal(await count(named), 2);
       await direct(`SELECT pg_terminate_backend(pid) FROM ${named}`);
       await eventually('they are gone', async () => (await count(named)) === 0);
-      assert.match(errorOf(await client.query(inside('SELECT far(1)')))['M'] ?? '', /terminating connection/);
+      // Before 14 libpq keeps the last thing that it says only.
+      const said = major < 14 ? /^invalid socket$/ : /terminating connection/;
+      assert.match(errorOf(await client.query(inside('SELECT far(1)')))['M'] ?? '', said);
       await client.rows("SELECT dblink_disconnect('l')");
       await client.rows(`SELECT dblink_connect('l', '${itself(' application_name=victim')}')`);
       await client.rows(inside(`SELECT dblink_connect('r', '${itself(' application_name=victim')}')`));
@@ -147,6 +156,36 @@ for (const major of testedMajors()) {
       await eventually('it sleeps', async () => (await count(`${named} AND wait_event = 'PgSleep'`)) === 1);
       client.wire.destroy();
       await eventually('they are gone', async () => (await count(named)) === 0);
+    });
+
+    it('go on behind commands that take settings back', async () => {
+      const client = await open();
+      await client.rows(`SELECT dblink_connect('l', '${itself()}')`);
+      const exec = (sql: string) => client.rows(`SELECT dblink_exec('l', '${sql}')`);
+      const served = async (): Promise<void> =>
+        assert.deepEqual(await client.rows(inside('SELECT far(1)')), [['2']]);
+      await served();
+      for (const ends of ['ROLLBACK', 'COMMIT']) {
+        await exec('BEGIN');
+        await exec('RESET ALL');
+        await exec('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+        await exec('SAVEPOINT s');
+        await served();
+        await exec('ROLLBACK TO s');
+        await served();
+        await exec('DISCARD TEMP');
+        await served();
+        await exec(ends);
+        await served();
+      }
+      // Inside of a function nobody sees it before it has done harm.
+      await exec(
+        'CREATE FUNCTION hidden() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RESET ALL; RETURN 1; END $$',
+      );
+      assert.deepEqual(await client.rows(inside('SELECT hidden()')), [['1']]);
+      assert.equal(errorOf(await client.query(inside('SELECT far(1)')))['C'], '55000');
+      await served();
+      await client.end();
     });
 
     it('are nested eight times at most, and leave nothing behind', async () => {

@@ -1,5 +1,5 @@
 import { MessageSink } from '../../primary/answerSink.js';
-import { SESSION_SETTING } from '../../primary/marks.js';
+import { NOT_THROUGH_PROXY, SESSION_SETTING } from '../../primary/marks.js';
 import type { PrimaryLink } from '../../primary/primaryLink.js';
 import { mayConcernDblink } from '../../sql/index.js';
 import { query } from '../../wire/messages.js';
@@ -9,7 +9,9 @@ const HEADER_BYTES = 5;
 
 /** A command that takes settings back is short. Of a longer text nothing is looked for. */
 const SHORT_BYTES = 4096;
-const TAKES_BACK = /reset|discard/i;
+const TAKES_BACK = /reset|discard|rollback|abort/i;
+
+const NOT_THROUGH = Buffer.from(NOT_THROUGH_PROXY);
 
 /** SQL that makes the setting by which functions know the proxy. @param value of the setting */
 export const entrySql = (value: string): string => `SET ${SESSION_SETTING} = '${value}'`;
@@ -37,11 +39,17 @@ export class NestedEntry {
    * @returns undefined where it has nothing to do with dblink; else whether this session serves it
    */
   query(message: Buffer): Promise<boolean> | undefined {
-    if (!this.#made && this.primary.status === TransactionStatus.idle) this.#make();
+    // In a transaction block it takes no snapshot, and goes if the block is rolled back.
+    if (!this.#made && this.primary.status !== TransactionStatus.failed) this.#make();
     if (message.length <= SHORT_BYTES && TAKES_BACK.test(message.toString('latin1', HEADER_BYTES)))
       this.#made = false;
     if (!mayConcernDblink(message, HEADER_BYTES)) return undefined;
     return this.#served.then((served) => served && this.isProven());
+  }
+
+  /** Called for every error. A function that has not found the setting says so: something that it called took it back. */
+  error(message: Buffer): void {
+    if (message.includes(NOT_THROUGH)) this.#made = false;
   }
 
   #make(): void {

@@ -77,6 +77,7 @@ export class NestedInterceptor implements Interceptor {
   }
 
   error(message: Buffer): Buffer {
+    this.entry.error(message);
     return this.#concerned(message)?.error(message) ?? message;
   }
 

@@ -19,6 +19,7 @@ import { isLocal, unbound } from '../calls/evaluateArguments.js';
 import { withAmbiguousCall } from '../decide/ambiguous.js';
 import { checkAssumptions } from '../decide/assumptions.js';
 import { refuseNewerSyntax } from '../decide/newerSyntax.js';
+import { proven } from '../decide/privileges.js';
 import { type Circumstances, decide, decideAgain, decideByText, type Verdict } from '../decide/verdict.js';
 import { NeedsBridge, NoSuchSignature } from '../failures.js';
 import { answer } from '../plans/answer.js';
@@ -128,7 +129,7 @@ class SimpleQuery {
     if (plain !== undefined) return this.#extension(statement, plain.command, last);
     const asked = this.#facts();
     const checking = this.#checkEarly(statement);
-    const facts = await asked;
+    const facts = await proven(statement, await asked, context);
     const verdict = decide(statement, this.#circumstances(statement, facts));
     const task: Task = { statement, last, facts, checking };
     try {
