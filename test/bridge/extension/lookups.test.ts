@@ -40,6 +40,26 @@ const LOOKUPS: readonly Asked[] = [
   ['SELECT * FROM pg_extension_update_paths(nosuch)'],
   ["SELECT a, nosuch FROM pg_extension_update_paths('dblink') AS p(a)"],
   ["SELECT * FROM pg_extension_update_paths('dblink', 1)"],
+  ["SELECT pg_extension_update_paths('dblink') ORDER BY 1"],
+  [
+    "SELECT 'a' AS a, pg_catalog.pg_extension_update_paths('dblink' /* it */) AS way ORDER BY way DESC LIMIT 2",
+  ],
+  ['SELECT pg_extension_update_paths($1) ORDER BY 1', 'dblink'],
+  ["SELECT pg_extension_update_paths('plpgsql')"],
+  ["SELECT pg_extension_update_paths('../nosuch')"],
+  ['SELECT pg_extension_update_paths(NULL)'],
+  ['SELECT pg_extension_update_paths(1)'],
+  [
+    "SELECT e.name, pg_extension_update_paths(e.name) FROM pg_available_extensions e WHERE e.name IN ('dblink', 'plpgsql') ORDER BY 1, 2",
+  ],
+  [
+    "SELECT count(*)::int FROM (SELECT pg_extension_update_paths('dblink') AS p) s WHERE p::text LIKE '(1.0,%'",
+  ],
+  ["SELECT count(*)::int, max(ordinality) FROM pg_extension_update_paths('dblink') WITH ORDINALITY"],
+  [
+    "SELECT (p).source, n FROM pg_extension_update_paths('dblink') WITH ORDINALITY AS p(source, target, path, n) WHERE n = 7",
+  ],
+  ["SELECT * FROM pg_extension_update_paths('dblink') WITH ORDINALITY AS p WHERE false"],
   [
     "SELECT n, source, target FROM unnest('{dblink,plpgsql}'::name[]) n LEFT JOIN pg_extension_update_paths(n /* of each */) p ON target = '1.2' ORDER BY 1, 2",
   ],
