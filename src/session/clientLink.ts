@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { batchWrites } from '../wire/batch.js';
 import { type Delivery, Framer } from '../wire/framer.js';
+import { TERMINATE } from '../wire/messages.js';
 import { LoopShare } from '../wire/pace/loopShare.js';
 import { Frontend, MAX_MESSAGE_BYTES } from '../wire/protocol.js';
 
@@ -71,6 +72,8 @@ export class ClientLink {
   /** The client sends nothing more; `handled`: nor is there something left of what it has sent. */
   #ending: false | true | 'handled' = false;
   #closed = false;
+  /** A result is being written in parts, between which nothing else may come: they may end in the middle of a message. */
+  inParts = false;
   /** Its limit is reached: what follows is handled in a later turn of the event loop. */
   readonly #share = new LoopShare(() => {
     this.hold();
@@ -116,6 +119,11 @@ export class ClientLink {
   /** Whether the session is carrying out a request itself, or requests are waiting behind one. */
   get busy(): boolean {
     return this.#holds > 0 || this.#framer.stopped;
+  }
+
+  /** Whether what waits behind a request ends with a Terminate. */
+  get leaves(): boolean {
+    return this.#framer.heldEnd(TERMINATE.length).equals(TERMINATE);
   }
 
   /** Whether only a part of a message has been handed on, because the client has not sent the rest yet. */

@@ -5,7 +5,7 @@ import { FORWARD, type ResponseSink } from '../primary/responseQueue.js';
 import type { CancelKey, CancelKeys, Cancellable } from '../wire/cancelKeys.js';
 import { errorResponse, PgError } from '../wire/errors.js';
 import type { Delivery } from '../wire/framer.js';
-import { TERMINATE } from '../wire/messages.js';
+import { parameterStatus, TERMINATE } from '../wire/messages.js';
 import { Frontend, TransactionStatus } from '../wire/protocol.js';
 import { ClientLink } from './clientLink.js';
 import { watchEnding } from './endingClient.js';
@@ -409,15 +409,25 @@ export class Session implements Cancellable {
   /** See endingClient.ts. */
   #clientEnding(): void {
     const { client, primary } = this;
-    if (client.busy || this.#interceptor.serving) {
+    const leaves = this.#leaving || client.leaves;
+    const serving = (): boolean => this.#interceptor.serving;
+    const busy = (): boolean => client.busy || serving();
+    if (leaves && busy()) {
       this.end();
       return;
     }
     watchEnding({
-      serving: () => this.#interceptor.serving,
+      leaves,
+      serving,
+      busy,
       idle: () => primary.queue.length === 0 && !client.busy,
       over: () => this.#phase === 'ended',
       end: () => this.end(),
+      touch: () => {
+        // What is in the middle of a message has its rest to come.
+        if (this.authenticated && !primary.midMessage && !client.inParts)
+          this.toClient(parameterStatus(UNCHANGING, primary.parameters.get(UNCHANGING) ?? 'on'));
+      },
     });
   }
 
@@ -466,6 +476,9 @@ const DURING_COPY: ReadonlySet<number> = new Set([
 ]);
 
 const FATAL = { severity: 'FATAL' } as const;
+
+/** A setting that servers report and that never changes. */
+const UNCHANGING = 'integer_datetimes';
 
 /** The types of messages that an authenticated client sends. */
 const CLIENT_TYPES: ReadonlySet<number> = new Set(

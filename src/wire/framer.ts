@@ -91,6 +91,11 @@ export class Framer {
     return this.#heldBytes;
   }
 
+  /** The last bytes of what waits for `resume`, as many of these as there are. */
+  heldEnd(length: number): Buffer {
+    return Buffer.concat(this.#held.slice(-length).map((chunk) => chunk.subarray(-length))).subarray(-length);
+  }
+
   /** Holds back everything behind the message that is being handled, until `resume`. */
   stop(): void {
     this.#stopped = true;

@@ -202,11 +202,14 @@ describe('the end of a session', () => {
     });
   });
 
-  it('half-open: a client that says it will send no more is served no further', async () => {
+  it('half-open: a client that sends no more is served on, as by a server, until it has gone', async () => {
     const tag = 'end-half';
     const client = await begin(tag, "SELECT * FROM dblink('c', 'SELECT pg_sleep(600)::text') AS t(a text)");
     await world.runs(tag, 'pg_sleep');
     client.socket.end();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await world.runs(tag, 'pg_sleep');
+    client.socket.destroy();
     await world.gone(tag);
   });
 

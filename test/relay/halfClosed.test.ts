@@ -26,6 +26,19 @@ const SENT: readonly (readonly [name: string, what: (fill: (sql: string) => stri
     ['nothing', () => []],
     ['a Terminate', () => [frontend.terminate()]],
     ['a Query', () => [frontend.query('SELECT 1')]],
+    ['a dblink call', (fill) => [frontend.query(fill(call('SELECT pg_sleep(0.7) IS NULL')))]],
+    ['a dblink call in a batch', (fill) => [...batch(fill(call('SELECT pg_sleep(0.3)'))), frontend.sync()]],
+    ['a function that calls dblink', () => [frontend.query('SELECT slow(0.7)')]],
+    [
+      'calls, one after the other',
+      (fill) => [
+        frontend.query('SELECT called()'),
+        frontend.query(fill(`INSERT INTO kept SELECT 8 FROM (${call('SELECT pg_sleep(0.2)')}) s`)),
+        frontend.query('SELECT slow(0.2), 1/0'),
+        frontend.query(fill("SELECT v FROM dblink('{R}', 'SELECT nosuch') AS t(v text)")),
+        frontend.query('SELECT slow(0.2)'),
+      ],
+    ],
     ['a Query that takes its time', () => [frontend.query("SELECT 'x' FROM pg_sleep(1.2)")]],
     [
       'several',
@@ -68,7 +81,9 @@ for (const major of testedMajors()) {
         await execute(
           url,
           fill(`CREATE EXTENSION dblink; CREATE TABLE kept (n int);
-            CREATE FUNCTION called() RETURNS text LANGUAGE sql AS $$ ${call('SELECT 7')} $$`),
+            CREATE FUNCTION called() RETURNS text LANGUAGE sql AS $$ ${call('SELECT 7')} $$;
+            CREATE FUNCTION slow(s float) RETURNS text LANGUAGE plpgsql AS $$
+              BEGIN RETURN (SELECT v FROM dblink('{R}', format('SELECT pg_sleep(%s) IS NULL', s)) AS t(v text)); END $$`),
         );
     });
     after(() => proxy?.stop());
@@ -114,26 +129,26 @@ for (const major of testedMajors()) {
       });
     }
 
-    it('do not keep a remote at work that takes long', async () => {
-      for (const sql of [call('SELECT pg_sleep(3600)'), 'SELECT slow()']) {
-        const url = `postgres://postgres@${proxy.host}:${proxy.port}/${DATABASE}`;
-        await execute(
-          url,
-          fill(
-            `CREATE OR REPLACE FUNCTION slow() RETURNS text LANGUAGE sql AS $$ ${call('SELECT pg_sleep(3600)')} $$`,
-          ),
-        );
+    it('do not keep a remote at work when they have gone', async () => {
+      for (const sql of [
+        call('SELECT pg_sleep(3600) IS NULL'),
+        'SELECT slow(3600)',
+        `SELECT called(), slow(3600)`,
+      ]) {
         const client = await RawClient.connect(proxy.port);
         client.write(STARTUP);
         await client.until('Z');
         client.socket.end(frontend.query(fill(sql)));
-        const works =
-          "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(3600)' AND state = 'active'";
-        await client.toEnd();
-        await soon(
-          'the remote has stopped',
-          async () => (await execute(extension.url(), works)).length === 0,
-        );
+        const working = async (): Promise<number> => {
+          const works =
+            "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(3600) IS NULL' AND state = 'active'";
+          return (await execute(extension.url(), works)).length;
+        };
+        await soon('the remote works', async () => (await working()) === 1);
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+        assert.equal(await working(), 1);
+        client.socket.destroy();
+        await soon('the remote has stopped', async () => (await working()) === 0);
       }
     });
   });

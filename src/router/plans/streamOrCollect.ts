@@ -93,10 +93,14 @@ async function stream(
     context.session.client,
     collector,
   );
-  const result = await context.remotely(facts, (callContext) =>
-    runner.collect({ call, args, shape }, { sink, collector }, callContext),
-  );
-  return sink.streamed ? { kind: 'streamed', rows: sink.count } : result;
+  try {
+    const result = await context.remotely(facts, (callContext) =>
+      runner.collect({ call, args, shape }, { sink, collector }, callContext),
+    );
+    return sink.streamed ? { kind: 'streamed', rows: sink.count } : result;
+  } finally {
+    context.session.client.inParts = false;
+  }
 }
 
 /** Whether the call gets no other result than the one that it returns. */

@@ -79,6 +79,7 @@ export class StreamSink implements RowSink {
     this.#remote = remote;
     if (!this.streamed) return this.collector.begin();
     this.checks = checks.map((check) => (check === anyText ? undefined : check));
+    this.client.inParts = true;
     return 'raw';
   }
 
