@@ -15,8 +15,12 @@ import {
 } from '../src/embedded/index.js';
 import { createLogger, type Logger } from '../src/server/log.js';
 import { type RunningProxy, startProxy } from '../src/server/server.js';
+import { startSupervisor } from '../src/server/supervisor.js';
 import { watchProcess } from './signals.js';
 import { StartError } from './startError.js';
+
+/** What the processes run that serve sessions, if there are several. */
+const WORKER = new URL('worker.js', import.meta.url);
 
 type Address = RunningProxy['addresses'][number];
 
@@ -59,7 +63,8 @@ async function startEmbedded(): Promise<Demo> {
 
 async function listen(config: Config, log: Logger): Promise<RunningProxy> {
   try {
-    return await startProxy(config, log);
+    if (config.workers === 1) return await startProxy(config, log);
+    return await startSupervisor(config, log, { count: config.workers, program: WORKER });
   } catch (error) {
     const { code, address, port, message } = error as NodeJS.ErrnoException & {
       address?: string;

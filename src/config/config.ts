@@ -37,6 +37,8 @@ export interface Config {
   /** By database name. `*` stands for every other. Empty only if `embedded` is set or the check was partial. */
   readonly databases: ReadonlyMap<string, DatabaseConfig>;
   readonly embedded: boolean;
+  /** How many processes serve sessions. */
+  readonly workers: number;
   readonly auth: Complete['auth'];
   readonly tls: TlsFiles | undefined;
   readonly log: Renamed<Complete['log']>;

@@ -73,7 +73,7 @@ function combine(
   };
 
   const primary = chosen.databases?.['*']?.primary;
-  const { embedded, auth, timeouts, limits, tcp, dblink, log, listen } = chosen;
+  const { embedded, workers, auth, timeouts, limits, tcp, dblink, log, listen } = chosen;
   if (primary === undefined && !embedded && !partial) {
     report(
       'databases.*.primary',
@@ -95,6 +95,7 @@ function combine(
     unixSocketMode: chosen.unix_socket_mode,
     databases: new Map(primary === undefined ? [] : [['*', { primary }]]),
     embedded,
+    workers,
     auth,
     tls,
     log: renamed(log),

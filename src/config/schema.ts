@@ -13,6 +13,7 @@ import {
   parseMemory,
   parseSize,
   parseText,
+  parseWorkers,
 } from './values.js';
 
 /** What is known about one setting apart from how its value is checked. */
@@ -97,6 +98,17 @@ export const schema = z.strictObject({
       'Who may connect to a Unix socket that is listened on: its mode, as for `chmod` (`0700` its owner, `0770` its group ' +
       "as well, `0777` everybody). Not set, the process's umask decides, which mostly means the owner.",
     type: 'file mode',
+    reload: false,
+  }),
+  workers: setting(parseWorkers, {
+    description:
+      'How many processes serve sessions. With more than one, a further process accepts the connections and hands each to the ' +
+      'process that has the fewest. `auto` is one for each processor. The limits for all sessions together are divided among them, ' +
+      'and each has service connections of its own. A process that fails takes its own sessions with it, and is replaced.',
+    type: 'whole number or `auto`',
+    default: 1,
+    flag: 'workers',
+    help: ['number', 'how many processes serve sessions; auto: one for each processor'],
     reload: false,
   }),
   databases: z

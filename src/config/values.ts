@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { ValueError } from './errors.js';
 import { suggestion } from './nearest.js';
 
@@ -49,6 +50,11 @@ export function parseInteger(value: unknown, min: number, max: number): number {
     throw new ValueError(`${show(value)} is not a whole number from ${min} to ${max}`);
   }
   return number;
+}
+
+/** How many processes: a number from 1 to 256, or `auto` for the number of processors that this process may use. */
+export function parseWorkers(value: unknown): number {
+  return scalarText(value) === 'auto' ? availableParallelism() : parseInteger(value, 1, 256);
 }
 
 /** A mode as for chmod, in octal; the owner must be able to use the file. */

@@ -1,28 +1,12 @@
 import type { Server, Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import { accountOptions, ServiceConnection } from '../bridge/service/serviceConnection.js';
-import { Services } from '../bridge/service/services.js';
 import type { Config } from '../config/index.js';
-import { RemoteAdmission } from '../dblink/connections/admission.js';
-import { MemoryBudget } from '../dblink/memory.js';
-import { makeRouter } from '../router/router.js';
-import { ClientAdmission } from '../session/clientAdmission.js';
-import { serve } from '../session/serve.js';
-import type { Session } from '../session/session.js';
 import type { ServiceAccount } from '../session/settings.js';
-import { CancelKeys } from '../wire/cancelKeys.js';
-import { errorResponse, type PgError } from '../wire/errors.js';
-import { Descriptors } from '../wire/host/descriptors.js';
-import { cancelsDelivered } from '../wire/outbound/cancelRequest.js';
-import { clientContext } from '../wire/tls/clientContext.js';
-import { descriptorLimit, openDescriptors } from './descriptorLimit.js';
+import { ConnectionServer } from './connectionServer.js';
 import { type BoundAddress, boundAddress, openListener } from './listener.js';
 import type { Logger } from './log.js';
 import { logSeldom } from './seldom.js';
 import { routerSettings } from './sessionSettings.js';
-
-/** How long the shutdown waits for cancel requests that are on their way. */
-const CANCELS_LIMIT_MS = 3000;
 
 /** A proxy that has been started. */
 export interface RunningProxy {
@@ -36,72 +20,24 @@ export interface RunningProxy {
   close(graceMs?: number): Promise<void>;
 }
 
-/** Starts the proxy. @throws the listener's error (EADDRINUSE, EACCES, …) or that of reading a certificate */
+/** What becomes of the connections that a proxy accepts. */
+export interface ConnectionTaker {
+  serve(socket: Socket): void;
+  /** See RunningProxy. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Starts the proxy in this process. @throws the listener's error (EADDRINUSE, EACCES, …) or that of reading a certificate */
 export async function startProxy(config: Config, log: Logger): Promise<RunningProxy> {
-  const settings = routerSettings(config);
-  const secureContext = settings.clientTls && clientContext(settings.clientTls);
-  const keys = new CancelKeys();
-  const sessions = new Set<Session>();
-  const sockets = new Set<Socket>();
-  const bridge = new Services(
-    { ...settings.primary, maxScramIterations: settings.dblink.maxScramIterations },
-    log,
-  );
-  const { limits } = config;
-  const nearlyUsedUp = logSeldom<undefined>((missed) => {
-    log.warn({ missed }, 'file descriptors are nearly used up (ulimit -n)');
-  });
-  const descriptors = new Descriptors(
-    descriptorLimit(),
-    openDescriptors() + config.listen.length,
-    limits.reservedDescriptors,
-    () => nearlyUsedUp(undefined),
-  );
-  const clients = new ClientAdmission(limits.clients, descriptors);
-  const route = await makeRouter(settings, {
-    services: bridge,
-    admission: new RemoteAdmission(
-      { perSession: limits.remoteConnectionsPerSession, inAll: limits.remoteConnections },
-      descriptors,
-      logSeldom((missed, error) =>
-        log.error({ err: error.message, missed }, 'a dblink connection cannot be opened'),
-      ),
-    ),
-    memory: new MemoryBudget(limits.memory),
-  });
-  void checkPrimary(settings.service, log);
-  let number = 0;
-  let closing = false;
+  return listen(config, log, await ConnectionServer.open(config, log));
+}
 
-  const onConnection = (socket: Socket): void => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-    const sessionLog = log.child({ session: ++number, client: socket.remoteAddress ?? 'unix socket' });
-    try {
-      socket.once('close', clients.accept());
-    } catch (error) {
-      turnAway(socket, error as PgError, sessionLog);
-      return;
-    }
-    void serve(socket, {
-      clients,
-      settings,
-      secureContext,
-      keys,
-      log: sessionLog,
-      route,
-      opened: (session) => {
-        sessions.add(session);
-        if (closing) session.drain();
-      },
-      ended: (session) => sessions.delete(session),
-    });
-  };
-
+/** Listens for somebody who takes the connections. @throws the listener's error; the taker has been closed then */
+export async function listen(config: Config, log: Logger, taker: ConnectionTaker): Promise<RunningProxy> {
+  void checkPrimary(routerSettings(config).service, log);
   const exhausted = logSeldom((missed, error: NodeJS.ErrnoException) => {
     log.error({ err: error.message, missed }, 'connections cannot be accepted');
   });
-
   const servers: Server[] = [];
   try {
     for (const address of config.listen) {
@@ -109,54 +45,25 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
         await openListener(address, {
           keepAliveMs: config.tcp.keepalive,
           socketMode: config.unixSocketMode,
-          onConnection,
+          onConnection: (socket) => taker.serve(socket),
           onError: exhausted,
         }),
       );
     }
   } catch (error) {
     for (const server of servers) server.close();
+    await taker.close(0);
     throw error;
   }
   const addresses = servers.map(boundAddress);
   log.info({ addresses }, 'listening');
-
-  let deadline = Number.POSITIVE_INFINITY;
-  let closed: Promise<void> | undefined;
-  const close = async (): Promise<void> => {
-    closing = true;
-    const stopped = servers.map((server) => new Promise((resolve) => server.close(resolve)));
-    for (const session of sessions) session.drain();
-    while (sessions.size > 0 && Date.now() < deadline) await delay(50);
-    for (const session of sessions) session.terminate();
-    const leaving = setTimeout(() => {
-      for (const socket of sockets) socket.destroy();
-    }, 500);
-    await Promise.all(stopped);
-    // The process may end after this. What it has begun on servers has to be cancelled first: nobody else would stop it.
-    await cancelsDelivered(CANCELS_LIMIT_MS);
-    await bridge.close();
-    clearTimeout(leaving);
-  };
-
   return {
     addresses,
-    close(graceMs = 0) {
-      deadline = Math.min(deadline, Date.now() + graceMs);
-      closed ??= close();
-      return closed;
+    async close(graceMs = 0) {
+      for (const server of servers) if (server.listening) server.close();
+      await taker.close(graceMs);
     },
   };
-}
-
-/** Ends a connection before anything has been read from it. */
-function turnAway(socket: Socket, error: PgError, log: Logger): void {
-  log.info({ sqlstate: error.sqlstate, reason: error.message }, 'client refused');
-  socket.on('error', () => undefined);
-  socket.end(errorResponse(error));
-  // Bytes that were not read would turn the end into a reset, and the message would be lost.
-  socket.resume();
-  setTimeout(() => socket.destroy(), 1000).unref();
 }
 
 /**

@@ -135,7 +135,7 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
           if (reader.rest.length > 0) throw unencryptedData('GSSAPI encryption request');
           break;
         case 'cancel':
-          options.keys.find(request.processId, request.key)?.cancel();
+          await options.keys.cancel({ processId: request.processId, secret: request.key });
           socket.end();
           setTimeout(() => socket.destroy(), 1000).unref();
           clock.stop();

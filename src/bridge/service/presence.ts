@@ -12,6 +12,9 @@ export class Presence {
   /** Only those with connections: what it costs to have them leave is paid once for each connection. */
   readonly #tenants = new Map<string, Set<Tenant>>();
 
+  /** @param elsewhere has the connections of the proxy's other processes leave databases; must not reject */
+  constructor(private readonly elsewhere?: (databases: readonly string[]) => Promise<void>) {}
+
   /** Whether a database has sessions, be it that they use the bridge or not. */
   has(database: string): boolean {
     return this.#sessions.has(database);
@@ -51,8 +54,15 @@ export class Presence {
     if (tenants?.delete(tenant) === true && tenants.size === 0) this.#tenants.delete(database);
   }
 
-  /** Has connections that no session uses leave these databases. Never rejects. */
+  /**
+   * Has connections that no session uses leave these databases, those of the proxy's other processes as well. Never rejects.
+   */
   async vacate(databases: readonly string[]): Promise<void> {
+    await Promise.all([this.vacateHere(databases), this.elsewhere?.(databases)]);
+  }
+
+  /** The same, for this process alone. */
+  async vacateHere(databases: readonly string[]): Promise<void> {
     const tenants = databases.flatMap((database) => this.#tenantsOf(database));
     await Promise.allSettled(tenants.map((tenant) => tenant.vacate()));
   }

@@ -465,13 +465,17 @@ export class DatabaseServices implements Tenant {
 
 /** All service connections of the bridge, by database and account. */
 export class Services implements House {
-  readonly presence = new Presence();
+  readonly presence: Presence;
   readonly #databases = new Map<string, DatabaseServices>();
 
   constructor(
     private readonly server: ServiceServer,
     readonly log: RouterLog,
-  ) {}
+    /** Has the connections of the proxy's other processes leave databases; must not reject. */
+    elsewhere?: (databases: readonly string[]) => Promise<void>,
+  ) {
+    this.presence = new Presence(elsewhere);
+  }
 
   /** Those of one database and account, made when they are asked for the first time. */
   of(database: string, identity: ServiceIdentity): DatabaseServices {

@@ -31,4 +31,14 @@ describe('who is in which database', () => {
     await presence.vacate(['a', 'c']);
     assert.deepEqual(events, ['one leaves']);
   });
+
+  it('has the other processes of the proxy do the same, but is not told to by them', async () => {
+    const events: string[] = [];
+    const presence = new Presence(async (databases) => void events.push(`elsewhere: ${databases}`));
+    presence.opened('a', tenant(events, 'one'));
+    await presence.vacateHere(['a']);
+    assert.deepEqual(events, ['one leaves']);
+    await presence.vacate(['a']);
+    assert.deepEqual(events, ['one leaves', 'one leaves', 'elsewhere: a']);
+  });
 });

@@ -47,6 +47,7 @@ describe('configuration', () => {
       unixSocketMode: undefined,
       databases: new Map([['*', { primary: { host: 'db', port: 5432, sslmode: 'prefer' } }]]),
       embedded: false,
+      workers: 1,
       auth: 'relay',
       tls: undefined,
       log: { level: 'info', pretty: 'auto' },

@@ -1,0 +1,228 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import type { Config } from '../config/index.js';
+import type { Logger } from './log.js';
+import { type ConnectionTaker, listen, type RunningProxy } from './server.js';
+import type { ToSupervisor, ToWorker } from './workerMessages.js';
+import { shareOf } from './workerShare.js';
+
+/** A worker that ended sooner than this after its start is not replaced at once. */
+const SOON_MS = 10_000;
+/** How long its replacement waits then. */
+const RESTART_DELAY_MS = 1_000;
+/** How many connections wait while there is no worker. Further ones are closed. */
+const MAX_WAITING = 1_000;
+/** How much longer than their sessions workers may take to end. They wait for cancel requests that are on their way. */
+const LAST_MOMENTS_MS = 10_000;
+
+/** A process that serves sessions. */
+interface Place {
+  readonly index: number;
+  child: ChildProcess;
+  startedAt: number;
+  ready: boolean;
+  /** How many connections it has, those on their way to it included. */
+  connections: number;
+  /** Connections that are on their way to it. */
+  readonly underWay: Set<Socket>;
+}
+
+/**
+ * Starts the proxy as several processes. This one accepts connections and hands each to the worker that has the fewest. A worker
+ * that ends takes its own sessions with it, and is replaced.
+ * @param program the file that a worker runs
+ * @throws the listener's error (EADDRINUSE, EACCES, …), or an Error with what kept a worker from starting
+ */
+export async function startSupervisor(
+  config: Config,
+  log: Logger,
+  { count, program }: { readonly count: number; readonly program: URL },
+): Promise<RunningProxy> {
+  const supervisor = new Supervisor(config, log, program);
+  await supervisor.start(count);
+  log.info({ workers: count }, 'workers have started');
+  return listen(config, log, supervisor);
+}
+
+class Supervisor implements ConnectionTaker {
+  readonly #places: Place[] = [];
+  /** Accepted while there was no worker. */
+  readonly #waiting: Socket[] = [];
+  /** Whom a database is being left for: the worker that asked, and which ones have not answered. */
+  readonly #vacating = new Map<number, { readonly done: () => void; readonly left: Set<Place> }>();
+  #number = 0;
+  #closing = false;
+
+  constructor(
+    private readonly config: Config,
+    private readonly log: Logger,
+    private readonly program: URL,
+  ) {}
+
+  /** Starts the workers. @throws Error when one cannot start; all have ended then */
+  async start(count: number): Promise<void> {
+    try {
+      await Promise.all(
+        Array.from({ length: count }, (_, index) => {
+          const place: Place = {
+            index,
+            child: this.#fork(),
+            startedAt: 0,
+            ready: false,
+            connections: 0,
+            underWay: new Set(),
+          };
+          this.#places.push(place);
+          return this.#begin(place, count);
+        }),
+      );
+    } catch (error) {
+      await this.close(0);
+      throw error;
+    }
+  }
+
+  #fork(): ChildProcess {
+    return fork(this.program, [], {
+      serialization: 'advanced',
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+  }
+
+  /** Has a new process take its place. Resolves when it is ready. @throws Error when it cannot start */
+  #begin(place: Place, count: number): Promise<void> {
+    const { child } = place;
+    place.startedAt = performance.now();
+    this.#say(place, {
+      kind: 'start',
+      config: shareOf(this.config, place.index, count),
+      index: place.index,
+      count,
+    });
+    return new Promise((resolve, reject) => {
+      child.on('message', (message: ToSupervisor) => {
+        if (message.kind === 'ready') {
+          place.ready = true;
+          for (const socket of this.#waiting.splice(0)) this.serve(socket);
+          resolve();
+        } else if (message.kind === 'failed') reject(new Error(`a worker cannot start: ${message.message}`));
+        else this.#hear(place, message);
+      });
+      child.on('error', (error) => {
+        this.log.error({ worker: place.index, err: error.message }, 'a worker cannot be reached');
+        reject(error);
+      });
+      child.once('exit', (code, signal) => {
+        reject(new Error(`a worker ended while it started (${signal ?? `exit code ${code}`})`));
+        child.removeAllListeners('message');
+        this.#ended(place, code ?? signal);
+      });
+    });
+  }
+
+  #ended(place: Place, cause: number | NodeJS.Signals | null): void {
+    place.ready = false;
+    for (const socket of place.underWay) socket.destroy();
+    place.underWay.clear();
+    for (const id of this.#vacating.keys()) this.#vacated(id, place);
+    if (this.#closing) return;
+    this.log.error(
+      { worker: place.index, cause, connections: place.connections },
+      'a worker has ended; its sessions are lost, and it is replaced',
+    );
+    place.connections = 0;
+    const soon = performance.now() - place.startedAt < SOON_MS;
+    setTimeout(() => this.#replace(place), soon ? RESTART_DELAY_MS : 0);
+  }
+
+  #replace(place: Place): void {
+    if (this.#closing) return;
+    place.child = this.#fork();
+    this.#begin(place, this.#places.length).catch((error: Error) => {
+      this.log.error({ worker: place.index, err: error.message }, 'a worker could not be replaced');
+      // One that could not begin still runs. Its end has it replaced later.
+      place.child.kill();
+    });
+  }
+
+  /** Hands a connection to the worker that has the fewest. */
+  serve(socket: Socket): void {
+    const ready = this.#places.filter((place) => place.ready);
+    if (ready.length === 0) {
+      if (this.#waiting.length < MAX_WAITING) this.#waiting.push(socket.on('error', () => undefined));
+      else socket.destroy();
+      return;
+    }
+    const place = ready.reduce((least, one) => (one.connections < least.connections ? one : least));
+    place.connections++;
+    place.underWay.add(socket);
+    this.#say(place, { kind: 'connection' }, socket);
+  }
+
+  #say(place: Place, message: ToWorker, socket?: Socket): void {
+    place.child.send(message, socket, {}, (error) => {
+      if (socket === undefined) return;
+      place.underWay.delete(socket);
+      // The process has ended. That is noticed and logged elsewhere.
+      if (error !== null) socket.destroy();
+    });
+  }
+
+  #hear(place: Place, message: ToSupervisor): void {
+    switch (message.kind) {
+      case 'left':
+        place.connections--;
+        return;
+      case 'cancel': {
+        const owner = this.#places[message.owner];
+        if (owner?.ready === true) this.#say(owner, { kind: 'cancel', request: message.request });
+        this.#say(place, { kind: 'done', id: message.id });
+        return;
+      }
+      case 'vacate':
+        this.#vacate(place, message);
+        return;
+      case 'vacated':
+        this.#vacated(message.id, place);
+    }
+  }
+
+  /** Asks all other workers to have their service connections leave databases. */
+  #vacate(asking: Place, { id, databases }: ToSupervisor & { kind: 'vacate' }): void {
+    const done = (): void => this.#say(asking, { kind: 'done', id });
+    const left = new Set(this.#places.filter((place) => place !== asking && place.ready));
+    if (left.size === 0) {
+      done();
+      return;
+    }
+    const number = ++this.#number;
+    this.#vacating.set(number, { done, left });
+    for (const place of left) this.#say(place, { kind: 'vacate', id: number, databases });
+  }
+
+  #vacated(id: number, place: Place): void {
+    const asked = this.#vacating.get(id);
+    if (asked === undefined) return;
+    asked.left.delete(place);
+    if (asked.left.size > 0) return;
+    this.#vacating.delete(id);
+    asked.done();
+  }
+
+  /** Has all workers end. A further call can only shorten the grace period. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    for (const socket of this.#waiting.splice(0)) socket.destroy();
+    const running = this.#places.filter(({ child }) => child.exitCode === null && child.signalCode === null);
+    await Promise.all(
+      running.map(async (place) => {
+        const ended = once(place.child, 'exit');
+        this.#say(place, { kind: 'close', graceMs });
+        const stuck = setTimeout(() => place.child.kill('SIGKILL'), graceMs + LAST_MOMENTS_MS);
+        await ended;
+        clearTimeout(stuck);
+      }),
+    );
+  }
+}

@@ -1,0 +1,24 @@
+import type { Config } from '../config/index.js';
+import type { CancelKey } from '../wire/cancelKeys.js';
+
+/** What the supervisor says to a worker. */
+export type ToWorker =
+  | { readonly kind: 'start'; readonly config: Config; readonly index: number; readonly count: number }
+  /** A client's connection comes with the message. */
+  | { readonly kind: 'connection' }
+  | { readonly kind: 'cancel'; readonly request: CancelKey }
+  | { readonly kind: 'vacate'; readonly id: number; readonly databases: readonly string[] }
+  /** The others have done what the worker asked for under this number. */
+  | { readonly kind: 'done'; readonly id: number }
+  | { readonly kind: 'close'; readonly graceMs: number };
+
+/** What a worker says to the supervisor. */
+export type ToSupervisor =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'failed'; readonly message: string }
+  /** A connection that the worker was given is closed. */
+  | { readonly kind: 'left' }
+  | { readonly kind: 'cancel'; readonly id: number; readonly owner: number; readonly request: CancelKey }
+  | { readonly kind: 'vacate'; readonly id: number; readonly databases: readonly string[] }
+  /** Its connections have left the databases of the message with this number. */
+  | { readonly kind: 'vacated'; readonly id: number };

@@ -1,0 +1,22 @@
+import type { Config } from '../config/index.js';
+
+/**
+ * The configuration for one of several workers. Limits that hold for all sessions together are divided among the workers: their
+ * parts add up to the limit, but for limits below the number of workers, of which each has one. Connections go to the worker that
+ * has the fewest, so the parts are used evenly.
+ */
+export function shareOf(config: Config, index: number, count: number): Config {
+  const part = (limit: number): number =>
+    limit === 0 ? 0 : Math.max(1, Math.floor(limit / count) + (index < limit % count ? 1 : 0));
+  const { limits } = config;
+  return {
+    ...config,
+    limits: {
+      ...limits,
+      clients: part(limits.clients),
+      memory: part(limits.memory),
+      remoteConnections: part(limits.remoteConnections),
+      remoteLogins: part(limits.remoteLogins),
+    },
+  };
+}
