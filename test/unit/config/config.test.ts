@@ -180,7 +180,7 @@ describe('configuration', () => {
     ],
     [
       'just text',
-      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, databases, embedded, auth, tls, log, timeouts, limits, dblink, tcp',
+      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, workers, databases, embedded, auth, tls, log, timeouts, limits, dblink, tcp',
     ],
     [
       '',
