@@ -33,8 +33,8 @@ export async function startRig(options: {
 }): Promise<Rig> {
   const { major, bulkRows, groups } = options;
   const plain = await prepareBinaries({ major, dblink: false });
-  const start = (installation = plain): Promise<PostgresServer> =>
-    startPostgres({ installation, settings: SETTINGS });
+  const start = (installation = plain, initdbArgs: readonly string[] = []): Promise<PostgresServer> =>
+    startPostgres({ installation, settings: SETTINGS, initdbArgs });
   const primary = await start();
   await fill(primary, [...(groups.has('relay') ? [ACCOUNTS_TABLE, bulkTable(bulkRows)] : []), LOCAL_TABLES]);
 
@@ -48,7 +48,8 @@ export async function startRig(options: {
     await fill(native, ['CREATE EXTENSION dblink', LOCAL_TABLES, BRIDGE_OBJECTS]);
     // Through the proxy, which makes its own functions of it.
     await fill(proxy.contender, ['CREATE EXTENSION dblink', BRIDGE_OBJECTS]);
-    remote = await start();
+    // Of a cluster of its own: made of the same template it would have the primary's identifier, and be taken for the primary.
+    remote = await start(plain, ['--encoding=UTF8']);
     await fill(remote, [bulkTable(bulkRows), 'CREATE UNLOGGED TABLE sink (n int)']);
     servers.push(native, remote);
   }

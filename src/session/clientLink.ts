@@ -69,6 +69,8 @@ export class ClientLink {
   /** Backpressure: the receiver of what the client sends is full. */
   #paused = false;
   #drained: (() => void)[] = [];
+  /** What is sent together with the next bytes. */
+  #later: Buffer | undefined;
   /** The client sends nothing more; `handled`: nor is there something left of what it has sent. */
   #ending: false | true | 'handled' = false;
   #closed = false;
@@ -213,7 +215,24 @@ export class ClientLink {
   write(bytes: Buffer): boolean {
     if (this.#closed) return true;
     if (this.#socket.writableCorked === 0) batchWrites(this.#socket);
+    this.#sendLater();
     return this.#socket.write(bytes);
+  }
+
+  /**
+   * Sends bytes together with those that are sent next. A server, too, keeps what it sends until there is more of it or its answer is
+   * complete.
+   * @param bytes a short message; its bytes must stay valid
+   */
+  writeLater(bytes: Buffer): void {
+    this.#later = this.#later === undefined ? bytes : Buffer.concat([this.#later, bytes]);
+  }
+
+  #sendLater(): void {
+    const later = this.#later;
+    if (later === undefined) return;
+    this.#later = undefined;
+    this.#socket.write(later);
   }
 
   /** Resolves when what was written has left for the client, or the client is gone. */
@@ -232,6 +251,7 @@ export class ClientLink {
   end(lastWords?: Buffer): void {
     this.hold();
     if (this.#closed) return;
+    this.#sendLater();
     if (lastWords === undefined) this.#socket.end();
     else this.#socket.end(lastWords);
     // A client that does not read or close must not keep the socket.

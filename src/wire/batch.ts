@@ -3,15 +3,19 @@ import type { Duplex } from 'node:stream';
 const batched = new WeakSet<Duplex>();
 
 /**
- * Collects what is written to the socket in this turn of the event loop and sends it together: in one system call, and in
- * one packet where it fits. More calls in the same turn change nothing.
+ * Collects what is written to the socket from now on and sends it together, in one system call, and in one packet where it fits: when
+ * all has been done that needs to wait for nothing else, the promises that are settled by then included. More calls until then change
+ * nothing.
  */
 export function batchWrites(socket: Duplex): void {
   if (batched.has(socket)) return;
   batched.add(socket);
   socket.cork();
-  process.nextTick(() => {
-    batched.delete(socket);
-    socket.uncork();
-  });
+  // A tick alone would come before the promises, and one that is asked for by a promise comes behind all of them.
+  queueMicrotask(() =>
+    process.nextTick(() => {
+      batched.delete(socket);
+      socket.uncork();
+    }),
+  );
 }

@@ -20,7 +20,7 @@ export async function answer(
   const runner = new CallRunner(context, unbound(text), facts);
   for (const call of statement.calls) await runner.refuseNullRows(call);
   const names = statement.shape.kind === 'answer' ? statement.shape.columns : [];
-  session.toClient(
+  session.client.writeLater(
     rowDescription(
       statement.calls.map((call, i) => {
         const { returns } = FUNCTION_FACTS[call.name];

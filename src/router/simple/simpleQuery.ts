@@ -41,7 +41,9 @@ interface Task {
    * sent after the other. Whoever does not use its result waits for it all the same before the next Sync: what it sent behind that
    * would mix with the client's statement. What it has found does not matter then.
    */
-  readonly checking: Promise<Checked> | undefined;
+  readonly checking?: Promise<Checked> | undefined;
+  /** What the primary has said of such a statement before. Then it is not asked. */
+  readonly known?: Checked | undefined;
 }
 
 type Relayed = Pick<Task, 'statement' | 'last'> & Partial<Task>;
@@ -128,10 +130,10 @@ class SimpleQuery {
     if (plain?.plan === 'relay') return this.#relay(plain, { statement, last });
     if (plain !== undefined) return this.#extension(statement, plain.command, last);
     const asked = this.#facts();
-    const checking = this.#checkEarly(statement);
+    const early = this.#checkEarly(statement);
     const facts = await proven(statement, await asked, context);
     const verdict = decide(statement, this.#circumstances(statement, facts));
-    const task: Task = { statement, last, facts, checking };
+    const task: Task = { statement, last, facts, ...early };
     try {
       await this.#carryOut(verdict, task);
     } catch (error) {
@@ -254,19 +256,19 @@ class SimpleQuery {
    * Has the primary check a statement at the same time as it is asked for the facts about the session, which saves a round trip.
    * This is done only where a wrong guess does no harm: outside of a transaction, for a statement that will be spliced unless its
    * names mean something else.
-   * @returns undefined when the primary is not asked
+   * It is not asked about a statement that is known.
    */
-  #checkEarly(statement: Statement): Promise<Checked> | undefined {
+  #checkEarly(statement: Statement): Pick<Task, 'checking' | 'known'> {
     const { context, text } = this;
     const { shape, assumptions, parameters } = statement;
-    if (shape.kind !== 'stream' && shape.kind !== 'splice') return undefined;
-    if (context.inBlock || this.statements.length > 1 || assumptions.length > 0 || parameters > 0)
-      return undefined;
-    if (context.settings.dblink.bridge === 'always') return undefined;
-    if (knownStream(context, { text, statement }, this.queries.streams) !== undefined) return undefined;
+    if (shape.kind !== 'stream' && shape.kind !== 'splice') return {};
+    if (context.inBlock || this.statements.length > 1 || assumptions.length > 0 || parameters > 0) return {};
+    if (context.settings.dblink.bridge === 'always') return {};
+    const known = knownStream(context, { text, statement }, this.queries.streams);
+    if (known !== undefined) return { known };
     const checking = checkSimple(context, { text, statement });
     checking.catch(() => undefined);
-    return checking;
+    return { checking };
   }
 
   /** The error for a $n in a Query message, which has no parameters (42P02). */
@@ -297,7 +299,7 @@ class SimpleQuery {
   }
 
   /** Carries out the plans `splice` and `stream`. */
-  async #splice({ statement, last, facts, checking }: Task, bridged: boolean): Promise<void> {
+  async #splice({ statement, last, facts, known, checking }: Task, bridged: boolean): Promise<void> {
     await this.#scope.openHidden();
     await checkAssumptions(this.context, statement);
     const endBatch = last ? () => this.#scope.finishBatch() : undefined;
@@ -306,6 +308,7 @@ class SimpleQuery {
       statement,
       facts,
       streams: this.queries.streams,
+      known,
       checking,
       bridged,
       endBatch,

@@ -33,6 +33,7 @@ import { pipelineCases } from './pipelines.js';
 import { portalCases } from './portals.js';
 import { protocolCases } from './protocol.js';
 import { queryCases } from './query.js';
+import { repeatedCases } from './repeated.js';
 import { roleCases } from './roles.js';
 import { settingCases } from './settings.js';
 import { shapeAsyncCases } from './shapesAsync.js';
@@ -67,6 +68,7 @@ export const CASES: readonly Case[] = unique([
   ...portalCases,
   ...pipelineCases,
   ...settingCases,
+  ...repeatedCases,
   ...roleCases,
   ...untouchedCases,
   ...bridgeCases,

@@ -41,6 +41,8 @@ interface SimpleStatement {
   readonly facts: SessionFacts;
   /** What the primary has said about statements that can be streamed. */
   readonly streams: KnownStreams;
+  /** What the primary has said of such a statement before, if it has been looked up already. */
+  readonly known: Checked | undefined;
   /** The primary's check of the statement, if it has been asked for already. */
   readonly checking: Promise<Checked> | undefined;
   /** Whether a bridge serves what this cannot. */
@@ -80,7 +82,7 @@ class SimpleSplice {
   }
 
   async run(): Promise<Spliced> {
-    const known = this.own.checking === undefined ? this.#known() : undefined;
+    const known = this.#known();
     const checked = known ?? (await this.#check());
     const outcome = await this.#call(checked);
     if (outcome.kind !== 'results') return this.#nothingLeft(outcome);
@@ -94,7 +96,8 @@ class SimpleSplice {
   }
 
   #known(): Checked | undefined {
-    return knownStream(this.context, this.own, this.own.streams);
+    const { known, checking, streams } = this.own;
+    return known ?? (checking === undefined ? knownStream(this.context, this.own, streams) : undefined);
   }
 
   async #check(): Promise<Checked> {
@@ -115,7 +118,7 @@ class SimpleSplice {
       stream: statement.shape.kind === 'stream',
       bridged,
       begin: () => {
-        if (this.#isSelect && description !== undefined) this.context.session.toClient(description);
+        if (this.#isSelect && description !== undefined) this.context.session.client.writeLater(description);
       },
     });
   }
