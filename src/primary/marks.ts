@@ -4,7 +4,7 @@
 export const SERVICE_SCHEMA = 'dblink_proxy';
 
 /** The version of what is installed in the primary. Grows with every change of that. Objects of an older version are replaced. */
-export const BRIDGE_VERSION = 7;
+export const BRIDGE_VERSION = 8;
 
 /** The comment (COMMENT ON) by which objects of the bridge are known. @param version one, or the regular expression for any */
 export const bridgeComment = (version: number | '([0-9]+)' = BRIDGE_VERSION): string =>

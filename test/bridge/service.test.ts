@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client, type ClientConfig, type DatabaseError } from 'pg';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
+import { eventually } from '../support/eventually.js';
 import { execute, primaryServer } from '../support/postgres.js';
 import { type RelayProxy, startRelay } from '../support/relay.js';
 import { PROXY_TLS } from '../support/tlsFiles.js';
@@ -192,5 +193,38 @@ describe('the service connections of the bridge', () => {
     } finally {
       await client.end();
     }
+  });
+
+  it('finds answers by the index, though the table was empty and known to be when the session began', async () => {
+    const CALLS = 300;
+    await execute(primary.url(), 'CREATE DATABASE scans');
+    const proxy = await proxyWith('postgres@');
+    const client = new Client({ host: '127.0.0.1', port: proxy.port, user: 'postgres', database: 'scans' });
+    await client.connect();
+    const scans = async (): Promise<{ all: number; one: number }> => {
+      const [row] = await execute(
+        primary.url('scans'),
+        "SELECT seq_scan::int, idx_scan::int FROM pg_stat_all_tables WHERE relid = 'dblink_proxy.answer'::regclass",
+      );
+      const [all, one] = row as [number, number];
+      return { all, one };
+    };
+    await client.query('CREATE EXTENSION dblink');
+    await execute(primary.url('scans'), 'VACUUM ANALYZE dblink_proxy.answer');
+    const before = await scans();
+    try {
+      await client.query(
+        `DO $$ BEGIN
+           PERFORM dblink_connect('c', 'host=127.0.0.1 port=${remote.port} dbname=postgres user=postgres');
+           FOR i IN 1 .. ${CALLS} LOOP PERFORM dblink_exec('c', 'SET work_mem = 1000'); END LOOP;
+         END $$`,
+      );
+    } finally {
+      await client.end();
+    }
+    // Each call's answer is looked for once at least. What a process has counted is seen when it is over.
+    await eventually('the scans are counted', async () => (await scans()).one - before.one >= CALLS);
+    const { all } = await scans();
+    assert.ok(all - before.all < CALLS / 10, `${all - before.all} scans of the whole table`);
   });
 });

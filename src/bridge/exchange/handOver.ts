@@ -1,6 +1,12 @@
 import { NOT_TAKEN } from '../../primary/marks.js';
 import { PgError } from '../../wire/errors.js';
-import { OBJECT_HEAD_BYTES, SLOT_BYTES, SLOTS, VOUCHING } from '../installed/askFunction.js';
+import {
+  OBJECT_HEAD_BYTES,
+  OBJECT_SLOTS,
+  ROW_SLOTS,
+  SLOT_BYTES,
+  VOUCHING,
+} from '../installed/askFunction.js';
 import { removeObjects } from '../service/housekeeping.js';
 import type { Rows, ServiceConnection, Step } from '../service/serviceConnection.js';
 import { handleOf, sealOf } from './answerSeal.js';
@@ -46,8 +52,9 @@ export const AFTER_FAILURE = `SELECT EXISTS (${heldHere('$1')}), (${UNLOCK_IF_HE
 export const WAITS_FOR = `SELECT EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.pid = $1 AND NOT l.granted
   AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $2)`;
 
-/** The slot that the answer is for, by the first digit of the handle. @param handle hexadecimal digits */
-const slotOf = (handle: string): number => Number.parseInt(handle[0]!, SLOTS);
+/** The slot of so many that the answer is for, by the first byte of the handle. @param handle hexadecimal digits */
+const slotOf = (handle: string, slots: number): number =>
+  Math.floor((Number.parseInt(handle.slice(0, 2), 16) * slots) / 256);
 
 /**
  * Hands over in a row of dblink_proxy.answer. The one row that comes back says whether `next` was taken.
@@ -64,7 +71,7 @@ export function rowStep({ request, answer, held, next }: HandOver, session: bigi
     params: [
       next.toString(),
       session.toString(),
-      String(slotOf(handle)),
+      String(slotOf(handle, ROW_SLOTS)),
       String(request.pid),
       `\\x${handle}`,
       { binary: encodeAnswer(answer) },
@@ -96,7 +103,7 @@ export function objectStep({ request, answer, held, next }: HandOver, object: nu
     params: [
       next.toString(),
       String(object),
-      String(slotOf(handle) * SLOT_BYTES),
+      String(slotOf(handle, OBJECT_SLOTS) * SLOT_BYTES),
       { binary },
       held.toString(),
     ],

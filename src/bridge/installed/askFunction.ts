@@ -10,8 +10,12 @@ import {
 import { errorParts } from './answerParts.js';
 import { NOTHING_DONE } from './eventTriggers.js';
 
-/** Answers of a session lie in one of so many slots, by the first digit of the handle. */
-export const SLOTS = 16;
+/**
+ * Answers of a session lie in one of so many slots, by the beginning of the handle: a long statement keeps the old versions of a row,
+ * and a reader passes by all those of its slot. Rows are small; a large object takes room for whole answers.
+ */
+export const ROW_SLOTS = 256;
+export const OBJECT_SLOTS = 16;
 
 /**
  * With no lock held any more, so often it looks again before there is no answer: the proxy has let go of the one lock and
@@ -61,7 +65,7 @@ const LOOK_IN_ROW = `
 const LOOK_IN_OBJECT = `
         BEGIN
           object := lo_open(${SESSION.object}::oid, ${OPEN_MODE});
-          PERFORM lo_lseek(object, this_slot * ${SLOT_BYTES}, 0);
+          PERFORM lo_lseek(object, this_slot / ${ROW_SLOTS / OBJECT_SLOTS} * ${SLOT_BYTES}, 0);
           bytes := loread(object, ${FIRST_BYTES});
           IF substring(bytes FROM 1 FOR 20) = handle || int4send(pg_backend_pid()) THEN
             must_release := get_byte(bytes, 20) = 1;
@@ -141,6 +145,10 @@ const BE_VOUCHED_FOR = `
  * Polling: the answer can be that it is to wait without a lock. Then it asks again, and looks for the answer now and then, for as
  * long as it takes. No service connection has to be in the database meanwhile (makeWay.ts).
  *
+ * It finds the row by the index, always: a statement is planned once for the session, and a table that happened to be empty then
+ * would be read from end to end for ever, with all the old versions of rows that a long statement keeps. Before PostgreSQL 18 a scan
+ * that is switched off, as that of a side table, counts as so dear that the server would compile it (jit).
+ *
  * What it takes for an answer: who could write where it looks must not be able to make one. The request's UUID is known to the
  * function and the proxy alone; what is written is found by a digest of it, and sealed with another one of it and the answer.
  *
@@ -151,14 +159,15 @@ const BE_VOUCHED_FOR = `
 export const ASK = `
 CREATE OR REPLACE FUNCTION dblink_proxy.ask(function text, role text, args text[]) RETURNS text[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = 0
+SET search_path = pg_catalog, pg_temp SET lock_timeout = 0 SET enable_seqscan = off SET jit = off
 AS $bridge$
 DECLARE
-  session CONSTANT text[] := string_to_array(current_setting('${SESSION_SETTING}', true), ':');
+  setting CONSTANT text := current_setting('${SESSION_SETTING}', true);
+  session CONSTANT text[] := string_to_array(setting, ':');
   this_call CONSTANT uuid := gen_random_uuid();
   polls CONSTANT boolean := function = '${POLL}';
-  handle CONSTANT bytea := substring(sha256(uuid_send(this_call)) FROM 1 FOR 16);
-  this_slot CONSTANT integer := get_byte(handle, 0) * ${SLOTS} / 256;
+  handle bytea;
+  this_slot integer;
   mode CONSTANT text := CASE WHEN current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN 'row'
     WHEN current_setting('transaction_read_only')::boolean AND current_setting('server_version_num')::integer >= ${NO_WRITING_OPEN} THEN 'table'
     ELSE 'object' END;
@@ -179,7 +188,7 @@ DECLARE
   size integer;
   relation text;
 BEGIN
-  IF session IS NULL OR cardinality(session) <> ${Object.keys(SESSION).length} OR length(current_setting('${SESSION_SETTING}', true)) > ${SESSION_SETTING_LENGTH} THEN
+  IF session IS NULL OR cardinality(session) <> ${Object.keys(SESSION).length} OR length(setting) > ${SESSION_SETTING_LENGTH} THEN
     IF dblink_proxy.is_service() THEN RETURN ${NOTHING_DONE}; END IF;
     RETURN ${errorParts(
       '55000',
@@ -219,6 +228,9 @@ BEGIN
     IF attempt = 0 THEN
       RAISE INFO USING MESSAGE = /*${MARK}*/ concat_ws(':', '${REQUEST_PREFIX}', ${SESSION.token}, this_call, held, mode, pg_backend_pid(),
         function, encode(convert_to(role, getdatabaseencoding()), 'hex'), list) /*${MARK}*/;
+      -- The proxy is at work already.
+      handle := substring(sha256(uuid_send(this_call)) FROM 1 FOR 16);
+      this_slot := get_byte(handle, 0) * ${ROW_SLOTS} / 256;
     END IF;
     -- Before waiting: it may be there already, given between two looks. While there is no lock yet, now and then.
     IF attempt > 0 AND (held <> 'none' OR awaited OR polls OR attempt % 5 = 4) THEN

@@ -106,7 +106,7 @@ export const sealed = (relation: string): string => `SELECT dblink_proxy.seal('$
 
 /**
  * Where answers are handed over (handOver.ts); the tables are not for anybody but their owner and ask(). A row's session is
- * the session's first lock, which the proxy knows; the process is what a request has said. Several slots, so that a new
+ * the session's first lock, which the proxy knows; the process is what a request has said. Many slots, so that a new
  * answer is not the successor of all earlier ones, which no transaction that is older lets go.
  */
 const TABLES = `

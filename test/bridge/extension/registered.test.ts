@@ -162,7 +162,7 @@ for (const major of testedMajors()) {
       await execute(
         urlOf(database, `low_${database}`, accounted),
         `CREATE FUNCTION public.dblink(text) RETURNS SETOF record LANGUAGE plpgsql AS 'BEGIN RETURN; END';
-         COMMENT ON FUNCTION public.dblink(text) IS 'dblink-proxy bridge 7';
+         COMMENT ON FUNCTION public.dblink(text) IS 'dblink-proxy bridge 8';
          SELECT dblink_proxy.register()`,
       );
       assert.deepEqual(await execute(primary.url(database), known), []);
@@ -217,7 +217,7 @@ for (const major of testedMajors()) {
         flags: { primary: `postgres://adm@${primary.host}:${primary.port}?sslmode=disable` },
       });
       const mark = (kind: string, name: string): string =>
-        `COMMENT ON ${kind} ${name} IS 'dblink-proxy bridge 7'`;
+        `COMMENT ON ${kind} ${name} IS 'dblink-proxy bridge 8'`;
       const planted = `CREATE SCHEMA "A"; CREATE TYPE "A".base AS (a int); CREATE DOMAIN "A".dblink_pkey_results AS "A".base;
         ${mark('DOMAIN', '"A".dblink_pkey_results')};
         CREATE FUNCTION "A".dblink(text, text) RETURNS SETOF record LANGUAGE plpgsql AS 'BEGIN RETURN; END'; ${mark('FUNCTION', '"A".dblink(text, text)')};
@@ -262,7 +262,7 @@ for (const major of testedMajors()) {
         password: undefined,
         database,
       } as const;
-      for (const mark of ['', "COMMENT ON SCHEMA dblink_proxy IS 'dblink-proxy bridge 7'"]) {
+      for (const mark of ['', "COMMENT ON SCHEMA dblink_proxy IS 'dblink-proxy bridge 8'"]) {
         await execute(own, `CREATE SCHEMA dblink_proxy; ${mark}`);
         await assert.rejects(installBridge(account, database), /belongs to low3/);
         await execute(own, 'DROP SCHEMA dblink_proxy');
