@@ -12,12 +12,14 @@ export interface BenchOptions {
   readonly minutes: number;
   readonly major: number;
   readonly json: string | undefined;
-  readonly samples: boolean;
+  /** Exit code 1 when a bar is missed. */
+  readonly check: boolean;
+  readonly svg: string | undefined;
   readonly profile: string | undefined;
   readonly builtIn: boolean;
 }
 
-const DEFAULTS = { rounds: 5, seconds: 1, rows: 1_000_000, minutes: 5 };
+const DEFAULTS = { rounds: 7, seconds: 0.5, rows: 1_000_000, minutes: 12 };
 const SHORT_DEFAULTS = { rounds: 2, seconds: 0.3, rows: 200_000, minutes: 1 };
 /** Fewer would not fill the joins and inserts. */
 const LEAST_ROWS = 100_000;
@@ -35,7 +37,9 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     return value;
   };
   const program = new Command('npm run bench --')
-    .description('Measures the proxy against a direct connection, PgBouncer and the dblink extension.')
+    .description(
+      'Measures the proxy against a direct connection, PgBouncer, the dblink extension and postgres_fdw.',
+    )
     .argument('[only...]', 'parts of the ids of the benchmarks to run: relay, dblink.join, copy …')
     .option('--list', 'list the benchmarks and exit', false)
     .option('--short', 'a smoke test: fewer benchmarks, rounds and rows, at most a minute', false)
@@ -46,7 +50,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     )
     .option(
       '--seconds <s>',
-      `how long a short operation is repeated in a turn (${DEFAULTS.seconds}; short ${SHORT_DEFAULTS.seconds}; pgbench: whole seconds)`,
+      `how long a short operation is repeated in a turn (${DEFAULTS.seconds}; short ${SHORT_DEFAULTS.seconds}; pgbench: at least 1, in whole seconds)`,
       number(0.05),
     )
     .option(
@@ -61,7 +65,8 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     )
     .addOption(new Option('--major <n>', 'major version of PostgreSQL').default(18).argParser(whole(1)))
     .option('--json <file>', 'write the report to this file as well')
-    .option('--samples', 'put the figures behind the ratios into the JSON', false)
+    .option('--check', 'exit with 1 when a figure misses its bar or was not measured', false)
+    .option('--svg <directory>', 'write pictures of the results to this directory')
     .option(
       '--profile <directory>',
       'run the proxy alone, with a processor profile of each benchmark; no ratios',

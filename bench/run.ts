@@ -2,19 +2,30 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CommanderError } from 'commander';
 import { bridgeBenchmarks } from './benchmarks/bridge.js';
-import { dblinkBenchmarks } from './benchmarks/dblink.js';
+import { crowdBenchmarks } from './benchmarks/crowd.js';
+import { bulkBenchmarks, dblinkBenchmarks } from './benchmarks/dblink.js';
+import { fanOutBenchmarks } from './benchmarks/fanOut.js';
+import { fdwBenchmarks } from './benchmarks/fdw.js';
+import { growthBenchmarks } from './benchmarks/growth.js';
+import { memoryBenchmarks } from './benchmarks/memory.js';
+import { namedBenchmarks } from './benchmarks/named.js';
 import { type Driver, findDriver } from './benchmarks/pgbench.js';
 import { relayBenchmarks } from './benchmarks/relay.js';
-import type { Benchmark } from './measure/benchmark.js';
+import type { Benchmark, Contender } from './measure/benchmark.js';
 import { type Outcome, runSchedule, type SchedulePlan } from './measure/schedule.js';
 import { median } from './measure/statistics.js';
 import { type BenchOptions, parseOptions } from './options.js';
+import { passes, renderCheck } from './report/check.js';
+import { growthsOf, renderGrowth } from './report/growth.js';
+import { writePictures } from './report/pictures.js';
 import { renderProfile, summarizeProfile } from './report/profile.js';
 import { makeReport, renderReport } from './report/report.js';
 import { type Rig, startRig } from './rig/rig.js';
 
 /** For starting to measure only what can still be finished. */
 const RESERVE_MS = 5_000;
+/** What fits beside the sessions of benchmarks that are about many. */
+const SPARE_SESSIONS = 100;
 
 const progress = (text: string): void => console.error(text);
 
@@ -22,7 +33,19 @@ const progress = (text: string): void => console.error(text);
 async function main(options: BenchOptions): Promise<number> {
   const begin = performance.now();
   const driver = await findDriver(options.builtIn || options.short);
-  const all = [...relayBenchmarks(driver), ...dblinkBenchmarks, ...bridgeBenchmarks];
+  const all = [
+    ...relayBenchmarks(driver),
+    ...crowdBenchmarks(driver),
+    ...namedBenchmarks,
+    ...dblinkBenchmarks,
+    ...fanOutBenchmarks,
+    ...bridgeBenchmarks,
+    ...fdwBenchmarks,
+    // What takes longest comes last, so that a slow machine has measured the rest.
+    ...bulkBenchmarks,
+    ...memoryBenchmarks,
+    ...growthBenchmarks(driver),
+  ];
   const chosen = choose(all, options);
   if (options.list) {
     for (const { id, title } of all) console.log(`${id.padEnd(26)}${title}`);
@@ -34,13 +57,15 @@ async function main(options: BenchOptions): Promise<number> {
   }
   progress('starting the servers and filling their tables');
   const groups = new Set(chosen.map(({ group }) => group));
-  const rig = await startRig({ major: options.major, bulkRows: options.rows, groups });
+  const sessions = Math.max(...chosen.map((one) => one.sessions ?? 0)) + SPARE_SESSIONS;
+  const rig = await startRig({ major: options.major, bulkRows: options.rows, groups, sessions });
   try {
     const plan: SchedulePlan = {
       rounds: options.rounds,
       seconds: options.seconds,
       bulkRows: options.rows,
-      remote: rig.remote,
+      remotes: rig.remotes,
+      startProxy: () => rig.startProxy(),
       deadline: begin + options.minutes * 60_000 - RESERVE_MS,
       progress,
     };
@@ -54,7 +79,7 @@ async function main(options: BenchOptions): Promise<number> {
 
 /** By the whole id where there is one, else by any part of it. */
 function choose(all: readonly Benchmark[], { only, short }: BenchOptions): readonly Benchmark[] {
-  if (only.length === 0) return all.filter((benchmark) => benchmark.short || !short);
+  if (only.length === 0) return all.filter(({ runs }) => runs === 'short' || (runs === 'full' && !short));
   const isWhole = (word: string): boolean => all.some(({ id }) => id === word);
   return all.filter(({ id }) => only.some((word) => (isWhole(word) ? id === word : id.includes(word))));
 }
@@ -73,7 +98,7 @@ async function compareContenders(
     );
   }
   const outcomes = await runSchedule(
-    chosen.map((benchmark) => ({ benchmark, contenders: rig.contenders[benchmark.group] })),
+    chosen.map((benchmark) => ({ benchmark, contenders: contendersOf(benchmark, rig) })),
     plan,
   );
   const report = makeReport(
@@ -85,12 +110,19 @@ async function compareContenders(
       bulkRows: plan.bulkRows,
     },
     outcomes,
-    options.samples,
   );
-  console.log(`\n${renderReport(report)}\n`);
-  console.log(JSON.stringify(report));
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
-  return exitCode(outcomes);
+  const growths = growthsOf(report);
+  const texts = [renderReport(report)];
+  if (growths.size > 0) texts.push(renderGrowth(growths));
+  if (report.figures.length > 0) texts.push(renderCheck(report.figures));
+  console.log(`\n${texts.join('\n\n')}`);
+  if (options.svg !== undefined) writePictures(report, options.svg);
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 1)}\n`);
+  return options.check && !passes(report.figures) ? 1 : exitCode(outcomes);
+}
+
+function contendersOf({ group, contenders }: Benchmark, rig: Rig): readonly Contender[] {
+  return rig.contenders[group].filter(({ name }) => contenders?.includes(name) ?? true);
 }
 
 /** Each benchmark on a proxy process of its own, whose profile is left in the directory and summed up. */

@@ -1,7 +1,9 @@
 import { type Benchmark, expect, TIME } from '../measure/benchmark.js';
 import { repeat } from '../measure/repeat.js';
-import { connected } from './dblink.js';
+import { connected } from './session.js';
 
+/** Rows, or calls, in one statement of the figures that are held against a bar. */
+const MANY = 500;
 /** Calls in one statement, so that the client's round trip is no part of a call's cost. */
 const CALLS = 100;
 
@@ -15,13 +17,13 @@ const inFunction = (
   calls: 'bridged_calls' | 'bridged_execs',
   level: string,
   costLimitMs: number,
-  short = false,
+  runs: Benchmark['runs'] = 'full',
 ): Benchmark => ({
   id: `bridge.${name}`,
   title: `calls of ${calls === 'bridged_calls' ? 'dblink()' : 'dblink_exec()'} in a function, ${level}`,
   group: 'dblink',
   metrics: TIME,
-  short,
+  runs,
   costLimitMs,
   async measure(contender, context) {
     const connection = await connected(await context.connect(contender), context);
@@ -36,17 +38,51 @@ const inFunction = (
 });
 
 export const bridgeBenchmarks: readonly Benchmark[] = [
-  inFunction('call', 'bridged_calls', 'READ COMMITTED', AT_ONCE, true),
+  inFunction('call', 'bridged_calls', 'READ COMMITTED', AT_ONCE, 'short'),
   inFunction('call-repeatable-read', 'bridged_calls', 'REPEATABLE READ', IN_HIGHER_LEVELS),
-  inFunction('call-serializable', 'bridged_calls', 'SERIALIZABLE', IN_HIGHER_LEVELS, true),
+  inFunction('call-serializable', 'bridged_calls', 'SERIALIZABLE', IN_HIGHER_LEVELS, 'short'),
   inFunction('call-read-only', 'bridged_calls', 'REPEATABLE READ READ ONLY', IN_HIGHER_LEVELS),
   inFunction('exec', 'bridged_execs', 'READ COMMITTED', AT_ONCE),
+  {
+    id: 'bridge.loop',
+    title: `a statement that runs a loop of ${MANY} calls in PL/pgSQL`,
+    group: 'dblink',
+    metrics: TIME,
+    runs: 'full',
+    async measure(contender, context) {
+      const connection = await connected(await context.connect(contender), context);
+      const { medianMs, count } = await repeat(context, async () => {
+        const { value } = await connection.query(`SELECT bridged_calls(${MANY})`);
+        expect(value, String(MANY));
+      });
+      return { values: [medianMs], units: count * MANY };
+    },
+  },
+  {
+    id: 'bridge.trigger',
+    title: `INSERT of ${MANY} rows, with a trigger that calls dblink_exec() for each`,
+    group: 'dblink',
+    metrics: TIME,
+    runs: 'full',
+    async measure(contender, context) {
+      const connection = await connected(await context.connect(contender), context);
+      await connection.query("SELECT dblink_exec('c', 'TRUNCATE sink')");
+      const { medianMs, count } = await repeat(context, (n) =>
+        connection.query(`INSERT INTO audited SELECT ${n}, g FROM generate_series(1, ${MANY}) g`),
+      );
+      const { value } = await connection.query(
+        "SELECT n FROM dblink('c', 'SELECT count(*) FROM sink') AS t(n bigint)",
+      );
+      expect(value, String(count * MANY));
+      return { values: [medianMs], units: count * MANY };
+    },
+  },
   {
     id: 'bridge.per-row',
     title: 'a lateral call for each of 200 rows',
     group: 'dblink',
     metrics: TIME,
-    short: false,
+    runs: 'full',
     async measure(contender, context) {
       const connection = await connected(await context.connect(contender), context);
       const { medianMs, count } = await repeat(context, async () => {
@@ -63,7 +99,7 @@ export const bridgeBenchmarks: readonly Benchmark[] = [
     title: 'all rows of a view of a large remote table',
     group: 'dblink',
     metrics: TIME,
-    short: true,
+    runs: 'short',
     async measure(contender, context) {
       const connection = await connected(await context.connect(contender), context);
       const { rows, totalMs } = await connection.query('SELECT * FROM bridged_bulk');

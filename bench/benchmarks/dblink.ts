@@ -1,135 +1,200 @@
-import { type Benchmark, expect, type MeasureContext, TIME } from '../measure/benchmark.js';
-import { type Connection, extendedQuery } from '../measure/connection.js';
+import { type Benchmark, expect, TIME } from '../measure/benchmark.js';
+import { Connection } from '../measure/connection.js';
 import { repeat } from '../measure/repeat.js';
+import { median } from '../measure/statistics.js';
 import { LOCAL_ROWS } from '../measure/tables.js';
+import { connected, large, small } from './session.js';
 
 const ROW = 'AS t(id int, filler text)';
+const WHOLE = `dblink('c', 'SELECT id, filler FROM bulk') ${ROW}`;
+const FEW = 10;
 
 /** So many rows of the remote's large table, the first `skip` left out. */
 const rowsFrom = (rows: number, skip: number): string =>
   `SELECT id, filler FROM bulk WHERE id BETWEEN ${skip + 1} AND ${skip + rows}`;
 
-type Call = (connection: Connection, n: number, context: MeasureContext) => Promise<unknown>;
-
-/** Repeats a short statement on one session with a connection named c and takes the median of its times. */
-function small(name: string, title: string, short: boolean, call: Call): Benchmark {
-  return {
-    id: `dblink.${name}`,
-    title,
-    group: 'dblink',
-    metrics: TIME,
-    short,
-    async measure(contender, context) {
-      const connection = await connected(await context.connect(contender), context);
-      const { medianMs, count } = await repeat(context, (n) => call(connection, n, context));
-      return { values: [medianMs], units: count };
-    },
-  };
-}
-
-/** Runs a large statement once, in a session with a connection named c. */
-function large(
-  name: string,
-  title: string,
-  run: (connection: Connection, context: MeasureContext) => Promise<{ totalMs: number; rows: number }>,
-): Benchmark {
-  return {
-    id: `dblink.${name}`,
-    title,
-    group: 'dblink',
-    metrics: TIME,
-    short: true,
-    async measure(contender, context) {
-      const connection = await connected(await context.connect(contender), context);
-      const { totalMs, rows } = await run(connection, context);
-      return { values: [totalMs], units: rows };
-    },
-  };
-}
-
-/** Opens the dblink connection c. */
-export async function connected(connection: Connection, { remote }: MeasureContext): Promise<Connection> {
-  const { value } = await connection.query(`SELECT dblink_connect('c', '${remote}')`);
-  expect(value, 'OK');
-  return connection;
-}
-
-// Numbers in the texts differ from call to call, as those of an application do: nothing may live on having seen just this text.
-export const dblinkBenchmarks: readonly Benchmark[] = [
-  small('exec', "SELECT dblink_exec('c', 'INSERT …')", true, async (connection, n) => {
-    const { value } = await connection.query(`SELECT dblink_exec('c', 'INSERT INTO sink VALUES (${n})')`);
-    expect(value, 'INSERT 0 1');
-  }),
-  small('one-row', "SELECT * FROM dblink('c', …) AS t(…), 1 row", true, async (connection, n) => {
-    const { value } = await connection.query(`SELECT * FROM dblink('c', 'SELECT ${n}') AS t(n int)`);
-    expect(value, String(n));
-  }),
-  small('one-row-extended', 'the same by the extended protocol', false, async (connection, n) => {
-    const { value } = await connection.request(
-      extendedQuery(`SELECT * FROM dblink('c', 'SELECT ${n}') AS t(n int)`),
-    );
-    expect(value, String(n));
-  }),
-  small('one-shot', 'the same with a connection string', true, async (connection, n, { remote }) => {
-    const { value } = await connection.query(`SELECT * FROM dblink('${remote}', 'SELECT ${n}') AS t(n int)`);
-    expect(value, String(n));
-  }),
-  small('thousand-rows', "SELECT * FROM dblink('c', …) AS t(…), 1,000 rows", false, async (connection, n) => {
-    const remote = rowsFrom(1000, n % 1000);
-    const { rows } = await connection.query(`SELECT * FROM dblink('c', '${remote}') ${ROW}`);
-    expect(rows, 1000);
-  }),
-  {
-    id: 'dblink.stream',
-    title: "SELECT * FROM dblink('c', …) AS t(…) of a large table",
-    group: 'dblink',
-    metrics: [
-      { name: 'time', better: 'lower' },
-      { name: 'to first row', better: 'lower' },
-    ],
-    short: true,
-    async measure(contender, context) {
-      const connection = await connected(await context.connect(contender), context);
-      const { rows, totalMs, firstRowMs } = await connection.query(
-        `SELECT * FROM dblink('c', 'SELECT id, filler FROM bulk') ${ROW}`,
-      );
-      expect(rows, context.bulkRows);
-      return { values: [totalMs, firstRowMs!], units: rows };
-    },
-  },
-  small('join-1k', 'JOIN of a local table with 1,000 remote rows', true, async (connection, n) => {
-    const remote = rowsFrom(1000, n % 1000);
+/** A call with a connection string in each statement. */
+const oneShot = (id: string, title: string, remote: 'plain' | 'scram'): Benchmark =>
+  small({ id, title, runs: 'short' }, async (connection, n, { remotes }) => {
     const { value } = await connection.query(
-      `SELECT count(l.v) FROM local l JOIN dblink('c', '${remote}') ${ROW} ON l.id = t.id`,
+      `SELECT * FROM dblink('${remotes[remote]}', 'SELECT ${n}') AS t(n int)`,
     );
-    expect(value, '1000');
-  }),
+    expect(value, String(n));
+  });
+
+const connecting: Benchmark = {
+  id: 'dblink.connect-scram',
+  title: 'the first dblink_connect() of a session, to a remote that asks for a password by SCRAM',
+  group: 'dblink',
+  metrics: TIME,
+  runs: 'full',
+  async measure({ host, port }, { seconds, signal, remotes }) {
+    const times: number[] = [];
+    await repeat({ seconds, signal }, async () => {
+      const connection = await Connection.open(host, port);
+      const { value, totalMs } = await connection.query(`SELECT dblink_connect('c', '${remotes.scram}')`);
+      expect(value, 'OK');
+      times.push(totalMs);
+      await connection.end();
+    });
+    return { values: [median(times)], units: times.length };
+  },
+};
+
+const stream: Benchmark = {
+  id: 'dblink.stream',
+  title: "SELECT * FROM dblink('c', …) AS t(…) of a large table",
+  group: 'dblink',
+  metrics: [
+    { name: 'time', better: 'lower' },
+    { name: 'to first row', better: 'lower' },
+  ],
+  runs: 'short',
+  async measure(contender, context) {
+    const connection = await connected(await context.connect(contender), context);
+    const { rows, totalMs, firstRowMs } = await connection.query(`SELECT * FROM ${WHOLE}`);
+    expect(rows, context.bulkRows);
+    return { values: [totalMs, firstRowMs!], units: rows };
+  },
+};
+
+/** What is remembered of a statement must not depend on its numbers: they differ from call to call. */
+const joins: readonly Benchmark[] = [
   small(
-    'four-remotes',
-    'four connection strings in one statement, each 50 ms',
-    false,
-    async (connection, _, { remote }) => {
-      const sources = [1, 2, 3, 4].map(
-        (n) => `SELECT n FROM dblink('${remote}', 'SELECT ${n} FROM pg_sleep(0.05)') AS t${n}(n int)`,
+    {
+      id: 'dblink.join-small',
+      title: `JOIN of a local table with ${FEW} remote rows, by its key`,
+      runs: 'short',
+    },
+    async (connection, n) => {
+      const first = (n * FEW) % 900;
+      const remote = `SELECT id, v FROM items WHERE id BETWEEN ${first + 1} AND ${first + FEW}`;
+      const { rows } = await connection.query(
+        `SELECT l.id, l.v, t.v FROM local l JOIN dblink('c', '${remote}') AS t(id int, v int) ON l.id = t.id`,
       );
-      const { value } = await connection.query(`SELECT sum(n) FROM (${sources.join(' UNION ALL ')}) s`);
-      expect(value, '10');
+      expect(rows, FEW);
     },
   ),
-  large('join-100k', 'JOIN of a local table with 100,000 remote rows', async (connection) => {
-    const { value, totalMs } = await connection.query(
-      `SELECT count(l.v) FROM local l JOIN dblink('c', '${rowsFrom(LOCAL_ROWS, 0)}') ${ROW} ON l.id = t.id`,
-    );
-    expect(value, String(LOCAL_ROWS));
-    return { totalMs, rows: LOCAL_ROWS };
-  }),
-  large('insert-100k', 'INSERT … SELECT of 100,000 remote rows', async (connection) => {
-    await connection.query('TRUNCATE target');
-    const { totalMs } = await connection.query(
-      `INSERT INTO target SELECT * FROM dblink('c', '${rowsFrom(LOCAL_ROWS, 0)}') ${ROW}`,
-    );
-    const { value } = await connection.query('SELECT count(*) FROM target');
-    expect(value, String(LOCAL_ROWS));
-    return { totalMs, rows: LOCAL_ROWS };
-  }),
+  small(
+    { id: 'dblink.join-1k', title: 'JOIN of a local table with 1,000 remote rows', runs: 'full' },
+    async (connection, n) => {
+      const remote = rowsFrom(1000, n % 1000);
+      const { value } = await connection.query(
+        `SELECT count(l.v) FROM local l JOIN dblink('c', '${remote}') ${ROW} ON l.id = t.id`,
+      );
+      expect(value, '1000');
+    },
+  ),
+];
+
+const BULK_ROUNDS = 5;
+
+/** Large tables of the remote, which the primary finishes the statement with. */
+export const bulkBenchmarks: readonly Benchmark[] = [
+  large(
+    {
+      id: 'dblink.join-all',
+      title: 'JOIN of a local table with all rows of a large remote one',
+      runs: 'full',
+      cold: true,
+    },
+    async (connection, { bulkRows }) => {
+      const { value, totalMs } = await connection.query(
+        `SELECT count(l.v) FROM local l JOIN ${WHOLE} ON l.id = t.id`,
+      );
+      expect(value, String(Math.min(LOCAL_ROWS, bulkRows)));
+      return { totalMs, rows: bulkRows };
+    },
+  ),
+  large(
+    { id: 'dblink.count-all', title: 'count(*) of a large remote table’s rows', runs: 'full', cold: true },
+    async (connection, { bulkRows }) => {
+      const { value, totalMs } = await connection.query(`SELECT count(*) FROM ${WHOLE}`);
+      expect(value, String(bulkRows));
+      return { totalMs, rows: bulkRows };
+    },
+  ),
+  large(
+    {
+      id: 'dblink.insert-all',
+      title: 'INSERT … SELECT of a large remote table’s rows',
+      runs: 'full',
+      cold: true,
+    },
+    async (connection, { bulkRows }) => {
+      await connection.query('TRUNCATE target');
+      const { totalMs } = await connection.query(`INSERT INTO target SELECT * FROM ${WHOLE}`);
+      const { value } = await connection.query('SELECT count(*) FROM target');
+      expect(value, String(bulkRows));
+      return { totalMs, rows: bulkRows };
+    },
+  ),
+  large(
+    {
+      id: 'dblink.create-all',
+      title: 'CREATE TABLE … AS SELECT of a large remote table’s rows',
+      runs: 'full',
+      cold: true,
+    },
+    async (connection, { bulkRows }) => {
+      await connection.query('DROP TABLE IF EXISTS made');
+      const { totalMs } = await connection.query(`CREATE UNLOGGED TABLE made AS SELECT * FROM ${WHOLE}`);
+      const { value } = await connection.query('SELECT count(*) FROM made');
+      expect(value, String(bulkRows));
+      return { totalMs, rows: bulkRows };
+    },
+  ),
+  large(
+    {
+      id: 'dblink.join-100k',
+      title: 'JOIN of a local table with 100,000 remote rows',
+      runs: 'short',
+      mostRounds: BULK_ROUNDS,
+    },
+    async (connection) => {
+      const { value, totalMs } = await connection.query(
+        `SELECT count(l.v) FROM local l JOIN dblink('c', '${rowsFrom(LOCAL_ROWS, 0)}') ${ROW} ON l.id = t.id`,
+      );
+      expect(value, String(LOCAL_ROWS));
+      return { totalMs, rows: LOCAL_ROWS };
+    },
+  ),
+  large(
+    {
+      id: 'dblink.insert-100k',
+      title: 'INSERT … SELECT of 100,000 remote rows',
+      runs: 'short',
+      mostRounds: BULK_ROUNDS,
+    },
+    async (connection) => {
+      await connection.query('TRUNCATE target');
+      const { totalMs } = await connection.query(
+        `INSERT INTO target SELECT * FROM dblink('c', '${rowsFrom(LOCAL_ROWS, 0)}') ${ROW}`,
+      );
+      const { value } = await connection.query('SELECT count(*) FROM target');
+      expect(value, String(LOCAL_ROWS));
+      return { totalMs, rows: LOCAL_ROWS };
+    },
+  ),
+];
+
+export const dblinkBenchmarks: readonly Benchmark[] = [
+  oneShot('dblink.one-shot', 'a call with a connection string, no password', 'plain'),
+  oneShot('dblink.one-shot-scram', 'a call with a connection string, SCRAM', 'scram'),
+  connecting,
+  small(
+    {
+      id: 'dblink.thousand-rows',
+      title: "SELECT * FROM dblink('c', …) AS t(…), 1,000 rows",
+      runs: 'full',
+    },
+    async (connection, n) => {
+      const { rows } = await connection.query(
+        `SELECT * FROM dblink('c', '${rowsFrom(1000, n % 1000)}') ${ROW}`,
+      );
+      expect(rows, 1000);
+    },
+  ),
+  stream,
+  ...joins,
 ];

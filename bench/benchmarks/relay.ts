@@ -1,10 +1,12 @@
-import { type Benchmark, expect } from '../measure/benchmark.js';
+import { type Benchmark, type ContenderName, expect, TIME } from '../measure/benchmark.js';
 import { Connection, copyData } from '../measure/connection.js';
 import { repeat } from '../measure/repeat.js';
 import type { Driver, QueryMode } from './pgbench.js';
 
 const RATE = [{ name: 'queries/s', better: 'higher' }] as const;
-const TIME = [{ name: 'time', better: 'lower' }] as const;
+/** For what is not compared with the bare relay. */
+const COMMON: readonly ContenderName[] = ['direct', 'pgbouncer', 'proxy'];
+const BULK_ROUNDS = 5;
 const COPY_CHUNK_ROWS = 500;
 
 /** What the proxy costs statements that it has nothing to do with. */
@@ -21,19 +23,29 @@ function smallQueries(driver: Driver): readonly Benchmark[] {
         title: `SELECT of one row, ${mode}, ${clients} client${clients === 1 ? '' : 's'}`,
         group: 'relay',
         metrics: RATE,
-        short: (mode === 'simple' && clients === 1) || (mode === 'prepared' && clients === 16),
-        measure: (contender, context) => driver.run(mode, clients, contender, context),
+        runs: runsOf(mode, clients),
+        async measure(contender, context) {
+          const load = await driver.run({ mode, clients }, contender, context);
+          const { perSecond, units, processorSeconds } = load;
+          return { values: [perSecond], units, processorSeconds };
+        },
       }),
     ),
   );
+}
+
+function runsOf(mode: QueryMode, clients: number): Benchmark['runs'] {
+  if ((mode === 'simple' && clients === 1) || (mode === 'prepared' && clients === 16)) return 'short';
+  return mode === 'extended' ? 'named' : 'full';
 }
 
 const connecting: Benchmark = {
   id: 'relay.connect',
   title: 'connect, SELECT 1, disconnect',
   group: 'relay',
+  contenders: COMMON,
   metrics: TIME,
-  short: true,
+  runs: 'short',
   async measure({ host, port }, { seconds, signal }) {
     const { medianMs, count } = await repeat({ seconds, signal }, async () => {
       const connection = await Connection.open(host, port);
@@ -49,8 +61,10 @@ const bulk: readonly Benchmark[] = [
     id: 'relay.bulk-select',
     title: 'SELECT of all rows of a large table',
     group: 'relay',
+    contenders: COMMON,
     metrics: TIME,
-    short: true,
+    runs: 'short',
+    mostRounds: BULK_ROUNDS,
     async measure(contender, { connect, bulkRows }) {
       const connection = await connect(contender);
       const { rows, totalMs } = await connection.query('SELECT id, filler FROM bulk');
@@ -62,8 +76,10 @@ const bulk: readonly Benchmark[] = [
     id: 'relay.copy-out',
     title: 'COPY of a large table TO STDOUT',
     group: 'relay',
+    contenders: COMMON,
     metrics: TIME,
-    short: true,
+    runs: 'short',
+    mostRounds: BULK_ROUNDS,
     async measure(contender, { connect, bulkRows }) {
       const connection = await connect(contender);
       const { rows, totalMs } = await connection.query('COPY bulk TO STDOUT');
@@ -75,8 +91,10 @@ const bulk: readonly Benchmark[] = [
     id: 'relay.copy-in',
     title: 'COPY of as much FROM STDIN',
     group: 'relay',
+    contenders: COMMON,
     metrics: TIME,
-    short: true,
+    runs: 'short',
+    mostRounds: BULK_ROUNDS,
     async measure(contender, { connect, bulkRows }) {
       const connection = await connect(contender);
       await connection.query('TRUNCATE bulk_copy');

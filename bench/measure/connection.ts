@@ -19,6 +19,8 @@ export interface Answer {
 }
 
 const READ_BUFFER_BYTES = 256 * 1024;
+/** What a slow reader takes. */
+const SLOW_BYTES_PER_MS = 2_000;
 const COPY_DONE = new MessageWriter(Frontend.copyDone).end();
 const NO_NAME = EMPTY;
 
@@ -55,6 +57,7 @@ export class Connection {
   #first: Buffer = EMPTY;
   #error: ErrorFields | undefined;
   #closedWith: Error | undefined;
+  #slowUntil = 0;
 
   private constructor(host: string, port: number) {
     this.#framer = new Framer({
@@ -73,7 +76,9 @@ export class Connection {
         buffer: Buffer.allocUnsafe(READ_BUFFER_BYTES),
         callback: (length, buffer) => {
           this.#receive(Buffer.from(buffer.buffer, buffer.byteOffset, length));
-          return true;
+          if (performance.now() >= this.#slowUntil) return true;
+          setTimeout(() => this.#socket.resume(), length / SLOW_BYTES_PER_MS);
+          return false;
         },
       },
     });
@@ -87,12 +92,12 @@ export class Connection {
   }
 
   /** Connects as the superuser of the embedded servers. */
-  static async open(host: string, port: number, database = 'postgres'): Promise<Connection> {
+  static async open(host: string, port: number): Promise<Connection> {
     const connection = new Connection(host, port);
     await connection.request(
       startupMessage([
         ['user', 'postgres'],
-        ['database', database],
+        ['database', 'postgres'],
       ]),
     );
     return connection;
@@ -188,6 +193,11 @@ export class Connection {
     } finally {
       this.#copy = undefined;
     }
+  }
+
+  /** Takes 2 MB of what comes in a second, from now on for so long. */
+  readSlowly(durationMs: number): void {
+    this.#slowUntil = performance.now() + durationMs;
   }
 
   /** Says goodbye and waits for the server to close its end. */

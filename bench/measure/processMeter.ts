@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** Memory of a process during a benchmark: resident set size in bytes. */
 export interface MemoryUse {
@@ -9,8 +9,6 @@ export interface MemoryUse {
 }
 
 const SAMPLE_MS = process.platform === 'linux' ? 20 : 250;
-/** Unit of the times in /proc/PID/stat, the same on every architecture that Node runs on. */
-const TICKS_PER_SECOND = 100;
 
 /** Observes another process from outside. */
 export class ProcessMeter {
@@ -31,14 +29,16 @@ export class ProcessMeter {
     }
   }
 
-  /** Processor time used so far by all of its threads, in seconds; undefined where it cannot be told. */
+  /** Processor time used so far by all threads that it has, in seconds; undefined where it cannot be told. */
   processorSeconds(): number | undefined {
     if (process.platform !== 'linux') return undefined;
     try {
-      const stat = readFileSync(`/proc/${this.pid}/stat`, 'latin1');
-      // The second field is the program's name in parentheses and may contain anything.
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+      const threads = readdirSync(`/proc/${this.pid}/task`);
+      // The first field is in nanoseconds; /proc/PID/stat counts in hundredths of a second.
+      const times = threads.map((thread) =>
+        Number(readFileSync(`/proc/${this.pid}/task/${thread}/schedstat`, 'latin1').split(' ', 1)[0]),
+      );
+      return times.reduce((sum, time) => sum + time, 0) / 1e9;
     } catch {
       return undefined;
     }

@@ -1,6 +1,13 @@
-import { BASELINE, type Benchmark, type Contender, type MeasureContext, type Sample } from './benchmark.js';
+import {
+  BASELINES,
+  type Benchmark,
+  type Contender,
+  type MeasureContext,
+  type Remotes,
+  type Sample,
+} from './benchmark.js';
 import { Connection } from './connection.js';
-import type { MemoryUse } from './processMeter.js';
+import type { MemoryUse, ProcessMeter } from './processMeter.js';
 
 /** Everything that was measured of one contender in one benchmark. */
 export interface Series {
@@ -26,7 +33,12 @@ export interface SchedulePlan {
   readonly rounds: number;
   readonly seconds: number;
   readonly bulkRows: number;
-  readonly remote: string;
+  readonly remotes: Remotes;
+  /** Starts another proxy in front of the same primary. */
+  readonly startProxy: () => Promise<{
+    readonly contender: Contender & { readonly meter: ProcessMeter };
+    stop(): Promise<void>;
+  }>;
   /** When everything must be over, as of performance.now(). */
   readonly deadline: number;
   readonly progress: (text: string) => void;
@@ -76,26 +88,36 @@ async function runBenchmark(
     (contender): Recording => ({ contender, samples: [], processor: [], failure: undefined }),
   );
   const watches = contenders.map(({ meter }) => meter?.watch());
-  // A first turn that does not count: code that has never run is slow, and so are caches that have not been filled.
-  const warm = { ...plan, seconds: Math.min(plan.seconds, WARM_UP_SECONDS) };
+  const ends: (() => Promise<void>)[] = [];
+  for (const recording of recordings) {
+    await attempt(recording, plan, async (context) => {
+      const end = await benchmark.prepare?.(recording.contender, context);
+      if (end !== undefined) ends.push(end);
+    });
+  }
   const turn = async (of: SchedulePlan): Promise<void> => {
     for (const recording of recordings) {
       if (recording.failure === undefined) await record(benchmark, recording, of);
     }
   };
-  await turn(warm);
-  for (const { samples, processor } of recordings) samples.length = processor.length = 0;
+  if (benchmark.cold !== true) {
+    // A first turn that does not count: code that has never run is slow, and so are caches that have not been filled.
+    await turn({ ...plan, seconds: Math.min(plan.seconds, WARM_UP_SECONDS) });
+    for (const { samples, processor } of recordings) samples.length = processor.length = 0;
+  }
+  const wanted = Math.min(plan.rounds, benchmark.mostRounds ?? plan.rounds);
   let rounds = 0;
   let longest = 0;
-  while (rounds < plan.rounds && (rounds === 0 || performance.now() + longest < until)) {
+  const [first] = BASELINES[benchmark.group];
+  while (rounds < wanted && (rounds === 0 || performance.now() + longest < until)) {
     const begin = performance.now();
     await turn(plan);
     longest = Math.max(longest, performance.now() - begin);
     rounds++;
     // Nothing to compare with any more.
-    if (recordings.some(({ contender, failure }) => failure && contender.name === BASELINE[benchmark.group]))
-      break;
+    if (recordings.some(({ contender, failure }) => failure && contender.name === first)) break;
   }
+  for (const end of ends) await end();
   const series = recordings.map(({ contender, ...recorded }, i) => ({
     ...recorded,
     contender: contender.name,
@@ -107,9 +129,26 @@ async function runBenchmark(
   return { benchmark, rounds, series, skipped: undefined };
 }
 
-async function record(benchmark: Benchmark, recording: Recording, plan: SchedulePlan): Promise<void> {
+function record(benchmark: Benchmark, recording: Recording, plan: SchedulePlan): Promise<void> {
   const { contender, samples, processor } = recording;
+  return attempt(recording, plan, async (context) => {
+    const before = contender.meter?.processorSeconds();
+    const sample = await benchmark.measure(contender, context);
+    const after = contender.meter?.processorSeconds();
+    samples.push(sample);
+    if (sample.processorSeconds !== undefined) processor.push(sample.processorSeconds);
+    else if (before !== undefined && after !== undefined) processor.push((after - before) / sample.units);
+  });
+}
+
+/** What fails or takes too long is the contender's failure. */
+async function attempt(
+  recording: Recording,
+  plan: SchedulePlan,
+  action: (context: MeasureContext) => Promise<void>,
+): Promise<void> {
   const open: Connection[] = [];
+  const proxies: { stop(): Promise<void> }[] = [];
   const timeLeft = Math.max(1, plan.deadline - performance.now());
   const limit = Math.round(Math.min(MEASUREMENT_TIMEOUT_MS, timeLeft + 5_000));
   const signal = AbortSignal.timeout(limit);
@@ -120,25 +159,27 @@ async function record(benchmark: Benchmark, recording: Recording, plan: Schedule
   const context: MeasureContext = {
     seconds: plan.seconds,
     bulkRows: plan.bulkRows,
-    remote: plan.remote,
+    remotes: plan.remotes,
     signal,
     async connect({ host, port }) {
       const connection = await Connection.open(host, port);
       open.push(connection);
       return connection;
     },
+    async freshProxy() {
+      const proxy = await plan.startProxy();
+      proxies.push(proxy);
+      return proxy.contender;
+    },
   };
-  const before = contender.meter?.processorSeconds();
   try {
-    const sample = await benchmark.measure(contender, context);
-    const after = contender.meter?.processorSeconds();
-    samples.push(sample);
-    if (before !== undefined && after !== undefined) processor.push((after - before) / sample.units);
+    await action(context);
     await Promise.all(open.map((connection) => connection.end()));
   } catch (error) {
     recording.failure = signal.aborted ? `not done after ${limit} ms` : (error as Error).message;
   } finally {
     signal.removeEventListener('abort', abort);
     abort();
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
   }
 }

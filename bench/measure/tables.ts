@@ -1,9 +1,15 @@
 /** The tables and functions that the benchmarks use. */
 
-/** How many accounts the small queries of the relay benchmarks choose from. */
-export const ACCOUNTS = 100_000;
-/** Rows of the local tables of the dblink benchmarks, and the most that a join or INSERT takes from the remote. */
+/**
+ * How many accounts the small queries of the relay benchmarks choose from. They fill few pages: a server process faults in each page
+ * when it first reads it, and PgBouncer alone goes on with processes that have done so.
+ */
+export const ACCOUNTS = 500;
+/** Rows of the local tables of the dblink benchmarks. */
 export const LOCAL_ROWS = 100_000;
+
+/** How long the remote's slow view takes. */
+export const SLOW_MS = 50;
 
 export const ACCOUNTS_TABLE = `
   CREATE TABLE accounts (aid int PRIMARY KEY, abalance int NOT NULL, filler char(84) NOT NULL);
@@ -18,7 +24,8 @@ export const bulkTable = (rows: number): string => `
 export const LOCAL_TABLES = `
   CREATE UNLOGGED TABLE local (id int PRIMARY KEY, v int NOT NULL);
   INSERT INTO local SELECT i, i % 10 FROM generate_series(1, ${LOCAL_ROWS}) i;
-  CREATE UNLOGGED TABLE target (id int, filler text)`;
+  CREATE UNLOGGED TABLE target (id int, filler text);
+  CREATE UNLOGGED TABLE servers (n int PRIMARY KEY, conn text NOT NULL)`;
 
 /** Local functions and views with dblink calls in them, which only the primary's executor sees. */
 export const BRIDGE_OBJECTS = `
@@ -42,4 +49,11 @@ export const BRIDGE_OBJECTS = `
       END LOOP;
       RETURN calls;
     END $$;
+  CREATE UNLOGGED TABLE audited (run int, n int);
+  CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM dblink_exec('c', 'INSERT INTO sink VALUES (' || NEW.n || ')');
+      RETURN NEW;
+    END $$;
+  CREATE TRIGGER audit AFTER INSERT ON audited FOR EACH ROW EXECUTE FUNCTION audit();
   CREATE VIEW bridged_bulk AS SELECT * FROM dblink('c', 'SELECT id, filler FROM bulk') AS t(id int, filler text)`;

@@ -1,72 +1,37 @@
-import { cpus } from 'node:os';
-import { BASELINE, type Benchmark, type Contender } from '../measure/benchmark.js';
+import {
+  BASELINES,
+  type Benchmark,
+  CONTENDERS,
+  type ContenderName,
+  type Group,
+} from '../measure/benchmark.js';
 import type { MemoryUse } from '../measure/processMeter.js';
 import type { Outcome, Series } from '../measure/schedule.js';
-import { compare, median, type Ratio } from '../measure/statistics.js';
+import { compare, median, type Spread, spread } from '../measure/statistics.js';
+import type { BenchmarkReport, MetricReport } from './benchmarkReport.js';
+import { judge, PROCESSOR, type Verdict } from './figures.js';
+import { type Measured, type Setup, setupOf } from './setup.js';
+import { brief, table } from './table.js';
 
 /** The results as they are written in JSON. Ratios say how fast something is: 2 is twice as fast as the baseline. */
 export interface Report {
   readonly note: string;
-  readonly setup: {
-    readonly cpus: number;
-    readonly platform: string;
-    readonly node: string;
-    readonly postgres: string;
-    /** null when it is not installed, or none of the benchmarks compares with it. */
-    readonly pgbouncer: string | null;
-    readonly driver: string;
-    readonly seconds: number;
-    readonly bulkRows: number;
-  };
+  readonly setup: Setup;
   readonly benchmarks: readonly BenchmarkReport[];
-}
-
-export interface BenchmarkReport {
-  readonly id: string;
-  readonly title: string;
-  readonly group: 'relay' | 'dblink';
-  readonly rounds: number;
-  readonly metrics: readonly MetricReport[];
-  /** Of the programs in the middle, in MiB. */
-  readonly memory: Readonly<
-    Record<string, { readonly before: number; readonly peak: number; readonly after: number }>
-  >;
-  readonly failures: Readonly<Record<string, string>>;
-  readonly skipped?: string;
-  /** Of one call, where a limit is set: medians in ms. */
-  readonly cost?: { readonly proxyMs: number; readonly nativeMs: number; readonly limitMs: number };
-  /** The figures behind the ratios, if they were asked for; never to be quoted by themselves. */
-  readonly samples?: Readonly<Record<string, readonly (readonly number[])[]>>;
-}
-
-export interface MetricReport {
-  readonly name: string;
-  readonly baseline: string;
-  readonly ratios: Readonly<Record<string, Ratio>>;
+  /** What the proxy is held to, as far as it was measured. */
+  readonly figures: readonly Verdict[];
 }
 
 const NOTE =
-  `Ratios of medians of interleaved rounds on this machine (${cpus().length} CPUs, shared with the servers and the ` +
-  'client), which is noisy: quote ratios only, and mind the range over the rounds.';
+  'Medians over interleaved rounds of the ratios within each, on a machine whose processors client, proxy and servers share: ' +
+  'quote ratios only, and mind the range over the rounds.';
 
-export function makeReport(
-  setup: Omit<Report['setup'], 'cpus' | 'platform' | 'node'>,
-  outcomes: readonly Outcome[],
-  withSamples: boolean,
-): Report {
-  return {
-    note: NOTE,
-    setup: {
-      cpus: cpus().length,
-      platform: `${process.platform} ${process.arch}`,
-      node: process.version,
-      ...setup,
-    },
-    benchmarks: outcomes.map((outcome) => reportOf(outcome, withSamples)),
-  };
+export function makeReport(measured: Measured, outcomes: readonly Outcome[]): Report {
+  const benchmarks = outcomes.map(reportOf);
+  return { note: NOTE, setup: setupOf(measured), benchmarks, figures: judge(benchmarks) };
 }
 
-function reportOf({ benchmark, rounds, series, skipped }: Outcome, withSamples: boolean): BenchmarkReport {
+function reportOf({ benchmark, rounds, series, skipped }: Outcome): BenchmarkReport {
   const { id, title, group } = benchmark;
   const whole = series.filter(({ failure }) => failure === undefined);
   const named = <T>(value: (of: Series) => T | undefined, of = series): Record<string, T> =>
@@ -76,22 +41,27 @@ function reportOf({ benchmark, rounds, series, skipped }: Outcome, withSamples: 
         return found === undefined ? [] : [[one.contender, found]];
       }),
     );
-  const timed = benchmark.metrics.map(({ name, better }, i) =>
-    metricOf(name, BASELINE[group], whole, (one) => one.samples.map(({ values }) => values[i]!), better),
-  );
-  // A direct connection has nobody in the middle whose time could be compared.
-  const processor = metricOf('CPU in between', 'pgbouncer', whole, (one) => one.processor, 'lower');
+  const metrics = [
+    ...benchmark.metrics.flatMap(({ name, better, unit }, i): readonly MetricReport[] => {
+      const values = (one: Series): readonly number[] => one.samples.map((sample) => sample.values[i]!);
+      return unit === undefined
+        ? comparisons(name, group, { series: whole, values, better })
+        : [{ name, baseline: null, figures: named((one) => spread(values(one)), whole) }];
+    }),
+    // A direct connection has nobody in the middle whose time could be compared.
+    ...comparisons(PROCESSOR, group, { series: whole, values: (one) => one.processor, better: 'lower' }),
+  ];
   return {
     id,
     title,
     group,
     rounds,
-    metrics: [...timed, processor].filter(({ ratios }) => Object.keys(ratios).length > 0),
+    metrics: metrics.filter(({ figures }) => Object.keys(figures).length > 0),
     memory: named(({ memory }) => memory && inMiB(memory)),
     failures: named(({ failure }) => failure),
     ...(skipped === undefined ? {} : { skipped }),
     ...costOf(benchmark, whole),
-    ...(withSamples ? { samples: named(({ samples }) => samples.map(({ values }) => values), whole) } : {}),
+    samples: named(({ samples }) => samples.map(({ values }) => values), whole),
   };
 }
 
@@ -99,7 +69,7 @@ function costOf(
   { costLimitMs }: Benchmark,
   series: readonly Series[],
 ): Pick<BenchmarkReport, 'cost'> | undefined {
-  const medianMs = (name: Contender['name']): number | undefined => {
+  const medianMs = (name: ContenderName): number | undefined => {
     const samples = series.find(({ contender }) => contender === name)?.samples ?? [];
     return samples.length === 0 ? undefined : median(samples.map(({ values }) => values[0]!));
   };
@@ -108,21 +78,27 @@ function costOf(
   return { cost: { proxyMs, nativeMs, limitMs: costLimitMs } };
 }
 
-function metricOf(
+/** Each baseline with those that come behind it in the order of contenders. */
+function comparisons(
   name: string,
-  baseline: string,
-  series: readonly Series[],
-  values: (of: Series) => readonly number[],
-  better: 'higher' | 'lower',
-): MetricReport {
-  const base = series.find(({ contender }) => contender === baseline);
-  const compared =
-    base === undefined
-      ? []
-      : series
-          .filter((one) => one !== base && values(one).length > 0)
-          .map((one) => [one.contender, compare(values(one), values(base), better)] as const);
-  return { name, baseline, ratios: Object.fromEntries(compared) };
+  group: Group,
+  measured: {
+    readonly series: readonly Series[];
+    readonly values: (of: Series) => readonly number[];
+    readonly better: 'higher' | 'lower';
+  },
+): readonly MetricReport[] {
+  const { series, values, better } = measured;
+  const place = (contender: ContenderName): number => CONTENDERS[group].indexOf(contender);
+  return BASELINES[group].map((baseline) => {
+    const base = series.find(({ contender }) => contender === baseline);
+    const others = series.filter((one) => place(one.contender) > place(baseline) && values(one).length > 0);
+    const compared =
+      base === undefined || values(base).length === 0
+        ? []
+        : others.map((one) => [one.contender, compare(values(one), values(base), better)] as const);
+    return { name, baseline, figures: Object.fromEntries(compared) };
+  });
 }
 
 const inMiB = ({ before, peak, after }: MemoryUse) => {
@@ -132,52 +108,63 @@ const inMiB = ({ before, peak, after }: MemoryUse) => {
 
 /** The report for people. */
 export function renderReport(report: Report): string {
-  const { setup, benchmarks } = report;
-  const sections = (['relay', 'dblink'] as const)
+  const { benchmarks } = report;
+  const sections = (['relay', 'dblink', 'fdw', 'memory'] as const)
     .map((group) => ({ group, own: benchmarks.filter((benchmark) => benchmark.group === group) }))
     .filter(({ own }) => own.length > 0)
-    .map(({ group, own }) => `${HEADINGS[group]}\n\n${renderGroup(own)}`);
+    .map(({ group, own }) => `${HEADINGS[group]}\n\n${renderGroup(group, own)}`);
   const costs = benchmarks.flatMap(({ id, cost }) => (cost === undefined ? [] : [renderCost(id, cost)]));
   if (costs.length > 0) sections.push(`${COSTS}\n\n${costs.join('\n')}`);
+  return [renderSetup(report), report.note, ...sections].join('\n\n');
+}
+
+/** In one line: what was measured on what. */
+export function renderSetup({ setup, benchmarks }: Pick<Report, 'setup' | 'benchmarks'>): string {
   const relay = benchmarks.some(({ group }) => group === 'relay');
   const pgbouncer = setup.pgbouncer === null ? 'NO PgBouncer' : `PgBouncer ${setup.pgbouncer} (session mode)`;
-  const programs = [
+  return [
+    `${setup.cpus} × ${setup.model}, ${setup.memoryGiB} GiB`,
     `PostgreSQL ${setup.postgres}`,
     ...(relay ? [pgbouncer, `small queries by ${setup.driver}`] : []),
     `Node ${setup.node}`,
     `${setup.bulkRows.toLocaleString('en')} rows in the large tables`,
-  ];
-  return [programs.join(', '), report.note, ...sections].join('\n\n');
+    ...(setup.commit === null
+      ? []
+      : [`commit ${setup.commit.slice(0, 12)}${setup.commit.endsWith('+') ? ' with changes' : ''}`]),
+  ].join(', ');
 }
 
-const HEADINGS = {
+const HEADINGS: Readonly<Record<Group, string>> = {
   relay:
-    'Relay: speed in relation to a direct connection (1.00; higher is better).\n' +
-    '"CPU in between" is in relation to PgBouncer instead.',
+    'Relay: speed in relation to a direct connection (1.00; higher is better), or to who is named behind ÷.',
   dblink: 'dblink: speed in relation to the extension on the same remote (1.00; higher is better).',
-} as const;
+  fdw: 'Foreign tables: speed in relation to postgres_fdw on the same remote (1.00; higher is better).',
+  memory:
+    'Memory: MiB by which a proxy that was idle grows while it carries a large result (lower is better).',
+};
 
-function renderGroup(benchmarks: readonly BenchmarkReport[]): string {
-  const others = [
-    ...new Set(benchmarks.flatMap(({ metrics }) => metrics.flatMap(({ ratios }) => Object.keys(ratios)))),
-  ];
+function renderGroup(group: Group, benchmarks: readonly BenchmarkReport[]): string {
+  const shown = CONTENDERS[group].filter((name) =>
+    benchmarks.some(({ metrics }) => metrics.some(({ figures }) => figures[name] !== undefined)),
+  );
   const lines = [
     [
       'benchmark',
       'metric',
-      ...others.flatMap((name) => [name, '(range)']),
+      ...shown.flatMap((name) => [name, '(range)']),
       'rounds',
       'proxy MiB before/peak/after',
     ],
   ];
+  const [first = null] = BASELINES[group];
   for (const { id, metrics, rounds, memory, failures, skipped } of benchmarks) {
     if (skipped !== undefined) lines.push([id, `SKIPPED: ${skipped}`]);
     const own = memory['proxy'];
-    for (const [i, { name, ratios }] of metrics.entries()) {
+    for (const [i, { name, baseline, figures }] of metrics.entries()) {
       lines.push([
         i === 0 ? id : '',
-        name,
-        ...others.flatMap((other) => renderRatio(ratios[other])),
+        baseline === first ? name : `${name} ÷ ${baseline}`,
+        ...shown.flatMap((other) => renderSpread(figures[other])),
         i === 0 ? String(rounds) : '',
         i === 0 && own !== undefined ? `${own.before} / ${own.peak} / ${own.after}` : '',
       ]);
@@ -195,21 +182,5 @@ const renderCost = (
 ): string =>
   `${id.padEnd(28)}${proxyMs.toFixed(2)} ms, to be at most ${limitMs} ms; the extension ${nativeMs.toFixed(2)} ms`;
 
-const renderRatio = (ratio: Ratio | undefined): readonly [string, string] =>
-  ratio === undefined
-    ? ['', '']
-    : [ratio.ratio.toFixed(2), `(${ratio.low.toFixed(2)}–${ratio.high.toFixed(2)})`];
-
-/** Lines of fewer cells than the first are remarks and do not widen the columns. */
-function table(lines: readonly (readonly string[])[]): string {
-  const full = lines.filter((line) => line.length === lines[0]!.length);
-  const widths = lines[0]!.map((_, column) => Math.max(...full.map((line) => line[column]!.length)));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
-}
+const renderSpread = (figure: Spread | undefined): readonly [string, string] =>
+  figure === undefined ? ['', ''] : [brief(figure.median), `(${brief(figure.low)}–${brief(figure.high)})`];

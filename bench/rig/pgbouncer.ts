@@ -8,7 +8,7 @@ import { Connection } from '../measure/connection.js';
 import { ProcessMeter } from '../measure/processMeter.js';
 import { startChild, waitFor } from './children.js';
 
-/** PgBouncer in front of a server, in session mode and otherwise with its defaults. */
+/** PgBouncer in front of a server, in session mode and, but for how many sessions it takes, with its defaults. */
 export interface PgBouncer {
   readonly version: string;
   readonly contender: Contender;
@@ -18,8 +18,11 @@ export interface PgBouncer {
 /** Debian installs it where an ordinary user's PATH does not lead. */
 const PROGRAMS = ['pgbouncer', '/usr/sbin/pgbouncer', '/usr/local/sbin/pgbouncer'];
 
-/** @returns undefined when it is not installed */
-export async function startPgBouncer(primary: PostgresServer): Promise<PgBouncer | undefined> {
+/** @param sessions the most that there are at a time @returns undefined when it is not installed */
+export async function startPgBouncer(
+  primary: PostgresServer,
+  sessions: number,
+): Promise<PgBouncer | undefined> {
   const found = await findProgram();
   if (found === undefined) return undefined;
   const directory = workspace().makeDirectory('pgbouncer', 0o755);
@@ -36,7 +39,8 @@ unix_socket_dir =
 auth_type = trust
 auth_file = ${join(directory, 'users.txt')}
 pool_mode = session
-default_pool_size = 50
+default_pool_size = ${sessions}
+max_client_conn = ${sessions}
 log_connections = 0
 log_disconnections = 0
 ignore_startup_parameters = extra_float_digits
