@@ -1,12 +1,13 @@
 import type { Benchmark } from '../measure/benchmark.js';
 import { Connection } from '../measure/connection.js';
-import type { Driver } from './pgbench.js';
+import type { Driver, LoadOptions } from './pgbench.js';
 
 /** Many sessions at a time. */
 const IDLE = 1_000;
 const BUSY = 100;
-/** A hundred connections take some of it. */
-const SECONDS = 3;
+/** Of each busy session in a turn: some seconds of both kinds. */
+const QUERIES = 250;
+const PACED_QUERIES = 50;
 /** Queries per second of all busy sessions together, as much as leaves the machine some time. */
 const PACE = 2_000;
 /** The most that are opened at a time, so that no queue of new connections overflows. */
@@ -35,29 +36,45 @@ export async function openIdle(
   return close;
 }
 
-export const crowdBenchmarks = (driver: Driver): readonly Benchmark[] => [
-  {
-    id: 'relay.crowd',
-    title: `SELECT of one row, prepared, ${BUSY} clients beside ${IDLE} idle sessions`,
-    group: 'relay',
-    contenders: ['pgbouncer', 'proxy'],
-    metrics: [
-      { name: 'p99', better: 'lower' },
-      { name: `p99 at ${PACE}/s`, better: 'lower' },
-      { name: 'queries/s', better: 'higher' },
-    ],
-    runs: 'full',
-    sessions: IDLE + BUSY,
-    prepare: (contender) => openIdle(contender, IDLE),
-    async measure(contender, context) {
-      const load = { mode: 'prepared', clients: BUSY, seconds: SECONDS } as const;
-      const full = await driver.run(load, contender, context);
-      const paced = await driver.run({ ...load, rate: PACE }, contender, context);
-      return {
-        values: [full.p99Ms, paced.p99Ms, full.perSecond],
-        units: full.units,
-        processorSeconds: full.processorSeconds,
-      };
-    },
+/** Busy sessions beside idle ones. */
+const crowd = (
+  driver: Driver,
+  described: Pick<Benchmark, 'id' | 'title' | 'runs'>,
+  load: Pick<LoadOptions, 'rate' | 'transactions'>,
+): Benchmark => ({
+  ...described,
+  group: 'relay',
+  contenders: ['pgbouncer', 'proxy'],
+  metrics: [
+    { name: 'p99', better: 'lower' },
+    { name: 'queries/s', better: 'higher' },
+  ],
+  sessions: IDLE + BUSY,
+  prepare: (contender) => openIdle(contender, IDLE),
+  async measure(contender, context) {
+    const options = { mode: 'prepared', clients: BUSY, ...load } as const;
+    const { p99Ms, perSecond, units, processorSeconds } = await driver.run(options, contender, context);
+    return { values: [p99Ms, perSecond], units, processorSeconds };
   },
+});
+
+export const crowdBenchmarks = (driver: Driver): readonly Benchmark[] => [
+  crowd(
+    driver,
+    {
+      id: 'relay.crowd',
+      title: `SELECT of one row, prepared, ${BUSY} clients beside ${IDLE} idle sessions`,
+      runs: 'full',
+    },
+    { transactions: QUERIES },
+  ),
+  crowd(
+    driver,
+    {
+      id: 'relay.crowd-paced',
+      title: `the same at ${PACE} queries a second of all clients together`,
+      runs: 'named',
+    },
+    { transactions: PACED_QUERIES, rate: PACE },
+  ),
 ];

@@ -112,7 +112,7 @@ const memoryOf = (plan: Plan, reader: 'fast' | 'slow'): Benchmark => ({
   group: 'memory',
   metrics: [{ name: 'growth', better: 'lower', unit: 'MiB' }],
   runs: 'full',
-  mostRounds: 3,
+  mostRounds: 2,
   cold: true,
   async measure(_, context) {
     const proxy = await context.freshProxy();

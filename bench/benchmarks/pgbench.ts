@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { workspace } from '../../src/embedded/workspace.js';
 import { parse } from '../../src/wire/messages.js';
-import type { Contender, MeasureContext } from '../measure/benchmark.js';
+import { type Contender, expect, type MeasureContext } from '../measure/benchmark.js';
 import { bindAndExecute, type Connection, extendedQuery } from '../measure/connection.js';
-import { repeat } from '../measure/repeat.js';
 import { percentile } from '../measure/statistics.js';
 import { ACCOUNTS } from '../measure/tables.js';
 import { cleanEnvironment } from '../rig/children.js';
@@ -28,8 +27,8 @@ export interface LoadOptions {
   readonly clients: number;
   /** So many queries per second of all clients together; without it each sends the next when it has its answer. */
   readonly rate?: number;
-  /** How long, if not as the run says. pgbench's time begins with its first connection, and many take a while. */
-  readonly seconds?: number;
+  /** Of each client, in place of a time: pgbench's begins with its first connection, and many connections take a while. */
+  readonly transactions?: number;
 }
 
 /** What sends the small queries of the relay benchmarks: pgbench, or where it is not installed, this program. */
@@ -64,22 +63,23 @@ function pgbench(name: string): Driver {
   );
   return {
     name,
-    async run({ mode, clients, rate, seconds }, { host, port, meter }, context) {
-      const duration = Math.max(1, Math.round(seconds ?? context.seconds));
+    async run({ mode, clients, rate, transactions }, { host, port, meter }, { seconds, signal }) {
+      const duration = Math.max(1, Math.round(seconds));
       const logs = workspace().makeDirectory(`pgbench-${performance.now()}`, 0o755);
-      const used = processorSpan(meter, duration * 1000);
+      const used = transactions === undefined ? processorSpan(meter, duration * 1000) : undefined;
       try {
         await execute(
           'pgbench',
           [
-            ...['-n', '-f', script, '-M', mode, '-c', String(clients), '-j', '1', '-T', String(duration)],
+            ...['-n', '-f', script, '-M', mode, '-c', String(clients), '-j', '1'],
+            ...(transactions === undefined ? ['-T', String(duration)] : ['-t', String(transactions)]),
             ...['-l', '--log-prefix', join(logs, 'log')],
             ...(rate === undefined ? [] : ['-R', String(rate)]),
             ...['-h', host, '-p', String(port), '-U', 'postgres', 'postgres'],
           ],
           {
             env: cleanEnvironment({ PGSSLMODE: 'disable', PGGSSENCMODE: 'disable' }),
-            signal: context.signal,
+            signal,
           },
         );
         const lines = readdirSync(logs).flatMap((file) =>
@@ -154,24 +154,27 @@ export function loadOf(answers: readonly Answered[], used: ProcessorSpan | undef
 
 const builtInDriver: Driver = {
   name: 'built-in',
-  async run({ mode, clients, rate, seconds }, contender, context) {
+  async run({ mode, clients, rate, transactions = Infinity }, contender, context) {
+    const { signal } = context;
     const connections = await Promise.all(Array.from({ length: clients }, () => context.connect(contender)));
     const senders = await Promise.all(connections.map((connection) => sender(mode, connection)));
     const answers: Answered[] = [];
-    const durationMs = Math.max((seconds ?? context.seconds) * 1000, 2 * NEW_MS);
-    const used = processorSpan(contender.meter, durationMs);
+    const durationMs = Math.max(context.seconds * 1000, 2 * NEW_MS);
+    const used = transactions === Infinity ? processorSpan(contender.meter, durationMs) : undefined;
+    const end = transactions === Infinity ? performance.now() + durationMs : Infinity;
     const pauseMs = rate === undefined ? 0 : (clients * 1000) / rate;
     await Promise.all(
-      senders.map((send) =>
-        repeat({ seconds: durationMs / 1000, signal: context.signal, warmup: 0 }, async () => {
+      senders.map(async (send) => {
+        for (let n = 0; n < transactions && performance.now() < end; n++) {
+          signal.throwIfAborted();
           const begin = performance.now();
           const { rows } = await send(1 + Math.floor(Math.random() * ACCOUNTS));
-          if (rows !== 1) throw new Error(`expected 1 row, got ${rows}`);
-          const end = performance.now();
-          answers.push({ at: performance.timeOrigin + end, tookMs: end - begin });
+          expect(rows, 1);
+          const now = performance.now();
+          answers.push({ at: performance.timeOrigin + now, tookMs: now - begin });
           if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
-        }),
-      ),
+        }
+      }),
     );
     return loadOf(answers, await used);
   },

@@ -45,7 +45,7 @@ export interface SchedulePlan {
 }
 
 /** No measurement takes that long unless something hangs. */
-const MEASUREMENT_TIMEOUT_MS = 60_000;
+const MEASUREMENT_TIMEOUT_MS = 120_000;
 const WARM_UP_SECONDS = 0.3;
 
 /** Series while they grow. */

@@ -54,13 +54,17 @@ function figureRow(figure: Figure, runs: readonly Report[]): string[] | undefine
   ];
 }
 
-const cell = (verdict: Verdict | undefined): string =>
-  verdict?.value ? `${brief(verdict.value.median)}${verdict.verdict === 'missed' ? ' (missed)' : ''}` : '–';
+const cell = (verdict: Verdict | undefined): string => {
+  if (verdict === undefined) return '';
+  if (verdict.value === null) return 'not measured';
+  return `${brief(verdict.value.median)}${verdict.verdict === 'missed' ? ' (missed)' : ''}`;
+};
 
 /** The worst of the runs decides. */
 function overall(found: readonly (Verdict | undefined)[]): string {
   const verdicts = found.flatMap((one) => one?.verdict ?? []);
-  if (verdicts.some((verdict) => verdict === 'missed' || verdict === 'not measured')) return '**missed**';
+  if (verdicts.includes('missed')) return '**missed**';
+  if (verdicts.includes('not measured')) return '**not measured**';
   return verdicts.every((verdict) => verdict === 'goal') ? 'goal' : 'bar';
 }
 
