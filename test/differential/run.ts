@@ -18,6 +18,7 @@ const { values } = parseArgs({
     variant: { type: 'string', default: '' },
     major: { type: 'string', multiple: true, default: ['18', '15'] },
     'remote-major': { type: 'string' },
+    'same-cluster': { type: 'boolean', default: false },
     matrix: { type: 'boolean', default: false },
     'extension-only': { type: 'boolean', default: false },
     forced: { type: 'boolean', default: false },
@@ -90,7 +91,7 @@ async function main(): Promise<number> {
   const failures: Failure[] = [];
   for (const major of majors) {
     const lanes = Array.from({ length: Number(values.lanes) }, () =>
-      startEnvironment(major, second, remoteMajor),
+      startEnvironment(major, second, { remoteMajor, sameCluster: values['same-cluster'] }),
     );
     const environments = await Promise.all(lanes);
     try {

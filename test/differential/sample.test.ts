@@ -17,4 +17,4 @@ test('the proxy answers like the extension: a sample', (t) =>
   ]));
 
 test('the bridge answers like the extension: a sample', (t) =>
-  differentialRun(t, ['--forced', '--major', '18', '--sample', '40', '--generated', '10']));
+  differentialRun(t, ['--forced', '--same-cluster', '--major', '18', '--sample', '40', '--generated', '10']));

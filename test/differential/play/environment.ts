@@ -44,6 +44,16 @@ const SETTINGS = {
 /** What stands on the second side; `forced`: a proxy that leaves to the bridge whatever that can serve. */
 export type SecondSide = 'proxy' | 'forced' | 'extension';
 
+/** What is otherwise about the remotes. */
+export interface Remotes {
+  readonly remoteMajor?: number | undefined;
+  /** They are copies of the primaries' cluster, so that the proxy takes them for the primary and serves dblink in their sessions. */
+  readonly sameCluster?: boolean;
+}
+
+/** Arguments that initdb has anyway. A server with arguments of its own is a cluster of its own. */
+const OWN_CLUSTER = ['--encoding=UTF8'];
+
 /**
  * Starts two primaries of a major and two identical remotes, of the same major unless another is named: one pair with
  * the extension, one with the proxy in front of a primary whose dblink files were removed, but which has the functions of
@@ -53,7 +63,7 @@ export type SecondSide = 'proxy' | 'forced' | 'extension';
 export async function startEnvironment(
   major: number,
   second: SecondSide,
-  remoteMajor = major,
+  { remoteMajor = major, sameCluster = false }: Remotes = {},
 ): Promise<Environment> {
   // libpq inside the extension's server, and the proxy in this process, must find no settings but those given below.
   for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];
@@ -62,7 +72,12 @@ export async function startEnvironment(
   const without = await prepareBinaries({ major, dblink: false, packages });
   const ofRemotes = await prepareBinaries({ major: remoteMajor, dblink: true, packages });
   const remote = (): Promise<PostgresServer> =>
-    startPostgres({ installation: ofRemotes, settings: SETTINGS, hba: REMOTE_HBA });
+    startPostgres({
+      installation: ofRemotes,
+      settings: SETTINGS,
+      hba: REMOTE_HBA,
+      initdbArgs: sameCluster ? [] : OWN_CLUSTER,
+    });
   const primary = async (dblink: boolean): Promise<PostgresServer> => {
     // A connection string without a host means "here": the server itself, as the proxy takes it too.
     const env = (port: number): Record<string, string> =>
