@@ -75,6 +75,11 @@ export class JsonRows {
     return this.#rows;
   }
 
+  /** Whether it is as it was made. */
+  get fresh(): boolean {
+    return this.#rows === 0 && !this.#ended;
+  }
+
   /** Makes room. @throws PgError 54000; what `memory` raises (53200) */
   #reserve(bytes: number): void {
     const needed = this.#length + bytes;
@@ -96,9 +101,19 @@ export class JsonRows {
     this.#length += bytes.copy(this.#buffer, this.#length);
   }
 
+  /** With the first row the memory that is there counts as well: a remote can send many small results. */
+  #beginRow(): void {
+    if (this.#rows > 0) this.#byte(0x2c);
+    else if (this.#counted === 0) {
+      this.memory?.take(this.#buffer.length);
+      this.#counted = this.#buffer.length;
+    }
+    this.#rows++;
+  }
+
   /** Adds the values of a whole DataRow message. @throws PgError 54000; what `memory` raises (53200) */
   addRow(message: Buffer): void {
-    if (this.#rows++ > 0) this.#byte(0x2c);
+    this.#beginRow();
     // Behind the type, the length and the number of columns.
     let offset = 7;
     for (let column = 0; column < this.#keys.length; column++) {
@@ -116,7 +131,7 @@ export class JsonRows {
 
   /** Adds a row with one value, the status row of a command. @throws PgError 54000; what `memory` raises (53200) */
   addValue(value: Buffer): void {
-    if (this.#rows++ > 0) this.#byte(0x2c);
+    this.#beginRow();
     this.#append(this.#keys[0]!);
     this.#string(value, 0, value.length);
     this.#byte(0x7d);

@@ -54,6 +54,8 @@ export class CollectSink implements RowSink {
   end(): void {}
 
   reset(): void {
+    // A result without rows leaves nothing behind, however many of them there are.
+    if (this.#rows.fresh) return;
     if (this.#rows.rows > 0) this.#earlier.push(this.#rows.end());
     this.#rows = this.#noRows();
   }
