@@ -112,6 +112,8 @@ class Supervisor implements ConnectionTaker {
       child.on('error', (error) => {
         this.log.error({ worker: place.index, err: error.message }, 'a worker cannot be reached');
         reject(error);
+        // The system could not make the process, so it does not end either.
+        if (child.pid === undefined) this.#ended(place, null);
       });
       child.once('exit', (code, signal) => {
         reject(new Error(`a worker ended while it started (${signal ?? `exit code ${code}`})`));
@@ -214,7 +216,9 @@ class Supervisor implements ConnectionTaker {
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
     for (const socket of this.#waiting.splice(0)) socket.destroy();
-    const running = this.#places.filter(({ child }) => child.exitCode === null && child.signalCode === null);
+    const running = this.#places.filter(
+      ({ child }) => child.pid !== undefined && child.exitCode === null && child.signalCode === null,
+    );
     await Promise.all(
       running.map(async (place) => {
         const ended = once(place.child, 'exit');

@@ -249,8 +249,4 @@ describe('a proxy of two workers', () => {
       assert.equal(types(await lively('the answer', client.messagesToEnd())), 'TDCZ');
     }
   });
-
-  it('does not start where a worker cannot', async () => {
-    await assert.rejects(start(['--tls-cert', '/nowhere.crt', '--tls-key', '/nowhere.key']), /nowhere/);
-  });
 });
