@@ -31,7 +31,7 @@ const NEVER = [
 ];
 /** The floors inside of a folder. Files that lie in the folder itself are above and below all of them. */
 const INSIDE = {
-  wire: [['encoding', 'pace'], ['host'], ['names'], ['tls'], ['auth'], ['outbound']],
+  wire: [['encoding', 'pace', 'channel'], ['host'], ['names'], ['tls'], ['auth'], ['outbound']],
   dblink: [['conninfo'], ['remote'], ['connections']],
   sql: [['parse'], ['analysis'], ['rewrite']],
   bridge: [['installed'], ['service'], ['exchange'], ['rows'], ['extension']],

@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
-import { batchWrites } from '../wire/batch.js';
+import { type Channel, openChannel, owned } from '../wire/channel/index.js';
 import { PgError, parseFields } from '../wire/errors.js';
 import { type Delivery, type FrameHandler, Framer } from '../wire/framer.js';
-import { close, FLUSH, LARGE_VALUE_BYTES, SYNC } from '../wire/messages.js';
+import { close, FLUSH, SYNC } from '../wire/messages.js';
 import { LoopShare } from '../wire/pace/loopShare.js';
-import { Backend, EMPTY, MAX_MESSAGE_BYTES, TransactionStatus } from '../wire/protocol.js';
+import { Backend, MAX_MESSAGE_BYTES, TransactionStatus } from '../wire/protocol.js';
 import { MessageReader } from '../wire/reader.js';
 import { MessageSink } from './answerSink.js';
 import { OwnNames } from './ownNames.js';
@@ -47,13 +47,15 @@ const HOOKED_BYTES = 64 << 20;
  * The longest messages, in bytes, of the kinds that are taken whole and have a natural limit. Whatever length a header claims, no
  * more than that is kept in memory.
  */
-const LENGTH_LIMITS = new Map<number, number>([
+const LENGTH_LIMITS = new Float64Array(256).fill(Number.POSITIVE_INFINITY);
+for (const [type, limit] of [
   [Backend.authentication, 65_535],
   [Backend.backendKeyData, 5 + 4 + 256],
   [Backend.errorResponse, 64 << 20],
   [Backend.parameterStatus, 1 << 20],
   [Backend.readyForQuery, 6],
-]);
+] as const)
+  LENGTH_LIMITS[type] = limit;
 
 /** How many settings a primary may report. PostgreSQL reports some fifteen. */
 const MAX_PARAMETERS = 1000;
@@ -68,6 +70,7 @@ export class PrimaryLink {
   status: number = TransactionStatus.idle;
   #changes = 0;
   readonly #socket: Socket;
+  readonly #channel: Channel;
   readonly #events: PrimaryEvents;
   readonly #framer: Framer;
   /** Number of ReadyForQuery messages that have come. */
@@ -91,9 +94,10 @@ export class PrimaryLink {
 
   constructor(socket: Socket, events: PrimaryEvents) {
     this.#socket = socket;
+    this.#channel = openChannel(socket);
     this.#events = events;
     this.#framer = new Framer(this.#handler());
-    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    this.#channel.start((chunk) => this.#receive(chunk));
     socket.on('error', () => undefined);
     // A server that has closed its side need not read what has not been sent yet. The socket would wait until it does.
     socket.on('end', () => socket.destroy());
@@ -135,14 +139,16 @@ export class PrimaryLink {
 
   #receive(chunk: Buffer): void {
     this.#answered = true;
-    this.#handle(() => this.#framer.push(chunk));
+    this.#handle(chunk);
     if (this.#framer.stopped) this.#updateReading();
   }
 
-  #handle(act: () => void): void {
+  /** @param chunk undefined: what has been held back */
+  #handle(chunk: Buffer | undefined): void {
     this.#events.chunk(true);
     try {
-      act();
+      if (chunk === undefined) this.#framer.resume();
+      else this.#framer.push(chunk);
     } catch (error) {
       // A primary that breaks the protocol ends this session, nothing else. Where its next message begins is not known.
       this.#broken = true;
@@ -157,20 +163,20 @@ export class PrimaryLink {
     this.#framer.stop();
     setImmediate(() => {
       if (this.#closed || this.#broken) return;
-      this.#handle(() => this.#framer.resume());
+      this.#handle(undefined);
       this.#updateReading();
     });
   }
 
   #updateReading(): void {
-    if (this.#paused || this.#framer.stopped) this.#socket.pause();
-    else this.#socket.resume();
+    if (this.#paused || this.#framer.stopped) this.#channel.pause();
+    else this.#channel.resume();
   }
 
   #ended(): void {
     if (this.#closed) return;
     // The server's last messages may be among the bytes that are held.
-    while (this.#framer.stopped && !this.#broken) this.#handle(() => this.#framer.resume());
+    while (this.#framer.stopped && !this.#broken) this.#handle(undefined);
     this.#closed = true;
     this.queue.abandon();
     this.#wakeIdle();
@@ -186,7 +192,8 @@ export class PrimaryLink {
       whole: (type, message) => {
         if (type === Backend.noticeResponse) this.#share.notice(message.length);
         else this.#share.read(message.length);
-        return this.#whole(type, message);
+        // What is kept of it must not change.
+        return this.#whole(type, type === Backend.readyForQuery ? message : owned(message));
       },
       pass: (bytes) => this.#events.forward(bytes),
       badLength: (type, length) => {
@@ -197,7 +204,7 @@ export class PrimaryLink {
 
   #head(type: number, length: number): Delivery {
     const sink = this.queue.next?.sink;
-    if (length > (LENGTH_LIMITS.get(type) ?? length)) {
+    if (length > LENGTH_LIMITS[type]!) {
       throw new PgError('08P01', `message type ${type} of ${length} bytes from the primary is too long`);
     }
     switch (type) {
@@ -274,9 +281,29 @@ export class PrimaryLink {
     for (const wake of waiters) wake();
   }
 
-  /** Passes bytes on. The requests in them have been announced with `expect`. @returns false when the writer should wait */
+  /** Keeps what is sent until `uncork`, so that it is sent together. */
+  cork(): void {
+    this.#channel.cork();
+  }
+
+  uncork(): void {
+    this.#channel.uncork();
+  }
+
+  /**
+   * Passes bytes on. The requests in them have been announced with `expect`.
+   * @returns false when the writer should wait for `whenDrained`
+   */
   write(bytes: Buffer): boolean {
-    return this.#closed ? true : this.#socket.write(bytes);
+    return this.#closed || this.#channel.write(bytes);
+  }
+
+  /** Calls `then` once, when the primary can take more. */
+  whenDrained(then: () => void): void {
+    this.#channel.onDrain = () => {
+      this.#channel.onDrain = () => {};
+      then();
+    };
   }
 
   /** Announces a request whose bytes are passed on with `write`. */
@@ -309,8 +336,7 @@ export class PrimaryLink {
       return;
     }
     this.#push(expected);
-    batchWrites(this.#socket);
-    for (const part of [message].flat()) this.#socket.write(part as Buffer);
+    for (const part of [message].flat()) this.#channel.write(part as Buffer);
   }
 
   /**
@@ -318,14 +344,12 @@ export class PrimaryLink {
    * @param then is told whether nobody reads the written bytes any more
    */
   whenWritten(then: (unread: boolean) => void): void {
-    if (this.#socket.writableLength === 0) then(true);
-    else if (this.#closed || !this.#socket.writable) then(false);
-    else this.#socket.write(EMPTY, (error) => then(error === undefined || error === null));
+    this.#channel.whenWritten(then);
   }
 
   /** Sends a Flush. */
   flush(): void {
-    if (!this.#closed) this.#socket.write(FLUSH);
+    if (!this.#closed) this.#channel.write(FLUSH);
   }
 
   /** Resolves when every request sent so far has been answered (or skipped). @throws PgError 08006 */
@@ -374,11 +398,7 @@ export class PrimaryLink {
       for (const [kind] of requests) this.#push({ kind, sink, harmless });
       const parts = requests.flatMap(([, message]) => message);
       if (end !== 'sync') parts.push(FLUSH);
-      if (parts.every((part) => part.length < LARGE_VALUE_BYTES)) this.#socket.write(Buffer.concat(parts));
-      else {
-        batchWrites(this.#socket);
-        for (const part of parts) this.#socket.write(part);
-      }
+      for (const part of parts) this.#channel.write(part);
     });
   }
 
@@ -408,13 +428,14 @@ export class PrimaryLink {
 
   /** Nothing more is sent. The server answers what has come, and closes the connection then. */
   finish(): void {
-    if (!this.#closed) this.#socket.end();
+    if (!this.#closed) this.#channel.end();
   }
 
   /** Ends the connection. A server that does not close within a second is not waited for. @param lastWords are sent before */
-  end(lastWords: Buffer = EMPTY): void {
+  end(lastWords?: Buffer): void {
     if (this.#closed) return;
-    this.#socket.end(lastWords);
+    this.#channel.end(lastWords);
+    this.#channel.abandon();
     const patience = setTimeout(() => this.#socket.destroy(), 1000).unref();
     this.#socket.once('close', () => clearTimeout(patience));
   }

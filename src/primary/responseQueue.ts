@@ -68,8 +68,10 @@ export const FORWARD: { readonly [K in RequestKind]: Expected } = {
  * without sockets (protocol documentation, "Message Flow": Extended Query, Pipelining, COPY Operations).
  */
 export class ResponseQueue {
+  /** Its length only grows while the queue is in use: an array that is emptied is allocated anew with the next entry. */
   #entries: Expected[] = [];
   #head = 0;
+  #tail = 0;
   /** A request of the extended protocol failed, and the server ignores whatever is sent from now on until a Sync. */
   #skipping = false;
   /** The server reads COPY data and ignores Sync and Flush until CopyDone or CopyFail. */
@@ -78,7 +80,7 @@ export class ResponseQueue {
 
   /** Number of requests whose answer is outstanding. */
   get length(): number {
-    return this.#entries.length - this.#head;
+    return this.#tail - this.#head;
   }
 
   /** Whether the server ignores whatever is sent now until the next Sync. */
@@ -98,12 +100,12 @@ export class ResponseQueue {
 
   /** The request whose answer comes next. */
   get next(): Expected | undefined {
-    return this.#entries[this.#head];
+    return this.#head === this.#tail ? undefined : this.#entries[this.#head];
   }
 
   /** Whether the request that was sent last needs a Flush behind it, because it does not end a batch. */
   get unsynced(): boolean {
-    return this.length > 0 && !isBoundary(this.#entries[this.#entries.length - 1]!);
+    return this.length > 0 && !isBoundary(this.#entries[this.#tail - 1]!);
   }
 
   /** Notes a request that is being sent to the server. */
@@ -129,7 +131,7 @@ export class ResponseQueue {
     }
     if (kind === 'copyEnd' && this.length === 0) return;
     if (isBoundary(expected)) this.#boundaries++;
-    this.#entries.push(expected);
+    this.#entries[this.#tail++] = expected;
   }
 
   #shift(): void {
@@ -137,14 +139,18 @@ export class ResponseQueue {
     // A shared entry takes the place, so that the queue does not keep the sink.
     this.#entries[this.#head++] = FORWARD.sync;
     while (this.next?.kind === 'copyEnd') this.#head++;
-    if (this.#head === this.#entries.length) {
-      this.#entries.length = 0;
-      this.#head = 0;
-    } else if (this.#head > 1024 && this.#head * 2 > this.#entries.length) {
+    if (this.#head === this.#tail) this.#clear();
+    else if (this.#head > KEPT_ENTRIES && this.#head * 2 > this.#tail) {
       // Only when at least half of the entries are done. So on average no entry is moved more than once.
       this.#entries.splice(0, this.#head);
+      this.#tail -= this.#head;
       this.#head = 0;
     }
+  }
+
+  #clear(): void {
+    if (this.#entries.length > KEPT_ENTRIES) this.#entries = [];
+    this.#head = this.#tail = 0;
   }
 
   /**
@@ -212,12 +218,13 @@ export class ResponseQueue {
     const entries = this.#entries;
     const begin = this.#head + 1;
     let end = begin;
-    while (end < entries.length && swallowed(entries[end]!)) end++;
-    this.#copyIn = end === entries.length;
+    while (end < this.#tail && swallowed(entries[end]!)) end++;
+    this.#copyIn = end === this.#tail;
     const ignored = entries.slice(begin, end);
-    if (entries[end]?.kind === 'copyEnd') end++;
+    if (end < this.#tail && entries[end]!.kind === 'copyEnd') end++;
     // The COPY's own entry moves to the place of the last one that is taken out.
     entries[end - 1] = entries[this.#head]!;
+    entries.fill(FORWARD.sync, this.#head, end - 1);
     this.#head = end - 1;
     this.#boundaries -= ignored.filter(isBoundary).length;
     for (const { sink } of ignored) sink?.skipped();
@@ -225,9 +232,9 @@ export class ResponseQueue {
 
   /** The connection is gone, so nobody will answer: every outstanding request counts as skipped. */
   abandon(): void {
-    const rest = this.#entries.slice(this.#head);
+    const rest = this.#entries.slice(this.#head, this.#tail);
     this.#entries = [];
-    this.#head = 0;
+    this.#head = this.#tail = 0;
     this.#boundaries = 0;
     for (const expected of rest) expected.sink?.skipped();
   }
@@ -239,6 +246,9 @@ const isBoundary = ({ kind }: Expected): boolean =>
 
 /** Whether the server ignores it while it reads COPY data. */
 const swallowed = ({ kind }: Expected): boolean => kind === 'sync' || kind === 'flush';
+
+/** The array of a queue that was longer is given back when the queue is empty. */
+const KEPT_ENTRIES = 1024;
 
 const UNEXPECTED = { expected: undefined, last: true } as const;
 const FORWARDED = { expected: undefined, last: false } as const;

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { batchWrites } from '../wire/batch.js';
+import { type Channel, openChannel, owned } from '../wire/channel/index.js';
 import { type Delivery, Framer } from '../wire/framer.js';
 import { TERMINATE } from '../wire/messages.js';
 import { LoopShare } from '../wire/pace/loopShare.js';
@@ -39,10 +39,11 @@ const AUTH_MESSAGE_BYTES = 65_535;
 const HELD_BYTES = 256 * 1024;
 
 /**
- * The longest message of each type that a client may send, in bytes without the type byte. Before PostgreSQL 14 a server takes longer
- * ones (see `Session`).
+ * The longest message of each type that a client may send, in bytes without the type byte; 0 for a type that no client sends. Before
+ * PostgreSQL 14 a server takes longer ones (see `Session`).
  */
-const LENGTH_LIMITS = new Map<number, number>([
+const LENGTH_LIMITS = new Uint32Array(256);
+for (const [type, limit] of [
   [Frontend.bind, MAX_MESSAGE_BYTES],
   [Frontend.close, SMALL_MESSAGE_BYTES],
   [Frontend.copyData, MAX_MESSAGE_BYTES],
@@ -57,11 +58,13 @@ const LENGTH_LIMITS = new Map<number, number>([
   [Frontend.query, MAX_MESSAGE_BYTES],
   [Frontend.sync, SMALL_MESSAGE_BYTES],
   [Frontend.terminate, SMALL_MESSAGE_BYTES],
-]);
+] as const)
+  LENGTH_LIMITS[type] = limit;
 
 /** The session's connection to the client. Splits what comes into messages, and stops reading when told to. */
 export class ClientLink {
   readonly #socket: Duplex;
+  readonly #channel: Channel;
   readonly #events: ClientEvents;
   readonly #framer: Framer;
   /** Calls of `hold` that have not been followed by a `release` yet. */
@@ -84,12 +87,13 @@ export class ClientLink {
 
   constructor(socket: Duplex, events: ClientEvents) {
     this.#socket = socket;
+    this.#channel = openChannel(socket);
     this.#events = events;
     this.#framer = new Framer({
-      begins: (type) => !LENGTH_LIMITS.has(type) && events.refused(type, undefined) !== undefined,
+      begins: (type) => LENGTH_LIMITS[type] === 0 && events.refused(type, undefined) !== undefined,
       head: (type, length) => {
         this.#share.read();
-        if (length - 1 > (LENGTH_LIMITS.get(type) ?? 0)) return events.refused(type, length) ?? 'end';
+        if (length - 1 > LENGTH_LIMITS[type]!) return events.refused(type, length) ?? 'end';
         return events.head(type, length);
       },
       whole: (type, message) => {
@@ -103,11 +107,11 @@ export class ClientLink {
       },
     });
     socket.on('error', () => undefined);
-    socket.on('drain', () => this.#drain());
+    this.#channel.onDrain = () => this.#drain();
     socket.on('end', () => this.#end());
     socket.on('close', () => {
       // What the client sent before it went still counts, unless it is behind a request that is being carried out.
-      while (this.#holds === 0 && this.#framer.stopped) this.#guard(() => this.#framer.resume());
+      while (this.#holds === 0 && this.#framer.stopped) this.#handle(undefined);
       this.#closed = true;
       this.#drain();
       events.closed();
@@ -140,11 +144,11 @@ export class ClientLink {
 
   /** Begins to read. @param first what was read before the session began */
   start(first: Buffer): void {
-    this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    this.#channel.start((chunk) => this.#receive(chunk));
     if (first.length > 0) this.#receive(first);
     // The end may have come right behind the startup packet.
     if (this.#socket.readableEnded) this.#end();
-    else this.#socket.resume();
+    else this.#channel.resume();
   }
 
   #end(): void {
@@ -155,14 +159,16 @@ export class ClientLink {
   }
 
   #receive(chunk: Buffer): void {
-    this.#guard(() => this.#framer.push(chunk));
+    this.#handle(chunk);
     if (this.#framer.heldBytes > 0) this.#updateReading();
   }
 
-  #guard(act: () => void): void {
+  /** @param chunk undefined: what has been held back */
+  #handle(chunk: Buffer | undefined): void {
     this.#events.chunk(true);
     try {
-      act();
+      if (chunk === undefined) this.#framer.resume();
+      else this.#framer.push(chunk);
     } catch (error) {
       this.#events.failed(error);
     } finally {
@@ -172,8 +178,8 @@ export class ClientLink {
 
   #updateReading(): void {
     if (this.#closed) return;
-    if (this.#paused || this.#framer.heldBytes > HELD_BYTES) this.#socket.pause();
-    else this.#socket.resume();
+    if (this.#paused || this.#framer.heldBytes > HELD_BYTES) this.#channel.pause();
+    else this.#channel.resume();
   }
 
   /** Handles nothing behind the present message until `release` has been called as often as `hold`. */
@@ -188,7 +194,7 @@ export class ClientLink {
     // In a new turn of the event loop. A release while a message is handled must not begin to handle another one inside that.
     setImmediate(() => {
       if (this.#holds > 0 || this.#closed || !this.#framer.stopped) return;
-      this.#guard(() => this.#framer.resume());
+      this.#handle(undefined);
       this.#updateReading();
       this.#checkEnd();
     });
@@ -211,33 +217,41 @@ export class ClientLink {
     this.#updateReading();
   }
 
+  /** Keeps what is sent until `uncork`, so that it is sent together. */
+  cork(): void {
+    this.#channel.cork();
+  }
+
+  uncork(): void {
+    this.#channel.uncork();
+  }
+
   /** Sends bytes to the client. @returns false when the client is slow: whoever sends should wait for `drained` */
   write(bytes: Buffer): boolean {
     if (this.#closed) return true;
-    if (this.#socket.writableCorked === 0) batchWrites(this.#socket);
     this.#sendLater();
-    return this.#socket.write(bytes);
+    return this.#channel.write(bytes);
   }
 
   /**
    * Sends bytes together with those that are sent next. A server, too, keeps what it sends until there is more of it or its answer is
    * complete.
-   * @param bytes a short message; its bytes must stay valid
+   * @param bytes a short message
    */
   writeLater(bytes: Buffer): void {
-    this.#later = this.#later === undefined ? bytes : Buffer.concat([this.#later, bytes]);
+    this.#later = this.#later === undefined ? owned(bytes) : Buffer.concat([this.#later, bytes]);
   }
 
   #sendLater(): void {
     const later = this.#later;
     if (later === undefined) return;
     this.#later = undefined;
-    this.#socket.write(later);
+    this.#channel.write(later);
   }
 
   /** Resolves when what was written has left for the client, or the client is gone. */
   drained(): Promise<void> {
-    if (this.#closed || !this.#socket.writableNeedDrain) return Promise.resolve();
+    if (this.#closed || !this.#channel.full) return Promise.resolve();
     return new Promise((resolve) => this.#drained.push(resolve));
   }
 
@@ -252,8 +266,8 @@ export class ClientLink {
     this.hold();
     if (this.#closed) return;
     this.#sendLater();
-    if (lastWords === undefined) this.#socket.end();
-    else this.#socket.end(lastWords);
+    this.#channel.end(lastWords);
+    this.#channel.abandon();
     // A client that does not read or close must not keep the socket.
     const patience = setTimeout(() => this.#socket.destroy(), 2000).unref();
     this.#socket.once('close', () => clearTimeout(patience));

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { connectionLost, PrimaryLink } from '../primary/primaryLink.js';
 import { FORWARD, type ResponseSink } from '../primary/responseQueue.js';
 import type { CancelKey, CancelKeys, Cancellable } from '../wire/cancelKeys.js';
+import { owned } from '../wire/channel/index.js';
 import { errorResponse, PgError } from '../wire/errors.js';
 import type { Delivery } from '../wire/framer.js';
 import { parameterStatus, TERMINATE } from '../wire/messages.js';
@@ -17,7 +18,7 @@ export interface Interceptor {
   /** Whether Bind, Describe, Execute and Close have to be shown, too, because prepared statements concern the interceptor. */
   readonly tracking: boolean;
   /**
-   * Called for a whole Query, Parse, Bind, Describe, Execute or Close message.
+   * Called for a whole Query, Parse, Bind, Describe, Execute or Close message. A Query or a Parse is valid during the call only.
    * @returns undefined when the message goes to the primary as it is; a promise when the interceptor takes it over. The session
    * then handles nothing else of the client's until the promise is settled. A rejection ends the session.
    */
@@ -64,7 +65,8 @@ export interface SessionOptions {
 }
 
 /**
- * Handles PasswordMessage, and the other messages of its type, while the client is not authenticated.
+ * Handles PasswordMessage, and the other messages of its type, while the client is not authenticated. The message's bytes are valid
+ * during the call only.
  * @returns true passes the message to the primary
  */
 export type PasswordHandler = (message: Buffer) => boolean;
@@ -116,10 +118,10 @@ export class Session implements Cancellable {
       whole: (type, message) => this.#clientMessage(type, message),
       pass: (bytes) => this.#toPrimary(bytes),
       chunk: (begin) => {
-        if (begin) return options.primary.cork();
+        if (begin) return this.primary.cork();
         if (this.primary.queue.copyIn) this.#breakCopy(false);
         else this.#copyBroken = false;
-        options.primary.uncork();
+        this.primary.uncork();
       },
       failed: (error) => this.fail(error),
       ending: () => this.#clientEnding(),
@@ -128,7 +130,7 @@ export class Session implements Cancellable {
     });
     this.primary = new PrimaryLink(options.primary, {
       forward: (bytes) => this.toClient(bytes),
-      chunk: (begin) => (begin ? options.client.cork() : options.client.uncork()),
+      chunk: (begin) => (begin ? this.client.cork() : this.client.uncork()),
       notice: (message, muted, cut) => this.#interceptor.notice(message, muted, cut),
       error: (message) => {
         if (this.authenticated) this.reports.holdOfAbort();
@@ -276,7 +278,9 @@ export class Session implements Cancellable {
 
   #clientMessage(type: number, message: Buffer): boolean {
     if (type === Frontend.password) return this.#onPassword(message);
-    const action = this.#interceptor.intercept(type, message);
+    // What prepared statements keep of a message must not change. A Query or a Parse is copied where it is kept.
+    const kept = type === Frontend.query || type === Frontend.parse ? message : owned(message);
+    const action = this.#interceptor.intercept(type, kept);
     if (action === undefined) {
       this.primary.expect(FORWARD[INTERCEPTED[type] ?? 'query']);
       return true;
@@ -313,7 +317,7 @@ export class Session implements Cancellable {
     if (this.primary.write(bytes) || this.#primaryFull) return;
     this.#primaryFull = true;
     this.client.pause();
-    this.#options.primary.once('drain', () => {
+    this.primary.whenDrained(() => {
       this.#primaryFull = false;
       this.client.resume();
     });

@@ -3,19 +3,23 @@ import type { Duplex } from 'node:stream';
 const batched = new WeakSet<Duplex>();
 
 /**
- * Collects what is written to the socket from now on and sends it together, in one system call, and in one packet where it fits: when
- * all has been done that needs to wait for nothing else, the promises that are settled by then included. More calls until then change
- * nothing.
+ * Does something when all has been done that needs to wait for nothing else, the promises that are settled by then included.
+ */
+export function behindPromises(act: () => void): void {
+  // A tick alone would come before the promises, and one that is asked for by a promise comes behind all of them.
+  queueMicrotask(() => process.nextTick(act));
+}
+
+/**
+ * Collects what is written to the socket from now on and sends it together, in one system call, and in one packet where it fits: see
+ * `behindPromises`. More calls until then change nothing.
  */
 export function batchWrites(socket: Duplex): void {
   if (batched.has(socket)) return;
   batched.add(socket);
   socket.cork();
-  // A tick alone would come before the promises, and one that is asked for by a promise comes behind all of them.
-  queueMicrotask(() =>
-    process.nextTick(() => {
-      batched.delete(socket);
-      socket.uncork();
-    }),
-  );
+  behindPromises(() => {
+    batched.delete(socket);
+    socket.uncork();
+  });
 }

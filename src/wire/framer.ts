@@ -1,3 +1,4 @@
+import { owned } from './channel/index.js';
 import { appendChunk } from './chunks.js';
 import { EMPTY } from './protocol.js';
 
@@ -111,10 +112,10 @@ export class Framer {
     }
   }
 
-  /** Takes the next bytes of the stream. @throws what the handler throws */
+  /** Takes the next bytes of the stream, which may be those of a channel. @throws what the handler throws */
   push(chunk: Buffer): void {
     if (this.#stopped || this.#held.length > 0) {
-      appendChunk(this.#held, chunk);
+      appendChunk(this.#held, owned(chunk));
       this.#heldBytes += chunk.length;
     } else this.#feed(chunk);
   }
@@ -122,7 +123,7 @@ export class Framer {
   /** Puts what follows the present message back in front of what is held. */
   #putBack(rest: Buffer): void {
     if (rest.length === 0) return;
-    this.#held.unshift(rest);
+    this.#held.unshift(owned(rest));
     this.#heldBytes += rest.length;
   }
 

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { type Job, ROOT } from './jobs.js';
 import type { TestLine } from './reporter.js';
 
@@ -23,6 +24,7 @@ const HANGS_AFTER_MS = 1_800_000;
 const NOT_CHOSEN = 'test name does not match pattern';
 
 const REPORTER = join(import.meta.dirname, 'reporter.js');
+const PRELOADED = join(import.meta.dirname, 'overwriteRead.js');
 
 /** Runs one file with node's own test runner in a process of its own. */
 export async function runJob(
@@ -32,6 +34,7 @@ export async function runJob(
   const events = join(options.scratch, `${job.file.replaceAll(/[/\\]/g, '-')}.jsonl`);
   const started = performance.now();
   const args = [
+    `--import=${pathToFileURL(PRELOADED)}`,
     ...[`--test-reporter=${REPORTER}`, `--test-reporter-destination=${events}`],
     ...(options.name === undefined ? [] : [`--test-name-pattern=${options.name}`]),
     job.compiled,
