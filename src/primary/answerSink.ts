@@ -8,6 +8,8 @@ export interface Answer {
   readonly error: PgError | undefined;
   /** The primary skipped the request, because an earlier one failed. */
   readonly skipped: boolean;
+  /** Whether a notice came while the answer did. */
+  readonly noticed: boolean;
   /** The whole RowDescription message, if one came. */
   readonly description: Buffer | undefined;
   /** The whole ParameterDescription message, if one came. */
@@ -33,6 +35,7 @@ export class MessageSink implements ResponseSink {
   readonly #options: SinkOptions;
   #resolve!: (answer: Answer) => void;
   #error: PgError | undefined;
+  #noticed = false;
   #description: Buffer | undefined;
   #parameters: Buffer | undefined;
 
@@ -48,6 +51,11 @@ export class MessageSink implements ResponseSink {
   /** The error that a whole ErrorResponse carries. */
   static errorOf(message: Buffer): PgError {
     return PgError.from(parseFields(message));
+  }
+
+  notice(): boolean {
+    this.#noticed = true;
+    return false;
   }
 
   message(type: number, message: Buffer, last: boolean): boolean {
@@ -67,6 +75,7 @@ export class MessageSink implements ResponseSink {
     this.#resolve({
       error: this.#error,
       skipped,
+      noticed: this.#noticed,
       description: this.#description,
       parameters: this.#parameters,
     });

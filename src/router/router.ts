@@ -31,7 +31,6 @@ import {
   type Statement,
 } from '../sql/index.js';
 import { isAscii, isAsciiSafe } from '../wire/encoding/encoding.js';
-import { PgError } from '../wire/errors.js';
 import { query, readParse } from '../wire/messages.js';
 import { Turns } from '../wire/pace/turns.js';
 import { Frontend } from '../wire/protocol.js';
@@ -45,6 +44,7 @@ import { NestedInterceptor } from './nested/nestedInterceptor.js';
 import { type ClientPlace, type NestedPlace, nestedPlace } from './nested/nestedPlace.js';
 import { nestSession } from './nested/nestedSession.js';
 import { SessionProof } from './nested/sessionProof.js';
+import { readable } from './readable.js';
 import { SimpleQueries } from './simple/simpleQuery.js';
 
 const HEADER_BYTES = 5;
@@ -225,7 +225,7 @@ class DblinkInterceptor implements Interceptor {
         cancelPrimary: () => session.cancelPrimary(),
       });
     this.#queries = new SimpleQueries(this.#context, this.#bridge);
-    this.#extended = new ExtendedQuery(this.#context, this.#bridge);
+    this.#extended = new ExtendedQuery(this.#context, this.#bridge, (message) => this.#leaveKept(message));
     this.#commands = new ExtendedCommands(this.#context, this.#bridge, this.#way);
     this.#dumps = isDumpSession(startup);
   }
@@ -240,32 +240,69 @@ class DblinkInterceptor implements Interceptor {
     return action;
   }
 
-  #intercept(type: number, message: Buffer): Promise<void> | undefined {
+  unseen(type: number, head: Buffer): void {
+    if (type === Frontend.query || type === Frontend.parse) this.#replaces(type, head);
+    else this.#extended.unseen();
+    if (type === Frontend.query) this.#forwardsQuery();
+  }
+
+  /** A Query, or a Parse that names no statement, replaces the unnamed one, unless the primary skips it. */
+  #replaces(type: number, message: Buffer): void {
+    if (this.#context.primary.queue.skipping) return;
+    const named = type === Frontend.parse && message[HEADER_BYTES] !== 0;
+    if (!named) {
+      this.#extended.forgetUnnamed();
+      this.#commands.forgetUnnamed();
+    }
+    if (type !== Frontend.parse) return;
+    if (!named) this.#queries.unnamedStatement = true;
+    if (this.#extended.tracking)
+      this.#extended.forget(message.subarray(HEADER_BYTES, message.indexOf(0, HEADER_BYTES)));
+  }
+
+  /** What the client has sent may be a command for which kept connections have to leave. */
+  #leaveKept(message: Buffer): void {
     const { kept } = this.#home;
     if (kept.has(this.#home) && endsKeeping(message, HEADER_BYTES)) kept.leave(this.#home);
+  }
+
+  #intercept(type: number, message: Buffer): Promise<void> | undefined {
+    this.#leaveKept(message);
     switch (type) {
       case Frontend.query:
-        this.#extended.forgetUnnamed();
-        this.#commands.forgetUnnamed();
+        this.#replaces(type, message);
         return this.#queryAlone(message) ?? this.#lookAtQuery(message) ?? this.#forwardsQuery();
-      case Frontend.parse: {
-        if (message[HEADER_BYTES] === 0) {
-          this.#extended.forgetUnnamed();
-          this.#commands.forgetUnnamed();
-          this.#queries.unnamedStatement = true;
-        }
-        const start = message.indexOf(0, HEADER_BYTES) + 1;
-        if (this.#extended.tracking) this.#extended.forget(message.subarray(HEADER_BYTES, start - 1));
-        return (
-          this.#parseAlone(message, start) ??
-          this.#inspect(message, start, 'parse', (whole, text, statements) =>
-            this.#parse(whole, text, statements),
-          )
-        );
-      }
+      case Frontend.parse:
+        return this.#maySkip(message)
+          ? this.#parseWhenSettled(Buffer.from(message))
+          : this.#lookAtParse(message);
       default:
         return this.#commands.message(type, message) ?? this.#extended.message(type, message);
     }
+  }
+
+  /** Whether it depends on outstanding answers if a Parse replaces an unnamed statement with calls: behind an error it is skipped. */
+  #maySkip(message: Buffer): boolean {
+    const { queue } = this.#context.primary;
+    return message[HEADER_BYTES] === 0 && queue.unsynced && !queue.copyIn && this.#extended.hasUnnamed;
+  }
+
+  async #parseWhenSettled(message: Buffer): Promise<void> {
+    await this.#context.primary.settled();
+    const taken = readable(() => this.#lookAtParse(message));
+    if (taken !== undefined) return taken;
+    this.#forward('parse', message);
+  }
+
+  #lookAtParse(message: Buffer): Promise<void> | undefined {
+    this.#replaces(Frontend.parse, message);
+    const start = message.indexOf(0, HEADER_BYTES) + 1;
+    return (
+      this.#parseAlone(message, start) ??
+      this.#inspect(message, start, 'parse', (whole, text, statements) =>
+        this.#parse(whole, text, statements),
+      )
+    );
   }
 
   #lookAtQuery(message: Buffer): Promise<void> | undefined {
@@ -447,19 +484,6 @@ class DblinkInterceptor implements Interceptor {
       this.#leave?.();
       this.#leave = undefined;
     }
-  }
-}
-
-/**
- * Reads a message.
- * @returns undefined for one that cannot be read (08P01): the primary refuses it, in its own words, and only its batch fails
- */
-function readable<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof PgError && error.sqlstate === '08P01') return undefined;
-    throw error;
   }
 }
 

@@ -132,6 +132,16 @@ export class ClientLink {
     return this.#framer.heldEnd(TERMINATE.length).equals(TERMINATE);
   }
 
+  /** The beginning of what the client has sent behind the request that the session is carrying out. See Framer. */
+  get ahead(): Buffer {
+    return this.#framer.ahead;
+  }
+
+  /** Drops messages that the session has dealt with from the beginning of `ahead`. @param length of them, in bytes */
+  drop(length: number): void {
+    this.#framer.drop(length);
+  }
+
   /** Whether only a part of a message has been handed on, because the client has not sent the rest yet. */
   get midMessage(): boolean {
     return this.#framer.midMessage;

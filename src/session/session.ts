@@ -23,6 +23,11 @@ export interface Interceptor {
    * then handles nothing else of the client's until the promise is settled. A rejection ends the session.
    */
   intercept(type: number, message: Buffer): Promise<void> | undefined;
+  /**
+   * Called for such a message that is too long to be looked at, right before it goes to the primary.
+   * @param head its first HEAD_BYTES
+   */
+  unseen(type: number, head: Buffer): void;
   /** Called when the client has been sent a ReadyForQuery. */
   ready(): void;
   /**
@@ -229,31 +234,19 @@ export class Session implements Cancellable {
     if (type === Frontend.password) return this.#refused(type, length) ?? 'end';
     // A client that is not authenticated yet may occupy neither the parser nor so much memory.
     const limit = this.authenticated ? Number.POSITIVE_INFINITY : EARLY_STATEMENT_BYTES;
-    const inspected = length <= Math.min(limit, this.#options.statementBytes);
     switch (type) {
       case Frontend.query:
-        if (inspected) return 'whole';
-        this.primary.expect(FORWARD.query);
-        break;
       case Frontend.parse:
-        if (inspected) return 'whole';
-        this.primary.expect(FORWARD.parse);
+        if (length <= Math.min(limit, this.#inspectedBytes(type))) return 'whole';
+        if (this.authenticated) return 'head';
+        this.primary.expect(FORWARD[INTERCEPTED[type]!]);
         break;
       case Frontend.bind:
-        if (this.#interceptor.tracking && length <= INSPECTED_BIND_BYTES) return 'whole';
-        this.primary.expect(FORWARD.bind);
-        break;
       case Frontend.describe:
-        if (this.#interceptor.tracking && length <= INSPECTED_BIND_BYTES) return 'whole';
-        this.primary.expect(FORWARD.describe);
-        break;
       case Frontend.execute:
-        if (this.#interceptor.tracking && length <= INSPECTED_BIND_BYTES) return 'whole';
-        this.primary.expect(FORWARD.execute);
-        break;
       case Frontend.close:
-        if (this.#interceptor.tracking && length <= INSPECTED_BIND_BYTES) return 'whole';
-        this.primary.expect(FORWARD.close);
+        if (this.#interceptor.tracking) return length <= this.#inspectedBytes(type) ? 'whole' : 'head';
+        this.primary.expect(FORWARD[INTERCEPTED[type]!]);
         break;
       case Frontend.sync:
         this.primary.expect(FORWARD.sync);
@@ -276,11 +269,20 @@ export class Session implements Cancellable {
     return 'pass';
   }
 
+  /** The longest message of a type that is looked at, with its header. */
+  #inspectedBytes(type: number): number {
+    return type === Frontend.query || type === Frontend.parse
+      ? this.#options.statementBytes
+      : INSPECTED_BIND_BYTES;
+  }
+
   #clientMessage(type: number, message: Buffer): boolean {
     if (type === Frontend.password) return this.#onPassword(message);
+const seen = message.readUInt32BE(1) < this.#inspectedBytes(type);
+    if (!seen) this.#interceptor.unseen(type, message);
     // What prepared statements keep of a message must not change. A Query or a Parse is copied where it is kept.
     const kept = type === Frontend.query || type === Frontend.parse ? message : owned(message);
-    const action = this.#interceptor.intercept(type, kept);
+    const action = seen ? this.#interceptor.intercept(type, kept) : undefined;
     if (action === undefined) {
       this.primary.expect(FORWARD[INTERCEPTED[type] ?? 'query']);
       return true;

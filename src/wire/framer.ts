@@ -13,6 +13,9 @@ export type Delivery = 'pass' | 'whole' | 'head' | 'end';
 /** Bytes, header included, that are collected of a message whose delivery is `head`. */
 export const HEAD_BYTES = 16_384;
 
+/** So much of what is held can be looked at in one piece. */
+const AHEAD_BYTES = 4096;
+
 /** Takes the messages of one direction of one connection. */
 export interface FrameHandler {
   /**
@@ -95,6 +98,21 @@ export class Framer {
   /** The last bytes of what waits for `resume`, as many of these as there are. */
   heldEnd(length: number): Buffer {
     return Buffer.concat(this.#held.slice(-length).map((chunk) => chunk.subarray(-length))).subarray(-length);
+  }
+
+  /** The beginning of what waits for `resume`: all of it, or AHEAD_BYTES at least. */
+  get ahead(): Buffer {
+    const held = this.#held;
+    while (held.length > 1 && held[0]!.length < AHEAD_BYTES)
+      held.splice(0, 2, Buffer.concat(held.slice(0, 2)));
+    return held[0] ?? EMPTY;
+  }
+
+  /** Drops whole messages from the beginning of `ahead`. @param length of them, in bytes */
+  drop(length: number): void {
+    const first = this.#held.shift() ?? EMPTY;
+    this.#heldBytes -= first.length;
+    this.#putBack(first.subarray(length));
   }
 
   /** Holds back everything behind the message that is being handled, until `resume`. */

@@ -211,6 +211,34 @@ export const rowDescription = (columns: readonly ColumnDescription[]): Buffer =>
   return writer.end();
 };
 
+/** A ParameterDescription message. @param types OIDs of the parameters' types */
+export const parameterDescription = (types: readonly number[]): Buffer => {
+  const writer = new MessageWriter(Backend.parameterDescription, 2 + types.length * 4).int16(types.length);
+  for (const type of types) writer.int32(type);
+  return writer.end();
+};
+
+/** A RowDescription message with these formats. @param formats as in Bind */
+export const describedIn = (description: Buffer, formats: readonly number[]): Buffer => {
+  if (formats.every((format) => format === 0)) return description;
+  const message = Buffer.from(description);
+  const columns = columnsOf(description);
+  for (let i = 0, offset = 7; i < columns; i++) {
+    // Behind the name: table, column, type, length, modifier, format.
+    offset = message.indexOf(0, offset) + 1 + 16;
+    message.writeInt16BE(formatOf(formats, i), offset);
+    offset += 2;
+  }
+  return message;
+};
+
+/** The number of columns of a whole RowDescription message. */
+export const columnsOf = (description: Buffer): number => description.readUInt16BE(5);
+
+/** The format of a parameter or column: 0 text, 1 binary. @param formats as in Bind @param i from 0 */
+export const formatOf = (formats: readonly number[], i: number): number =>
+  (formats.length === 1 ? formats[0] : formats[i]) ?? 0;
+
 /** A BackendKeyData message. @param key the secret of the cancel key */
 export const backendKeyData = (processId: number, key: Buffer): Buffer =>
   new MessageWriter(Backend.backendKeyData, 40).int32(processId).bytes(key).end();

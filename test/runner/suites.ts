@@ -18,6 +18,7 @@ export const FULL_ONLY: Readonly<Record<string, string>> = {
   'bridge/security': 'forged requests, answers, locks, rights',
   'bridge/extension/upgrade': 'a bridge of another version',
   'differential/forced': 'a larger sample of the cases, with every call through the bridge',
+  'differential/batches': 'batches of the extended protocol in random order and parts',
   'differential/malformed': 'wrong messages of the extended protocol for statements with calls',
   'differential/older': 'a larger sample of the cases on the older major',
   'differential/whole': 'every case in a core variant, and generated ones',

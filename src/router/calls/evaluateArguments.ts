@@ -44,6 +44,9 @@ export function isLocal(call: DblinkCall, { text, bound }: BoundText, context: S
 /** Types whose text and binary forms are the same bytes. */
 const PLAIN_TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043]);
 
+/** Whether the text and binary forms of a type are the same bytes. @param oid of the type */
+export const isPlainText = (oid: number): boolean => PLAIN_TEXT_OIDS.has(oid);
+
 /** The value of a bare text parameter as it was bound. The primary checked it when it bound the statement. */
 function localParameter(argument: Argument, bound: BoundParameters): Buffer | null | undefined {
   const index = (argument.parameters[0] ?? 0) - 1;

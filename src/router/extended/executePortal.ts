@@ -3,6 +3,7 @@ import { forwardAnswer, forwardError, MessageSink } from '../../primary/answerSi
 import { asRaised } from '../../primary/raised.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
+import { FUNCTION_FACTS } from '../../sql/index.js';
 import type { PgError } from '../../wire/errors.js';
 import {
   type BindFields,
@@ -12,8 +13,10 @@ import {
   commandComplete,
   dataRow,
   execute,
+  formatOf,
   parse,
 } from '../../wire/messages.js';
+import type { CallResult } from '../calls/callRunner.js';
 import type { BoundText } from '../calls/evaluateArguments.js';
 import { bridgeOf } from '../decide/meantFunctions.js';
 import { NeedsBridge } from '../failures.js';
@@ -44,8 +47,16 @@ export interface Portal {
 /** The text of a portal's statement, with the values that the client bound. */
 export const boundTextOf = (prepared: PreparedDblink, { formats, values }: BindFields): BoundText => ({
   text: prepared.text,
-  bound: { types: prepared.parameterTypes, formats, values },
+  bound: { types: prepared.said.parameterTypes, formats, values },
 });
+
+/** The value of a function in binary format. Of its text only that of an integer has another form. */
+function inBinary(value: Buffer | null, returns: string): Buffer | null {
+  if (value === null || returns !== 'integer') return value;
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32BE(Number(value.toString('latin1')));
+  return bytes;
+}
 
 /** What the primary is to execute. */
 interface Filled {
@@ -59,8 +70,13 @@ interface Filled {
 /** What is known of the session where a portal is executed. */
 interface PortalFacts {
   readonly hasBridge: boolean;
-  /** Whether the statement of the portal is still prepared under its name. */
+  /** Whether the primary has the statement of the portal, under its name. */
   readonly isPrepared: boolean;
+  /**
+   * Given for a portal that the primary has not been asked to bind, because there is no need to (see WholeBatches). Called when
+   * nothing stands in the way any more, before anything remote happens.
+   */
+  readonly begin?: () => void;
 }
 
 type Results = CallsOutcome & { readonly kind: 'results' };
@@ -81,15 +97,21 @@ export class PortalExecution {
     this.#poison = new Poison(context);
   }
 
+  /** Whether the values of the calls are all that the client gets, and the primary need not see them. */
+  get #isAnswer(): boolean {
+    return this.known.begin !== undefined && this.portal.prepared.statement.shape.kind === 'answer';
+  }
+
   /** Carries the Execute out. @throws PgError what a call raised; PrimaryRaised, NoSuchSignature, NeedsBridge */
   async run(): Promise<void> {
     const { context } = this;
-    context.statement.planned('splice');
+    context.statement.planned(this.#isAnswer ? 'answer' : 'splice');
     context.statement.throwIfStopped();
     const facts = await context.probe.get('flush').catch(asRaised);
     const outcome = await this.#call(facts);
     if (outcome === undefined) return this.#leaveToBridge();
     if (outcome.kind !== 'results') return this.#nothingLeft(outcome);
+    if (this.#isAnswer) return this.#answer(outcome.results);
     const filled = await this.#adoptStyle(facts, outcome);
     context.statement.throwIfStopped();
     this.#finish(filled);
@@ -105,17 +127,18 @@ export class PortalExecution {
         text: boundTextOf(prepared, bound),
         statement,
         facts,
-        shapes: prepared.spliced.shapes,
-        allRows: this.maxRows !== 1,
+        shapes: prepared.shapes,
+        // What is wrong with a format the primary says.
+        allRows: this.maxRows !== 1 && bound.resultFormats.every((format) => format === 0 || format === 1),
         stream:
           statement.shape.kind === 'stream' &&
           this.maxRows === 0 &&
           bound.resultFormats.every((format) => format === 0),
         bridged,
-        begin: () => undefined,
+        begin: this.known.begin ?? (() => undefined),
       });
     } catch (error) {
-      if (!bridged || !(error instanceof NeedsBridge)) throw error;
+      if (!bridged || !(error instanceof NeedsBridge) || this.known.begin !== undefined) throw error;
       return undefined;
     }
   }
@@ -128,6 +151,20 @@ export class PortalExecution {
     this.#toClient(commandComplete(`SELECT ${outcome.kind === 'status' ? 1 : outcome.rows}`));
   }
 
+  /** For a statement that is nothing but calls. Nothing is left to the primary. */
+  #answer(results: readonly CallResult[]): void {
+    this.portal.state = 'done';
+    const { prepared, bound } = this.portal;
+    const values = prepared.statement.calls.map((call, i) => {
+      const result = results[i]!;
+      if (result.kind === 'failed') throw result.error;
+      const isBinary = formatOf(bound.resultFormats, i) === 1;
+      return isBinary ? inBinary(result.value, FUNCTION_FACTS[call.name].returns) : result.value;
+    });
+    this.#toClient(dataRow(values));
+    this.#toClient(commandComplete('SELECT 1'));
+  }
+
   /**
    * When the client has closed the prepared statement, which its portals outlive, it is prepared once more. When a remote writes dates or intervals in another style than the session's, another statement is bound in the place of the
    * prepared one. It reads the values in the remote's style.
@@ -137,7 +174,7 @@ export class PortalExecution {
     const { statement, spliced } = prepared;
     const values = this.#poison.values(statement, results);
     if (style === undefined && this.known.isPrepared) return { spliced, values, statement: bound.statement };
-    const source = { text: prepared.text, statement, clientTypes: prepared.parameterTypes };
+    const source = { text: prepared.text, statement, clientTypes: prepared.said.parameterTypes };
     const styled =
       style === undefined ? spliced : spliceStatement(this.context, source, prepared.types, 'styled');
     const name = this.context.primary.names.styled;
@@ -156,7 +193,13 @@ export class PortalExecution {
     if (name.length > 0) this.#drop('P', name);
     const rebind = bindParts(bindWith({ ...bound, statement }, values));
     primary.send(rebind, { kind: 'bind', sink: forwardError(this.#toClient, map) });
-    primary.send(execute(name, this.maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient, map) });
+    const { kind } = this.portal.prepared.statement.shape;
+    primary.send(execute(name, this.maxRows), {
+      kind: 'execute',
+      sink: forwardAnswer(this.#toClient, map),
+      // What stands for calls alone, or for plain columns of a source, changes nothing about the session.
+      harmless: kind === 'answer' || kind === 'stream',
+    });
     if (statement === primary.names.styled) this.#drop('S', statement);
     this.portal.state = 'bound';
   }
@@ -175,7 +218,7 @@ export class PortalExecution {
     const errors = (): { sink: MessageSink } => ({ sink: forwardError(this.#toClient) });
     const listed = renameListedCalls(prepared.text, prepared.statement, context);
     const sql = listed?.sql ?? prepared.text;
-    primary.send(parse(plain, sql, prepared.parameterTypes), { kind: 'parse', ...errors() });
+    primary.send(parse(plain, sql, prepared.said.parameterTypes), { kind: 'parse', ...errors() });
     primary.send(bind({ ...bound, statement: plain }), { kind: 'bind', ...errors() });
     primary.send(execute(name, this.maxRows), { kind: 'execute', sink: forwardAnswer(this.#toClient) });
     this.#drop('S', plain);

@@ -6,7 +6,7 @@ import {
   renameCalls,
   renameListedCalls,
 } from '../../bridge/extension/temporaryFunctions.js';
-import { forwardAnswer, MessageSink } from '../../primary/answerSink.js';
+import { forwardAnswer, forwardError, MessageSink } from '../../primary/answerSink.js';
 import { asRaised, PrimaryRaised } from '../../primary/raised.js';
 import { FORWARD } from '../../primary/responseQueue.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
@@ -22,13 +22,13 @@ import {
   commandComplete,
   PARSE_COMPLETE,
   type ParseFields,
+  parameterDescription,
   parse,
   readBindNames,
   readExecute,
   readTarget,
 } from '../../wire/messages.js';
-import { Backend, Frontend, TransactionStatus } from '../../wire/protocol.js';
-import { MessageWriter } from '../../wire/writer.js';
+import { Backend, EMPTY, Frontend, TransactionStatus } from '../../wire/protocol.js';
 import { checkArguments, fitsNoSignature, isLocal } from '../calls/evaluateArguments.js';
 import { asAmbiguous, withAmbiguousCall } from '../decide/ambiguous.js';
 import { checkAssumptions } from '../decide/assumptions.js';
@@ -43,19 +43,22 @@ import {
 } from '../decide/verdict.js';
 import { NeedsBridge, NoSuchSignature } from '../failures.js';
 import { KnownStatements } from '../plans/splice/knownStatements.js';
+import { bindWith, dryValues, mapPosition } from '../plans/splice/splicedStatement.js';
 import {
-  bindWith,
-  dryValues,
-  mapPosition,
-  parameterTypes,
-  spliceStatement,
-} from '../plans/splice/splicedStatement.js';
-import { type PreparedDblink, prepareStatement, readParameterTypes } from '../plans/splice/spliceExtended.js';
+  type KnownPrepared,
+  noteBound,
+  type PreparedDblink,
+  preparedBefore,
+  prepareStatement,
+  readParameterTypes,
+  sendPrepared,
+} from '../plans/splice/spliceExtended.js';
 import { tell } from '../tell.js';
 import { DescribedStatements } from './describedStatements.js';
 import { boundTextOf, type Portal, PortalExecution } from './executePortal.js';
-import { fitting, withLength } from './fittingBind.js';
+import { askWhatIsWrong, fitting } from './fittingBind.js';
 import { PreparedObjects } from './preparedObjects.js';
+import { WholeBatches } from './wholeBatches.js';
 
 /** A Parse that is to be served, and what is known of the session for it. */
 interface Request {
@@ -67,37 +70,43 @@ interface Request {
   readonly facts: SessionFacts;
 }
 
-const HEADER_BYTES = 5;
-const NUL = Buffer.alloc(1);
-
-const nameOf = (name: Buffer): string => name.toString('latin1');
-
 /**
  * The extended protocol for statements with dblink calls (protocol documentation, "Extended Query"). Keeps track of the prepared
  * statements and portals that have such calls, and carries the calls out when the portal is executed.
  */
 export class ExtendedQuery {
   readonly #objects: PreparedObjects<PreparedDblink, Portal>;
-  /** The types of the parameters of statements, by text and declared types. */
-  readonly #known: KnownStatements<readonly number[]>;
+  /** By text and declared types. */
+  readonly #known: KnownPrepared;
   /** Statements that look for the extension. */
   readonly #described: DescribedStatements;
+  readonly #batches: WholeBatches;
 
   readonly #toClient = (message: Buffer): void => this.context.session.toClient(message);
 
-  /** @param bridge the session's, if it has one */
+  /**
+   * @param bridge the session's, if it has one
+   * @param seen called for the Bind of a batch that is answered as a whole, which the interceptor is not shown
+   */
   constructor(
     private readonly context: SessionContext,
     private readonly bridge: Preparable | undefined,
+    seen: (message: Buffer) => void,
   ) {
     this.#objects = new PreparedObjects(context.primary);
     this.#known = new KnownStatements(context.primary);
     this.#described = new DescribedStatements(context);
+    this.#batches = new WholeBatches(context, bridge !== undefined, seen);
   }
 
   /** See Interceptor. */
   get tracking(): boolean {
-    return this.#objects.hasStatements || this.#described.tracking;
+    return !this.#objects.isEmpty || this.#described.tracking;
+  }
+
+  /** Whether the unnamed statement is one whose calls are carried out here. */
+  get hasUnnamed(): boolean {
+    return this.#objects.statement(EMPTY) !== undefined;
   }
 
   /** Called when the client has been sent a ReadyForQuery. */
@@ -125,9 +134,11 @@ export class ExtendedQuery {
   async parse(message: Buffer, fields: ParseFields, statement: Statement): Promise<void> {
     const { context } = this;
     const { primary } = context;
-    const known = this.#preparedBefore(fields, statement);
-    if (known !== undefined && !primary.queue.skipping)
-      return this.#parseKnown(fields.name, fields.types, known);
+    const source = { text: fields.sql, statement, clientTypes: fields.types };
+    const known = preparedBefore(context, source, this.#known);
+    if (known !== undefined && fields.name.length === 0 && (await this.#batches.serve(known)))
+      return this.#objects.prepare(fields.name, known);
+    if (known !== undefined && !primary.queue.skipping) return this.#parseKnown(fields.name, known);
     await primary.settled();
     if (primary.queue.skipping) return this.#relay('parse', message);
     if (primary.status === TransactionStatus.failed) return this.#relayParse(message, fields);
@@ -147,20 +158,6 @@ export class ExtendedQuery {
         await this.#carryOut(decideAgain(verdict.otherwise, error.reason, this.#tooLate), request);
       }
     }, fields.sql);
-  }
-
-  /** A statement of which the primary has said all that is to be known. */
-  #preparedBefore(
-    { sql, types: clientTypes }: ParseFields,
-    statement: Statement,
-  ): PreparedDblink | undefined {
-    const { context } = this;
-    if (context.probe.current === undefined) return undefined;
-    const known = this.#known.get(sql, statement, clientTypes.join());
-    if (known === undefined) return undefined;
-    const { said: parameterTypes, types } = known;
-    const spliced = spliceStatement(context, { text: sql, statement, clientTypes }, types);
-    return { text: sql, statement, spliced, types, parameterTypes };
   }
 
   /** See PrimaryLink.run. */
@@ -219,7 +216,7 @@ export class ExtendedQuery {
     this.#objects.prepare(fields.name, prepared);
     // Without installed functions, a statement with a source that PostgreSQL may skip is not kept. Only an open batch or block
     // can have kept it from temporary functions, and the next time none may be open.
-    const { types, parameterTypes: said } = prepared;
+    const { types, said } = prepared;
     if (bridged || !maySkipSource(statement))
       this.#known.set(fields.sql, statement, { said, types }, fields.types.join());
     context.session.toClient(PARSE_COMPLETE);
@@ -284,17 +281,34 @@ export class ExtendedQuery {
   }
 
   /** For a statement about which everything is known: the next request need not wait for the primary's answer to this Parse. */
-  #parseKnown(name: Buffer, clientTypes: readonly number[], prepared: PreparedDblink): void {
-    const { spliced, statement } = prepared;
-    const types = parameterTypes(clientTypes, spliced.parameters, statement.calls.length);
-    const sink = forwardAnswer(this.#toClient, (error) => mapPosition(error, spliced));
-    this.context.primary.send(parse(name, spliced.rewritten.sql, types), { kind: 'parse', sink });
+  #parseKnown(name: Buffer, prepared: PreparedDblink): void {
+    const sink = forwardAnswer(this.#toClient, (error) => mapPosition(error, prepared.spliced));
+    sendPrepared(this.context, name, prepared, sink);
     const before = this.#objects.statement(name);
     this.#objects.prepare(name, prepared);
     void sink.answered.then(({ error, skipped }) => {
-      if ((error === undefined && !skipped) || this.#objects.statement(name) !== prepared) return;
+      if (error === undefined && !skipped) return;
+      prepared.boundAsOf = -1;
+      if (this.#objects.statement(name) !== prepared) return;
       if (before === undefined) this.#objects.forget(name);
       else this.#objects.prepare(name, before);
+    });
+  }
+
+  /** Called for a message about prepared statements that is too long to be looked at. */
+  unseen(): void {
+    const unnamed = this.#objects.statement(EMPTY);
+    if (unnamed !== undefined) this.#require(unnamed);
+  }
+
+  /** Sends the primary a statement that it has not got, because a batch was answered without it. That is the unnamed one. */
+  #require(prepared: PreparedDblink): void {
+    if (prepared.sent) return;
+    const sink = forwardError(this.#toClient, (error) => mapPosition(error, prepared.spliced));
+    sendPrepared(this.context, EMPTY, prepared, sink);
+    // In a failed transaction, for example, the primary does not take it.
+    void sink.answered.then(({ error, skipped }) => {
+      if (error !== undefined || skipped) prepared.sent = false;
     });
   }
 
@@ -337,18 +351,22 @@ export class ExtendedQuery {
   async #bind(fields: BindFields, prepared: PreparedDblink): Promise<void> {
     const { primary } = this.context;
     const { statement } = prepared;
+    if (await this.#batches.serve(prepared, fields)) return;
     if (primary.queue.skipping) return;
-    const computed = statement.calls.filter((call) => this.#computes(call, prepared, fields));
+    this.#require(prepared);
+    const asOf = primary.changes;
+    const text = boundTextOf(prepared, fields);
+    const computed = statement.calls.filter((call) => !isLocal(call, text, this.context));
     const message = bind(bindWith(fields, dryValues(statement)));
     const facts = this.context.probe.current;
     const portal: Portal = { name: fields.portal, prepared, bound: fields, state: 'dry' };
     if (computed.length === 0 && facts?.superuser === true) {
       const sink = forwardAnswer(this.#toClient);
       primary.send(message, { kind: 'bind', sink });
-      void sink.answered.then(({ error, skipped }) => {
+      void sink.answered.then(({ error, skipped, noticed }) => {
         const failed = error !== undefined || skipped;
-        if (failed && this.#objects.portal(portal.name) === portal)
-          this.#objects.bind(portal.name, undefined);
+        if (!failed) noteBound(prepared, noticed, asOf);
+        else if (this.#objects.portal(portal.name) === portal) this.#objects.bind(portal.name, undefined);
       });
     } else {
       await primary.settled();
@@ -363,11 +381,6 @@ export class ExtendedQuery {
     this.#objects.bind(fields.portal, portal);
   }
 
-  /** Whether the primary has to compute the call's arguments. */
-  #computes(call: DblinkCall, prepared: PreparedDblink, fields: BindFields): boolean {
-    return !isLocal(call, boundTextOf(prepared, fields), this.context);
-  }
-
   /**
    * Binds the portal, and finds what else PostgreSQL refuses at that point: privileges, what planning computes.
    * @throws PrimaryRaised; PgError 42501; NeedsBridge
@@ -380,46 +393,40 @@ export class ExtendedQuery {
   ): Promise<void> {
     const { primary, probe } = this.context;
     const { statement } = prepared;
+    const asOf = primary.changes;
     const sink = new MessageSink();
     primary.send(message, { kind: 'bind', sink });
     primary.flush();
-    const { error } = await sink.answered;
+    const { error, noticed } = await sink.answered;
     primary.assertOpen();
     if (error !== undefined) throw new PrimaryRaised(error);
+    noteBound(prepared, noticed, asOf);
     checkPrivileges(statement, await probe.get('flush').catch(asRaised));
     const text = boundTextOf(prepared, fields);
     for (const call of computed) await checkArguments(call, text, this.context);
   }
 
-  /**
-   * A Bind that does not fit the statement. The primary says what is wrong with it: it is sent for a statement with the client's
-   * parameters alone.
-   */
-  async #refuseBind(message: Buffer, { text, parameterTypes: types }: PreparedDblink): Promise<void> {
+  /** A Bind that does not fit the statement. The primary says what is wrong with it. */
+  async #refuseBind(message: Buffer, prepared: PreparedDblink): Promise<void> {
     const { primary } = this.context;
+    if (!primary.queue.skipping) this.#require(prepared);
     await primary.settled();
     if (primary.queue.skipping) return;
-    const { portal, statement, end } = readBindNames(message);
-    const sql = `SELECT ${types.map((_, i) => `$${i + 1}`).join(', ')}`;
-    const bind = (name: Buffer): Buffer =>
-      withLength([message.subarray(0, HEADER_BYTES), portal, NUL, name, NUL, message.subarray(end)]);
     await this.#guard(async () => {
-      const { error } = await primary.run({ sql, types, bind }, 'flush', 'bind');
-      if (error === undefined) return this.#relay('bind', message);
-      const own = error.message.replace(primary.names.running.toString('latin1'), nameOf(statement));
-      throw new PrimaryRaised(error.with({ message: own }));
-    }, text);
+      await askWhatIsWrong(this.context, message, prepared);
+      this.#relay('bind', message);
+    }, prepared.text);
   }
 
   /** Describe of a statement. The client is not told of the parameters that the proxy has added. */
   async #describe(message: Buffer, prepared: PreparedDblink): Promise<void> {
     const { session, primary } = this.context;
+    this.#require(prepared);
     const sink = new MessageSink({
       message: (type, answer) => {
         if (type !== Backend.parameterDescription) return true;
-        session.toClient(
-          parameterDescription(readParameterTypes(answer).slice(0, prepared.spliced.parameters)),
-        );
+        const own = prepared.said.parameterTypes.length;
+        session.toClient(parameterDescription(readParameterTypes(answer).slice(0, own)));
         return false;
       },
     });
@@ -476,10 +483,4 @@ export class ExtendedQuery {
     this.context.primary.expect(FORWARD[kind]);
     this.context.primary.write(message);
   }
-}
-
-function parameterDescription(types: readonly number[]): Buffer {
-  const writer = new MessageWriter(Backend.parameterDescription, 2 + types.length * 4).int16(types.length);
-  for (const type of types) writer.int32(type);
-  return writer.end();
 }

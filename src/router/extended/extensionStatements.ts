@@ -35,7 +35,7 @@ export class ExtendedCommands {
 
   /** See Interceptor. */
   get tracking(): boolean {
-    return this.#objects.hasStatements;
+    return !this.#objects.isEmpty;
   }
 
   /** Called when a Query or another Parse replaces the unnamed statement. */

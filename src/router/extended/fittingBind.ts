@@ -1,9 +1,15 @@
+import { MessageSink } from '../../primary/answerSink.js';
+import { PrimaryRaised } from '../../primary/raised.js';
+import type { SessionContext } from '../../session/context.js';
 import { PgError } from '../../wire/errors.js';
-import { type BindFields, readBind } from '../../wire/messages.js';
+import { type BindFields, describe, readBind, readBindNames } from '../../wire/messages.js';
 import type { PreparedDblink } from '../plans/splice/spliceExtended.js';
 
+const HEADER_BYTES = 5;
+const NUL = Buffer.alloc(1);
+
 /** The fields of a Bind that fits a statement. */
-export function fitting(message: Buffer, { spliced }: PreparedDblink): BindFields | undefined {
+export function fitting(message: Buffer, { said }: PreparedDblink): BindFields | undefined {
   let fields: BindFields;
   try {
     fields = readBind(message);
@@ -13,12 +19,42 @@ export function fitting(message: Buffer, { spliced }: PreparedDblink): BindField
   }
   const { formats, values } = fields;
   const fits =
-    values.length === spliced.parameters && (formats.length <= 1 || formats.length === values.length);
+    values.length === said.parameterTypes.length && (formats.length <= 1 || formats.length === values.length);
   return fits ? fields : undefined;
 }
 
+/**
+ * Asks the primary what is wrong with a Bind that does not fit the statement. It gets it for a statement with the client's parameters
+ * alone.
+ * @throws PrimaryRaised
+ */
+export async function askWhatIsWrong(
+  { primary }: SessionContext,
+  message: Buffer,
+  { said }: PreparedDblink,
+): Promise<void> {
+  const { parameterTypes: types } = said;
+  const { portal, statement, end } = readBindNames(message);
+  if (statement.length > 0) {
+    // SQL that is not seen here may have deallocated it.
+    const described = new MessageSink();
+    primary.send(describe('S', statement), { kind: 'describe', sink: described });
+    primary.flush();
+    const { error } = await described.answered;
+    primary.assertOpen();
+    if (error !== undefined) throw new PrimaryRaised(error);
+  }
+  const sql = `SELECT ${types.map((_, i) => `$${i + 1}`).join(', ')}`;
+  const bind = (name: Buffer): Buffer =>
+    withLength([message.subarray(0, HEADER_BYTES), portal, NUL, name, NUL, message.subarray(end)]);
+  const { error } = await primary.run({ sql, types, bind }, 'flush', 'bind');
+  if (error === undefined) return;
+  const own = error.message.replace(primary.names.running.toString('latin1'), statement.toString('latin1'));
+  throw new PrimaryRaised(error.with({ message: own }));
+}
+
 /** A message of parts, the first of which is a header of another length. */
-export function withLength(parts: readonly Buffer[]): Buffer {
+function withLength(parts: readonly Buffer[]): Buffer {
   const message = Buffer.concat(parts);
   message.writeInt32BE(message.length - 1, 1);
   return message;

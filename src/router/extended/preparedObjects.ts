@@ -16,10 +16,6 @@ export class PreparedObjects<PreparedStatement, Portal> {
 
   constructor(private readonly primary: PrimaryLink) {}
 
-  get hasStatements(): boolean {
-    return this.#statements.size > 0;
-  }
-
   get isEmpty(): boolean {
     return this.#statements.size === 0 && this.#portals.size === 0;
   }

@@ -52,6 +52,10 @@ export class NestedInterceptor implements Interceptor {
     return this.#whenDecided(Buffer.from(message), served);
   }
 
+  unseen(type: number, head: Buffer): void {
+    this.#server?.unseen(type, head);
+  }
+
   async #whenDecided(message: Buffer, served: Promise<boolean>): Promise<void> {
     this.#deciding = true;
     this.#cancelled = false;

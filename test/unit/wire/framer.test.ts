@@ -228,6 +228,27 @@ describe('framer', () => {
     check(recorder, [...SAMPLE, message('e', 2)]);
   });
 
+  it('shows the beginning of what it holds, whoever cut it, and drops messages of that', () => {
+    const [first, second, third] = [message('A', 3), message('B', 2000), message('C', 9000)] as const;
+    const rest = Buffer.concat([second, third]);
+    for (let cut = 1; cut < rest.length; cut += 7) {
+      const recorder = new Recorder();
+      const { framer } = recorder;
+      recorder.onWhole = (type) => type === 'A' && framer.stop();
+      framer.push(Buffer.concat([first, rest.subarray(0, cut)]));
+      framer.push(rest.subarray(cut));
+      assert.ok(framer.ahead.length >= 4096);
+      assert.deepEqual(framer.ahead, rest.subarray(0, framer.ahead.length));
+      framer.drop(second.length);
+      assert.equal(framer.heldBytes, third.length);
+      framer.resume();
+      assert.deepEqual(recorder.wholes, [first, third]);
+      assert.equal(framer.pending, false);
+    }
+    const empty = new Framer(new Recorder());
+    assert.equal(empty.ahead.length, 0);
+  });
+
   it('lets a message that goes on pass before it holds the next', () => {
     const recorder = new Recorder();
     recorder.forwarded = 'A';
