@@ -1,14 +1,14 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connectionLost, PrimaryLink } from '../primary/primaryLink.js';
-import { FORWARD, type ResponseSink } from '../primary/responseQueue.js';
+import type { ResponseSink } from '../primary/responseQueue.js';
 import type { CancelKey, CancelKeys, Cancellable } from '../wire/cancelKeys.js';
 import { owned } from '../wire/channel/index.js';
 import { errorResponse, PgError } from '../wire/errors.js';
-import type { Delivery } from '../wire/framer.js';
 import { parameterStatus, TERMINATE } from '../wire/messages.js';
 import { Frontend, TransactionStatus } from '../wire/protocol.js';
 import { ClientLink } from './clientLink.js';
+import { Deliveries, EMPTY_MESSAGE_BYTES, forwarded } from './deliveries.js';
 import { watchEnding } from './endingClient.js';
 import { HeldReports } from './heldReports.js';
 import type { RouterLog } from './settings.js';
@@ -83,6 +83,7 @@ export class Session implements Cancellable {
   readonly log: RouterLog;
   readonly #options: SessionOptions;
   readonly #interceptor: Interceptor;
+  readonly #deliveries: Deliveries;
   readonly #closed: Promise<void>;
   #markClosed!: () => void;
   /** The primary has been sent what ends its COPY. */
@@ -118,8 +119,8 @@ export class Session implements Cancellable {
       this.#markClosed = resolve;
     });
     this.client = new ClientLink(options.client, {
-      head: (type, length) => this.#clientHead(type, length),
-      refused: (type, length) => this.#refused(type, length),
+      head: (type, length) => this.#deliveries.of(type, length),
+      refused: (type, length) => this.#deliveries.refused(type, length),
       whole: (type, message) => this.#clientMessage(type, message),
       pass: (bytes) => this.#toPrimary(bytes),
       chunk: (begin) => {
@@ -160,6 +161,7 @@ export class Session implements Cancellable {
       toClient: (message) => this.toClient(message),
     });
     this.#interceptor = options.interceptor(this);
+    this.#deliveries = new Deliveries(this, options.statementBytes);
   }
 
   /** Called for a ParameterStatus. The login puts its own function here for a while. @returns whether the client is told */
@@ -202,89 +204,20 @@ export class Session implements Cancellable {
     if (this.client.collecting === Frontend.password) this.fail(passwordNobodyAskedFor());
   }
 
+  /** Whether the interceptor wants to see what concerns prepared statements. */
+  get tracking(): boolean {
+    return this.#interceptor.tracking;
+  }
+
   get authenticated(): boolean {
     return this.#phase === 'ready';
   }
 
-  /**
-   * The client sends what is no message. What becomes of it is the primary's to say, since versions differ. For a type that it does
-   * not know, PostgreSQL has an error, upon a bad length it closes the connection without a word. So it gets the header, behind all
-   * that was sent before, and nothing else. See ClientEvents.
-   */
-  #refused(type: number, length: number | undefined): Delivery | undefined {
-    if (this.expectsPassword) {
-      if (type !== Frontend.password) throw noPassword(type);
-      this.end();
-      return 'end';
-    }
-    const { majorVersion, queue } = this.primary;
-    // Before PostgreSQL 14 a server limits no length, and reads the whole of what does not belong into COPY data.
-    if (majorVersion > 0 && majorVersion < 14) {
-      if (length === undefined) return queue.copyIn ? undefined : 'end';
-      if (length >= EMPTY_MESSAGE_BYTES && CLIENT_TYPES.has(type)) return this.#clientHead(type, length);
-      if (length >= EMPTY_MESSAGE_BYTES && queue.copyIn) return 'pass';
-    }
-    this.#leaving = true;
-    return 'end';
-  }
-
-  #clientHead(type: number, length: number): Delivery {
-    if (type === Frontend.password && this.#phase === 'startup') return 'whole';
-    if (this.expectsPassword) throw noPassword(type);
-    if (type === Frontend.password) return this.#refused(type, length) ?? 'end';
-    // A client that is not authenticated yet may occupy neither the parser nor so much memory.
-    const limit = this.authenticated ? Number.POSITIVE_INFINITY : EARLY_STATEMENT_BYTES;
-    switch (type) {
-      case Frontend.query:
-      case Frontend.parse:
-        if (length <= Math.min(limit, this.#inspectedBytes(type))) return 'whole';
-        if (this.authenticated) return 'head';
-        this.primary.expect(FORWARD[INTERCEPTED[type]!]);
-        break;
-      case Frontend.bind:
-      case Frontend.describe:
-      case Frontend.execute:
-      case Frontend.close:
-        if (this.#interceptor.tracking) return length <= this.#inspectedBytes(type) ? 'whole' : 'head';
-        this.primary.expect(FORWARD[INTERCEPTED[type]!]);
-        break;
-      case Frontend.sync:
-        this.primary.expect(FORWARD.sync);
-        break;
-      case Frontend.flush:
-        // A Flush with a body is answered with an error, like any other malformed request of the extended protocol.
-        if (length > EMPTY_MESSAGE_BYTES) this.primary.expect(FORWARD.flush);
-        break;
-      case Frontend.terminate:
-        this.#leaving = true;
-        break;
-      case Frontend.functionCall:
-        this.primary.expect(FORWARD.functionCall);
-        break;
-      case Frontend.copyDone:
-      case Frontend.copyFail:
-        this.primary.expect(FORWARD.copyEnd);
-        break;
-    }
-    return 'pass';
-  }
-
-  /** The longest message of a type that is looked at, with its header. */
-  #inspectedBytes(type: number): number {
-    return type === Frontend.query || type === Frontend.parse
-      ? this.#options.statementBytes
-      : INSPECTED_BIND_BYTES;
-  }
-
   #clientMessage(type: number, message: Buffer): boolean {
     if (type === Frontend.password) return this.#onPassword(message);
-const seen = message.readUInt32BE(1) < this.#inspectedBytes(type);
-    if (!seen) this.#interceptor.unseen(type, message);
-    // What prepared statements keep of a message must not change. A Query or a Parse is copied where it is kept.
-    const kept = type === Frontend.query || type === Frontend.parse ? message : owned(message);
-    const action = seen ? this.#interceptor.intercept(type, kept) : undefined;
+    const action = this.#intercept(type, message);
     if (action === undefined) {
-      this.primary.expect(FORWARD[INTERCEPTED[type] ?? 'query']);
+      this.primary.expect(forwarded(type));
       return true;
     }
     this.client.hold();
@@ -298,6 +231,16 @@ const seen = message.readUInt32BE(1) < this.#inspectedBytes(type);
       (error: unknown) => this.fail(error),
     );
     return false;
+  }
+
+  #intercept(type: number, message: Buffer): Promise<void> | undefined {
+    if (this.#deliveries.isTooLong(type, message)) {
+      this.#interceptor.unseen(type, message);
+      return undefined;
+    }
+    // What prepared statements keep of a message must not change. A Query or a Parse is copied where it is kept.
+    const kept = type === Frontend.query || type === Frontend.parse ? message : owned(message);
+    return this.#interceptor.intercept(type, kept);
   }
 
   /**
@@ -446,6 +389,11 @@ const seen = message.readUInt32BE(1) < this.#inspectedBytes(type);
     }
   }
 
+  /** Called when the client has sent something behind which it sends nothing more that counts. */
+  leaving(): void {
+    this.#leaving = true;
+  }
+
   /** Ends the session without a message to the client. */
   end(): void {
     this.#finish();
@@ -463,15 +411,6 @@ const seen = message.readUInt32BE(1) < this.#inspectedBytes(type);
   }
 }
 
-/**
- * A Bind, Describe, Execute or Close with more bytes is not looked at. It would have to be kept whole, and arguments of dblink calls
- * are not that long.
- */
-const INSPECTED_BIND_BYTES = 64 * 1024 * 1024;
-
-/** A message that is nothing but its header. */
-const EMPTY_MESSAGE_BYTES = 5;
-
 /** The messages that PostgreSQL takes while it reads COPY data. */
 const DURING_COPY: ReadonlySet<number> = new Set([
   Frontend.copyData,
@@ -486,27 +425,5 @@ const FATAL = { severity: 'FATAL' } as const;
 /** A setting that servers report and that never changes. */
 const UNCHANGING = 'integer_datetimes';
 
-/** The types of messages that an authenticated client sends. */
-const CLIENT_TYPES: ReadonlySet<number> = new Set(
-  Object.values(Frontend).filter((type) => type !== Frontend.password),
-);
-
-/** As PostgreSQL says it. */
-const noPassword = (type: number): PgError =>
-  new PgError('08P01', `expected password response, got message type ${type}`, FATAL);
-
 const passwordNobodyAskedFor = (): PgError =>
   new PgError('08P01', `invalid frontend message type ${Frontend.password}`, FATAL);
-
-/** The longest statement that is inspected before the client is authenticated, when it comes together with the startup packet. */
-const EARLY_STATEMENT_BYTES = 10_000;
-
-/** The kinds of the requests that the interceptor is shown. */
-const INTERCEPTED: Readonly<Record<number, keyof typeof FORWARD>> = {
-  [Frontend.query]: 'query',
-  [Frontend.parse]: 'parse',
-  [Frontend.bind]: 'bind',
-  [Frontend.describe]: 'describe',
-  [Frontend.execute]: 'execute',
-  [Frontend.close]: 'close',
-};
