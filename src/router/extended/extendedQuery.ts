@@ -409,11 +409,11 @@ export class ExtendedQuery {
   /** A Bind that does not fit the statement. The primary says what is wrong with it. */
   async #refuseBind(message: Buffer, prepared: PreparedDblink): Promise<void> {
     const { primary } = this.context;
-    if (!primary.queue.skipping) this.#require(prepared);
     await primary.settled();
     if (primary.queue.skipping) return;
     await this.#guard(async () => {
       await askWhatIsWrong(this.context, message, prepared);
+      this.#require(prepared);
       this.#relay('bind', message);
     }, prepared.text);
   }

@@ -3,6 +3,7 @@ import { PrimaryRaised } from '../../primary/raised.js';
 import type { SessionContext } from '../../session/context.js';
 import { PgError } from '../../wire/errors.js';
 import { type BindFields, describe, readBind, readBindNames } from '../../wire/messages.js';
+import { EMPTY } from '../../wire/protocol.js';
 import type { PreparedDblink } from '../plans/splice/spliceExtended.js';
 
 const HEADER_BYTES = 5;
@@ -24,33 +25,38 @@ export function fitting(message: Buffer, { said }: PreparedDblink): BindFields |
 }
 
 /**
- * Asks the primary what is wrong with a Bind that does not fit the statement. It gets it for a statement with the client's parameters
- * alone.
+ * Asks the primary what is wrong with a Bind that does not fit the statement. It gets it for a statement that is empty, which it also
+ * takes when the transaction has failed, and that has the client's parameters alone.
  * @throws PrimaryRaised
  */
 export async function askWhatIsWrong(
-  { primary }: SessionContext,
+  context: SessionContext,
   message: Buffer,
   { said }: PreparedDblink,
 ): Promise<void> {
+  const { primary } = context;
   const { parameterTypes: types } = said;
   const { portal, statement, end } = readBindNames(message);
-  if (statement.length > 0) {
-    // SQL that is not seen here may have deallocated it.
-    const described = new MessageSink();
-    primary.send(describe('S', statement), { kind: 'describe', sink: described });
-    primary.flush();
-    const { error } = await described.answered;
-    primary.assertOpen();
-    if (error !== undefined) throw new PrimaryRaised(error);
-  }
-  const sql = `SELECT ${types.map((_, i) => `$${i + 1}`).join(', ')}`;
+  if (statement.length > 0) await assertPrepared(context, statement);
   const bind = (name: Buffer): Buffer =>
     withLength([message.subarray(0, HEADER_BYTES), portal, NUL, name, NUL, message.subarray(end)]);
-  const { error } = await primary.run({ sql, types, bind }, 'flush', 'bind');
+  const { error } = await primary.run({ sql: EMPTY, types, bind }, 'flush', 'bind');
   if (error === undefined) return;
   const own = error.message.replace(primary.names.running.toString('latin1'), statement.toString('latin1'));
   throw new PrimaryRaised(error.with({ message: own }));
+}
+
+/** SQL that is not seen here may have deallocated a statement. @throws PrimaryRaised 26000 when it has */
+async function assertPrepared({ primary }: SessionContext, statement: Buffer): Promise<void> {
+  const described = new MessageSink();
+  primary.send(describe('S', statement), { kind: 'describe', sink: described });
+  primary.flush();
+  const { error } = await described.answered;
+  primary.assertOpen();
+  if (error === undefined) return;
+  // When the transaction has failed, a statement that is there is not described. That is no error of the client's.
+  if (error.sqlstate !== '25P02') throw new PrimaryRaised(error);
+  await primary.sync();
 }
 
 /** A message of parts, the first of which is a header of another length. */
