@@ -98,7 +98,8 @@ export class DirectChannel extends StreamChannel {
   override write(bytes: Buffer): boolean {
     const { socket } = this;
     if (socket.writableLength > 0) {
-      // Behind what the system has not taken yet.
+      // Behind what the system has not taken yet, and behind what has been gathered since: `add` may have found that out.
+      this.flush();
       socket.write(owned(bytes));
     } else if (bytes.length <= GATHERED_BYTES || bytes.buffer === SHARED.buffer) {
       if (outgoing.add(this, bytes) >= GATHERED_BYTES) this.flush();

@@ -18,7 +18,8 @@ export class Outgoing {
   #owner: Gatherer | undefined;
 
   /**
-   * Adds bytes, SLAB_BYTES at most. What has been gathered is flushed first if it is another one's, or if it leaves no room.
+   * Adds bytes, SLAB_BYTES at most. What has been gathered is flushed first if it is another one's, or if it leaves no room; a system
+   * that does not take that makes the owner slow while the new bytes are gathered.
    * @returns how many bytes are gathered now
    */
   add(owner: Gatherer, bytes: Buffer): number {

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { Writable } from 'node:stream';
 import test, { type TestContext } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
+import { DirectChannel } from '../../../src/wire/channel/directChannel.js';
 import { type Channel, openChannel, owned } from '../../../src/wire/channel/index.js';
 import { makePipe } from '../../../src/wire/pipe.js';
+import { seeded } from '../../differential/play/random.js';
 
 /** A connection: the end that is accepted, as the proxy has it, and the other one. */
 async function connection(t: TestContext): Promise<{ accepted: Socket; peer: Socket }> {
@@ -68,6 +71,55 @@ test('bytes that the system has not taken stay as they are while other connectio
   const length = (of: readonly Buffer[]): number => of.reduce((sum, { length }) => sum + length, 0);
   for (const { sent, got } of pairs) {
     for (let i = 0; length(got) < length(sent) && i < 1000; i++) await delay(10);
+    assert.equal(sha(got), sha(sent));
+  }
+});
+
+test('bytes keep their order whenever a peer becomes slow', async () => {
+  const handle = {
+    reading: false,
+    onread: () => {},
+    useUserBuffer() {},
+    readStart: () => 0,
+    readStop: () => 0,
+  };
+  /** A connection whose system takes what is written at once, or keeps it. */
+  const channels = Array.from({ length: 3 }, () => {
+    const got: Buffer[] = [];
+    const peer = { slow: false, waiting: undefined as (() => void) | undefined };
+    const socket = new Writable({
+      highWaterMark: 1 << 20,
+      write(chunk: Buffer, _, taken) {
+        got.push(Buffer.from(chunk));
+        if (peer.slow) peer.waiting = taken;
+        else taken();
+      },
+    });
+    return { got, peer, sent: [] as Buffer[], channel: new DirectChannel(socket as Socket, handle, () => 0) };
+  });
+  const random = seeded(1);
+  for (let i = 0; i < 1000; i++) {
+    const { peer, sent, channel } = channels[Math.floor(random() * channels.length)]!;
+    peer.slow = random() < 0.3;
+    channel.cork();
+    for (let parts = Math.floor(random() * 5); parts >= 0; parts--) {
+      const bytes = randomBytes(1 + Math.floor(random() * (random() < 0.5 ? 100 : 12_000)));
+      sent.push(bytes);
+      channel.write(bytes);
+    }
+    channel.uncork();
+    // What the system takes at last it takes in a later turn.
+    if (random() < 0.5) {
+      peer.slow = false;
+      peer.waiting?.();
+      peer.waiting = undefined;
+      await turn();
+    }
+  }
+  for (const { got, peer, sent } of channels) {
+    peer.slow = false;
+    peer.waiting?.();
+    await turn();
     assert.equal(sha(got), sha(sent));
   }
 });
