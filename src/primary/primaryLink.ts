@@ -118,6 +118,11 @@ export class PrimaryLink {
     return this.#changes;
   }
 
+  /** To be called when it is seen that what is known of the session is wrong because others have changed something. */
+  changedByOthers(): void {
+    this.#changes++;
+  }
+
   /** The primary's major version. 0 until the primary has reported it. */
   get majorVersion(): number {
     return Number.parseInt(this.parameters.get('server_version') ?? '0', 10);

@@ -24,6 +24,8 @@ export interface SessionFacts {
   readonly unproven?: boolean;
   /** 0 for no limit. */
   readonly statementTimeoutMs: number;
+  /** Whether the primary ends the session when nothing is asked of it for some time (idle_session_timeout). */
+  readonly endsIdle: boolean;
   readonly clientMinMessages: string;
   readonly extraFloatDigits: number;
   /**
@@ -45,14 +47,14 @@ export interface SessionFacts {
 }
 
 /**
- * Asked before every dblink statement, unless nothing has been sent since the last time that could change the answer. So it has
- * to be quick to plan. Its last column changes whenever the answer of `named` may have changed, and is NULL when no function's
+ * Asked before every dblink statement, unless it was asked lately and nothing has been sent since that could change the answer. So it
+ * has to be quick to plan. Its last column changes whenever the answer of `named` may have changed, and is NULL when no function's
  * name begins with dblink.
  */
 const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.current_setting('statement_timeout'),
   pg_catalog.current_setting('client_min_messages'), pg_catalog.current_setting('extra_float_digits'),
   pg_catalog.current_setting('datestyle'), pg_catalog.current_setting('intervalstyle'),
-  pg_catalog.current_setting('timezone'),
+  pg_catalog.current_setting('timezone'), pg_catalog.current_setting('idle_session_timeout', true),
   (SELECT pg_catalog.concat_ws(' ', pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 ${XOR} (xmin::pg_catalog.text::pg_catalog.int8 ${SHIFTED} 32), 1)),
       (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 ${XOR} (xmin::pg_catalog.text::pg_catalog.int8 ${SHIFTED} 32), 1)) FROM pg_catalog.pg_namespace),
       current_user, pg_catalog.pg_my_temp_schema(), pg_catalog.current_setting('search_path'))
@@ -84,6 +86,9 @@ export interface BridgeFingerprint {
   /** MD5 of the bodies of this version's public functions. */
   readonly bodies: readonly string[];
 }
+
+/** How long the probe's answer is used while the session does nothing that could change it. Others may: GRANT, ALTER ROLE. */
+const GOOD_MS = 5000;
 
 /**
  * How long the answer of `named` is used while the probe shows no change. The probe does not show everything: memberships of
@@ -162,10 +167,16 @@ function milliseconds(shown: string): number {
 }
 
 /**
- * Facts about the session. One probe finds them. They are kept until something is sent to the primary that may change them.
+ * Facts about the session. One probe finds them. They are kept for a short time, until something is sent to the primary that may change
+ * them. Facts that have not changed are the same object as before.
  */
 export class FactsProbe {
   #facts: SessionFacts | undefined;
+  /** What they were made of. */
+  #answer = '';
+  #functions: readonly FoundFunction[] = NONE;
+  /** The time in ms until which they are used. */
+  #until = 0;
   /** The value of PrimaryLink.changes when the facts were asked for. */
   #asOf = -1;
   /** The last answer of `named`, the probe's fingerprint to which it belongs, and the time in ms until which it is used. */
@@ -183,9 +194,9 @@ export class FactsProbe {
     this.#namedSql = named(fingerprint);
   }
 
-  /** The facts, if nothing has been sent since that may have changed them. */
+  /** The facts, if they are new enough, and nothing has been sent since that may have changed them. */
   get current(): SessionFacts | undefined {
-    return this.#asOf === this.primary.changes ? this.#facts : undefined;
+    return this.#asOf === this.primary.changes && Date.now() < this.#until ? this.#facts : undefined;
   }
 
   /** The facts as they were found last. They may be out of date. */
@@ -201,14 +212,30 @@ export class FactsProbe {
   async get(end: 'flush' | 'sync'): Promise<SessionFacts> {
     const known = this.current;
     if (known !== undefined) return known;
-    const asOf = this.primary.changes;
+    const { primary } = this;
+    const asOf = primary.changes;
+    const until = Date.now() + GOOD_MS;
     const [row = []] = await this.#ask(PROBE, end);
-    const [superuser, timeout, minMessages, floatDigits, dateStyle, intervalStyle, timeZone, named] = row;
-    const functions = named === undefined ? [] : await this.#named(named, end);
+    const [superuser, timeout, minMessages, floatDigits, dateStyle, intervalStyle, timeZone, idle, named] =
+      row;
+    const functions = named === undefined ? NONE : await this.#named(named, end);
+    const answer = row.join('\0');
+    const isNew = answer !== this.#answer || functions !== this.#functions;
+    const byOthers = isNew && this.#facts !== undefined && this.#asOf === asOf;
+    this.#until = until;
+    this.#asOf = asOf;
+    if (this.#facts !== undefined && !isNew) return this.#facts;
+    this.#answer = answer;
+    this.#functions = functions;
+    if (byOthers) {
+      if (primary.changes === asOf) this.#asOf++;
+      primary.changedByOthers();
+    }
     this.#facts = {
       superuser: superuser === 'on',
       unproven: this.unproven,
       statementTimeoutMs: milliseconds(timeout ?? '0'),
+      endsIdle: milliseconds(idle ?? '0') > 0,
       clientMinMessages: minMessages ?? 'notice',
       extraFloatDigits: Number(floatDigits ?? 1),
       style: { dateStyle: dateStyle ?? '', intervalStyle: intervalStyle ?? '', timeZone: timeZone ?? '' },
@@ -217,7 +244,6 @@ export class FactsProbe {
       native: functions.filter(({ kind }) => kind === 'native'),
       untrusted: functions.filter(({ kind }) => kind === 'untrusted'),
     };
-    this.#asOf = asOf;
     return this.#facts;
   }
 
@@ -225,7 +251,9 @@ export class FactsProbe {
   async #named(fingerprint: string, end: 'flush' | 'sync'): Promise<readonly FoundFunction[]> {
     const last = this.#lastNamed;
     if (last?.fingerprint === fingerprint && last.until > Date.now()) return last.functions;
-    const functions = (await this.#ask(this.#namedSql, end)).map(namedFunction);
+    const found = (await this.#ask(this.#namedSql, end)).map(namedFunction);
+    const isSame = last !== undefined && JSON.stringify(found) === JSON.stringify(last.functions);
+    const functions = isSame ? last.functions : found;
     this.#lastNamed = { fingerprint, functions, until: Date.now() + NAMED_GOOD_MS };
     return functions;
   }
@@ -264,6 +292,8 @@ export class FactsProbe {
     return rows.map((row) => row.map((value) => value?.toString('latin1')));
   }
 }
+
+const NONE: readonly FoundFunction[] = [];
 
 interface FoundFunction extends NamedFunction {
   readonly kind: string;

@@ -1,7 +1,6 @@
-import { isUtf8 } from 'node:buffer';
 import { Bridge } from '../bridge/bridge.js';
 import { makeSessionKeys, type SessionKeys, sessionSetting } from '../bridge/exchange/sessionLocks.js';
-import { asWithExtension, isDumpSession } from '../bridge/extension/dumpQueries.js';
+import { isDumpSession } from '../bridge/extension/dumpQueries.js';
 import { PUBLIC_BODIES } from '../bridge/installed/publicFunctions.js';
 import type { DatabaseServices, Services } from '../bridge/service/services.js';
 import type { RemoteAdmission } from '../dblink/connections/admission.js';
@@ -21,22 +20,20 @@ import type { Login, Route } from '../session/route.js';
 import type { Interceptor, Session } from '../session/session.js';
 import type { RouterSettings } from '../session/settings.js';
 import {
-  type Analysis,
   analyzeAsync,
-  asEscapeStrings,
   loadParser,
   mayConcernDblink,
   type EscapeStrings as ReadableText,
   readRemoteTextNow,
   type Statement,
 } from '../sql/index.js';
-import { isAscii, isAsciiSafe } from '../wire/encoding/encoding.js';
 import { query, readParse } from '../wire/messages.js';
 import { Turns } from '../wire/pace/turns.js';
 import { Frontend } from '../wire/protocol.js';
 import { withParameter } from '../wire/startup.js';
+import { clientText, dumpQuery, withCalls } from './clientText.js';
 import { ExtendedQuery } from './extended/extendedQuery.js';
-import { ExtendedCommands } from './extended/extensionStatements.js';
+import { ExtendedCommands, type PreparedCommand } from './extended/extensionStatements.js';
 import { WayMaker } from './makeWay.js';
 import { LinkRole } from './nested/linkRole.js';
 import { entrySql, NestedEntry } from './nested/nestedEntry.js';
@@ -46,9 +43,9 @@ import { nestSession } from './nested/nestedSession.js';
 import { SessionProof } from './nested/sessionProof.js';
 import { readable } from './readable.js';
 import { SimpleQueries } from './simple/simpleQuery.js';
+import { UnnamedStatement } from './unnamedStatement.js';
 
 const HEADER_BYTES = 5;
-const BACKSLASH = 0x5c;
 
 /** What all sessions have in common. */
 export interface Shared {
@@ -138,6 +135,7 @@ class DblinkInterceptor implements Interceptor {
   readonly #bridge: Bridge | undefined;
   readonly #queries: SimpleQueries;
   readonly #extended: ExtendedQuery;
+  readonly #unnamed: UnnamedStatement;
   readonly #commands: ExtendedCommands;
   readonly #home: DblinkHome & { readonly kept: KeptConnections };
   /** Whether the client makes a dump (pg_dump). */
@@ -224,8 +222,13 @@ class DblinkInterceptor implements Interceptor {
         proof: nested?.proof,
         cancelPrimary: () => session.cancelPrimary(),
       });
-    this.#queries = new SimpleQueries(this.#context, this.#bridge);
-    this.#extended = new ExtendedQuery(this.#context, this.#bridge, (message) => this.#leaveKept(message));
+    this.#unnamed = new UnnamedStatement(primary);
+    // What a nested session has sent before it had to do with dblink is not known.
+    this.#unnamed.present = nested !== undefined;
+    this.#queries = new SimpleQueries(this.#context, this.#bridge, this.#unnamed);
+    this.#extended = new ExtendedQuery(this.#context, this.#bridge, this.#unnamed, (message) =>
+      this.#leaveKept(message),
+    );
     this.#commands = new ExtendedCommands(this.#context, this.#bridge, this.#way);
     this.#dumps = isDumpSession(startup);
   }
@@ -241,9 +244,13 @@ class DblinkInterceptor implements Interceptor {
   }
 
   unseen(type: number, head: Buffer): void {
-    if (type === Frontend.query || type === Frontend.parse) this.#replaces(type, head);
-    else this.#extended.unseen();
-    if (type === Frontend.query) this.#forwardsQuery();
+    if (type === Frontend.query || type === Frontend.parse) {
+      this.#replaces(type, head);
+      this.#forwards(type, head);
+      return;
+    }
+    this.#extended.unseen(type, head);
+    this.#commands.unseen(type, head);
   }
 
   /** A Query, or a Parse that names no statement, replaces the unnamed one, unless the primary skips it. */
@@ -254,9 +261,7 @@ class DblinkInterceptor implements Interceptor {
       this.#extended.forgetUnnamed();
       this.#commands.forgetUnnamed();
     }
-    if (type !== Frontend.parse) return;
-    if (!named) this.#queries.unnamedStatement = true;
-    if (this.#extended.tracking)
+    if (type === Frontend.parse && this.#extended.tracking)
       this.#extended.forget(message.subarray(HEADER_BYTES, message.indexOf(0, HEADER_BYTES)));
   }
 
@@ -270,32 +275,45 @@ class DblinkInterceptor implements Interceptor {
     this.#leaveKept(message);
     switch (type) {
       case Frontend.query:
-        this.#replaces(type, message);
-        return this.#queryAlone(message) ?? this.#lookAtQuery(message) ?? this.#forwardsQuery();
       case Frontend.parse:
-        return this.#maySkip(message)
-          ? this.#parseWhenSettled(Buffer.from(message))
-          : this.#lookAtParse(message);
+        return this.#maySkip(type, message)
+          ? this.#whenSettled(type, Buffer.from(message))
+          : this.#lookAt(type, message);
       default:
         return this.#commands.message(type, message) ?? this.#extended.message(type, message);
     }
   }
 
-  /** Whether it depends on outstanding answers if a Parse replaces an unnamed statement with calls: behind an error it is skipped. */
-  #maySkip(message: Buffer): boolean {
+  /**
+   * Whether it depends on outstanding answers if a Query or Parse replaces an unnamed statement that concerns the proxy: behind an
+   * error it is skipped.
+   */
+  #maySkip(type: number, message: Buffer): boolean {
     const { queue } = this.#context.primary;
-    return message[HEADER_BYTES] === 0 && queue.unsynced && !queue.copyIn && this.#extended.hasUnnamed;
+    if (!queue.unsynced || queue.copyIn || (type === Frontend.parse && message[HEADER_BYTES] !== 0))
+      return false;
+    const present = type === Frontend.query && this.#unnamed.present;
+    return present || this.#extended.hasUnnamed || this.#commands.hasUnnamed;
   }
 
-  async #parseWhenSettled(message: Buffer): Promise<void> {
+  async #whenSettled(type: number, message: Buffer): Promise<void> {
     await this.#context.primary.settled();
-    const taken = readable(() => this.#lookAtParse(message));
+    const taken = readable(() => this.#lookAt(type, message));
     if (taken !== undefined) return taken;
-    this.#forward('parse', message);
+    this.#forward(type === Frontend.query ? 'query' : 'parse', message);
+  }
+
+  #lookAt(type: number, message: Buffer): Promise<void> | undefined {
+    this.#replaces(type, message);
+    const taken =
+      type === Frontend.query
+        ? (this.#queryAlone(message) ?? this.#lookAtQuery(message))
+        : this.#lookAtParse(message);
+    if (taken === undefined) this.#forwards(type, message);
+    return taken;
   }
 
   #lookAtParse(message: Buffer): Promise<void> | undefined {
-    this.#replaces(Frontend.parse, message);
     const start = message.indexOf(0, HEADER_BYTES) + 1;
     return (
       this.#parseAlone(message, start) ??
@@ -337,7 +355,6 @@ class DblinkInterceptor implements Interceptor {
     if (!primary.queue.skipping) await this.#way.make(databases);
     const taken = readable(() => this.#lookAtQuery(message));
     if (taken !== undefined) return taken;
-    this.#forwardsQuery();
     this.#forward('query', message);
   }
 
@@ -345,27 +362,30 @@ class DblinkInterceptor implements Interceptor {
   #parseAlone(message: Buffer, start: number): Promise<void> | undefined {
     const databases = this.#wanted(message, start, false);
     if (databases === undefined || readable(() => readParse(message)) === undefined) return undefined;
-    return this.#commands.parse(Buffer.from(message), { databases });
+    return this.#parseCommand(Buffer.from(message), { databases });
+  }
+
+  #parseCommand(message: Buffer, command: PreparedCommand): Promise<void> {
+    this.#forwards(Frontend.parse, message);
+    return this.#commands.parse(message, command);
   }
 
   /** Forwards a Query of pg_dump's in a form that does not see the bridge. @returns undefined when nothing has to be changed */
   #dumpQuery(message: Buffer): Promise<void> | undefined {
-    const { primary, encodings } = this.#context;
-    const text = message.subarray(HEADER_BYTES, -1);
-    if (primary.queue.copyIn || text.includes(0) || (!isAsciiSafe(encodings.client) && !isAscii(text)))
-      return undefined;
-    const changed = asWithExtension(text);
+    const { primary } = this.#context;
+    const changed = dumpQuery(this.#context, message.subarray(HEADER_BYTES, -1));
     if (changed === undefined) return undefined;
-    this.#forwardsQuery();
+    this.#forwards(Frontend.query, message);
     primary.expect(FORWARD.query);
     primary.write(query(changed));
     return Promise.resolve();
   }
 
-  /** Notes that a Query is forwarded, so that the primary drops the unnamed statement itself. */
-  #forwardsQuery(): undefined {
-    this.#queries.unnamedStatement = false;
-    return undefined;
+  /** Notes what a Query or Parse that is forwarded does to the primary's unnamed statement, unless the primary skips it. */
+  #forwards(type: number, message: Buffer): void {
+    const { queue } = this.#context.primary;
+    if (type === Frontend.parse) this.#unnamed.present ||= message[HEADER_BYTES] === 0;
+    else if (!queue.skipping && !queue.unsynced) this.#unnamed.present = false;
   }
 
   /**
@@ -385,8 +405,7 @@ class DblinkInterceptor implements Interceptor {
     // The message is valid only now, and may be handled later.
     const whole = Buffer.from(message);
     const text = whole.subarray(start, end);
-    if (!this.#isText(text)) return undefined;
-    const readable = this.#readable(text);
+    const readable = clientText(this.#context, text);
     if (readable === undefined) return undefined;
     const { settings, asker } = this.#context;
     const analysis = analyzeAsync(readable.text, { schemas: settings.dblink.schemas }, asker);
@@ -404,23 +423,10 @@ class DblinkInterceptor implements Interceptor {
   /** Forwards a message that was looked at first. A cancel request that came meanwhile is now passed on to the primary. */
   #forward(kind: 'query' | 'parse', message: Buffer): void {
     const { primary, session, statement } = this.#context;
+    this.#forwards(Frontend[kind], message);
     primary.expect(FORWARD[kind]);
     primary.write(message);
     if (statement.cancelled) session.cancelPrimary();
-  }
-
-  /** Whether the parser can read these bytes. What is not in the client's encoding the primary refuses as a whole (22021). */
-  #isText(bytes: Buffer): boolean {
-    const { client } = this.#context.encodings;
-    return isAsciiSafe(client) ? client !== 'UTF8' || isUtf8(bytes) : isAscii(bytes);
-  }
-
-  /** SQL text as the parser reads it. @returns undefined when it cannot be put so (see asEscapeStrings) */
-  #readable(text: Buffer): ReadableText | undefined {
-    const { primary, encodings } = this.#context;
-    if (primary.parameters.get('standard_conforming_strings') !== 'off' || !text.includes(BACKSLASH))
-      return { text, mapPosition: (position) => position };
-    return asEscapeStrings(text, encodings.countCharacters);
   }
 
   async #query(message: Buffer, text: ReadableText, statements: readonly Statement[]): Promise<void> {
@@ -441,7 +447,7 @@ class DblinkInterceptor implements Interceptor {
       return;
     }
     if (statement.shape.kind === 'extension')
-      await this.#commands.parse(message, { extension: statement.shape.command });
+      await this.#parseCommand(message, { extension: statement.shape.command });
     else await this.#extended.parse(message, { ...fields, sql: text }, statement);
   }
 
@@ -486,9 +492,3 @@ class DblinkInterceptor implements Interceptor {
     }
   }
 }
-
-/** The statements of a text, if any of them may be the proxy's business. */
-const withCalls = (analysis: Analysis): readonly Statement[] | undefined =>
-  analysis?.statements.some(({ calls, shape }) => calls.length > 0 || shape.kind !== 'none')
-    ? analysis.statements
-    : undefined;

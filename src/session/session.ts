@@ -15,7 +15,7 @@ import type { RouterLog } from './settings.js';
 
 /** Stands between the client's requests and the primary. Looks at requests, and carries some out itself. */
 export interface Interceptor {
-  /** Whether Bind, Describe, Execute and Close have to be shown, too, because prepared statements concern the interceptor. */
+  /** Whether Bind, Describe, Execute and Close have to be shown, too, because prepared statements or portals concern the interceptor. */
   readonly tracking: boolean;
   /**
    * Called for a whole Query, Parse, Bind, Describe, Execute or Close message. A Query or a Parse is valid during the call only.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { testedMajors } from '../support/majors.js';
 import { type Frame, frontend, isBroken, WireConnection } from '../support/wire.js';
 import { type Environment, fillIn, type Side, startEnvironment } from './play/environment.js';
@@ -233,6 +233,209 @@ for (const major of testedMajors()) {
           `seed ${seed}, the extension:\n${around(extension)}\nthrough the proxy:\n${around(proxy)}`,
         );
       }
+    });
+
+    /** Plays flights, each with as many ReadyForQuery as it brings, and shows what comes back. */
+    async function fly(side: Side, flights: readonly (readonly [number, ...Buffer[]])[]): Promise<string[]> {
+      const connection = await open(side);
+      const lines: string[] = [];
+      for (const [i, [readies, ...messages]] of flights.entries()) {
+        connection.send(...messages);
+        lines.push(`> ${i}`, ...(await connection.collect(readies)).map(shown));
+      }
+      await connection.end();
+      return lines;
+    }
+
+    describe('find the statements and portals that the client means', () => {
+      const exec = "SELECT dblink_exec('conn', $1)";
+      const parse = (sql: string, name = ''): Buffer => frontend.parse(name, Buffer.from(sql));
+      const given = frontend.bind({ values: [Buffer.from('UPDATE t SET n = n + 1')] });
+      const ends = [frontend.describe('P', ''), frontend.execute('', 0), frontend.sync()];
+      const executes = [frontend.execute('', 0), frontend.sync()];
+      const known = [1, parse(exec), given, ...ends] as const;
+      const nosuch = frontend.bind({ statement: 'nosuch' });
+      const note = "SELECT set_config('my.note', 'touched', false)";
+      const noted = [1, frontend.query("SELECT current_setting('my.note', true)")] as const;
+      const remote = [
+        1,
+        frontend.query("SELECT * FROM dblink('conn', 'SELECT sum(n) FROM t') AS t(n int)"),
+      ] as const;
+      const SCENARIOS: Readonly<Record<string, readonly (readonly [number, ...Buffer[]])[]>> = {
+        'a Query that an error skips': [
+          known,
+          known,
+          known,
+          [1, parse(note), frontend.describe('S', ''), frontend.sync()],
+          known,
+          [1, nosuch, frontend.query('SELECT 1'), frontend.sync()],
+          [1, frontend.bind({}), ...executes],
+          noted,
+          [1, given, ...executes],
+          remote,
+        ],
+        'a Parse that an error skips': [
+          known,
+          known,
+          known,
+          [1, parse(note), frontend.describe('S', ''), frontend.sync()],
+          known,
+          [1, nosuch, parse(note), frontend.sync()],
+          [1, frontend.bind({}), ...executes],
+          noted,
+          [1, given, ...executes],
+          remote,
+        ],
+        'a Parse that is refused': [
+          [1, parse(note), frontend.sync()],
+          [1, parse("SELECT dblink_exec('conn', $1), $2::nosuch"), frontend.sync()],
+          [1, frontend.bind({}), ...executes],
+          noted,
+          [1, parse(note), frontend.sync()],
+          [1, parse('SELECT dblink_exec(1, 2, 3, 4, 5)'), frontend.sync()],
+          [1, frontend.bind({}), ...executes],
+          noted,
+        ],
+        'a Parse whose name is taken, with the Bind in the same flight': [
+          [1, parse("SELECT dblink_exec('conn', 'UPDATE t SET n = 1')", 's'), frontend.sync()],
+          [1, frontend.bind({ statement: 's' }), ...executes],
+          [1, frontend.bind({ statement: 's' }), ...executes],
+          [
+            2,
+            parse("SELECT dblink_exec('conn', 'UPDATE t SET n = 2')", 's'),
+            frontend.sync(),
+            frontend.bind({ statement: 's' }),
+            ...executes,
+          ],
+          remote,
+        ],
+        'an extension command behind a Parse that an error skips': [
+          [1, parse('DROP EXTENSION IF EXISTS dblink_of_nobody'), frontend.sync()],
+          [1, parse('CREATE EXTENSION dblink'), frontend.sync()],
+          [1, nosuch, parse('SELECT 1'), frontend.sync()],
+          [1, frontend.bind({}), ...executes],
+        ],
+        'a Bind that is too long to be looked at': [
+          [1, frontend.query('BEGIN')],
+          [1, parse('SELECT length($1)', 'long'), frontend.sync()],
+          known,
+          [1, parse(exec), given, frontend.sync()],
+          [1, frontend.bind({ statement: 'long', values: [Buffer.alloc(65 << 20, 'x')] }), ...executes],
+          remote,
+          [1, frontend.query('ROLLBACK')],
+        ],
+        'a statement that the failed transaction refuses twice': [
+          [1, parse('BEGIN', 'begin'), frontend.sync()],
+          [1, parse('SELECT 1 / 0', 'fails'), frontend.sync()],
+          known,
+          known,
+          known,
+          [1, frontend.bind({ statement: 'begin' }), ...executes],
+          [1, frontend.bind({ statement: 'fails' }), ...executes],
+          [2, given, ...executes, given, ...executes],
+          [1, frontend.bind({ values: [] }), ...executes],
+          [1, frontend.query('ROLLBACK')],
+        ],
+        'a role that may not call the function': [
+          [1, frontend.query('DROP ROLE IF EXISTS batches_other; CREATE ROLE batches_other')],
+          [1, frontend.query('BEGIN; REVOKE EXECUTE ON FUNCTION dblink_exec(text, text) FROM PUBLIC')],
+          [
+            1,
+            parse(exec, 's'),
+            frontend.bind({ statement: 's', values: [Buffer.from('UPDATE t SET n = 3')] }),
+            ...executes,
+          ],
+          [1, frontend.query('SAVEPOINT a; SET LOCAL ROLE batches_other')],
+          [1, frontend.bind({ statement: 's', values: [Buffer.from('UPDATE t SET n = 4')] }), ...executes],
+          [1, frontend.query('ROLLBACK TO a')],
+          [
+            1,
+            frontend.bind({ statement: 's', values: [Buffer.from('UPDATE t SET n = n + 5')] }),
+            ...executes,
+          ],
+          [1, frontend.query('ROLLBACK')],
+          remote,
+        ],
+        'a function of another schema that comes first': [
+          [1, frontend.query('CREATE SCHEMA batches_other')],
+          [
+            1,
+            frontend.query(
+              "CREATE FUNCTION batches_other.dblink_exec(text, text) RETURNS text LANGUAGE sql AS 'SELECT ''other''::text'",
+            ),
+          ],
+          [1, parse(exec, 's'), frontend.sync()],
+          [1, frontend.bind({ statement: 's', values: [Buffer.from('UPDATE t SET n = 3')] }), ...executes],
+          [1, frontend.query('SET search_path = batches_other, public')],
+          [1, frontend.bind({ statement: 's', values: [Buffer.from('UPDATE t SET n = 4')] }), ...executes],
+          [1, frontend.bind({ statement: 's', values: [Buffer.from('UPDATE t SET n = 5')] }), ...ends],
+          [1, frontend.query('RESET search_path')],
+          [
+            1,
+            frontend.bind({ statement: 's', values: [Buffer.from('UPDATE t SET n = n + 6')] }),
+            ...executes,
+          ],
+          remote,
+          [1, frontend.query('DROP SCHEMA batches_other CASCADE')],
+        ],
+      };
+      for (const [name, flights] of Object.entries(SCENARIOS)) {
+        it(name, async () => {
+          const extension = await fly(environment.extension, flights);
+          assert.deepEqual(await fly(environment.proxy, flights), extension);
+        });
+      }
+    });
+
+    it('see what others change', async () => {
+      const flights = [
+        frontend.parse('', Buffer.from("SELECT dblink_exec('conn', $1)")),
+        frontend.bind({ values: [Buffer.from('SET a.b = 1')] }),
+        frontend.describe('P', ''),
+        frontend.execute('', 0),
+        frontend.sync(),
+      ];
+      const results = [environment.extension, environment.proxy].map(async (side) => {
+        const connection = await open(side);
+        const { app } = side.direct;
+        await app.rows('DROP ROLE IF EXISTS batches_low; CREATE ROLE batches_low');
+        await connection.rows('SET ROLE batches_low');
+        const lines: string[] = [];
+        const fly = async (): Promise<void> => {
+          connection.send(...flights);
+          lines.push(...(await connection.collect(1)).map(shown));
+        };
+        for (let i = 0; i < 4; i++) await fly();
+        await app.rows('REVOKE EXECUTE ON FUNCTION dblink_exec(text, text) FROM PUBLIC');
+        // Whoever has lately been asked is not asked again.
+        await delay(5200);
+        await fly();
+        await fly();
+        await app.rows('GRANT EXECUTE ON FUNCTION dblink_exec(text, text) TO PUBLIC');
+        await fly();
+        await connection.end();
+        return lines;
+      });
+      const [extension, proxy] = await Promise.all(results);
+      assert.match(extension!.join(), /permission denied/);
+      assert.deepEqual(proxy, extension);
+    });
+
+    it('keep a session from being idle', { skip: major < 14 }, async () => {
+      const connection = await open(environment.proxy);
+      connection.send(frontend.query("SET idle_session_timeout = '1s'"));
+      await connection.collect(1);
+      const exec = "SELECT dblink_exec('conn', 'SET a.b = 1')";
+      const batch = [frontend.parse('', Buffer.from(exec)), frontend.bind({}), frontend.execute('', 0)];
+      for (const messages of [[...batch, frontend.sync()], [frontend.query(exec)]]) {
+        for (let i = 0; i < 8; i++) {
+          await delay(250);
+          connection.send(...messages);
+          const frames = await connection.collect(1);
+          assert.ok(!frames.some((frame) => frame.type === 'E' || isBroken(frame)), frames.map(shown).join());
+        }
+      }
+      await connection.end();
     });
 
     it('may have a statement in between that is too long to be looked at', async () => {

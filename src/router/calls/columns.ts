@@ -13,6 +13,13 @@ export interface ColumnType {
   readonly typmod: number;
 }
 
+/** The first OID that PostgreSQL gives to what users make (FirstNormalObjectId). */
+const FIRST_USER_OID = 16_384;
+
+/** Whether nothing but PostgreSQL's own code reads the type's values. What checks those of a domain may do anything. */
+export const isBuiltIn = ({ declaredOid }: ColumnType): boolean =>
+  declaredOid > 0 && declaredOid < FIRST_USER_OID;
+
 const JSON_OID = 114;
 const JSONB_OID = 3802;
 

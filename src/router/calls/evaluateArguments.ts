@@ -47,7 +47,7 @@ const PLAIN_TEXT_OIDS: ReadonlySet<number> = new Set([25, 1043]);
 /** Whether the text and binary forms of a type are the same bytes. @param oid of the type */
 export const isPlainText = (oid: number): boolean => PLAIN_TEXT_OIDS.has(oid);
 
-/** The value of a bare text parameter as it was bound. The primary checked it when it bound the statement. */
+/** The value of a bare text parameter as it was bound. The primary has checked it, or WholeBatches has. */
 function localParameter(argument: Argument, bound: BoundParameters): Buffer | null | undefined {
   const index = (argument.parameters[0] ?? 0) - 1;
   return PLAIN_TEXT_OIDS.has(bound.types[index] ?? 0) ? bound.values[index] : undefined;

@@ -3,7 +3,7 @@ import type { SessionContext } from '../../session/context.js';
 import type { ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
 import { errorResponse } from '../../wire/errors.js';
 import { type ParseFields, parse, readBindNames, readTarget } from '../../wire/messages.js';
-import { Backend, Frontend } from '../../wire/protocol.js';
+import { Backend, EMPTY, Frontend } from '../../wire/protocol.js';
 import { PreparedObjects } from './preparedObjects.js';
 
 type MapDescription = (message: Buffer) => Buffer;
@@ -25,6 +25,16 @@ export class DescribedStatements {
   /** See PreparedObjects. */
   forgetUnnamed(): void {
     this.#objects.forgetUnnamed();
+  }
+
+  /** See PreparedObjects. */
+  get hasUnnamed(): boolean {
+    return this.#objects.statement(EMPTY) !== undefined;
+  }
+
+  /** See PreparedObjects. */
+  unseen(type: number, head: Buffer): void {
+    this.#objects.unseen(type, head);
   }
 
   /** Called for every Parse while `tracking`: whatever had the name has been deallocated, or keeps it in vain. */

@@ -17,7 +17,9 @@ import {
   parse,
 } from '../../wire/messages.js';
 import type { CallResult } from '../calls/callRunner.js';
+import { isBuiltIn } from '../calls/columns.js';
 import type { BoundText } from '../calls/evaluateArguments.js';
+import type { SourceShape } from '../calls/sourceShape.js';
 import { bridgeOf } from '../decide/meantFunctions.js';
 import { NeedsBridge } from '../failures.js';
 import {
@@ -42,6 +44,8 @@ export interface Portal {
    * primary executes it. `done`: its rows went to the client directly.
    */
   state: 'dry' | 'bound' | 'done';
+  /** Whether the client's own text is to be executed, since names or rights have changed after the statement was prepared. */
+  isLeft: boolean;
 }
 
 /** The text of a portal's statement, with the values that the client bound. */
@@ -102,12 +106,21 @@ export class PortalExecution {
     return this.known.begin !== undefined && this.portal.prepared.statement.shape.kind === 'answer';
   }
 
+  /** What stands for calls alone, or for plain columns of a source, changes nothing about the session. */
+  get #isHarmless(): boolean {
+    const { statement, shapes } = this.portal.prepared;
+    const { kind } = statement.shape;
+    const isPlain = ({ types }: SourceShape): boolean => types?.every(isBuiltIn) === true;
+    return kind === 'answer' || (kind === 'stream' && [...shapes.values()].every(isPlain));
+  }
+
   /** Carries the Execute out. @throws PgError what a call raised; PrimaryRaised, NoSuchSignature, NeedsBridge */
   async run(): Promise<void> {
     const { context } = this;
     context.statement.planned(this.#isAnswer ? 'answer' : 'splice');
     context.statement.throwIfStopped();
     const facts = await context.probe.get('flush').catch(asRaised);
+    if (this.portal.isLeft) return this.#leaveToBridge();
     const outcome = await this.#call(facts);
     if (outcome === undefined) return this.#leaveToBridge();
     if (outcome.kind !== 'results') return this.#nothingLeft(outcome);
@@ -166,8 +179,9 @@ export class PortalExecution {
   }
 
   /**
-   * When the client has closed the prepared statement, which its portals outlive, it is prepared once more. When a remote writes dates or intervals in another style than the session's, another statement is bound in the place of the
-   * prepared one. It reads the values in the remote's style.
+   * When the client has closed the prepared statement, which its portals outlive, or the primary has not been sent it, it is prepared
+   * under a name of the proxy's. When a remote writes dates or intervals in another style than the session's, another statement is
+   * bound in the place of the prepared one. It reads the values in the remote's style.
    */
   async #adoptStyle(facts: SessionFacts, { results, style }: Results): Promise<Filled> {
     const { prepared, bound } = this.portal;
@@ -193,12 +207,10 @@ export class PortalExecution {
     if (name.length > 0) this.#drop('P', name);
     const rebind = bindParts(bindWith({ ...bound, statement }, values));
     primary.send(rebind, { kind: 'bind', sink: forwardError(this.#toClient, map) });
-    const { kind } = this.portal.prepared.statement.shape;
     primary.send(execute(name, this.maxRows), {
       kind: 'execute',
       sink: forwardAnswer(this.#toClient, map),
-      // What stands for calls alone, or for plain columns of a source, changes nothing about the session.
-      harmless: kind === 'answer' || kind === 'stream',
+      harmless: this.#isHarmless,
     });
     if (statement === primary.names.styled) this.#drop('S', statement);
     this.portal.state = 'bound';

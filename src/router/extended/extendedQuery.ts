@@ -1,11 +1,5 @@
-import { blockWithCreation } from '../../bridge/extension/blocks.js';
 import type { Preparable } from '../../bridge/extension/extensionCommand.js';
-import { lookupCalls } from '../../bridge/extension/lookups.js';
-import {
-  makeTemporaryFunctions,
-  renameCalls,
-  renameListedCalls,
-} from '../../bridge/extension/temporaryFunctions.js';
+import { renameListedCalls } from '../../bridge/extension/temporaryFunctions.js';
 import { forwardAnswer, forwardError, MessageSink } from '../../primary/answerSink.js';
 import { asRaised, PrimaryRaised } from '../../primary/raised.js';
 import { FORWARD } from '../../primary/responseQueue.js';
@@ -13,7 +7,6 @@ import type { SessionFacts } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
 import { asksForOwnText } from '../../sql/analysis/ownText.js';
 import type { DblinkCall, Statement } from '../../sql/index.js';
-import type { ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
 import { errorResponse, PgError } from '../../wire/errors.js';
 import {
   BIND_COMPLETE,
@@ -23,14 +16,13 @@ import {
   PARSE_COMPLETE,
   type ParseFields,
   parameterDescription,
-  parse,
   readBindNames,
   readExecute,
   readTarget,
 } from '../../wire/messages.js';
 import { Backend, EMPTY, Frontend, TransactionStatus } from '../../wire/protocol.js';
 import { checkArguments, fitsNoSignature, isLocal } from '../calls/evaluateArguments.js';
-import { asAmbiguous, withAmbiguousCall } from '../decide/ambiguous.js';
+import { asAmbiguous } from '../decide/ambiguous.js';
 import { checkAssumptions } from '../decide/assumptions.js';
 import { checkPrivileges } from '../decide/privileges.js';
 import {
@@ -53,22 +45,15 @@ import {
   readParameterTypes,
   sendPrepared,
 } from '../plans/splice/spliceExtended.js';
+import { readable } from '../readable.js';
 import { tell } from '../tell.js';
+import type { UnnamedStatement } from '../unnamedStatement.js';
 import { DescribedStatements } from './describedStatements.js';
 import { boundTextOf, type Portal, PortalExecution } from './executePortal.js';
 import { askWhatIsWrong, fitting } from './fittingBind.js';
 import { PreparedObjects } from './preparedObjects.js';
+import { type ParseRequest, RelayedParse } from './relayedParse.js';
 import { WholeBatches } from './wholeBatches.js';
-
-/** A Parse that is to be served, and what is known of the session for it. */
-interface Request {
-  /** The whole message, which may be kept. */
-  readonly message: Buffer;
-  /** The message's fields, with the text as the parser reads it. */
-  readonly fields: ParseFields;
-  readonly statement: Statement;
-  readonly facts: SessionFacts;
-}
 
 /**
  * The extended protocol for statements with dblink calls (protocol documentation, "Extended Query"). Keeps track of the prepared
@@ -81,21 +66,27 @@ export class ExtendedQuery {
   /** Statements that look for the extension. */
   readonly #described: DescribedStatements;
   readonly #batches: WholeBatches;
+  readonly #parses: RelayedParse;
+  /** Statements whose Parse is unanswered, with the value of `#sent` then. */
+  readonly #asked = new Map<PreparedDblink, number>();
 
   readonly #toClient = (message: Buffer): void => this.context.session.toClient(message);
 
   /**
    * @param bridge the session's, if it has one
+   * @param unnamed what the primary has as its unnamed statement
    * @param seen called for the Bind of a batch that is answered as a whole, which the interceptor is not shown
    */
   constructor(
     private readonly context: SessionContext,
     private readonly bridge: Preparable | undefined,
+    private readonly unnamed: UnnamedStatement,
     seen: (message: Buffer) => void,
   ) {
     this.#objects = new PreparedObjects(context.primary);
     this.#known = new KnownStatements(context.primary);
     this.#described = new DescribedStatements(context);
+    this.#parses = new RelayedParse(context, bridge, this.#described);
     this.#batches = new WholeBatches(context, bridge !== undefined, seen);
   }
 
@@ -104,9 +95,9 @@ export class ExtendedQuery {
     return !this.#objects.isEmpty || this.#described.tracking;
   }
 
-  /** Whether the unnamed statement is one whose calls are carried out here. */
+  /** Whether the unnamed statement is one of these. */
   get hasUnnamed(): boolean {
-    return this.#objects.statement(EMPTY) !== undefined;
+    return this.#objects.statement(EMPTY) !== undefined || this.#described.hasUnnamed;
   }
 
   /** Called when the client has been sent a ReadyForQuery. */
@@ -136,20 +127,28 @@ export class ExtendedQuery {
     const { primary } = context;
     const source = { text: fields.sql, statement, clientTypes: fields.types };
     const known = preparedBefore(context, source, this.#known);
-    if (known !== undefined && fields.name.length === 0 && (await this.#batches.serve(known)))
-      return this.#objects.prepare(fields.name, known);
+    const isUnnamed = fields.name.length === 0;
+    if (known !== undefined && isUnnamed && (await this.#batches.serve(known))) {
+      this.#objects.prepare(fields.name, known);
+      return this.unnamed.drop();
+    }
     if (known !== undefined && !primary.queue.skipping) return this.#parseKnown(fields.name, known);
     await primary.settled();
     if (primary.queue.skipping) return this.#relay('parse', message);
-    if (primary.status === TransactionStatus.failed) return this.#relayParse(message, fields);
+    // Even if it is refused here, it takes the place of another one.
+    if (isUnnamed) {
+      void this.unnamed.drop();
+      this.unnamed.present = true;
+    }
+    if (primary.status === TransactionStatus.failed) return this.#parses.relay(message, fields);
     const plain = decideByText(statement, false);
-    if (plain !== undefined) return this.#relayParse(message, fields);
+    if (plain !== undefined) return this.#parses.relay(message, fields);
     const end = this.#end;
     await this.#guard(async () => {
       const facts = await context.probe.get(end).catch(asRaised);
       // A cancel request may have come when the primary had nothing to cancel yet.
       context.statement.throwIfCancelled();
-      const request: Request = { message, fields, statement, facts };
+      const request: ParseRequest = { message, fields, statement, facts };
       const verdict = decide(statement, this.#circumstances(request));
       try {
         await this.#carryOut(verdict, request);
@@ -170,7 +169,11 @@ export class ExtendedQuery {
     return this.context.inBlock || this.context.primary.batchOpen;
   }
 
-  #circumstances({ fields, statement, facts }: Request): Circumstances {
+  #circumstances({
+    fields,
+    statement,
+    facts,
+  }: Pick<ParseRequest, 'fields' | 'statement' | 'facts'>): Circumstances {
     const { calls, bridge } = this.context.settings.dblink;
     const hasBridge = this.bridge !== undefined;
     return {
@@ -187,18 +190,22 @@ export class ExtendedQuery {
     };
   }
 
-  async #carryOut(verdict: Verdict, request: Request): Promise<void> {
+  async #carryOut(verdict: Verdict, request: ParseRequest): Promise<void> {
     const { message, fields, statement } = request;
     switch (verdict.plan) {
       case 'relay':
-        return this.#relayParse(message, fields, await this.#changed(verdict.change, request));
+        return this.#parses.relay(
+          message,
+          fields,
+          await this.#parses.changed(verdict.change, request, this.#end),
+        );
       case 'answer':
       case 'stream':
       case 'splice':
         return this.#prepare(request, verdict.otherwise === 'installed');
       case 'bridge':
-        if (verdict.by === 'temporary') return this.#bridgeTemporarily(fields, statement, verdict.why);
-        return this.#bridge(message, fields, statement);
+        if (verdict.by === 'temporary') return this.#parses.bridgeTemporarily(fields, statement, verdict.why);
+        return this.#parses.bridged(message, fields, statement);
       case 'refuse':
         this.context.statement.passed('refuse');
         throw verdict.error === 'parameter' ? new PgError('42P02', 'there is no parameter') : verdict.error;
@@ -208,11 +215,11 @@ export class ExtendedQuery {
   }
 
   /** Has the primary parse and describe the statement, whose calls are carried out when it is executed. */
-  async #prepare({ fields, statement }: Request, bridged: boolean): Promise<void> {
+  async #prepare({ fields, statement, facts }: ParseRequest, bridged: boolean): Promise<void> {
     const { context } = this;
     await checkAssumptions(context, statement);
     const source = { text: fields.sql, statement, clientTypes: fields.types };
-    const prepared = await prepareStatement(context, fields.name, source);
+    const prepared = await prepareStatement(context, fields.name, source, facts);
     this.#objects.prepare(fields.name, prepared);
     // Without installed functions, a statement with a source that PostgreSQL may skip is not kept. Only an open batch or block
     // can have kept it from temporary functions, and the next time none may be open.
@@ -222,71 +229,16 @@ export class ExtendedQuery {
     context.session.toClient(PARSE_COMPLETE);
   }
 
-  /** The text that the primary gets in the place of the statement's. @returns undefined when it gets that */
-  #changed(
-    change: (Verdict & { plan: 'relay' })['change'],
-    { fields, statement, facts }: Request,
-  ): Promise<ReplacedText | undefined> | ReplacedText | undefined {
-    const { context } = this;
-    switch (change) {
-      case 'lookup':
-        return lookupCalls(fields.sql, statement, context, { facts, end: this.#end, types: fields.types });
-      case 'block':
-        return blockWithCreation(fields.sql, statement, context, this.bridge);
-      case 'refusal':
-        return withAmbiguousCall(fields.sql, statement, facts);
-      case 'none':
-        return undefined;
-    }
-  }
-
-  /** The primary gets the statement, or what takes its place. */
-  async #relayParse(message: Buffer, fields: ParseFields, changed?: ReplacedText): Promise<void> {
-    this.context.statement.passed('relay');
-    const map = changed?.mapDescription;
-    if (changed === undefined) this.#relay('parse', message);
-    else if (map === undefined) this.#parseRenamed(fields, changed);
-    else await this.#described.parse(fields, changed, map);
-  }
-
-  /**
-   * For a database without functions of the bridge: the session makes itself temporary ones, outside of transactions.
-   * @throws NeedsBridge when it cannot
-   */
-  async #bridgeTemporarily(fields: ParseFields, statement: Statement, reason: string): Promise<void> {
-    const { context } = this;
-    const renamed = renameCalls(fields.sql, statement, context);
-    const made = renamed !== undefined && (await makeTemporaryFunctions(context, this.bridge, statement));
-    // A cancel request may have hit the SQL that makes them.
-    context.statement.throwIfCancelled();
-    if (renamed === undefined || !made) {
-      context.statement.passed('refuse');
-      throw new NeedsBridge(reason);
-    }
-    this.context.statement.passed('bridge');
-    this.#parseRenamed(fields, renamed);
-  }
-
-  /** The primary runs the statement, and the bridge's functions in it ask for the calls. */
-  #bridge(message: Buffer, fields: ParseFields, statement: Statement): void {
-    const renamed = renameListedCalls(fields.sql, statement, this.context);
-    this.context.statement.passed('bridge');
-    if (renamed === undefined) this.#relay('parse', message);
-    else this.#parseRenamed(fields, renamed);
-  }
-
-  #parseRenamed(fields: ParseFields, renamed: ReplacedText): void {
-    const sink = forwardAnswer(this.#toClient, (error) => renamed.mapError(error));
-    this.context.primary.send(parse(fields.name, renamed.sql, fields.types), { kind: 'parse', sink });
-  }
-
   /** For a statement about which everything is known: the next request need not wait for the primary's answer to this Parse. */
   #parseKnown(name: Buffer, prepared: PreparedDblink): void {
     const sink = forwardAnswer(this.#toClient, (error) => mapPosition(error, prepared.spliced));
+    if (name.length === 0) this.unnamed.present = true;
     sendPrepared(this.context, name, prepared, sink);
     const before = this.#objects.statement(name);
     this.#objects.prepare(name, prepared);
+    this.#asked.set(prepared, this.#sent);
     void sink.answered.then(({ error, skipped }) => {
+      this.#asked.delete(prepared);
       if (error === undefined && !skipped) return;
       prepared.boundAsOf = -1;
       if (this.#objects.statement(name) !== prepared) return;
@@ -295,25 +247,51 @@ export class ExtendedQuery {
     });
   }
 
-  /** Called for a message about prepared statements that is too long to be looked at. */
-  unseen(): void {
-    const unnamed = this.#objects.statement(EMPTY);
-    if (unnamed !== undefined) this.#require(unnamed);
+  /** Called for a message about prepared statements that is too long to be looked at. @param head of the message */
+  unseen(type: number, head: Buffer): void {
+    this.#objects.unseen(type, head);
+    this.#described.unseen(type, head);
+    const names = type === Frontend.bind ? readable(() => readBindNames(head)) : undefined;
+    const prepared = names?.statement.length === 0 ? this.#objects.statement(EMPTY) : undefined;
+    if (prepared !== undefined) void this.#require(prepared);
   }
 
   /** Sends the primary a statement that it has not got, because a batch was answered without it. That is the unnamed one. */
-  #require(prepared: PreparedDblink): void {
+  async #require(prepared: PreparedDblink): Promise<void> {
     if (prepared.sent) return;
+    this.unnamed.present = true;
     const sink = forwardError(this.#toClient, (error) => mapPosition(error, prepared.spliced));
     sendPrepared(this.context, EMPTY, prepared, sink);
+    this.context.primary.flush();
     // In a failed transaction, for example, the primary does not take it.
-    void sink.answered.then(({ error, skipped }) => {
-      if (error !== undefined || skipped) prepared.sent = false;
-    });
+    const { error, skipped } = await sink.answered;
+    if (error !== undefined || skipped) prepared.sent = false;
+  }
+
+  /** How many ReadyForQuery messages there will have been when all that has been sent is answered. */
+  get #sent(): number {
+    const { readies, queue } = this.context.primary;
+    return readies + queue.boundaries;
+  }
+
+  /** Whether it depends on outstanding answers which statement has this name: a Parse of an earlier batch may have been refused. */
+  #maybeRefused(name: Buffer): boolean {
+    const prepared = this.#objects.statement(name);
+    const asked = prepared && this.#asked.get(prepared);
+    return asked !== undefined && asked !== this.#sent;
+  }
+
+  async #bindWhenSettled(message: Buffer): Promise<void> {
+    await this.context.primary.settled();
+    const taken = readable(() => this.message(Frontend.bind, message));
+    if (taken !== undefined) return taken;
+    this.#relay('bind', message);
   }
 
   /** Handles Bind, Describe, Execute or Close while `tracking`. @returns undefined when the message is to be forwarded */
   message(type: number, message: Buffer): Promise<void> | undefined {
+    if (type === Frontend.bind && this.#maybeRefused(readBindNames(message).statement))
+      return this.#bindWhenSettled(Buffer.from(message));
     const described = this.#described.message(type, message);
     if (described !== undefined) return described;
     switch (type) {
@@ -353,14 +331,15 @@ export class ExtendedQuery {
     const { statement } = prepared;
     if (await this.#batches.serve(prepared, fields)) return;
     if (primary.queue.skipping) return;
-    this.#require(prepared);
+    await this.#require(prepared);
+    if (primary.queue.skipping) return;
     const asOf = primary.changes;
     const text = boundTextOf(prepared, fields);
     const computed = statement.calls.filter((call) => !isLocal(call, text, this.context));
     const message = bind(bindWith(fields, dryValues(statement)));
     const facts = this.context.probe.current;
-    const portal: Portal = { name: fields.portal, prepared, bound: fields, state: 'dry' };
-    if (computed.length === 0 && facts?.superuser === true) {
+    const portal: Portal = { name: fields.portal, prepared, bound: fields, state: 'dry', isLeft: false };
+    if (computed.length === 0 && facts?.superuser === true && facts === prepared.facts) {
       const sink = forwardAnswer(this.#toClient);
       primary.send(message, { kind: 'bind', sink });
       void sink.answered.then(({ error, skipped, noticed }) => {
@@ -371,10 +350,9 @@ export class ExtendedQuery {
     } else {
       await primary.settled();
       if (primary.queue.skipping) return;
-      const checked = await this.#guard(
-        () => this.#check(fields, message, prepared, computed),
-        prepared.text,
-      );
+      const checked = await this.#guard(async () => {
+        portal.isLeft = await this.#check(fields, message, prepared, computed);
+      }, prepared.text);
       if (!checked) return;
       this.context.session.toClient(BIND_COMPLETE);
     }
@@ -383,6 +361,7 @@ export class ExtendedQuery {
 
   /**
    * Binds the portal, and finds what else PostgreSQL refuses at that point: privileges, what planning computes.
+   * @returns whether its statement is left to the primary
    * @throws PrimaryRaised; PgError 42501; NeedsBridge
    */
   async #check(
@@ -390,7 +369,7 @@ export class ExtendedQuery {
     message: Buffer,
     prepared: PreparedDblink,
     computed: readonly DblinkCall[],
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { primary, probe } = this.context;
     const { statement } = prepared;
     const asOf = primary.changes;
@@ -400,10 +379,37 @@ export class ExtendedQuery {
     const { error, noticed } = await sink.answered;
     primary.assertOpen();
     if (error !== undefined) throw new PrimaryRaised(error);
+    const facts = await probe.get('flush').catch(asRaised);
+    checkPrivileges(statement, facts);
+    if (!this.#isServed(prepared, facts)) {
+      await this.#checkLeft(prepared, fields);
+      return true;
+    }
     noteBound(prepared, noticed, asOf);
-    checkPrivileges(statement, await probe.get('flush').catch(asRaised));
     const text = boundTextOf(prepared, fields);
     for (const call of computed) await checkArguments(call, text, this.context);
+    return false;
+  }
+
+  /** Whether the calls of a statement are still to be carried out here: names and rights may have changed. @throws PgError */
+  #isServed(prepared: PreparedDblink, facts: SessionFacts): boolean {
+    if (prepared.facts === facts) return true;
+    const { text, statement, said } = prepared;
+    const fields = { name: EMPTY, sql: text, types: said.parameterTypes };
+    const verdict = decide(statement, this.#circumstances({ fields, statement, facts }));
+    if (verdict.plan === 'refuse' && verdict.error !== 'parameter') throw verdict.error;
+    const isServed = verdict.plan === 'answer' || verdict.plan === 'stream' || verdict.plan === 'splice';
+    if (isServed) prepared.facts = facts;
+    return isServed;
+  }
+
+  /** Has the primary bind the client's own text, for what it says of that. @throws PrimaryRaised */
+  async #checkLeft({ text, statement, said }: PreparedDblink, fields: BindFields): Promise<void> {
+    const { formats, values, resultFormats } = fields;
+    const listed = renameListedCalls(text, statement, this.context);
+    const own = { sql: listed?.sql ?? text, types: said.parameterTypes, formats, values, resultFormats };
+    const { error } = await this.context.primary.run(own, 'flush', 'bind');
+    if (error !== undefined) throw new PrimaryRaised(listed?.mapError(error) ?? error);
   }
 
   /** A Bind that does not fit the statement. The primary says what is wrong with it. */
@@ -413,7 +419,7 @@ export class ExtendedQuery {
     if (primary.queue.skipping) return;
     await this.#guard(async () => {
       await askWhatIsWrong(this.context, message, prepared);
-      this.#require(prepared);
+      await this.#require(prepared);
       this.#relay('bind', message);
     }, prepared.text);
   }
@@ -421,7 +427,7 @@ export class ExtendedQuery {
   /** Describe of a statement. The client is not told of the parameters that the proxy has added. */
   async #describe(message: Buffer, prepared: PreparedDblink): Promise<void> {
     const { session, primary } = this.context;
-    this.#require(prepared);
+    await this.#require(prepared);
     const sink = new MessageSink({
       message: (type, answer) => {
         if (type !== Backend.parameterDescription) return true;

@@ -4,7 +4,7 @@ import { FORWARD } from '../../primary/responseQueue.js';
 import type { SessionContext } from '../../session/context.js';
 import type { ExtensionCommand } from '../../sql/index.js';
 import { commandComplete, readBindNames, readExecute, readParse } from '../../wire/messages.js';
-import { Backend, Frontend } from '../../wire/protocol.js';
+import { Backend, EMPTY, Frontend } from '../../wire/protocol.js';
 import type { WayMaker } from '../makeWay.js';
 import { tell } from '../tell.js';
 import { PreparedObjects } from './preparedObjects.js';
@@ -41,6 +41,16 @@ export class ExtendedCommands {
   /** Called when a Query or another Parse replaces the unnamed statement. */
   forgetUnnamed(): void {
     this.#objects.forgetUnnamed();
+  }
+
+  /** See PreparedObjects. */
+  get hasUnnamed(): boolean {
+    return this.#objects.statement(EMPTY) !== undefined;
+  }
+
+  /** See PreparedObjects. */
+  unseen(type: number, head: Buffer): void {
+    this.#objects.unseen(type, head);
   }
 
   /** Called when the client has been sent a ReadyForQuery. */

@@ -1,13 +1,14 @@
 import { MessageSink } from '../../primary/answerSink.js';
 import type { PrimaryLink } from '../../primary/primaryLink.js';
-import { readTarget } from '../../wire/messages.js';
-import { TransactionStatus } from '../../wire/protocol.js';
+import { readBindNames, readTarget } from '../../wire/messages.js';
+import { Frontend, TransactionStatus } from '../../wire/protocol.js';
+import { readable } from '../readable.js';
 
 const keyOf = (name: Buffer): string => name.toString('latin1');
 
 /**
  * Keeps track, by name, of those of the client's prepared statements and portals that are of a certain kind, for as long as the
- * primary has them (protocol documentation, "Extended Query").
+ * client has them (protocol documentation, "Extended Query").
  */
 export class PreparedObjects<PreparedStatement, Portal> {
   readonly #statements = new Map<string, PreparedStatement>();
@@ -52,6 +53,12 @@ export class PreparedObjects<PreparedStatement, Portal> {
   forgetUnnamed(): void {
     this.#statements.delete('');
     this.#portals.delete('');
+  }
+
+  /** Called for a message that is too long to be looked at. A Bind takes its portal over, whatever it is. @param head of the message */
+  unseen(type: number, head: Buffer): void {
+    const names = type === Frontend.bind ? readable(() => readBindNames(head)) : undefined;
+    if (names !== undefined) this.bind(names.portal, undefined);
   }
 
   /**

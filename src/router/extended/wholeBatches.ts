@@ -60,7 +60,7 @@ export class WholeBatches {
    * Answers a batch, if that can be done. To be called in an action of the interceptor, before anything is done about the message.
    * @param prepared the statement
    * @param bound the Bind that has come; without it the batch begins with the Parse of the unnamed statement
-   * @returns whether the batch is over; nothing has happened otherwise
+   * @returns whether the batch is over, but for its Sync where the primary was needed; nothing has been sent otherwise
    * @throws PgError 08006
    */
   async serve(prepared: PreparedDblink, bound?: BindFields): Promise<boolean> {
@@ -93,14 +93,15 @@ export class WholeBatches {
   }
 
   /** Whether nothing is open, nothing is expected but the ends of batches, and nothing about the statement is to be asked. */
-  #isFree({ statement, boundAsOf }: PreparedDblink): boolean {
+  #isFree({ statement, boundAsOf, facts: asOf }: PreparedDblink): boolean {
     const { primary, encodings, probe, inBlock } = this.context;
     const { queue } = primary;
     const { kind } = statement.shape;
     if ((kind !== 'answer' && kind !== 'stream') || boundAsOf !== primary.changes) return false;
     if (inBlock || primary.batchOpen || queue.skipping || queue.copyIn || queue.unsynced) return false;
     const facts = probe.current;
-    return facts !== undefined && encodings.same && privileged(statement, facts) === undefined;
+    if (facts === undefined || facts !== asOf || facts.endsIdle || !encodings.same) return false;
+    return privileged(statement, facts) === undefined;
   }
 
   /** Whether the values and formats of a Bind are such that nothing of them is left to the primary. */
@@ -141,7 +142,7 @@ export class WholeBatches {
       begun = true;
       session.client.writeLater(beginning(prepared, batch));
     };
-    const portal: Portal = { name: EMPTY, prepared, bound: batch.bound, state: 'dry' };
+    const portal: Portal = { name: EMPTY, prepared, bound: batch.bound, state: 'dry', isLeft: false };
     statement.begin();
     const execution = new PortalExecution(context, portal, 0, {
       hasBridge: this.hasBridge,

@@ -6,12 +6,8 @@ import { movePosition } from '../../sql/rewrite/qualifyCalls.js';
 import type { PgError } from '../../wire/errors.js';
 import { close } from '../../wire/messages.js';
 import { EMPTY } from '../../wire/protocol.js';
+import type { UnnamedStatement } from '../unnamedStatement.js';
 import { HiddenBlock } from './hiddenBlock.js';
-
-/** Keeps whether the client has an unnamed prepared statement, as far as is known. */
-export interface UnnamedStatement {
-  unnamedStatement: boolean;
-}
 
 /** What the statements of one Query message have in common: its text and, if there are several, their implicit transaction. */
 export class QueryScope {
@@ -57,11 +53,10 @@ export class QueryScope {
    */
   forgetUnnamed(): void {
     const { primary } = this.context;
-    if (!primary.queue.skipping) {
-      primary.send(close('P', EMPTY), { kind: 'close', sink: new MessageSink() });
-      primary.send(close('S', EMPTY), { kind: 'close', sink: new MessageSink() });
-    }
-    this.unnamed.unnamedStatement = false;
+    this.unnamed.present = primary.queue.skipping;
+    if (this.unnamed.present) return;
+    primary.send(close('P', EMPTY), { kind: 'close', sink: new MessageSink() });
+    primary.send(close('S', EMPTY), { kind: 'close', sink: new MessageSink() });
   }
 
   /** Keeps a CommandComplete back. @param tag undefined when the one that is kept back is not to be sent at all */

@@ -27,6 +27,7 @@ import { type Checked, checkSimple, type KnownStreams, knownStream } from '../pl
 import { KnownStatements } from '../plans/splice/knownStatements.js';
 import { spliceSimple } from '../plans/splice/spliceSimple.js';
 import { tell } from '../tell.js';
+import type { UnnamedStatement } from '../unnamedStatement.js';
 import { AlreadyTold, PlainStatement } from './plainStatement.js';
 import { QueryScope } from './queryScope.js';
 
@@ -52,13 +53,12 @@ type Relayed = Pick<Task, 'statement' | 'last'> & Partial<Task>;
 export class SimpleQueries {
   /** What the primary has said about statements that can be streamed. */
   readonly streams: KnownStreams;
-  /** Whether the client has an unnamed prepared statement, as far as is known. */
-  unnamedStatement = false;
 
   /** @param bridge undefined where the session has none */
   constructor(
     readonly context: SessionContext,
     readonly bridge: Preparable | undefined,
+    readonly unnamed: UnnamedStatement,
   ) {
     this.streams = new KnownStatements(context.primary);
   }
@@ -82,7 +82,7 @@ class SimpleQuery {
     text: EscapeStrings,
     private readonly statements: readonly Statement[],
   ) {
-    this.#scope = new QueryScope(queries.context, text, statements.length > 1, queries);
+    this.#scope = new QueryScope(queries.context, text, statements.length > 1, queries.unnamed);
   }
 
   private get context(): SessionContext {
@@ -99,7 +99,7 @@ class SimpleQuery {
     session.reports.hold();
     try {
       // A Query ends what was begun with the extended protocol.
-      if (this.queries.unnamedStatement) this.#scope.forgetUnnamed();
+      if (this.queries.unnamed.present) this.#scope.forgetUnnamed();
       await this.#scope.finishBatch();
       await refuseNewerSyntax(this.context, this.text, this.statements);
       for (const [i, statement] of this.statements.entries()) {
@@ -161,7 +161,7 @@ class SimpleQuery {
       bridgeOnly: bridge === 'always',
       several: this.statements.length > 1,
       tooLate: this.#tooLate,
-      answerable: !context.inBlock && context.encodings.same && this.#allLocal(statement),
+      answerable: !context.inBlock && !facts.endsIdle && context.encodings.same && this.#allLocal(statement),
       asksOwnText: hasBridge && facts.bridged.length > 0 && asksForOwnText(text, statement),
       fitsNone: false,
       prepared: false,
@@ -329,7 +329,11 @@ class SimpleQuery {
       const place = (told: PgError): PgError => this.#scope.placed(told);
       await tell(this.context, error, { inTransaction: primary.batchOpen || inBlock, place });
     }
-    if (primary.batchOpen) await primary.sync();
+    if (primary.batchOpen) {
+      // What was sent behind the error, the Close of what a splice has used too, was skipped.
+      this.queries.unnamed.present = true;
+      await primary.sync();
+    }
     await this.#scope.hidden.abandon();
   }
 }

@@ -34,6 +34,7 @@ const DBLINK = named('dblink', [TEXT, TEXT]);
 const NOBODY: SessionFacts = {
   superuser: true,
   statementTimeoutMs: 0,
+  endsIdle: false,
   clientMinMessages: 'notice',
   extraFloatDigits: 1,
   style: { dateStyle: 'ISO, MDY', intervalStyle: 'postgres', timeZone: 'UTC' },

@@ -50,6 +50,7 @@ export const UNNAMED: BindFields = {
 const canBeKnown = (context: SessionContext, { text, statement }: Queried): boolean =>
   statement.shape.kind === 'stream' &&
   !context.inBlock &&
+  context.probe.lastKnown?.endsIdle !== true &&
   statement.calls.every((call) => isLocal(call, unbound(text), context));
 
 /** What is kept of statements that can be streamed, with the shapes in the order of the calls. */

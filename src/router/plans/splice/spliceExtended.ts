@@ -1,4 +1,5 @@
 import { type Answer, MessageSink } from '../../../primary/answerSink.js';
+import type { SessionFacts } from '../../../primary/sessionFacts.js';
 import type { SessionContext } from '../../../session/context.js';
 import type { Statement } from '../../../sql/index.js';
 import { close, describe, parse } from '../../../wire/messages.js';
@@ -32,7 +33,7 @@ interface Said {
 /** What is kept of the statements of Parse messages. */
 export type KnownPrepared = KnownStatements<Said>;
 
-/** A prepared statement whose calls the proxy carries out. The primary has it under the same name, rewritten. */
+/** A prepared statement whose calls the proxy carries out. If the primary has it, it has it under the same name, rewritten. */
 export interface PreparedDblink {
   readonly text: Buffer;
   readonly statement: Statement;
@@ -48,6 +49,8 @@ export interface PreparedDblink {
   boundAsOf: number;
   /** Whether the primary has been sent the statement. See WholeBatches. */
   sent: boolean;
+  /** The facts for which it was decided that the proxy carries the calls out. */
+  facts: SessionFacts;
 }
 
 /**
@@ -68,7 +71,8 @@ export function preparedBefore(
   known: KnownPrepared,
 ): PreparedDblink | undefined {
   const { text, statement, clientTypes } = source;
-  if (context.probe.current === undefined) return undefined;
+  const facts = context.probe.current;
+  if (facts === undefined) return undefined;
   const found = known.get(text, statement, clientTypes.join());
   if (found === undefined) return undefined;
   const { said, types } = found;
@@ -86,6 +90,7 @@ export function preparedBefore(
     said,
     boundAsOf: said.bound ? context.primary.changes : -1,
     sent: false,
+    facts,
   };
 }
 
@@ -97,6 +102,7 @@ export async function prepareStatement(
   context: SessionContext,
   name: Buffer,
   source: SpliceSource,
+  facts: SessionFacts,
 ): Promise<PreparedDblink> {
   const { text, statement } = source;
   const { primary } = context;
@@ -119,7 +125,7 @@ export async function prepareStatement(
     noticed: resolved.noticed,
     bound: false,
   };
-  return { text, statement, spliced, shapes, types, said, boundAsOf: -1, sent: true };
+  return { text, statement, spliced, shapes, types, said, boundAsOf: -1, sent: true, facts };
 }
 
 /**

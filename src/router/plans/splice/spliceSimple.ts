@@ -6,6 +6,7 @@ import type { Statement } from '../../../sql/index.js';
 import type { PgError } from '../../../wire/errors.js';
 import { bindParts, commandComplete, dataRow, execute } from '../../../wire/messages.js';
 import { Backend, EMPTY } from '../../../wire/protocol.js';
+import { isBuiltIn } from '../../calls/columns.js';
 import { unbound } from '../../calls/evaluateArguments.js';
 import { type CallsOutcome, runCalls } from '../streamOrCollect.js';
 import {
@@ -143,7 +144,7 @@ class SimpleSplice {
   }
 
   /** Has the primary run the statement with the rows and values. @returns its CommandComplete */
-  async #finish({ description }: Checked, { spliced, values }: Filled): Promise<Buffer | undefined> {
+  async #finish({ description, shapes }: Checked, { spliced, values }: Filled): Promise<Buffer | undefined> {
     const { primary, session } = this.context;
     let tag: Buffer | undefined;
     let described = this.#isSelect;
@@ -163,7 +164,9 @@ class SimpleSplice {
     const bound = new MessageSink();
     primary.send(bindParts(bindWith(UNNAMED, values)), { kind: 'bind', sink: bound });
     // Plain columns of a source change nothing about the session.
-    const harmless = this.own.statement.shape.kind === 'stream';
+    const harmless =
+      this.own.statement.shape.kind === 'stream' &&
+      [...shapes.values()].every(({ types }) => types?.every(isBuiltIn) === true);
     primary.send(execute(EMPTY), { kind: 'execute', sink, harmless });
     // The answers below tell of an error. The end of the batch then has nothing to add.
     const ended = this.own.endBatch?.().then(
