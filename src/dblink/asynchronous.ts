@@ -1,9 +1,9 @@
 import type { Lease } from './connections/connections.js';
 import type { CallContext } from './context.js';
 import { notSent } from './errors.js';
-import type { QueryOutcome } from './remote/outcome.js';
+import type { Outcome, QueryOutcome } from './remote/outcome.js';
 import { ResultReader, type RowSink } from './remote/results.js';
-import { reading, relayFailure } from './remoteFailure.js';
+import { malformed, relayFailure } from './remoteFailure.js';
 
 /**
  * dblink_send_query (behaviour reference, section 6).
@@ -31,11 +31,13 @@ export async function getResult(
   const { connection } = lease;
   // A failure of the sink must not end the query early: the results behind this one are still wanted.
   const reader = new ResultReader(connection.client, sink, false);
-  const outcome = await reading(lease, async () => {
-    const ended = await connection.nextResult(reader, call.signal);
-    if (ended.kind === 'rows') reader.finish();
-    return ended;
-  });
+  let outcome: Outcome;
+  try {
+    outcome = await connection.nextResult(reader, call.signal);
+    if (outcome.kind === 'rows') reader.finish();
+  } catch (error) {
+    outcome = malformed(lease, error);
+  }
   if (outcome.kind === 'none') return { kind: 'nothing' };
   if (outcome.kind === 'command') return { kind: 'status', tag: outcome.tag };
   if (outcome.kind === 'rows') return { kind: 'rows' };

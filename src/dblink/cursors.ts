@@ -1,8 +1,9 @@
 import type { Lease } from './connections/connections.js';
 import type { CallContext } from './context.js';
 import { cursorDoesNotExist, transactionFailed } from './errors.js';
+import type { Outcome } from './remote/outcome.js';
 import { ResultReader, type RowSink } from './remote/results.js';
-import { reading, relayFailure } from './remoteFailure.js';
+import { malformed, relayFailure } from './remoteFailure.js';
 
 /**
  * Cursors on a remote (behaviour reference, section 5). Their names and queries are put into the remote's statements
@@ -60,11 +61,13 @@ export async function fetchCursor(
   // A failure of the sink must not end the query early: cancelling the FETCH would abort the cursor's transaction.
   const reader = new ResultReader(connection.client, sink, false);
   const fetch = Buffer.from(`FETCH ${howMany} FROM ${cursor}`, 'latin1');
-  const outcome = await reading(lease, async () => {
-    const ended = await connection.run(fetch, reader, call.signal);
-    if (ended.kind === 'rows') reader.finish();
-    return ended;
-  });
+  let outcome: Outcome;
+  try {
+    outcome = await connection.run(fetch, reader, call.signal);
+    if (outcome.kind === 'rows') reader.finish();
+  } catch (error) {
+    outcome = malformed(lease, error);
+  }
   if (outcome.kind === 'command') throw cursorDoesNotExist(cursor);
   if (outcome.kind === 'rows') return true;
   relayFailure(outcome, `while fetching from cursor "${cursor}"`, lease, failOnError, call);

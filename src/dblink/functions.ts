@@ -65,6 +65,24 @@ const isOpen = (kind: string | undefined): boolean => kind === 'unknown' || kind
  * @returns the roles of its arguments; undefined when no signature fits (42883), or more than one (42725)
  */
 export function chooseSignature(name: DblinkFunction, kinds: Kinds): readonly ArgumentRole[] | undefined {
+  if (kinds.length > MOST_ARGUMENTS) return undefined;
+  const key = `${name} ${kinds.join()}`;
+  let roles = SIGNATURES.get(key);
+  if (roles === undefined) {
+    roles = signatureFor(name, kinds) ?? 'none';
+    if (SIGNATURES.size === MOST_SIGNATURES) SIGNATURES.clear();
+    SIGNATURES.set(key, roles);
+  }
+  return roles === 'none' ? undefined : roles;
+}
+
+const MOST_SIGNATURES = 1000;
+const MOST_ARGUMENTS = Math.max(...CATALOGUE.map(({ args }) => args.length));
+
+/** What has been found. Programs use a few of the many possibilities. */
+const SIGNATURES = new Map<string, readonly ArgumentRole[] | 'none'>();
+
+function signatureFor(name: DblinkFunction, kinds: Kinds): readonly ArgumentRole[] | undefined {
   const [chosen] = resolve(overloadsOf(name), ({ args }) => args.map(({ type }) => type), kinds);
   return chosen?.args.map(({ role }) => role);
 }

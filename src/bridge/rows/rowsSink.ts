@@ -3,7 +3,7 @@ import type { Memory } from '../../dblink/memory.js';
 import type { RemoteStyle, RowSink } from '../../dblink/remote/results.js';
 import { type JsonKeys, JsonRows, jsonKeys } from '../../primary/jsonRows.js';
 import type { WireClient } from '../../wire/outbound/index.js';
-import { parseRowDescription } from '../../wire/rows.js';
+import type { FieldDescription } from '../../wire/rows.js';
 import {
   type BridgeAnswer,
   checkedAnswer,
@@ -149,8 +149,8 @@ export class RowsSink implements RowSink {
     return opened;
   };
 
-  begin(description: Buffer, client: WireClient): 'raw' {
-    const oids = parseRowDescription(description).map(({ typeOid }) => typeOid);
+  begin(fields: readonly FieldDescription[], client: WireClient): 'raw' {
+    const oids = fields.map(({ typeOid }) => typeOid);
     this.#results.push(new ResultRows(oids, client, this.#openInTurn, this.fail));
     return 'raw';
   }

@@ -206,12 +206,16 @@ export class SessionConnections {
   /**
    * Takes the connection that dblink and dblink_exec use: the unnamed one, a named one, or one that is opened for this
    * call alone.
+   * @returns a promise only for the last one
    * @throws PgError 08003, 55006, and what opening one raises
    */
-  async leaseFor(target: string | undefined, call: CallContext): Promise<Lease> {
+  leaseFor(target: string | undefined, call: CallContext): Lease | Promise<Lease> {
     if (target === undefined) return this.lease(undefined, call);
     const named = this.#registry.find(target, call.facts.databaseEncoding, isConninfo);
-    if (named !== undefined) return leaseOf(named, target, call);
+    return named === undefined ? this.#oneShot(target, call) : leaseOf(named, target, call);
+  }
+
+  async #oneShot(target: string, call: CallContext): Promise<Lease> {
     const place = await this.#admitOneShot(call.signal);
     const { home } = this;
     let connection: RemoteConnection;

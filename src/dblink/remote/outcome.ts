@@ -27,7 +27,7 @@ export type QueryOutcome =
   /** No rows, whatever columns the caller expects. Rows that the sink was given do not count, and are not converted. */
   | { readonly kind: 'nothing' };
 
-/** Takes the rows of a query string's results while they arrive. */
+/** Takes the rows of a query string's results while they arrive. Bytes that it is given are valid during the call only. */
 export interface ResultHandler {
   /**
    * Set by whoever runs the query, if the query can be ended early. The handler calls it to end the query with this
@@ -42,7 +42,7 @@ export interface ResultHandler {
   end(tag: string): void;
 }
 
-/** The results of a query string, one after the other, as they come. */
+/** The results of a query string, one after the other, as they come. Bytes are valid during the call only. */
 export interface ResultEvents {
   /** A result with columns begins; see QueryHandler.rowDescription. */
   begin(description: Buffer): RowDelivery;

@@ -1,3 +1,4 @@
+import { owned } from '../../wire/channel/index.js';
 import { appendChunk } from '../../wire/chunks.js';
 import type { ErrorFields } from '../../wire/errors.js';
 import type { RowDelivery, WireClient } from '../../wire/outbound/index.js';
@@ -193,7 +194,7 @@ export class PendingResults {
       this.#reader.rawRows(bytes);
       return;
     }
-    appendChunk(this.#stored, bytes);
+    appendChunk(this.#stored, owned(bytes));
     this.#storedBytes += bytes.length;
     if (this.memory.tryTake(bytes.length)) this.#takenBytes += bytes.length;
     else this.#crowded = true;

@@ -1,5 +1,5 @@
 import { renderError, type TransactionState, type WireClient } from '../../wire/outbound/index.js';
-import { abortable } from '../../wire/pace/abortable.js';
+import { abortable, onAbort } from '../../wire/pace/abortable.js';
 import { alreadyInUse, type ConnectionLabel } from '../errors.js';
 import type { SessionMemory } from '../memory.js';
 import { cancelOfDead, cancelUntil, requestCancel } from './cancel.js';
@@ -77,11 +77,11 @@ export class RemoteConnection {
     this.refuseInUse(label);
     const user = Symbol();
     const release = (): void => {
-      signal.removeEventListener('abort', release);
+      taken();
       if (this.#user === user) this.#user = undefined;
     };
     this.#user = user;
-    signal.addEventListener('abort', release, { once: true });
+    const taken = onAbort(signal, release);
     return release;
   }
 
@@ -135,7 +135,8 @@ export class RemoteConnection {
    * @throws the signal's reason as soon as it is aborted; the reason with which the handler has given up
    */
   async run(sql: Buffer, results: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
-    await this.settled(signal);
+    if (this.#activity.kind === 'running') await this.settled(signal);
+    signal.throwIfAborted();
     const refused = this.#refusal();
     if (refused !== undefined) return { kind: 'refused', text: refused };
     if (this.client.lost !== undefined) return this.#lost();
@@ -164,23 +165,28 @@ export class RemoteConnection {
         outcome = { kind: 'error', fields, text };
       },
     });
-    const finished = this.client.query(sql, handler).catch(() => {
+    const idle = (): void => {
+      this.#activity = IDLE;
+    };
+    const over = this.client.query(sql, handler).then(idle, () => {
       // The loss of a connection that nobody waits for any more is reported by the next call.
       if (live) outcome = this.#lost(outcome);
-    });
-    const over = finished.finally(() => {
-      this.#activity = IDLE;
+      idle();
     });
     this.#activity = { kind: 'running', over };
-    const givenUp = new Promise<never>((_, reject) => {
-      if (results !== undefined) results.giveUp = reject;
-    });
+    let settled = (): void => {};
     try {
-      await abortable(Promise.race([over, givenUp]), signal);
+      await new Promise<void>((resolve, reject) => {
+        if (results !== undefined) results.giveUp = reject;
+        settled = onAbort(signal, () => reject(signal.reason as Error));
+        void over.then(resolve);
+      });
     } catch (reason) {
       live = false;
       this.#abandon(over);
       throw reason;
+    } finally {
+      settled();
     }
     return outcome;
   }
@@ -247,11 +253,11 @@ export class RemoteConnection {
       results.giveUp();
       this.#abandon(over);
     };
-    signal.addEventListener('abort', giveUp, { once: true });
+    const settled = onAbort(signal, giveUp);
     try {
       return await results.next(reader, signal);
     } finally {
-      signal.removeEventListener('abort', giveUp);
+      settled();
     }
   }
 

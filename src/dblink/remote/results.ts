@@ -1,5 +1,5 @@
 import type { WireClient } from '../../wire/outbound/index.js';
-import { parseRowDescription } from '../../wire/rows.js';
+import { type FieldDescription, parseRowDescription } from '../../wire/rows.js';
 import { MalformedResult, rowTypeMismatch } from '../errors.js';
 import type { Memory } from '../memory.js';
 import type { ResultHandler } from './outcome.js';
@@ -27,10 +27,10 @@ export interface RowSink {
   /**
    * A result begins. What an earlier result of the same string left is to be dropped or, where it still has to be
    * converted, set aside.
-   * @param description whole RowDescription message, with as many columns as declared
+   * @param columns as many as declared; valid during the call only
    * @returns how the rows are wanted: one by one (`rows`), several at once (`raw`), or not at all (`discard`)
    */
-  begin(description: Buffer, client: WireClient): 'rows' | 'raw' | 'discard';
+  begin(columns: readonly FieldDescription[], client: WireClient): 'rows' | 'raw' | 'discard';
   /** Called before the first row of a result. */
   style(style: RemoteStyle): void;
   /** One whole DataRow message, well-formed, valid during the call only. */
@@ -70,13 +70,14 @@ export class ResultReader implements ResultHandler {
   begin(description: Buffer): 'raw' | 'discard' {
     if (this.#failure !== undefined) return 'discard';
     this.#styled = false;
-    const count = this.#guard(() => countColumns(description));
-    if (count === undefined) return 'discard';
+    const fields = this.#guard(() => readColumns(description));
+    if (fields === undefined) return 'discard';
+    const count = fields.length;
     const { columns, maxRowBytes } = this.sink;
     this.#mismatch = columns >= 0 && (count !== columns || columns === 0);
     // The extension counts the columns at the first row, or at the end of a result without rows. So nothing is raised
     // here.
-    const wanted = this.#mismatch ? 'raw' : this.#guard(() => this.sink.begin(description, this.client));
+    const wanted = this.#mismatch ? 'raw' : this.#guard(() => this.sink.begin(fields, this.client));
     if (wanted === undefined || wanted === 'discard') return 'discard';
     const each = wanted === 'rows';
     const checks = each || this.#mismatch ? undefined : this.sink.checks;
@@ -140,9 +141,9 @@ export class ResultReader implements ResultHandler {
 }
 
 /** @throws MalformedResult in libpq's words */
-function countColumns(description: Buffer): number {
+function readColumns(description: Buffer): readonly FieldDescription[] {
   try {
-    return parseRowDescription(description).length;
+    return parseRowDescription(description);
   } catch {
     throw new MalformedResult('insufficient data in "T" message');
   }

@@ -1,3 +1,4 @@
+import { owned } from '../../wire/channel/index.js';
 import { rowTooLong } from '../errors.js';
 import type { Memory } from '../memory.js';
 import { checkRow, int32, RowScan, strangeColumn, valueOfRow } from './rowScan.js';
@@ -121,7 +122,7 @@ export class RowGate {
 
   /** Keeps bytes of the row that is held, at most `most` of them. @returns how many */
   #hold(bytes: Buffer, offset: number, most: number): number {
-    const piece = bytes.subarray(offset, offset + most);
+    const piece = owned(bytes.subarray(offset, offset + most));
     this.memory?.take(piece.length);
     this.#scan?.push(piece);
     const last = this.#pieces.at(-1);

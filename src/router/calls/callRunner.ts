@@ -1,6 +1,7 @@
 import type { CallArguments } from '../../dblink/callArguments.js';
 import { callScalar, callSource } from '../../dblink/carryOut.js';
 import type { CallContext } from '../../dblink/context.js';
+import type { QueryOutcome } from '../../dblink/remote/outcome.js';
 import type { RowSink } from '../../dblink/remote/results.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
@@ -59,14 +60,15 @@ export class CallRunner {
     return evaluateOnPrimary(call, this.text, this.context);
   }
 
-  /** Refuses dblink() of NULL in a select list: it returns no rows at all, so there is no value. @throws NeedsBridge */
+  /** Refuses a function of rows with a NULL in a select list: it returns no rows at all, so there is no value. @throws NeedsBridge */
   async refuseNullRows(call: DblinkCall): Promise<void> {
-    if (returnsRows(call) && (await this.evaluate(call)).kind === 'null') throw nullRows();
+    if ((await this.evaluate(call)).kind === 'null') throw nullRows();
   }
 
   /** Runs a scalar call. @param known its arguments, where they have been evaluated @throws PgError; NeedsBridge */
   async scalar(call: DblinkCall, known?: CallArguments): Promise<CallResult> {
-    const args = known ?? (await this.evaluate(call));
+    const found = known ?? this.evaluate(call);
+    const args = found instanceof Promise ? await found : found;
     if (args.kind === 'null') {
       if (returnsRows(call)) throw nullRows();
       return { kind: 'value', value: null };
@@ -203,11 +205,14 @@ export class CallRunner {
   ): Promise<CallResult> {
     const notices: PgError[] = [];
     const held = { ...callContext, notice: (notice: PgError) => void notices.push(notice) };
-    const outcome = await callSource(this.context.dblink, call, args, sink, held).catch(async (error) => {
+    let outcome: QueryOutcome;
+    try {
+      outcome = await callSource(this.context.dblink, call, args, sink, held);
+    } catch (error) {
       if (error instanceof PgError && !callContext.signal.aborted)
         await this.#convert(call, shape, collector);
       throw error;
-    });
+    }
     if (notices.length > 0) await this.#convert(call, shape, collector);
     for (const notice of notices) callContext.notice(notice);
     if (outcome.kind === 'nothing') return { kind: 'value', value: null };

@@ -9,9 +9,10 @@ export class CollectSink implements RowSink {
   readonly columns: number;
   /** The settings under which the last result with rows was written. */
   remoteStyle: RemoteStyle | undefined;
-  readonly #keys: JsonKeys;
+  /** Made with the first row, as what keeps it is: most rows that could be kept go to the client at once. */
+  #keys: JsonKeys | undefined;
   /** The rows of the last result. */
-  #rows: JsonRows;
+  #rows: JsonRows | undefined;
   /** The rows of all results, to be released together. */
   readonly #made: JsonRows[] = [];
   /** The last row could not be taken completely, or the memory has been given back. */
@@ -25,8 +26,6 @@ export class CollectSink implements RowSink {
     readonly memory: HeldMemory,
   ) {
     this.columns = shape.keys.length;
-    this.#keys = jsonKeys(shape.keys);
-    this.#rows = this.#noRows();
   }
 
   begin(): 'rows' {
@@ -40,7 +39,7 @@ export class CollectSink implements RowSink {
 
   row(message: Buffer): void {
     try {
-      this.#rows.addRow(message);
+      this.#writable().addRow(message);
     } catch (error) {
       this.#broken = true;
       throw error;
@@ -54,16 +53,18 @@ export class CollectSink implements RowSink {
   end(): void {}
 
   reset(): void {
+    if (this.#rows === undefined) return;
     // A result without rows leaves nothing behind, however many of them there are.
-    if (this.#rows.fresh) return;
     if (this.#rows.rows > 0) this.#earlier.push(this.#rows.end());
-    this.#rows = this.#noRows();
+    this.#rows = undefined;
   }
 
-  #noRows(): JsonRows {
-    const rows = new JsonRows(this.#keys, this.shape.asArray, this.maxRowBytes, this.memory);
-    this.#made.push(rows);
-    return rows;
+  #writable(): JsonRows {
+    if (this.#rows !== undefined) return this.#rows;
+    this.#keys ??= jsonKeys(this.shape.keys);
+    this.#rows = new JsonRows(this.#keys, this.shape.asArray, this.maxRowBytes, this.memory);
+    this.#made.push(this.#rows);
+    return this.#rows;
   }
 
   /** Gives back the memory of everything. @param unread whether nobody reads what this has given out any more */
@@ -76,7 +77,7 @@ export class CollectSink implements RowSink {
   /** Makes the status row of a command the only row of the last result. */
   setStatus(tag: string): void {
     this.reset();
-    this.#rows.addValue(Buffer.from(tag, 'latin1'));
+    this.#writable().addValue(Buffer.from(tag, 'latin1'));
   }
 
   /** The style in which the values have to be read, and the session's. Undefined when they are the same, or without values. */
@@ -103,12 +104,12 @@ export class CollectSink implements RowSink {
 
   /** Number of rows of the last result. */
   get rowCount(): number {
-    return this.#rows.rows;
+    return this.#rows?.rows ?? 0;
   }
 
   /** The rows of the last result, as JSON. */
   json(): Buffer {
-    return this.#rows.end();
+    return this.#writable().end();
   }
 }
 

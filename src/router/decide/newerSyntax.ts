@@ -28,7 +28,7 @@ const ANALYSED: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Has the primary parse the statements of one Query, if the primary's grammar is older than the analysis's. A server finds a
+ * Has the primary parse the several statements of one Query, if the primary's grammar is older than the analysis's. A server finds a
  * syntax error anywhere in a Query before it runs the first statement. Nothing is run here, and only a syntax error is raised.
  * @throws PrimaryRaised 42601
  */
@@ -38,7 +38,7 @@ export async function refuseNewerSyntax(
   statements: readonly Statement[],
 ): Promise<void> {
   const { primary } = context;
-  if (primary.majorVersion >= PARSER_MAJOR || statements.length === 1) return;
+  if (primary.majorVersion >= PARSER_MAJOR) return;
   const parsed = statements
     .filter(({ tag }) => !ANALYSED.has(tag))
     .map(async ({ tag, span }) => {

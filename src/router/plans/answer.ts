@@ -18,7 +18,7 @@ export async function answer(
 ): Promise<void> {
   const { session } = context;
   const runner = new CallRunner(context, unbound(text), facts);
-  for (const call of statement.calls) await runner.refuseNullRows(call);
+  for (const call of statement.calls) if (returnsRows(call)) await runner.refuseNullRows(call);
   const names = statement.shape.kind === 'answer' ? statement.shape.columns : [];
   session.client.writeLater(
     rowDescription(

@@ -76,7 +76,8 @@ async function stream(
   { call, shape }: Omit<SourceCall, 'args'>,
   facts: SessionFacts,
 ): Promise<CallResult | { readonly kind: 'streamed'; readonly rows: number }> {
-  const args = await runner.evaluate(call);
+  const found = runner.evaluate(call);
+  const args = found instanceof Promise ? await found : found;
   if (args.kind === 'null') return { kind: 'value', value: null };
   // Rows before a NOTICE of fail_on_error = false, and rows of a query string's earlier statements, must not be sent.
   if (!args.failOnError || !returnsOneResult(call, args) || !context.encodings.same) {

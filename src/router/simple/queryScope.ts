@@ -39,9 +39,14 @@ export class QueryScope {
     if (this.several) await this.hidden.begin();
   }
 
-  /** Ends the batch that was opened with requests of the extended protocol, if there is one. @throws PrimaryRaised */
+  /** Whether a batch was opened with requests of the extended protocol. */
+  get inBatch(): boolean {
+    return this.context.primary.batchOpen;
+  }
+
+  /** Ends that batch, if there is one. @throws PrimaryRaised */
   async finishBatch(): Promise<void> {
-    if (!this.context.primary.batchOpen) return;
+    if (!this.inBatch) return;
     this.forgetUnnamed();
     const error = await this.context.primary.sync();
     if (error !== undefined) throw new PrimaryRaised(error);

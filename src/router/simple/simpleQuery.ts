@@ -64,8 +64,8 @@ export class SimpleQueries {
   }
 
   /** Carries out one Query message, up to and including ReadyForQuery. @throws PgError 08006 when the primary is lost */
-  async run(text: EscapeStrings, statements: readonly Statement[]): Promise<void> {
-    await new SimpleQuery(this, text, statements).run();
+  run(text: EscapeStrings, statements: readonly Statement[]): Promise<void> {
+    return new SimpleQuery(this, text, statements).run();
   }
 }
 
@@ -100,16 +100,16 @@ class SimpleQuery {
     try {
       // A Query ends what was begun with the extended protocol.
       if (this.queries.unnamed.present) this.#scope.forgetUnnamed();
-      await this.#scope.finishBatch();
-      await refuseNewerSyntax(this.context, this.text, this.statements);
+      if (this.#scope.inBatch) await this.#scope.finishBatch();
+      if (this.#scope.several) await refuseNewerSyntax(this.context, this.text, this.statements);
       for (const [i, statement] of this.statements.entries()) {
         this.context.statement.begin();
         this.context.statement.throwIfStopped();
         await this.#statement(statement, i === this.statements.length - 1);
         this.context.statement.finish();
       }
-      await this.#scope.finishBatch();
-      await this.#scope.hidden.end('COMMIT');
+      if (this.#scope.inBatch) await this.#scope.finishBatch();
+      if (this.#scope.hidden.isOpen) await this.#scope.hidden.end('COMMIT');
       this.#scope.releaseTag();
     } catch (error) {
       await this.#raise(error);
@@ -129,9 +129,10 @@ class SimpleQuery {
     const plain = decideByText(statement, context.primary.status === TransactionStatus.failed);
     if (plain?.plan === 'relay') return this.#relay(plain, { statement, last });
     if (plain !== undefined) return this.#extension(statement, plain.command, last);
-    const asked = this.#facts();
+    const known = context.probe.current;
+    const asked = known ?? this.#facts();
     const early = this.#checkEarly(statement);
-    const facts = await proven(statement, await asked, context);
+    const facts = known?.unproven === false ? known : await proven(statement, await asked, context);
     const verdict = decide(statement, this.#circumstances(statement, facts));
     const task: Task = { statement, last, facts, ...early };
     try {
@@ -168,16 +169,14 @@ class SimpleQuery {
     };
   }
 
-  async #carryOut(verdict: Verdict, task: Task): Promise<void> {
-    const { statement, last, facts, checking } = task;
+  #carryOut(verdict: Verdict, task: Task): Promise<void> {
+    const { statement, last } = task;
     this.context.statement.planned(verdict.plan);
     switch (verdict.plan) {
       case 'relay':
         return this.#relay(verdict, task);
       case 'answer':
-        await answer(this.context, this.text, statement, facts);
-        this.#scope.answered = true;
-        return;
+        return this.#answer(task);
       case 'stream':
       case 'splice':
         return this.#splice(task, verdict.otherwise === 'installed');
@@ -186,12 +185,24 @@ class SimpleQuery {
         if (verdict.by === 'temporary') return this.#bridgeTemporarily(statement, verdict.why, last);
         return this.#bridge(task, renameListedCalls(this.text, statement, this.context));
       case 'refuse':
-        // See Task.checking.
-        await checking?.catch(() => undefined);
-        throw verdict.error === 'parameter' ? this.#noParameter(statement) : verdict.error;
+        return this.#refuse(
+          verdict.error === 'parameter' ? this.#noParameter(statement) : verdict.error,
+          task,
+        );
       default:
-        verdict satisfies never;
+        return verdict satisfies never;
     }
+  }
+
+  async #answer({ statement, facts }: Task): Promise<void> {
+    await answer(this.context, this.text, statement, facts);
+    this.#scope.answered = true;
+  }
+
+  async #refuse(error: PgError, { checking }: Task): Promise<never> {
+    // See Task.checking.
+    await checking?.catch(() => undefined);
+    throw error;
   }
 
   /** The primary gets the statement, changed if need be. */
@@ -300,8 +311,8 @@ class SimpleQuery {
 
   /** Carries out the plans `splice` and `stream`. */
   async #splice({ statement, last, facts, known, checking }: Task, bridged: boolean): Promise<void> {
-    await this.#scope.openHidden();
-    await checkAssumptions(this.context, statement);
+    if (this.#scope.several) await this.#scope.openHidden();
+    if (statement.assumptions.length > 0) await checkAssumptions(this.context, statement);
     const endBatch = last ? () => this.#scope.finishBatch() : undefined;
     const { plan, tag } = await spliceSimple(this.context, {
       text: this.text,

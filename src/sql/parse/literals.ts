@@ -4,6 +4,10 @@ import { dollarQuoted, passOver } from './passOver.js';
 const QUOTE = 0x27;
 const DOLLAR = 0x24;
 
+/** 1 for bytes with which a literal, a comment or a quoted name can begin. */
+const BEGINS = new Uint8Array(256);
+for (const character of `'$"-/`) BEGINS[character.charCodeAt(0)] = 1;
+
 /** A string in a text. */
 export interface Literal extends Span {
   /** How many bytes of quotation marks are on either side of the content. */
@@ -18,6 +22,10 @@ export interface Literal extends Span {
 export function literalsOf(text: Buffer, most: number): readonly Literal[] | undefined {
   const found: Literal[] = [];
   for (let at = 0; at < text.length; ) {
+    if (BEGINS[text[at]!] === 0) {
+      at++;
+      continue;
+    }
     const literal = literalAt(text, at);
     if (literal === undefined) return undefined;
     if (literal.end > at) {

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { describeServer } from '../address.js';
 import { AuthenticationError, Authenticator } from '../auth/authenticator.js';
 import { ScramError } from '../auth/scram.js';
+import { type Channel, openChannel } from '../channel/index.js';
 import {
   ConnectError,
   ConnectionBusy,
@@ -50,7 +51,7 @@ interface Waiter {
  * server is kept as byte strings. Whatever a server sends, the worst that can happen is that this connection ends.
  */
 export class WireClient {
-  /** Called for every NotificationResponse. What it throws ends the connection. */
+  /** Called for every NotificationResponse, with bytes that are valid during the call only. What it throws ends the connection. */
   onNotification: ((processId: number, channel: Buffer, payload: Buffer) => void) | undefined;
   /** Called for every notice. Must not throw. */
   onNotice: ((fields: ErrorFields) => void) | undefined;
@@ -61,6 +62,8 @@ export class WireClient {
   readonly #describe: string;
   /** The connection to the server. */
   readonly #server: ServerSocket;
+  /** How bytes come on the connection to the server, or on that to who stands in between. */
+  #channel!: Channel;
   /** Who stands between this connection and its server. */
   #interposed: Interposed | undefined;
   readonly #authenticator: Authenticator;
@@ -88,6 +91,8 @@ export class WireClient {
   #released: (() => void) | undefined;
   /** When the connection was made, by performance.now(). */
   readonly madeAt = performance.now();
+  /** The server's version as it was read last, and as it was reported. */
+  #version: { readonly shown: string | undefined; readonly number: number } = { shown: undefined, number: 0 };
   /** Cancel requests for this connection that are under way. */
   readonly #cancels = new Set<Promise<void>>();
 
@@ -177,7 +182,9 @@ export class WireClient {
 
   /** The server's version as a number like 150018; 0 when the server has not reported it. */
   get serverVersion(): number {
-    return serverVersionNumber(this.#inbound.parameters.get('server_version'));
+    const shown = this.#inbound.parameters.get('server_version');
+    if (this.#version.shown !== shown) this.#version = { shown, number: serverVersionNumber(shown) };
+    return this.#version.number;
   }
 
   /** Whether the server asked for the password and got it or a proof of it (Authenticator.passwordUsed). */
@@ -268,27 +275,27 @@ export class WireClient {
    * @returns a promise that settles at ReadyForQuery
    * @throws ConnectionLost; ConnectionBusy while another query runs; TypeError for SQL with a zero byte; what the handler threw
    */
-  async query(sql: Buffer, handler: QueryHandler): Promise<void> {
-    await this.#run(simpleQuery(sql), new QueryExchange(handler, 'simple', this.#send));
+  query(sql: Buffer, handler: QueryHandler): Promise<void> {
+    return this.#run(() => simpleQuery(sql), new QueryExchange(handler, 'simple', this.#send));
   }
 
   /**
    * Sends a simple query that has one COPY FROM STDIN, together with the data for that, in one round trip.
    * @throws as `query`
    */
-  async copy(sql: Buffer, data: Buffer, handler: QueryHandler): Promise<void> {
-    const messages = Buffer.concat([simpleQuery(sql), wholeCopy(data)]);
-    await this.#run(messages, new QueryExchange(handler, 'copy', this.#send));
+  copy(sql: Buffer, data: Buffer, handler: QueryHandler): Promise<void> {
+    const messages = () => Buffer.concat([simpleQuery(sql), wholeCopy(data)]);
+    return this.#run(messages, new QueryExchange(handler, 'copy', this.#send));
   }
 
   /** Runs one statement with parameters by an extended query, in one round trip. See `pipeline`. */
-  async execute(
+  execute(
     sql: Buffer,
     params: readonly (Buffer | null)[],
     options: ExecuteOptions,
     handler: QueryHandler,
   ): Promise<void> {
-    await this.pipeline([{ sql, params, options }], handler);
+    return this.pipeline([{ sql, params, options }], handler);
   }
 
   /**
@@ -297,20 +304,20 @@ export class WireClient {
    * @returns a promise that settles at ReadyForQuery
    * @throws as `query`; RangeError for more than 65535 parameters
    */
-  async pipeline(steps: readonly PipelineStep[], handler: QueryHandler): Promise<void> {
-    await this.#run(extendedQuery(steps), new QueryExchange(handler, 'extended', this.#send));
+  pipeline(steps: readonly PipelineStep[], handler: QueryHandler): Promise<void> {
+    return this.#run(() => extendedQuery(steps), new QueryExchange(handler, 'extended', this.#send));
   }
 
   /** Stops reading from the socket. What has been read already (one chunk, and what `hold` has kept) is still delivered. */
   pause(): void {
     this.#paused = true;
-    this.#socket.pause();
+    this.#channel.pause();
   }
 
   /** Reads again after `pause`. */
   resume(): void {
     this.#paused = false;
-    if (!this.#full) this.#socket.resume();
+    if (!this.#full) this.#channel.resume();
   }
 
   /**
@@ -371,7 +378,7 @@ export class WireClient {
     socket.once('close', () => clearTimeout(timer));
     socket.end(TERMINATE);
     // The end of a socket is only noticed while it is read.
-    socket.resume();
+    this.#channel.resume();
     this.#end(new ConnectionLost('connection was closed'));
   }
 
@@ -384,26 +391,27 @@ export class WireClient {
   readonly #send: Send = (bytes, released) =>
     this.#lost !== undefined || !this.#socket.writable ? true : this.#socket.write(bytes, released);
 
-  async #run(messages: Buffer, exchange: QueryExchange): Promise<void> {
-    if (this.#lost !== undefined) throw this.#lost;
-    if (this.#waiter !== undefined) throw new ConnectionBusy();
-    const answered = new Promise<void>((resolve, reject) => {
+  #run(messages: () => Buffer, exchange: QueryExchange): Promise<void> {
+    // What is thrown here rejects the promise.
+    return new Promise((resolve, reject) => {
+      const bytes = messages();
+      if (this.#lost !== undefined) throw this.#lost;
+      if (this.#waiter !== undefined) throw new ConnectionBusy();
       this.#waiter = { resolve, reject };
+      const begin = (): void => {
+        if (this.#lost !== undefined) return;
+        this.#inbound.begin(exchange);
+        this.#send(bytes);
+      };
+      if (this.#cancels.size === 0) begin();
+      else void Promise.allSettled(this.#cancels).then(begin);
     });
-    if (this.#cancels.size > 0) await Promise.race([answered, Promise.allSettled(this.#cancels)]);
-    if (this.#lost === undefined) {
-      this.#inbound.begin(exchange);
-      this.#send(messages);
-    }
-    await answered;
   }
 
   #start(startup: Buffer): Promise<void> {
     const socket = this.#socket;
     return new Promise((resolve, reject) => {
       this.#waiter = { resolve, reject };
-      // The first byte is checked alone: a peer that is no PostgreSQL server may never send a whole header.
-      socket.once('data', (chunk: Buffer) => this.#guard(() => this.#startup.head(chunk[0]!, 8)));
       this.#listen(socket);
       if (socket.destroyed) this.#socketEnded(socket.errored ?? undefined);
       else socket.write(startup);
@@ -417,18 +425,22 @@ export class WireClient {
     const heard = (act: () => void): void => {
       if (this.#socket === socket) act();
     };
-    socket.on('data', (chunk: Buffer) => heard(() => this.#guard(() => this.#take(chunk))));
     socket.on('end', () => heard(ended));
     socket.on('error', (error) => heard(() => this.#socketEnded(error)));
     socket.on('close', () => heard(ended));
-    socket.on('drain', () => heard(() => this.#inbound.drained()));
+    const channel = openChannel(socket);
+    channel.onDrain = () => heard(() => this.#inbound.drained());
+    channel.start((chunk) => {
+      if (this.#channel === channel) this.#guard(() => this.#take(chunk));
+    });
+    this.#channel = channel;
   }
 
   #take(chunk: Buffer): void {
     this.#inbound.push(chunk);
     if (this.#inbound.heldBytes <= MAX_HELD_BYTES) return;
     this.#full = true;
-    this.#socket.pause();
+    this.#channel.pause();
   }
 
   /** Goes on in a later turn of the event loop, unless there is something else to wait for. */
@@ -520,7 +532,7 @@ export class WireClient {
     this.#guard(() => this.#inbound.resume());
     if (this.#full && this.#inbound.heldBytes <= MAX_HELD_BYTES) {
       this.#full = false;
-      if (!this.#paused) this.#socket.resume();
+      if (!this.#paused) this.#channel.resume();
     }
     const end = this.#heldEnd;
     if (end !== undefined && !this.#inbound.held) this.#socketEnded(end.error);

@@ -34,6 +34,9 @@ const MAX_SHORT_MESSAGE_BYTES = 30_000;
 const MAX_PARAMETERS = 1000;
 const MAX_PARAMETER_BYTES = 65_536;
 
+/** The shortest length field that a message of the startup has. */
+const SHORTEST_BYTES = 8;
+
 const LONG_TYPES: ReadonlySet<number> = new Set([
   Backend.rowDescription,
   Backend.dataRow,
@@ -74,6 +77,11 @@ export class Inbound {
       listener.giveWay();
     });
     this.#framer = new Framer({
+      // A peer that is no PostgreSQL server may never send a whole header.
+      begins: (type) => {
+        if (!this.#started) this.#startup.head(type, SHORTEST_BYTES);
+        return false;
+      },
       head: (type, length) => {
         share.passed();
         return this.#head(type, length - 1);

@@ -37,7 +37,8 @@ export interface CopyInControl {
 
 /**
  * Takes the results of one query, in the order in which they come. Every method may be left out. When a method throws, the
- * rest of the answer is read and dropped, and the query is rejected with what was thrown. The connection stays usable.
+ * rest of the answer is read and dropped, and the query is rejected with what was thrown. The connection stays usable. Bytes that a
+ * method is given are valid during the call only.
  */
 export interface QueryHandler {
   /**
@@ -46,7 +47,7 @@ export interface QueryHandler {
    *   at all. Without this method the rows go to `row` or else to `rawRows`, whichever there is.
    */
   rowDescription?(message: Buffer): RowDelivery;
-  /** One whole DataRow, not checked beyond its length. Its bytes are valid during the call only. */
+  /** One whole DataRow, not checked beyond its length. */
   row?(message: Buffer): void;
   /** Bytes of DataRow messages: any number of messages, or parts of them. */
   rawRows?(bytes: Buffer): void;
@@ -60,7 +61,7 @@ export interface QueryHandler {
   copyIn?(control: CopyInControl): void;
   /** COPY TO STDOUT begins. `message` is the whole CopyOutResponse. */
   copyOut?(message: Buffer): void;
-  /** The content of one CopyData message. Its bytes are valid during the call only. */
+  /** The content of one CopyData message. */
   copyData?(bytes: Buffer): void;
   /** The answer is complete. */
   ready?(): void;

@@ -3,6 +3,7 @@ import type { RowSink } from '../../../src/dblink/remote/results.js';
 import { DblinkSession } from '../../../src/dblink/session.js';
 import type { PgError } from '../../../src/wire/errors.js';
 import { parseDataRow, type WireClient } from '../../../src/wire/outbound/index.js';
+import type { FieldDescription } from '../../../src/wire/rows.js';
 
 /** A session of the dblink functions, whose primary nobody asks. */
 export const newSession = (home: Partial<DblinkHome> = {}): DblinkSession =>
@@ -44,7 +45,7 @@ export class CollectingSink implements RowSink {
 
   constructor(readonly columns = 1) {}
 
-  begin(_: Buffer, client: WireClient): 'rows' {
+  begin(_: readonly FieldDescription[], client: WireClient): 'rows' {
     this.#client = client;
     this.rows = [];
     return 'rows';

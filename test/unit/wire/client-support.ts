@@ -42,7 +42,7 @@ export function collector(): { readonly handler: QueryHandler; readonly got: Col
   const got: Collected = { columns: [], rows: [], tags: [], errors: [], events: [] };
   const handler: QueryHandler = {
     rowDescription(message) {
-      got.columns.push(parseRowDescription(message));
+      got.columns.push(parseRowDescription(Buffer.from(message)));
       got.events.push('columns');
       return 'rows';
     },

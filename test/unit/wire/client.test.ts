@@ -127,7 +127,7 @@ test('raw rows are the bytes of the DataRow messages', async () => {
       events.push('columns');
       return events.length === 1 ? 'raw' : 'discard';
     },
-    rawRows: (bytes) => void raw.push(bytes),
+    rawRows: (bytes) => void raw.push(Buffer.from(bytes)),
     row: () => assert.fail('rows were not asked for'),
     commandComplete: (tag) => void events.push(tag),
   });
@@ -141,7 +141,7 @@ test('without rowDescription, the delivery is that of the method that is there',
   await client.query(Buffer.from('select generate_series(1, 3)'), { row: () => void rows++ });
   assert.equal(rows, 3);
   const raw: Buffer[] = [];
-  await client.query(Buffer.from('select 5'), { rawRows: (bytes) => void raw.push(bytes) });
+  await client.query(Buffer.from('select 5'), { rawRows: (bytes) => void raw.push(Buffer.from(bytes)) });
   assert.deepEqual(parseDataRow(Buffer.concat(raw)), [Buffer.from('5')]);
   await client.query(Buffer.from('select 5'), {});
 });

@@ -68,18 +68,19 @@ export function knownStream(
   const { statement } = queried;
   const known = streams.get(queried.text, statement);
   if (known === undefined) return undefined;
-  const { types } = known;
   const { description, shapes } = known.said;
   let spliced: SplicedStatement | undefined;
   return {
-    // When all rows stream, it is not needed.
+    // When all rows stream, neither is needed.
     get spliced() {
-      spliced ??= spliceStatement(context, { ...queried, clientTypes: [] }, types);
+      spliced ??= spliceStatement(context, { ...queried, clientTypes: [] }, known.types);
       return spliced;
+    },
+    get types() {
+      return known.types;
     },
     shapes: new Map(statement.calls.map((call, i) => [call, shapes[i]!])),
     description,
-    types,
   };
 }
 

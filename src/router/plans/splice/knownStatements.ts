@@ -38,12 +38,13 @@ export class KnownStatements<T> {
     if (this.#entries.size === 0) return undefined;
     const entry = this.#entries.get(keyOf(text, statement, more));
     if (entry === undefined) return undefined;
-    const types = new Map<DblinkCall, readonly ColumnType[]>();
-    for (const [i, call] of statement.calls.entries()) {
-      const known = entry.types[i];
-      if (known !== undefined) types.set(call, known);
-    }
-    return { said: entry.said, types };
+    return {
+      said: entry.said,
+      // Only who changes the statement needs them.
+      get types() {
+        return byCall(statement, entry.types);
+      },
+    };
   }
 
   set(text: Buffer, statement: Statement, value: { said: T; types: SourceTypes }, more = ''): void {
@@ -54,6 +55,15 @@ export class KnownStatements<T> {
     if (this.#entries.size >= MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
     this.#entries.set(key, { said: value.said, types: statement.calls.map((call) => value.types.get(call)) });
   }
+}
+
+function byCall({ calls }: Statement, types: readonly (readonly ColumnType[] | undefined)[]): SourceTypes {
+  const found = new Map<DblinkCall, readonly ColumnType[]>();
+  for (const [i, call] of calls.entries()) {
+    const known = types[i];
+    if (known !== undefined) found.set(call, known);
+  }
+  return found;
 }
 
 const keyOf = (text: Buffer, statement: Statement, more: string): string =>

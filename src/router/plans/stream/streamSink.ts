@@ -4,7 +4,7 @@ import type { RemoteStyle, RowSink } from '../../../dblink/remote/results.js';
 import type { ValueCheck } from '../../../dblink/remote/valueCheck.js';
 import type { ClientLink } from '../../../session/clientLink.js';
 import type { WireClient } from '../../../wire/outbound/index.js';
-import { parseRowDescription } from '../../../wire/rows.js';
+import type { FieldDescription } from '../../../wire/rows.js';
 import type { CollectSink } from '../../calls/collectSink.js';
 import type { ColumnType } from '../../calls/columns.js';
 import { invalidValue, streamCheck, type WritingStyle } from './streamable.js';
@@ -62,10 +62,9 @@ export class StreamSink implements RowSink {
     return this.collector.maxRowBytes;
   }
 
-  begin(description: Buffer, remote: WireClient): 'rows' | 'raw' {
+  begin(fields: readonly FieldDescription[], remote: WireClient): 'rows' | 'raw' {
     // One statement has one result. Rows of another one, which perhaps must not be streamed, cannot follow what has been sent.
     if (this.#rowsHaveCome) throw new MalformedResult('unexpected second result of one statement');
-    const fields = parseRowDescription(description);
     const far = {
       dateStyle: remote.parameters.get('DateStyle'),
       intervalStyle: remote.parameters.get('IntervalStyle'),

@@ -38,8 +38,22 @@ const key = (text: Buffer, places: readonly Span[]): string => {
   return left + text.toString('latin1', from);
 };
 
-/** A statement's text without the literals that are arguments of dblink calls: what PostgreSQL says of it is the same for all of these. */
-export const withoutFreeLiterals = (text: Buffer, { span, calls }: Statement): string => {
+/** Texts without free literals, by statement. Those of one template have the same. */
+const masked = new WeakMap<Statement, string>();
+
+/**
+ * A statement's text without the literals that are arguments of dblink calls: what PostgreSQL says of it is the same for all of these.
+ * @param text that the statement was found in
+ */
+export const withoutFreeLiterals = (text: Buffer, statement: Statement): string => {
+  const known = masked.get(statement);
+  if (known !== undefined) return known;
+  const found = mask(text, statement);
+  masked.set(statement, found);
+  return found;
+};
+
+const mask = (text: Buffer, { span, calls }: Statement): string => {
   const spans = calls.flatMap(({ args }) => args.filter(isFree).map((argument) => argument.span));
   const places = spans.sort((a, b) => a.start - b.start);
   return key(
@@ -147,12 +161,16 @@ function filledIn({ analysis, literals, fixed }: Template, text: Buffer, own: re
   });
   const transaction = (one: NonNullable<Statement['transaction']>): Statement['transaction'] =>
     one.options === undefined ? one : { ...one, options: span(one.options) };
-  return {
-    statements: analysis.statements.map((one) => ({
+  const statement = (one: Statement): Statement => {
+    const filled = {
       ...one,
       span: span(one.span),
       ...(one.transaction === undefined ? {} : { transaction: transaction(one.transaction) }),
       calls: one.calls.map(call),
-    })),
+    };
+    const known = masked.get(one);
+    if (known !== undefined) masked.set(filled, known);
+    return filled;
   };
+  return { statements: analysis.statements.map(statement) };
 }
