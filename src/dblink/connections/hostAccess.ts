@@ -2,7 +2,6 @@ import {
   type ByteString,
   bareContext,
   type ConninfoContext,
-  hostHasEnvironment,
   namedFileOption,
   type ResolvedConninfo,
 } from '../conninfo/index.js';
@@ -33,6 +32,8 @@ export interface HostAccessRequest {
   readonly confirmSuperuser: () => Promise<boolean>;
   /** The context with everything that the host has. */
   readonly context: ConninfoContext;
+  /** Whether there is any (hostHasEnvironment). */
+  readonly hasEnvironment: () => Promise<boolean>;
 }
 
 /** The context in which a connection string is completed. */
@@ -49,7 +50,7 @@ export interface PermittedContext {
  */
 export async function permittedContext(
   explicit: ReadonlyMap<string, ByteString>,
-  { rules, declared, superuser, confirmSuperuser, context }: HostAccessRequest,
+  { rules, declared, superuser, confirmSuperuser, context, hasEnvironment }: HostAccessRequest,
 ): Promise<PermittedContext> {
   if (declared) return { context, bare: false };
   const permitted = async (rule: HostRule): Promise<boolean> =>
@@ -63,7 +64,7 @@ export async function permittedContext(
   const service = explicit.has('service');
   if (environment === 'superusers' && superuser && !service && !needsRoots(explicit)) {
     // If the host has no environment that could be used, the primary need not be asked about the role.
-    if (!(await hostHasEnvironment(context))) return { context, bare: false };
+    if (!(await hasEnvironment())) return { context, bare: false };
   }
   if (await permitted(environment)) return { context, bare: false };
   if (service) throw serviceRefused(environment);

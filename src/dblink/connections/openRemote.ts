@@ -5,6 +5,7 @@ import { clipName } from '../clipName.js';
 import {
   ConninfoError,
   findRefusedOption,
+  hostHasEnvironment,
   parseConninfo,
   type ResolvedConninfo,
   resolveConninfo,
@@ -52,6 +53,16 @@ export interface OpenOptions {
  */
 export async function openRemote(target: string, options: OpenOptions): Promise<WireClient> {
   const { home, facts } = options;
+  const rules = home.hostRules ?? DEFAULT_HOST_RULES;
+  const hostContext = systemContext(
+    { host: home.primaryHost, port: String(home.primaryPort), user: home.user },
+    process.env,
+    options.signal,
+  );
+  let environment: Promise<boolean> | undefined;
+  const hasEnvironment = (): Promise<boolean> => (environment ??= hostHasEnvironment(hostContext));
+  // Most connections of superusers need the answer, so it is looked for while the primary is asked.
+  if (facts.superuser && rules.hostEnvironment === 'superusers') hasEnvironment().catch(() => undefined);
   const server = await facts.findServer(
     clipName(target, facts.databaseEncoding),
     options.unchecked,
@@ -79,17 +90,13 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
   const refused = findRefusedOption(explicit, facts.primaryMajor);
   if (refused !== undefined) throw optionRefused(refused);
 
-  const rules = home.hostRules ?? DEFAULT_HOST_RULES;
   const { context, bare } = await permittedContext(explicit, {
     rules,
     declared: server?.declared === true,
     superuser: facts.superuser,
     confirmSuperuser,
-    context: systemContext(
-      { host: home.primaryHost, port: String(home.primaryPort), user: home.user },
-      process.env,
-      options.signal,
-    ),
+    context: hostContext,
+    hasEnvironment,
   });
   let client: WireClient;
   try {
