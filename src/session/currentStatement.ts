@@ -92,8 +92,9 @@ export class CurrentStatement {
   }
 
   #releaseResults(): void {
-    const results = this.#results.splice(0);
+    const results = this.#results;
     if (results.length === 0) return;
+    this.#results = [];
     // What has been sent to the primary may not have left for it yet.
     this.primary.whenWritten((unread) => {
       for (const result of results) result.release(unread);

@@ -23,7 +23,9 @@ interface HeldParameter {
  * ReadyForQuery messages. The client has to get the reports in front of the one that it is sent.
  */
 export class HeldReports {
-  #held: { readonly parameters: Map<string, HeldParameter>; readonly notifications: Buffer[] } | undefined;
+  #holding = false;
+  readonly #parameters = new Map<string, HeldParameter>();
+  #notifications: Buffer[] = [];
 
   constructor(private readonly events: ReportEvents) {}
 
@@ -34,7 +36,7 @@ export class HeldReports {
 
   /** Keeps reports back until `release`. */
   hold(): void {
-    if (!this.#atOnce) this.#hold();
+    if (!this.#atOnce) this.#holding = true;
   }
 
   /**
@@ -43,23 +45,22 @@ export class HeldReports {
    * has dealt with it.
    */
   holdOfAbort(): void {
-    if (this.#atOnce) this.#hold();
-  }
-
-  #hold(): void {
-    this.#held ??= { parameters: new Map(), notifications: [] };
+    if (this.#atOnce) this.#holding = true;
   }
 
   /** Sends what has been kept back: the notifications, then those settings that have another value than before. */
   release(): void {
-    const held = this.#held;
-    this.#held = undefined;
-    if (held === undefined) return;
+    this.#holding = false;
+    if (this.#notifications.length === 0 && this.#parameters.size === 0) return;
     const { changed, majorVersion, toClient } = this.events;
-    for (const notification of held.notifications) toClient(notification);
+    const notifications = this.#notifications;
+    const parameters = [...this.#parameters];
+    this.#notifications = [];
+    this.#parameters.clear();
+    for (const notification of notifications) toClient(notification);
     // A server reports settings in the order of their names. From PostgreSQL 16 on it begins with what changed last.
     const byName = majorVersion() < 16;
-    const reports = [...held.parameters].sort(([aName, a], [bName, b]) =>
+    const reports = parameters.sort(([aName, a], [bName, b]) =>
       byName ? compareNames(aName, bName) : b.part - a.part,
     );
     for (const [name, { before, value }] of reports) {
@@ -69,15 +70,15 @@ export class HeldReports {
 
   /** A notification has come. @returns whether the client gets it now */
   notification(message: Buffer): boolean {
-    this.#held?.notifications.push(Buffer.from(message));
-    return this.#held === undefined;
+    if (this.#holding) this.#notifications.push(Buffer.from(message));
+    return !this.#holding;
   }
 
   /** A setting has changed. @param before its value until now, if any @returns whether the client is told now */
   parameter(name: string, value: string, before: string | undefined): boolean {
-    const held = this.#held?.parameters;
-    if (held === undefined) return this.events.changed(name, value);
-    held.set(name, { before: held.get(name)?.before ?? before, value, part: this.events.readies() });
+    if (!this.#holding) return this.events.changed(name, value);
+    const first = this.#parameters.get(name)?.before ?? before;
+    this.#parameters.set(name, { before: first, value, part: this.events.readies() });
     return false;
   }
 }

@@ -192,17 +192,20 @@ export class CallRunner {
   /** Runs a source and collects its rows. @throws PgError */
   async source(source: SourceCall): Promise<CallResult> {
     const collector = heldRows(this.context, source.shape);
-    return this.context.remotely(this.facts, (callContext) =>
-      this.collect(source, { sink: collector, collector }, callContext),
+    return this.context.remotely(this.facts, async (callContext) =>
+      this.result(source, collector, await this.collect(source, { sink: collector, collector }, callContext)),
     );
   }
 
-  /** Runs a source with a sink that leaves rows in a collector. @throws PgError what the call raised; PrimaryRaised */
+  /**
+   * Runs a source with a sink that leaves rows in a collector, unless it has a better use for them.
+   * @throws PgError what the call raised; PrimaryRaised
+   */
   async collect(
     { call, args, shape }: SourceCall,
     { sink, collector }: SourceRows,
     callContext: CallContext,
-  ): Promise<CallResult> {
+  ): Promise<QueryOutcome> {
     const notices: PgError[] = [];
     const held = { ...callContext, notice: (notice: PgError) => void notices.push(notice) };
     let outcome: QueryOutcome;
@@ -215,6 +218,15 @@ export class CallRunner {
     }
     if (notices.length > 0) await this.#convert(call, shape, collector);
     for (const notice of notices) callContext.notice(notice);
+    return outcome;
+  }
+
+  /** What a source has left in its collector. @throws PgError 42804 */
+  async result(
+    { call, shape }: SourceCall,
+    collector: CollectSink,
+    outcome: QueryOutcome,
+  ): Promise<CallResult> {
     if (outcome.kind === 'nothing') return { kind: 'value', value: null };
     if (outcome.kind === 'status') {
       await this.checkStatusRow(call, shape);

@@ -95,10 +95,13 @@ async function stream(
     collector,
   );
   try {
-    const result = await context.remotely(facts, (callContext) =>
-      runner.collect({ call, args, shape }, { sink, collector }, callContext),
+    const source = { call, args, shape };
+    const outcome = await context.remotely(facts, (callContext) =>
+      runner.collect(source, { sink, collector }, callContext),
     );
-    return sink.streamed ? { kind: 'streamed', rows: sink.count } : result;
+    return sink.streamed
+      ? { kind: 'streamed', rows: sink.count }
+      : await runner.result(source, collector, outcome);
   } finally {
     context.session.client.inParts = false;
   }

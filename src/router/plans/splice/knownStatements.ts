@@ -28,7 +28,7 @@ export class KnownStatements<T> {
     this.#asOf = this.primary.changes;
   }
 
-  /** @param more what else the primary's answer depends on */
+  /** @param more what else the primary's answer depends on: OIDs of types */
   get(
     text: Buffer,
     statement: Statement,
@@ -66,5 +66,8 @@ function byCall({ calls }: Statement, types: readonly (readonly ColumnType[] | u
   return found;
 }
 
-const keyOf = (text: Buffer, statement: Statement, more: string): string =>
-  `${more}\0${withoutFreeLiterals(text, statement)}`;
+/** A statement begins with neither of what `more` can be: numbers and commas. */
+function keyOf(text: Buffer, statement: Statement, more: string): string {
+  const masked = withoutFreeLiterals(text, statement);
+  return more === '' ? masked : `${more}\0${masked}`;
+}

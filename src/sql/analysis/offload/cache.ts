@@ -5,6 +5,8 @@ export class ByteBoundedCache<V> {
   readonly #entries = new Map<string, { readonly value: V; readonly bytes: number }>();
   readonly #maxBytes: number;
   #bytes = 0;
+  /** The entry that was used last. */
+  #latest: object | undefined;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -25,9 +27,10 @@ export class ByteBoundedCache<V> {
    */
   get(key: string): { readonly value: V } | undefined {
     const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
+    if (entry === undefined || entry === this.#latest) return entry;
     this.#entries.delete(key);
     this.#entries.set(key, entry);
+    this.#latest = entry;
     return entry;
   }
 
@@ -35,7 +38,9 @@ export class ByteBoundedCache<V> {
   set(key: string, value: V, bytes: number): void {
     if (bytes > this.#maxBytes / 8) return;
     this.#remove(key);
-    this.#entries.set(key, { value, bytes });
+    const entry = { value, bytes };
+    this.#entries.set(key, entry);
+    this.#latest = entry;
     this.#bytes += bytes;
     for (const oldest of this.#entries.keys()) {
       if (this.#bytes <= this.#maxBytes) break;
