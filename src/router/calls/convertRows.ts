@@ -2,6 +2,7 @@ import type { RemoteStyle } from '../../dblink/remote/results.js';
 import { PrimaryRaised } from '../../primary/raised.js';
 import type { SessionContext } from '../../session/context.js';
 import type { DblinkCall } from '../../sql/index.js';
+import { isBuiltIn } from './columns.js';
 import type { SourceShape } from './sourceShape.js';
 
 const BYTEA_OID = 17;
@@ -24,7 +25,7 @@ interface Unreturned {
 export async function convertRows(
   context: SessionContext,
   call: DblinkCall,
-  { keys, asArray }: SourceShape,
+  { keys, asArray, types }: SourceShape,
   { rows, styles }: Unreturned,
 ): Promise<void> {
   if (rows.length === 0 || call.use.kind !== 'source' || keys.length === 0) return;
@@ -47,6 +48,7 @@ export async function convertRows(
     return run({ sql: SET_STYLE, values: values.map((value) => Buffer.from(value, 'latin1')) });
   };
   if (styles !== undefined) await adopt(styles.remote, styles.local);
-  for (const values of rows) await run({ sql, types: [BYTEA_OID], formats: [1], values: [values] });
+  const changes = types?.every(isBuiltIn) !== true;
+  for (const values of rows) await run({ sql, types: [BYTEA_OID], formats: [1], values: [values], changes });
   if (styles !== undefined) await adopt(styles.local, styles.remote);
 }

@@ -161,9 +161,9 @@ export async function evaluateOnPrimary(
   );
 }
 
-/** Whether computing the arguments may call a function. A function may change the session's settings. */
+/** Whether computing the arguments may run code of a user's. That may change the session's settings. */
 const callsAny = ({ args }: DblinkCall, text: Buffer): boolean =>
-  args.some(({ span }) => text.subarray(span.start, span.end).includes('('));
+  args.some(({ span, harmless }) => !harmless || text.subarray(span.start, span.end).includes('('));
 
 /**
  * Whether no signature of the function fits the call, as far as types are known before anything is evaluated.

@@ -163,7 +163,7 @@ class SimpleSplice {
     });
     const bound = new MessageSink();
     primary.send(bindParts(bindWith(UNNAMED, values)), { kind: 'bind', sink: bound });
-    // Plain columns of a source change nothing about the session.
+    // Plain columns of a source change nothing about the session. The conditions of a domain may.
     const harmless =
       this.own.statement.shape.kind === 'stream' &&
       [...shapes.values()].every(({ types }) => types?.every(isBuiltIn) === true);
