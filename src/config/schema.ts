@@ -347,7 +347,9 @@ export const schema = z.strictObject({
           'may use it, or `[public]` for everybody; others get 42501. The credentials are the ' +
           "administrator's and never shown to clients, so the rule that non-superusers give a password of their own does " +
           'not apply. The password is sent in clear text by TLS only, unless the server has `sslmode: disable` and ' +
-          '`allow_cleartext: true`. In the environment variable the map is written as JSON.',
+          "`allow_cleartext: true`. With `read_only: true` nothing can be written there, although the server's user may: its sessions " +
+          'are read-only, and what could change that ends with 25006. ' +
+          'In the environment variable the map is written as JSON.',
         type: 'map of servers',
         reload: true,
       }),

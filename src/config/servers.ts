@@ -15,6 +15,8 @@ export interface ServerSetting {
   readonly roles: readonly string[];
   /** Its password may be sent in clear text without TLS. */
   readonly plainPassword?: boolean;
+  /** Its sessions have to stay read-only. */
+  readonly readOnly?: boolean;
   /** Where the password is, if it is not among the options. */
   readonly passwordFrom: { readonly file: string } | { readonly variable: string } | undefined;
 }
@@ -30,7 +32,14 @@ const KEYWORDS: readonly string[] = CONNINFO_KEYWORDS.filter(
   ({ name, debug }) => debug !== true && name !== 'client_encoding',
 ).map(({ name }) => name);
 const PASSWORDS = ['password', 'password_file', 'password_env'] as const;
-const KEYS: readonly string[] = [...KEYWORDS, 'password_file', 'password_env', 'allow_cleartext', 'roles'];
+const KEYS: readonly string[] = [
+  ...KEYWORDS,
+  'password_file',
+  'password_env',
+  'allow_cleartext',
+  'read_only',
+  'roles',
+];
 
 /** The servers of a YAML map, or of a text with one. @throws ValueError; no message contains an option's value */
 export function parseServers(value: unknown): readonly ServerSetting[] {
@@ -85,6 +94,7 @@ function parseServer(name: string, given: unknown): ServerSetting {
   return {
     name,
     ...(plainPassword ? { plainPassword } : {}),
+    ...(given['read_only'] !== undefined && parseBoolean(given['read_only']) ? { readOnly: true } : {}),
     options: KEYWORDS.filter((key) => given[key] !== undefined).map((key) => `${key}=${text(key)}`),
     roles: parseList(given['roles'], parseText),
     passwordFrom:

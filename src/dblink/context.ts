@@ -6,9 +6,10 @@ import type { RemoteAdmission } from './connections/admission.js';
 import type { Family } from './connections/family.js';
 import type { ForeignServer } from './connections/foreignServer.js';
 import type { HostRules } from './connections/hostAccess.js';
-import type { KeptConnections, TextEffect } from './connections/keptConnections.js';
+import type { KeptConnections } from './connections/keptConnections.js';
 import type { OwnCluster, PrimaryServer } from './connections/ownCluster.js';
 import type { SessionMemory } from './memory.js';
+import type { TextEffect } from './remote/textEffect.js';
 
 /** What a session's dblink functions know about the place where they run. It does not change during the session. */
 export interface DblinkHome {
@@ -40,6 +41,8 @@ export interface DblinkHome {
   readonly kept?: KeptConnections;
   /** What SQL for a remote may do, as far as that can be told at once; without it, anything. */
   readonly effectOf?: (sql: Buffer) => TextEffect;
+  /** The same for texts of any length. It may take its time for long ones. Without it no text is sent to a server that is read-only. */
+  readonly readEffect?: (sql: Buffer) => TextEffect | Promise<TextEffect>;
   /** The session's part of the memory for results; without it there is no limit. */
   readonly memory?: SessionMemory;
   /**

@@ -17,6 +17,20 @@ export const connectionNotAvailable = (name: ConnectionLabel): PgError =>
     name === undefined ? 'connection not available' : `connection "${name}" not available`,
   );
 
+/** A text that could make a session one that writes, for a server that is declared read-only. */
+export const leavesReadOnly = (): PgError =>
+  new PgError('25006', 'cannot execute this on a server that is declared read-only', {
+    detail: 'It could make the remote session one that writes, or the proxy cannot tell.',
+    hint: "Send queries, or single commands that a read-only transaction permits, with quotes in literals as ''.",
+  });
+
+/** The session of a server that is declared read-only has become one that writes. */
+export const leftReadOnly = (): PgError =>
+  new PgError('25006', 'the remote session is not read-only any more', {
+    detail: 'The server is declared read-only, and "default_transaction_read_only" is off there.',
+    hint: 'Close the connection and open it again.',
+  });
+
 /** The name for a new connection is in use. */
 export const duplicateName = (): PgError => new PgError('42710', 'duplicate connection name');
 

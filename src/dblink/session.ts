@@ -1,4 +1,6 @@
+import { PgError } from '../wire/errors.js';
 import * as asynchronous from './asynchronous.js';
+import { clipName } from './clipName.js';
 import { SessionConnections } from './connections/connections.js';
 import type { CallContext, DblinkHome } from './context.js';
 import * as cursors from './cursors.js';
@@ -75,6 +77,20 @@ export class DblinkSession {
     const connection = this.#connections.used(target, call);
     if (connection?.hasResults) return 'results';
     return connection?.errorText ? 'message' : undefined;
+  }
+
+  /** Whether a call of dblink or dblink_exec will use a session that cannot write. False where that cannot be told. */
+  async isReadOnly(target: string | undefined, call: CallContext): Promise<boolean> {
+    const open = this.#connections.used(target, call);
+    if (open !== undefined || target === undefined) return open?.readOnly === true;
+    const { findServer, databaseEncoding } = call.facts;
+    try {
+      return (await findServer(clipName(target, databaseEncoding), false, call.signal))?.readOnly === true;
+    } catch (error) {
+      // The call itself will say what is wrong, if it is reached.
+      if (error instanceof PgError && !call.signal.aborted) return false;
+      throw error;
+    }
   }
 
   /**

@@ -12,6 +12,8 @@ export interface DeclaredServer {
   readonly roles: readonly string[];
   /** Whether the server's password may be sent in clear text without TLS. Default: no. */
   readonly plainPassword?: boolean;
+  /** Whether its sessions have to stay read-only. Default: no. */
+  readonly readOnly?: boolean;
 }
 
 /** A text as a byte string in UTF-8. */
@@ -43,12 +45,18 @@ export const rolesJson = ({ roles }: DeclaredServer, encoding: string): string =
   );
 
 /** The server as dblink makes a connection string of it. Its values go to the remote as they are in the configuration. */
-export const asForeignServer = ({ name, options, plainPassword = false }: DeclaredServer): ForeignServer => ({
+export const asForeignServer = ({
+  name,
+  options,
+  plainPassword = false,
+  readOnly = false,
+}: DeclaredServer): ForeignServer => ({
   name: bytes(name),
   serverOptions: options.map(bytes),
   mappingOptions: [],
   declared: true,
   plainPassword,
+  readOnly,
 });
 
 /**

@@ -24,6 +24,7 @@ import {
   loadParser,
   mayConcernDblink,
   type EscapeStrings as ReadableText,
+  readRemoteTextAsync,
   readRemoteTextNow,
   type Statement,
 } from '../sql/index.js';
@@ -188,6 +189,7 @@ class DblinkInterceptor implements Interceptor {
       makeWay: (databases, awaited) => this.#way.make(databases, awaited),
       kept: common.kept,
       effectOf: readRemoteTextNow,
+      readEffect: (sql) => readRemoteTextAsync(sql, this.#context.asker),
       ...(keys === undefined ? {} : { nesting: nestingIn(client, nested?.depth ?? 0, common, this.#way) }),
     };
     const dblink = new DblinkSession(this.#home);

@@ -11,10 +11,12 @@ import {
   identifierTruncated,
 } from '../errors.js';
 import { UNLIMITED } from '../memory.js';
+import { ReadOnlySession } from '../remote/readOnlySession.js';
 import { RemoteConnection } from '../remote/remote.js';
+import { leavesSession } from '../remote/textEffect.js';
 import type { Leave } from './admission.js';
 import type { Identity } from './keptConnections.js';
-import { type OpenOptions, openRemote } from './openRemote.js';
+import { type OpenedRemote, type OpenOptions, openRemote } from './openRemote.js';
 import { ConnectionRegistry } from './registry.js';
 
 /** A connection in use by one call. */
@@ -132,9 +134,9 @@ export class SessionConnections {
     call: CallContext,
     hooks: Pick<OpenOptions, 'beforeConnect' | 'reuse'>,
   ): Promise<RemoteConnection> {
-    let client: WireClient;
+    let opened: OpenedRemote;
     try {
-      client = await openRemote(conninfo, {
+      opened = await openRemote(conninfo, {
         home: this.home,
         facts: call.facts,
         unchecked,
@@ -145,6 +147,7 @@ export class SessionConnections {
       leave();
       throw error;
     }
+    const { client } = opened;
     client.whenReleased(leave);
     try {
       await this.#nest(client, call);
@@ -152,7 +155,9 @@ export class SessionConnections {
       client.close();
       throw error;
     }
-    const connection = new RemoteConnection(client, call.facts.primaryMajor, this.home.memory ?? UNLIMITED);
+    const { memory = UNLIMITED, readEffect = () => 'anything' } = this.home;
+    const guard = opened.readOnly ? new ReadOnlySession(client, readEffect) : undefined;
+    const connection = new RemoteConnection(client, call.facts.primaryMajor, memory, guard);
     const encoding = call.facts.databaseEncoding;
     try {
       if (client.parameters.get('client_encoding') !== encoding) {
@@ -252,7 +257,7 @@ export class SessionConnections {
     if (this.#closed || kept === undefined || identity === undefined || ran === undefined) return false;
     // A nested session that has used dblink may have connections of its own.
     if (!client.pristine) return false;
-    return effectOf !== undefined && effectOf(ran) !== 'anything' && kept.keep(this.home, identity, client);
+    return effectOf !== undefined && leavesSession(effectOf(ran)) && kept.keep(this.home, identity, client);
   }
 
   /**
@@ -261,7 +266,7 @@ export class SessionConnections {
    */
   leaveFor(sql: Buffer): void {
     const { kept, effectOf } = this.home;
-    if (kept?.has(this.home) && (effectOf === undefined || effectOf(sql) === 'anything'))
+    if (kept?.has(this.home) && (effectOf === undefined || !leavesSession(effectOf(sql))))
       kept.leave(this.home);
   }
 

@@ -1,6 +1,7 @@
 import type { ScramKeys } from '../../wire/auth/scram.js';
 import { CONNINFO_KEYWORDS, type ConninfoKeyword } from '../conninfo/index.js';
 import { notBoolean } from '../errors.js';
+import { READ_ONLY_OPTION } from '../remote/readOnlySession.js';
 
 /** A foreign server that the role of a call may use (behaviour reference, section 8). All text is byte strings. */
 export interface ForeignServer {
@@ -16,6 +17,8 @@ export interface ForeignServer {
   readonly declared: boolean;
   /** For a declared server: its password may be sent in clear text without TLS. The password is the administrator's. */
   readonly plainPassword?: boolean;
+  /** For a declared server: its sessions have to stay read-only. */
+  readonly readOnly?: boolean;
 }
 
 const PASSTHROUGH = 'use_scram_passthrough';
@@ -51,6 +54,15 @@ function readable(stored: readonly string[], kind: 'server' | 'mapping', major: 
 
 const pair = ([keyword, value]: Option): string => `${keyword}='${value.replace(/['\\]/g, '\\$&')}' `;
 
+/** The options of a declared server. If it is read-only, its sessions begin so, whatever else they begin with. */
+function withMode({ serverOptions, readOnly = false }: ForeignServer): readonly Option[] {
+  const options = serverOptions.map(optionOf);
+  if (!readOnly) return options;
+  const given = options.find(([keyword]) => keyword === 'options')?.[1];
+  const all = given === undefined ? READ_ONLY_OPTION : `${given} ${READ_ONLY_OPTION}`;
+  return [...options.filter(([keyword]) => keyword !== 'options'), ['options', all]];
+}
+
 /**
  * The connection string that dblink makes of a server: its options, then those of the user mapping.
  * @param major of the primary
@@ -59,7 +71,7 @@ const pair = ([keyword, value]: Option): string => `${keyword}='${value.replace(
  * @throws PgError 42601 for a value of use_scram_passthrough that is no boolean
  */
 export function serverConninfo(server: ForeignServer, major: number, scram: ScramKeys | undefined): string {
-  if (server.declared) return server.serverOptions.map(optionOf).map(pair).join('');
+  if (server.declared) return withMode(server).map(pair).join('');
   const options = [
     ...readable(server.serverOptions, 'server', major),
     ...readable(server.mappingOptions, 'mapping', major),

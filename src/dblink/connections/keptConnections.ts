@@ -2,9 +2,6 @@ import type { WireClient } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
 import type { Leave, RemoteAdmission } from './admission.js';
 
-/** What SQL for a remote may do: nothing; change rows, and nothing of the session; anything. */
-export type TextEffect = 'reads' | 'writes' | 'anything';
-
 /** How long a call waits for a connection to be as good as new. Then it opens another one. */
 const PATIENCE_MS = 100;
 /** How long a call waits for others to have left. */

@@ -45,13 +45,20 @@ export interface OpenOptions {
   readonly reuse?: (identity: Identity) => Promise<WireClient | undefined>;
 }
 
+/** A connection that has been made. */
+export interface OpenedRemote {
+  readonly client: WireClient;
+  /** Whether the server is declared read-only. */
+  readonly readOnly: boolean;
+}
+
 /**
  * Opens a connection to a remote as dblink_connect does. The checks come in the extension's order (behaviour reference,
  * section 2).
  * @param target name of a foreign server, or else a connection string; a byte string
  * @throws PgError 08001, 2F003, 42501, 42704, 42601, 0A000, or the signal's reason
  */
-export async function openRemote(target: string, options: OpenOptions): Promise<WireClient> {
+export async function openRemote(target: string, options: OpenOptions): Promise<OpenedRemote> {
   const { home, facts } = options;
   const rules = home.hostRules ?? DEFAULT_HOST_RULES;
   const hostContext = systemContext(
@@ -122,7 +129,7 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
   try {
     if (!client.passwordRequested && (await mustGivePassword()))
       throw passwordNotRequested(facts.primaryMajor);
-    return client;
+    return { client, readOnly: server?.readOnly === true };
   } catch (error) {
     client.close();
     throw error;

@@ -9,6 +9,7 @@ import { ErrorBuffer } from './errorBuffer.js';
 import { type Notification, NotificationQueue } from './notifications.js';
 import { type Outcome, type ResultHandler, resultHandler } from './outcome.js';
 import { PendingResults } from './pendingResults.js';
+import type { ReadOnlySession } from './readOnlySession.js';
 
 const BUSY = 'another command is already in progress';
 
@@ -45,11 +46,13 @@ export class RemoteConnection {
   /**
    * @param major of the primary, whose libpq the extension would use
    * @param memory for results that wait to be taken
+   * @param guard of a server that is declared read-only
    */
   constructor(
     client: WireClient,
     major: number,
     private readonly memory: SessionMemory,
+    private readonly guard?: ReadOnlySession,
   ) {
     this.client = client;
     this.#major = major;
@@ -88,6 +91,11 @@ export class RemoteConnection {
   /** @throws PgError 55006 while a call has the connection */
   refuseInUse(label: ConnectionLabel): void {
     if (this.#user !== undefined) throw alreadyInUse(label);
+  }
+
+  /** Whether the remote's session cannot write. */
+  get readOnly(): boolean {
+    return this.guard !== undefined;
   }
 
   /** Whether results of dblink_send_query are pending. */
@@ -132,11 +140,12 @@ export class RemoteConnection {
    * remote query is cancelled. The connection is usable again when that has taken effect; the next call waits for it.
    * @param results takes the rows; undefined drops them
    * @returns the last result of the string; `refused` if it was not sent
-   * @throws the signal's reason as soon as it is aborted; the reason with which the handler has given up
+   * @throws the signal's reason as soon as it is aborted; the reason with which the handler has given up; PgError 25006
    */
   async run(sql: Buffer, results: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
     if (this.#activity.kind === 'running') await this.settled(signal);
     signal.throwIfAborted();
+    if (this.guard !== undefined) await this.guard.admit(sql, signal);
     const refused = this.#refusal();
     if (refused !== undefined) return { kind: 'refused', text: refused };
     if (this.client.lost !== undefined) return this.#lost();
@@ -218,10 +227,11 @@ export class RemoteConnection {
   /**
    * Sends a query string without waiting for it (dblink_send_query).
    * @returns libpq's reason why it could not be sent; undefined when it was
-   * @throws the signal's reason, if it is aborted before a query that was given up has ended
+   * @throws the signal's reason, if it is aborted before a query that was given up has ended; PgError 25006
    */
   async send(sql: Buffer, signal: AbortSignal): Promise<string | undefined> {
     await this.settled(signal);
+    if (this.guard !== undefined) await this.guard.admit(sql, signal);
     const refused = this.#refusal();
     if (refused !== undefined) return refused;
     this.transaction.sent(sql, this.client.transactionStatus);

@@ -179,7 +179,7 @@ export class CallRunner {
     if (disturbed === 'results' || (disturbed === 'message' && bridged)) {
       throw new NeedsBridge('a query that PostgreSQL may skip, on a connection where it would be noticed');
     }
-    if ((await readRemoteTextAsync(args.sql!, this.context.asker)) !== 'reads') {
+    if (!(await this.#onlyReads(args))) {
       throw new NeedsBridge(
         'a remote statement other than a plain SELECT whose execution PostgreSQL may skip or repeat',
       );
@@ -187,6 +187,15 @@ export class CallRunner {
     if (!args.failOnError) {
       throw new NeedsBridge('fail_on_error = false where PostgreSQL may skip the call');
     }
+  }
+
+  /** Whether nobody notices when the text of a call runs: it only reads, or its server lets it do nothing else. */
+  async #onlyReads({ sql, connection }: CallArguments & { kind: 'call' }): Promise<boolean> {
+    const effect = await readRemoteTextAsync(sql!, this.context.asker);
+    if (effect !== 'calls') return effect === 'reads';
+    return this.context.remotely(this.facts, (callContext) =>
+      this.context.dblink.isReadOnly(connection, callContext),
+    );
   }
 
   /** Runs a source and collects its rows. @throws PgError */

@@ -1,4 +1,4 @@
-import type { FuncCall } from 'libpg-query';
+import type { DefElem, FuncCall, Node, TransactionStmt, VariableSetStmt } from 'libpg-query';
 import { nameParts, parseOnly, unwrap, walk } from '../parse/parser.js';
 import { isKnownAggregate, isKnownSetReturning } from './arguments.js';
 
@@ -41,10 +41,11 @@ const WRITES = ['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'LockingC
 const MAKES = 'intoClause';
 
 /**
- * What SQL for a remote may do. `reads`: nothing, so that nobody notices whether and when it ran. `writes`: it may change rows of
- * tables, and nothing of the session. `anything`: that cannot be told.
+ * What SQL for a remote may do. `reads`: nothing, so that nobody notices whether and when it ran. `calls`: only what the functions do that it
+ * calls. `writes`: it may change rows of tables, and nothing of the session. `stays`: anything that a read-only session permits, but it
+ * cannot make the session one that writes. `anything`: that cannot be told.
  */
-export type RemoteText = 'reads' | 'writes' | 'anything';
+export type RemoteText = 'reads' | 'calls' | 'writes' | 'stays' | 'anything';
 
 /** The longest text that is parsed on the caller's thread; see OffloadLimits.inlineBytes. */
 const MAX_INLINE_BYTES = 8 * 1024;
@@ -70,28 +71,70 @@ export function readRemoteText(sql: Buffer): RemoteText {
   // the end.
   if (text.includes("\\'")) return 'anything';
   try {
-    const statements = parseOnly(text);
-    const [first] = statements ?? [];
-    if (statements?.length !== 1 || first?.stmt === undefined) return 'anything';
-    const { tag } = unwrap(first.stmt);
-    if (tag === 'VariableShowStmt') return 'reads';
-    return tag === 'SelectStmt' || WRITES.includes(tag) ? effectOf(first.stmt) : 'anything';
+    const statements = (parseOnly(text) ?? []).flatMap(({ stmt }) => (stmt === undefined ? [] : [stmt]));
+    const [first] = statements;
+    if (first === undefined) return 'anything';
+    const effect = statements.length === 1 ? effectOfStatement(first) : 'stays';
+    return effect === 'stays' && !statements.every(staysReadOnly) ? 'anything' : effect;
   } catch (error) {
     if (error instanceof RangeError) return 'anything';
     throw error;
   }
 }
 
+function effectOfStatement(statement: Node): RemoteText {
+  const { tag } = unwrap(statement);
+  if (tag === 'VariableShowStmt') return 'reads';
+  return tag === 'SelectStmt' || WRITES.includes(tag) ? effectOf(statement) : 'stays';
+}
+
 function effectOf(query: unknown): RemoteText {
   let effect: RemoteText = 'reads';
+  let calls = false;
   walk(query, (value) => {
     if (WRITES.some((key) => key in value) && effect === 'reads') effect = 'writes';
-    if (MAKES in value) effect = 'anything';
-    if ('FuncCall' in value && !isReadOnlyCall(value['FuncCall'] as FuncCall)) effect = 'anything';
-    return effect !== 'anything';
+    if (MAKES in value) effect = 'stays';
+    if ('FuncCall' in value && !isReadOnlyCall(value['FuncCall'] as FuncCall)) calls = true;
+    return effect !== 'stays';
   });
-  return effect;
+  if (!calls) return effect;
+  return effect === 'reads' ? 'calls' : 'stays';
 }
+
+/**
+ * Statements that leave the session read-only, or that a server refuses in one that is. DO and CALL are not among them: they can end a
+ * transaction and go on in another one.
+ */
+const STAY = new Set([
+  ...['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'ExplainStmt', 'VariableShowStmt'],
+  ...['DeclareCursorStmt', 'FetchStmt', 'ClosePortalStmt', 'PrepareStmt', 'ExecuteStmt', 'DeallocateStmt'],
+  ...['ListenStmt', 'UnlistenStmt', 'LockStmt'],
+]);
+/** Settings that make a session or a transaction one that writes. */
+const MODES = new Set(['transaction_read_only', 'default_transaction_read_only']);
+const LEAVES = new Set(['TRANS_STMT_PREPARE', 'TRANS_STMT_COMMIT_PREPARED', 'TRANS_STMT_ROLLBACK_PREPARED']);
+
+/** @param i its place in its text: what another statement has done shows only behind the text */
+function staysReadOnly(statement: Node, i: number): boolean {
+  const { tag, body } = unwrap(statement);
+  if (tag === 'TransactionStmt') {
+    const { kind, options } = body as TransactionStmt;
+    return i === 0 && !LEAVES.has(kind!) && !setsMode(options);
+  }
+  if (tag === 'VariableSetStmt') {
+    const { kind, name, args } = body as VariableSetStmt;
+    if (kind === 'VAR_RESET_ALL') return true;
+    return kind === 'VAR_SET_MULTI' ? !setsMode(args) : name !== undefined && !MODES.has(name.toLowerCase());
+  }
+  return STAY.has(tag);
+}
+
+/** Whether transaction modes say READ ONLY or READ WRITE. */
+const setsMode = (modes: readonly Node[] | undefined): boolean =>
+  (modes ?? []).some((mode) => {
+    const { tag, body } = unwrap(mode);
+    return tag !== 'DefElem' || MODES.has((body as DefElem).defname ?? '');
+  });
 
 function isReadOnlyCall(call: FuncCall): boolean {
   const parts = nameParts(call.funcname);

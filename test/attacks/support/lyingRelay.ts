@@ -19,7 +19,7 @@ export interface Lies {
 }
 
 /** Splits a stream into messages. */
-function splitter(handle: (type: string, message: Buffer) => void): (chunk: Buffer) => void {
+export function splitter(handle: (type: string, message: Buffer) => void): (chunk: Buffer) => void {
   let held: Buffer = Buffer.alloc(0);
   return (chunk) => {
     held = Buffer.concat([held, chunk]);

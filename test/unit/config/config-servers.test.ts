@@ -57,6 +57,15 @@ describe('dblink.servers', () => {
     assert.deepEqual(server?.options, ['host=h', 'password=x']);
   });
 
+  it('can be read-only', () => {
+    const [yes, no] = load(
+      'a: { host: h, roles: [public], read_only: true }\nb: { host: h, roles: [public], read_only: false }',
+    );
+    assert.equal(yes?.readOnly, true);
+    assert.equal(no?.readOnly, undefined);
+    assert.match(refusal('a: { host: h, roles: [public], read_only: perhaps }'), /server "a": /);
+  });
+
   it('can stand in the environment, as JSON', () => {
     const env = { DBLINK_PROXY_DBLINK_SERVERS: '{"a":{"host":"h","roles":["public"]}}' };
     const { servers } = loadConfig({ flags: {}, env, partial: true }).dblink;

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { analyze, isPlainlyReadOnly, loadParser, type Statement } from '../../../src/sql/index.js';
+import {
+  analyze,
+  isPlainlyReadOnly,
+  loadParser,
+  readRemoteTextNow,
+  type Statement,
+} from '../../../src/sql/index.js';
 
 before(loadParser);
 
@@ -220,6 +226,64 @@ describe('certainty', () => {
       { schema: 'my', name: 'f', surrounds: false },
     ]);
     assert.deepEqual(only(`SELECT upper(${exec('1')}), format('%s', ${exec('2')}), now()`).assumptions, []);
+  });
+});
+
+describe('readRemoteTextNow', () => {
+  it('tells what SQL may do at most', () => {
+    for (const [effect, texts] of Object.entries({
+      reads: ['SELECT 1', 'VALUES (1)', 'SHOW work_mem'],
+      calls: ['SELECT f()', "SELECT nextval('s')", 'SELECT 1 WHERE EXISTS (SELECT my.f(a) FROM t)'],
+      writes: [
+        'DELETE FROM t',
+        'SELECT * FROM t FOR UPDATE',
+        'WITH w AS (INSERT INTO t VALUES (1)) SELECT 1',
+      ],
+      stays: [
+        'SELECT 1; SELECT f()',
+        'DELETE FROM t WHERE f(a)',
+        'SELECT 1 INTO n',
+        'BEGIN',
+        'BEGIN; SELECT f()',
+        'COMMIT AND CHAIN',
+        'SET work_mem = 1',
+        'SET LOCAL x.y TO 1; SELECT 1',
+        'RESET ALL',
+        'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, DEFERRABLE',
+        'PREPARE p AS SELECT f()',
+        'EXECUTE p',
+        'EXPLAIN ANALYZE SELECT f()',
+        'DECLARE c CURSOR FOR SELECT f()',
+        'FETCH 1 FROM c',
+        'LISTEN l',
+      ],
+      anything: [
+        '',
+        'selec',
+        'BEGIN READ WRITE',
+        'BEGIN READ ONLY',
+        'START TRANSACTION READ WRITE',
+        'SET TRANSACTION READ WRITE',
+        'SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE',
+        'SET transaction_read_only = off',
+        'SET LOCAL "transaction_read_only" = off',
+        'SET Default_Transaction_Read_Only = off',
+        'RESET default_transaction_read_only',
+        'SELECT f(); COMMIT',
+        'BEGIN; COMMIT',
+        "PREPARE TRANSACTION 'x'",
+        "COMMIT PREPARED 'x'",
+        'DO $$BEGIN END$$',
+        'CALL p()',
+        'DISCARD ALL',
+        'CREATE TABLE t ()',
+        "ALTER SYSTEM SET work_mem = '1MB'",
+        'VACUUM',
+        'NOTIFY n',
+        "SELECT E'\\'; COMMIT; --'",
+      ],
+    }))
+      for (const sql of texts) assert.equal(readRemoteTextNow(Buffer.from(sql)), effect, sql);
   });
 });
 
