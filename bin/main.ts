@@ -66,6 +66,20 @@ function buildProgram(): Command {
       console.log(`${file}: ok`);
     });
 
+  const policyCommand = program
+    .command('check-policy')
+    .description(
+      'say whether the policy allows a dblink connection, by which rule and why (exit code 1: it does not)',
+    )
+    .argument('<target>', 'a connection string, or the name of a server')
+    .requiredOption('--as <role>', 'the role that calls')
+    .requiredOption('--database <name>', "the client's database")
+    .option('--client <address>', "the client's address (default: it comes by a Unix socket)")
+    .option('--config <file>', 'the configuration file, in YAML (DBLINK_PROXY_CONFIG)')
+    .option('--primary <url>', "the primary's URL, with the proxy's account (DBLINK_PROXY_PRIMARY)")
+    .exitOverride()
+    .action((target: string) => sayPolicy(target, policyCommand));
+
   const bridgeCommands = [
     program
       .command('install')
@@ -102,6 +116,28 @@ interface BridgeFlags {
   readonly database?: readonly string[];
   readonly schema?: string;
   readonly cascade?: boolean;
+}
+
+interface PolicyFlags {
+  readonly as: string;
+  readonly database: string;
+  readonly client?: string;
+  readonly config?: string;
+  readonly primary?: string;
+}
+
+/** `check-policy`: what the policy says of a connection. @throws StartError */
+async function sayPolicy(target: string, command: Command): Promise<void> {
+  const { as: role, database, client, config: file, primary } = command.opts<PolicyFlags>();
+  const config = loadConfig({ flags: { primary }, env: process.env, file });
+  const { checkPolicy, PolicyCheckError } = await import('../src/server/policyCheck.js');
+  try {
+    const { allowed, lines } = await checkPolicy(config, { role, database, client, target });
+    for (const line of lines) console.log(line);
+    if (!allowed) process.exitCode = EXIT_FAILURE;
+  } catch (error) {
+    throw error instanceof PolicyCheckError ? new StartError(error.message) : error;
+  }
 }
 
 /** `install` and `uninstall`: one line for each database on the standard output. @throws StartError */
@@ -164,7 +200,7 @@ try {
   if (error instanceof CommanderError) {
     // Commander has printed its message; help and version end with 0.
     if (error.code === 'commander.excessArguments')
-      console.error('commands: start, check-config FILE, install, uninstall, help');
+      console.error('commands: start, check-config FILE, check-policy TARGET, install, uninstall, help');
     process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
   }
   if (error instanceof ConfigError) {

@@ -221,6 +221,12 @@ export class BridgedCall {
           const counting = async () => (unchecked ? role.name : (await roles.counting(role)).name);
           return this.#findServer(name, { role: counting, signal }, role.name);
         },
+        isMember: async (names) => {
+          // The role that calls dblink_connect_u has been proven above.
+          const counting = unchecked ? role.name : (await roles.counting(role)).name;
+          if (counting === undefined) return undefined;
+          return roles.isMember(counting, rolesJson({ roles: names }, context.encodings.database));
+        },
         primaryMajor: context.majorVersion,
         primaryServer: context.primaryServer(async () => {
           const [row] = await this.bridge.locks.query(CLUSTER_QUERY, []);

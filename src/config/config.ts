@@ -1,3 +1,4 @@
+import type { Policy } from '../policy/index.js';
 import type { DeclaredServer } from '../primary/declaredServers.js';
 import type { ListenAddress } from './listen.js';
 import type { Renamed } from './names.js';
@@ -47,6 +48,7 @@ export interface Config {
   readonly dblink: Omit<Renamed<Complete['dblink']>, 'servers'> & {
     readonly servers: readonly DeclaredServer[];
   };
+  readonly policy: Policy;
   readonly tcp: Renamed<Complete['tcp']>;
   /** Combinations that are allowed but deserve a line in the log at the start. */
   readonly warnings: readonly string[];

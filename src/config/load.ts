@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
+import type { Rule } from '../policy/index.js';
 import type { Complete, Config, TlsFiles } from './config.js';
+import type { RuleSetting } from './entries/policy.js';
+import { type ServerSetting, withPasswords } from './entries/servers.js';
 import { ConfigError, type ConfigIssue, ValueError } from './errors.js';
 import { renamed } from './names.js';
 import { schema } from './schema.js';
-import { type ServerSetting, withPasswords } from './servers.js';
 import { nest, settings, valueAt } from './settings.js';
 import { CONFIG_VARIABLE, environmentSource, fileSource, flagSource, type Source } from './sources.js';
 import { warningsOf } from './warnings.js';
@@ -73,7 +75,7 @@ function combine(
   };
 
   const primary = chosen.databases?.['*']?.primary;
-  const { embedded, workers, auth, timeouts, limits, tcp, dblink, log, listen } = chosen;
+  const { embedded, workers, auth, timeouts, limits, tcp, dblink, log, listen, policy } = chosen;
   if (primary === undefined && !embedded && !partial) {
     report(
       'databases.*.primary',
@@ -102,6 +104,11 @@ function combine(
     timeouts: renamed(timeouts),
     limits: renamed(limits),
     dblink: { ...renamed(dblink), servers },
+    policy: {
+      rules: withPlaces(policy.rules ?? [], sources),
+      fallback: policy.default,
+      connectionStrings: policy.connection_strings,
+    },
     tcp: renamed(tcp),
     warnings: warningsOf({
       primary,
@@ -110,6 +117,16 @@ function combine(
       onCommandLine: flags.values.databases?.['*']?.primary !== undefined,
     }),
   };
+}
+
+/** The rules of the policy, each with the place where its author finds it. */
+function withPlaces(rules: readonly RuleSetting[], sources: readonly Source[]): readonly Rule[] {
+  const source = sources.find(({ values }) => valueAt(values, ['policy', 'rules']) !== undefined);
+  return rules.map((rule, i) => {
+    const { source: name = '', line } = source?.locate(['policy', 'rules', String(i)]) ?? {};
+    const place = `policy.rules[${i}]`;
+    return { ...rule, place: line === undefined ? place : `${place} (${name}, line ${line})` };
+  });
 }
 
 /** The servers with their passwords. What is wrong is reported. */

@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { parseRules } from './entries/policy.js';
+import { parseServers } from './entries/servers.js';
 import { ValueError } from './errors.js';
 import { DEFAULT_PORT, parseListenAddress } from './listen.js';
 import { parsePrimaryUrl } from './primary.js';
-import { parseServers } from './servers.js';
 import {
   parseBoolean,
   parseChoice,
@@ -351,6 +352,35 @@ export const schema = z.strictObject({
           'are read-only, and what could change that ends with 25006. ' +
           'In the environment variable the map is written as JSON.',
         type: 'map of servers',
+        reload: true,
+      }),
+    })
+    .optional(),
+  policy: z
+    .strictObject({
+      default: choice(['allow', 'deny'], {
+        description: 'Whether dblink connections may be made where no rule of `policy.rules` fits.',
+        default: 'allow',
+        reload: true,
+      }),
+      rules: setting(parseRules, {
+        description:
+          'Who may connect to what by dblink. Each rule is `allow: { … }` or `deny: { … }`; the first that fits decides. All of its conditions ' +
+          'have to hold, and of a list one entry: `address` (of what is connected to, after the look-up: addresses, networks such as ' +
+          '`10.0.0.0/8`, and the names `loopback`, `link-local`, `metadata`, `private`, `primary` for the primary and `self` for the proxy ' +
+          'itself), `host` (as it is written, in any case), `port`, `database`, `user`, `server` (the name of a foreign server or one of ' +
+          "`dblink.servers`; a connection string has none), `roles` (the role that calls is a member of one of these), `from` (the client's " +
+          'database), `client` (its address). In names `*` stands for any characters. `read_only: true` beside what is allowed keeps sessions there ' +
+          'read-only. Link-local and metadata addresses and the proxy itself are denied unless a rule allows them by `address`. What is denied ends with ' +
+          '42501; superusers are told by which rule. In the environment variable the list is written as JSON.',
+        type: 'list of rules',
+        reload: true,
+      }),
+      connection_strings: setting(parseBoolean, {
+        description:
+          'Whether connection strings may be used. If not, only foreign servers and `dblink.servers` can be connected to, by name.',
+        type: 'true or false',
+        default: true,
         reload: true,
       }),
     })

@@ -1,4 +1,4 @@
-import { isAlias, isMap, isNode, isPair, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
+import { isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import type { ConfigIssue } from './errors.js';
 import { nearest, suggestion } from './nearest.js';
@@ -151,6 +151,13 @@ function offsetOf(root: Node | null, path: readonly string[], part: 'key' | 'val
   let offset = root?.range?.[0];
   for (const [index, name] of path.entries()) {
     if (isAlias(node)) break;
+    if (isSeq(node)) {
+      const item: unknown = node.items[Number(name)];
+      if (!isNode(item) || !item.range) break;
+      offset = item.range[0];
+      node = item;
+      continue;
+    }
     if (!isMap(node)) break;
     const pair = node.items.find(
       (item) => isPair(item) && isScalar(item.key) && String(item.key.value) === name,

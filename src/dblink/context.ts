@@ -8,6 +8,7 @@ import type { ForeignServer } from './connections/foreignServer.js';
 import type { HostRules } from './connections/hostAccess.js';
 import type { KeptConnections } from './connections/keptConnections.js';
 import type { OwnCluster, PrimaryServer } from './connections/ownCluster.js';
+import type { Access } from './connections/permission.js';
 import type { SessionMemory } from './memory.js';
 import type { TextEffect } from './remote/textEffect.js';
 
@@ -26,6 +27,8 @@ export interface DblinkHome {
    * passed the exchange on; undefined when it did not use SCRAM.
    */
   readonly scram?: () => ScramKeys | 'relayed' | undefined;
+  /** Who may reach what; without it, everybody everything. */
+  readonly access?: Access;
   /** What connection strings may use of the proxy's host; DEFAULT_HOST_RULES if it is not given. */
   readonly hostRules?: HostRules | undefined;
   /**
@@ -90,6 +93,11 @@ export interface DblinkFacts {
     asOwner: boolean,
     signal: AbortSignal,
   ) => Promise<ForeignServer | undefined>;
+  /**
+   * Whether the role whose rights count is a member of one of these roles, whose names are text. Undefined when no role is proven.
+   * @throws PgError what the primary raised
+   */
+  readonly isMember: (roles: readonly string[]) => Promise<boolean | undefined>;
   /** The primary's major version. Where versions of the extension differ, the proxy behaves as this one does. */
   readonly primaryMajor: number;
   /** The primary itself. Without it none of the session's connections are taken for such to its cluster. */

@@ -17,6 +17,14 @@ export const connectionNotAvailable = (name: ConnectionLabel): PgError =>
     name === undefined ? 'connection not available' : `connection "${name}" not available`,
   );
 
+/** The policy does not let a connection be made. @param shown host and port, a byte string @param by what decided; for superusers */
+export const refusedByPolicy = (shown: string, by?: string): PgError =>
+  new PgError(
+    '42501',
+    `connection to ${shown} is not allowed by the policy`,
+    by === undefined ? {} : { hint: `It is refused by ${by}.` },
+  );
+
 /** A text that could make a session one that writes, for a server that is declared read-only. */
 export const leavesReadOnly = (): PgError =>
   new PgError('25006', 'cannot execute this on a server that is declared read-only', {

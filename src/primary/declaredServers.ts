@@ -36,10 +36,10 @@ export const findDeclared = (
 export const isPublic = ({ roles }: DeclaredServer): boolean => roles.includes('public');
 
 /**
- * The names of the server's roles in the database's encoding, without those that the encoding cannot hold.
+ * The names of roles in the database's encoding, without those that the encoding cannot hold.
  * @returns the text of a JSON array, a byte string
  */
-export const rolesJson = ({ roles }: DeclaredServer, encoding: string): string =>
+export const rolesJson = ({ roles }: Pick<DeclaredServer, 'roles'>, encoding: string): string =>
   JSON.stringify(
     roles.map((role) => inEncoding(role, encoding)).filter((role): role is string => role !== undefined),
   );

@@ -110,6 +110,11 @@ export class ForeignServers {
     });
   }
 
+  /** Whether the current role is a member of one of several roles, whose names are text. @param end see PrimaryLink.run */
+  async isMember(roles: readonly string[], end: 'flush' | 'sync'): Promise<boolean> {
+    return (await this.#ask(MEMBER, rolesJson({ roles }, this.#encoding), end)) === 't';
+  }
+
   /** The one value that a query with one parameter returns. */
   async #ask(sql: string, value: string, end: 'flush' | 'sync'): Promise<string | undefined> {
     const own = { sql, types: [BYTEA_OID], formats: [1], values: [Buffer.from(value, 'latin1')] };

@@ -32,6 +32,7 @@ import { query, readParse } from '../wire/messages.js';
 import { Turns } from '../wire/pace/turns.js';
 import { Frontend } from '../wire/protocol.js';
 import { withParameter } from '../wire/startup.js';
+import { accessOf } from './access.js';
 import { clientText, dumpQuery, withCalls } from './clientText.js';
 import { ExtendedQuery } from './extended/extendedQuery.js';
 import { ExtendedCommands, type PreparedCommand } from './extended/extensionStatements.js';
@@ -179,6 +180,7 @@ class DblinkInterceptor implements Interceptor {
       user,
       database,
       scram: login.scram,
+      access: accessOf(client.session, settings, client.database),
       hostRules: settings.dblink,
       logins,
       owner: client.session,

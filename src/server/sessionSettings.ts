@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type Config, primaryFor } from '../config/index.js';
 import type { RouterSettings } from '../session/settings.js';
+import { ownListeners } from './ownListeners.js';
 
 /**
  * What the router has to know of the configuration, with the contents of the certificate files.
@@ -40,5 +41,7 @@ export function routerSettings(config: Config): RouterSettings {
     timeouts: config.timeouts,
     limits: config.limits,
     dblink: config.dblink,
+    policy: config.policy,
+    isOwn: ownListeners(config.listen),
   };
 }

@@ -2,6 +2,7 @@ import type { PrimaryServer } from '../dblink/connections/ownCluster.js';
 import type { CallContext, DblinkFacts } from '../dblink/context.js';
 import type { Memory } from '../dblink/memory.js';
 import type { DblinkSession } from '../dblink/session.js';
+import { rolesJson } from '../primary/declaredServers.js';
 import type { ForeignServers } from '../primary/foreignServers.js';
 import type { PrimaryLink } from '../primary/primaryLink.js';
 import type { ProvenRole } from '../primary/provenRole.js';
@@ -87,6 +88,11 @@ export class SessionContext {
       confirmSuperuser: () => provenRole?.isSuperuser(end()) ?? this.probe.superuserNow(end()),
       findServer: (name, asOwner, signal) =>
         this.foreignServers.find(name, { asOwner, end: end(), signal, provenRole }),
+      isMember: async (roles) => {
+        if (provenRole === undefined) return this.foreignServers.isMember(roles, end());
+        const isMember = await provenRole.isMember(rolesJson({ roles }, this.encodings.database), end());
+        return isMember || ((await provenRole.name(end())) === undefined ? undefined : false);
+      },
       primaryMajor: this.majorVersion,
       primaryServer: this.primaryServer(() => this.probe.cluster(end())),
       databaseEncoding: this.encodings.database,

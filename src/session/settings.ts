@@ -1,4 +1,5 @@
 import type { HostRules } from '../dblink/connections/hostAccess.js';
+import type { Destination, Policy } from '../policy/index.js';
 import type { DeclaredServer } from '../primary/declaredServers.js';
 import type { SocketAddress } from '../wire/address.js';
 import type { TlsOptions } from '../wire/tls/tls.js';
@@ -46,6 +47,9 @@ export interface RouterSettings {
     readonly remoteLoginsPerSession: number;
     readonly remoteLogins: number;
   };
+  readonly policy: Policy;
+  /** Whether an address and port are the proxy's own. */
+  readonly isOwn: (destination: Destination, port: number) => boolean;
   readonly dblink: HostRules & {
     readonly schemas: readonly string[];
     readonly calls: 'proxy' | 'primary';

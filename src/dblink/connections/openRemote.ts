@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { SocketAddress } from '../../wire/address.js';
 import type { PgError } from '../../wire/errors.js';
 import { ConnectError, type WireClient } from '../../wire/outbound/index.js';
 import { clipName } from '../clipName.js';
@@ -25,6 +26,7 @@ import { connectTextBefore14 } from '../remote/connectText.js';
 import { type ForeignServer, serverConninfo, wantsPassthrough } from './foreignServer.js';
 import { checkRoots, DEFAULT_HOST_RULES, permittedContext } from './hostAccess.js';
 import type { Identity } from './keptConnections.js';
+import { asText, Permission } from './permission.js';
 
 /** Who opens a connection, and in what circumstances. */
 export interface OpenOptions {
@@ -106,6 +108,7 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     hasEnvironment,
   });
   let client: WireClient;
+  let permission: Permission | undefined;
   try {
     const hostless = !explicit.get('host') && !explicit.get('hostaddr');
     const completed = new Map(explicit);
@@ -118,9 +121,14 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     checkRoots(bare, resolved, rules.hostEnvironment);
     const plainPassword = server?.declared !== true || server.plainPassword === true;
     const identity = identityOf(completed, resolved, plainPassword);
+    permission = permissionFor(resolved, server, { home, facts, confirmSuperuser });
     // Whoever names lists of certificates that are revoked wants each connection to be checked against them.
     const reuse = explicit.has('sslcrl') || explicit.has('sslcrldir') ? undefined : options.reuse;
-    client = (await reuse?.(identity)) ?? (await loginWithRoom(resolved, options, plainPassword, identity));
+    const terms = { plainPassword, permission };
+    client =
+      (await reuse?.(identity).then((kept) => stillPermitted(kept, resolved, permission))) ??
+      (await loginWithRoom(resolved, options, terms, identity));
+    if (permission?.by !== undefined) PERMITTED_BY.set(client, permission.by);
   } catch (error) {
     if (isOutOfFiles(error)) home.admission?.exhausted(error as Error);
     options.signal.throwIfAborted();
@@ -129,11 +137,62 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
   try {
     if (!client.passwordRequested && (await mustGivePassword()))
       throw passwordNotRequested(facts.primaryMajor);
-    return { client, readOnly: server?.readOnly === true };
+    return { client, readOnly: server?.readOnly === true || permission?.readOnly === true };
   } catch (error) {
     client.close();
     throw error;
   }
+}
+
+/** By which rule of the policy a connection was made. */
+const PERMITTED_BY = new WeakMap<WireClient, string>();
+
+/** What asks the policy about each place to connect to. Undefined where there is no policy. */
+function permissionFor(
+  { database, user }: ResolvedConninfo,
+  server: ForeignServer | undefined,
+  {
+    home,
+    facts,
+    confirmSuperuser,
+  }: Pick<OpenOptions, 'home' | 'facts'> & { confirmSuperuser: () => Promise<boolean> },
+): Permission | undefined {
+  if (home.access === undefined) return undefined;
+  const text = (name: string): string => asText(name, facts.databaseEncoding);
+  const wanted = { server: server && text(server.name), database: text(database), user: text(user) };
+  return new Permission(home.access, wanted, {
+    isMember: facts.isMember,
+    confirmSuperuser: async () => facts.superuser && (await confirmSuperuser()),
+  });
+}
+
+function addressOf({ end: { address } }: WireClient): SocketAddress {
+  const [, host, port] = /^([^/@ ]+) (\d+)$/.exec(address) ?? [];
+  return host === undefined ? { path: address } : { host, port: Number(port) };
+}
+
+/**
+ * A connection that was kept, if the policy still permits it by the same rule.
+ * @throws PgError 42501
+ */
+async function stillPermitted(
+  kept: WireClient | undefined,
+  { hosts }: ResolvedConninfo,
+  permission: Permission | undefined,
+): Promise<WireClient | undefined> {
+  if (kept === undefined || permission === undefined) return kept;
+  try {
+    // Which of several hosts it leads to is not known any more.
+    if (hosts.length === 1) {
+      await permission.check(hosts[0]!, addressOf(kept));
+      if (permission.by === PERMITTED_BY.get(kept)) return kept;
+    }
+  } catch (error) {
+    kept.close();
+    throw error;
+  }
+  kept.close();
+  return undefined;
 }
 
 /**
@@ -162,6 +221,12 @@ function identityOf(
   return { server: JSON.stringify(resolved.hosts), login };
 }
 
+/** On what terms a connection is made. */
+interface Terms {
+  readonly plainPassword: boolean;
+  readonly permission: Permission | undefined;
+}
+
 /**
  * Connects. A server that has no room may have it when connections have left that are kept for later.
  * @throws as login
@@ -169,15 +234,15 @@ function identityOf(
 async function loginWithRoom(
   resolved: ResolvedConninfo,
   options: OpenOptions,
-  plainPassword: boolean,
+  terms: Terms,
   { server }: Identity,
 ): Promise<WireClient> {
   try {
-    return await login(resolved, options, plainPassword);
+    return await login(resolved, options, terms);
   } catch (error) {
     const full = error instanceof ConnectError && error.sqlstate === '53300';
     if (!full || !(await options.home.kept?.makeRoom(options.signal, server))) throw error;
-    return login(resolved, options, plainPassword);
+    return login(resolved, options, terms);
   }
 }
 
@@ -185,7 +250,7 @@ async function loginWithRoom(
 async function login(
   resolved: ResolvedConninfo,
   { home, signal }: OpenOptions,
-  plainPassword: boolean,
+  { plainPassword, permission }: Terms,
 ): Promise<WireClient> {
   const release = await home.logins?.take(home.owner ?? home, signal);
   try {
@@ -193,6 +258,7 @@ async function login(
       owner: home.owner ?? home,
       maxScramIterations: home.maxScramIterations,
       plainPassword,
+      permission,
     });
   } finally {
     release?.();

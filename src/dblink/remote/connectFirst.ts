@@ -8,6 +8,7 @@ import { ConnectError, WireClient } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
 import { EMPTY } from '../../wire/protocol.js';
 import { bytesOf, type ConninfoHost, type ResolvedConninfo } from '../conninfo/index.js';
+import { READ_ONLY_OPTION } from './readOnlySession.js';
 
 /** Longer answers to the question for the session's kind are not looked at. */
 const MOST_ROW_BYTES = 100;
@@ -27,6 +28,16 @@ export interface ClientSettings {
   readonly maxScramIterations?: number | undefined;
   /** Whether the password itself may be sent to a server without TLS. By default it may, as in libpq. */
   readonly plainPassword?: boolean | undefined;
+  /** Says whether a place may be connected to. Without it, any may. */
+  readonly permission?: PlacePermission | undefined;
+}
+
+/** Says whether a place may be connected to. */
+export interface PlacePermission {
+  /** Whether the session there has to be read-only. */
+  readonly readOnly: boolean;
+  /** @param address undefined before the host is looked up @throws PgError 42501 */
+  check(host: ConninfoHost, address?: SocketAddress): Promise<void>;
 }
 
 /**
@@ -49,6 +60,7 @@ export async function connectFirst(
       if (host.problem.fatal) break;
       continue;
     }
+    await settings.permission?.check(host);
     let addresses: readonly SocketAddress[];
     try {
       addresses = await addressesOf(host, target.connectTimeoutMs, signal);
@@ -69,6 +81,7 @@ export async function connectFirst(
         );
         continue;
       }
+      await settings.permission?.check(host, address);
       try {
         const client = await connectOne({ host, index, address }, target, signal, settings);
         const describe = describeServer(address, host.displayHost);
@@ -95,7 +108,7 @@ async function connectOne(
   attempt: Attempt,
   target: ResolvedConninfo,
   signal: AbortSignal,
-  { owner, maxScramIterations, plainPassword }: ClientSettings,
+  { owner, maxScramIterations, plainPassword, permission }: ClientSettings,
 ): Promise<WireClient> {
   const { host, index, address } = attempt;
   const password = target.passwordFor(index);
@@ -113,7 +126,7 @@ async function connectOne(
         ...('path' in address ? { mode: 'disable' as const } : {}),
         serverName: host.host,
       },
-      startup: [['user', target.user], ['database', target.database], ...target.startup],
+      startup: [['user', target.user], ['database', target.database], ...startupOf(target, permission)],
       password: password === undefined ? undefined : bytesOf(password),
       plainPassword,
       protocolVersion: target.protocol.max,
@@ -128,6 +141,17 @@ async function connectOne(
     },
     signal,
   );
+}
+
+/** The parameters of the startup packet. A session that has to be read-only begins so, whatever else it begins with. */
+function startupOf(
+  { startup }: ResolvedConninfo,
+  permission: PlacePermission | undefined,
+): ResolvedConninfo['startup'] {
+  if (permission?.readOnly !== true) return startup;
+  const given = startup.find(([name]) => name === 'options')?.[1];
+  const options = given === undefined ? READ_ONLY_OPTION : `${given} ${READ_ONLY_OPTION}`;
+  return [...startup.filter(([name]) => name !== 'options'), ['options', options]];
 }
 
 const shownServer = (host: ConninfoHost): string =>

@@ -26,6 +26,7 @@ export function callContext(options: { major?: number; signal?: AbortSignal } = 
       superuser: true,
       confirmSuperuser: async () => true,
       findServer: async () => undefined,
+      isMember: async () => false,
       primaryMajor: options.major ?? 18,
       databaseEncoding: 'UTF8',
     },

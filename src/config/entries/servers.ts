@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
-import { CONNINFO_KEYWORDS } from '../dblink/conninfo/index.js';
-import type { DeclaredServer } from '../primary/declaredServers.js';
-import { ValueError } from './errors.js';
-import { suggestion } from './nearest.js';
-import { parseBoolean, parseList, parseText } from './values.js';
+import { CONNINFO_KEYWORDS } from '../../dblink/conninfo/index.js';
+import type { DeclaredServer } from '../../primary/declaredServers.js';
+import { ValueError } from '../errors.js';
+import { suggestion } from '../nearest.js';
+import { parseBoolean, parseList, parseText } from '../values.js';
 
 /** A server as the setting `dblink.servers` describes it. Its password has not been fetched yet. */
 export interface ServerSetting {

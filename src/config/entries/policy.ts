@@ -1,0 +1,111 @@
+import {
+  AddressSet,
+  type Conditions,
+  isNetwork,
+  type NamedPlace,
+  NETWORK_NAMES,
+  namePattern,
+  type Rule,
+} from '../../policy/index.js';
+import { ValueError } from '../errors.js';
+import { suggestion } from '../nearest.js';
+import { parseBoolean, parseInteger, parseList, parseText, show } from '../values.js';
+
+/** A rule as the setting `policy.rules` describes it. */
+export type RuleSetting = Omit<Rule, 'place'>;
+
+const PLACES: readonly string[] = ['self', 'primary'];
+const CONDITIONS: readonly string[] = [
+  ...['address', 'host', 'port', 'database', 'user', 'server', 'roles', 'from', 'client', 'read_only'],
+];
+
+/** The rules of a YAML list, or of a text with one. @throws ValueError that names the rule by its number, from 1 */
+export function parseRules(value: unknown): readonly RuleSetting[] {
+  const rules = typeof value === 'string' ? fromJson(value) : value;
+  if (!Array.isArray(rules))
+    throw new ValueError('expected a list of rules, each "allow: { … }" or "deny: { … }"');
+  return rules.map((rule: unknown, i) => {
+    try {
+      return parseRule(rule);
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      throw new ValueError(`rule ${i + 1}: ${error.message}`);
+    }
+  });
+}
+
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ValueError('the text is not a list in JSON');
+  }
+}
+
+type Given = Readonly<Record<string, unknown>>;
+
+const isMap = (value: unknown): value is Given =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function parseRule(value: unknown): RuleSetting {
+  const [entry, more] = isMap(value) ? Object.entries(value) : [];
+  const [action, given] = entry ?? [];
+  if ((action !== 'allow' && action !== 'deny') || more !== undefined || !isMap(given))
+    throw new ValueError('expected one of "allow: { … }" and "deny: { … }"');
+  const unknown = Object.keys(given).find((key) => !CONDITIONS.includes(key));
+  if (unknown !== undefined)
+    throw new ValueError(
+      `unknown condition ${JSON.stringify(unknown)}${suggestion(unknown, CONDITIONS, 'conditions')}`,
+    );
+  const readOnly = given['read_only'] !== undefined && parseBoolean(given['read_only']);
+  if (readOnly && action === 'deny')
+    throw new ValueError('"read_only" says how what is allowed is used; a denial has no use for it');
+  return { action, readOnly, conditions: parseConditions(given) };
+}
+
+function parseConditions(given: Given): Conditions {
+  const addresses = listOf(given['address'], 'address', (member) => parseAddress(member, PLACES));
+  const pattern = (key: string, folded = false): Conditions['host'] => {
+    const names = listOf(given[key], key, parseText);
+    return names && namePattern(names, folded);
+  };
+  const clients = listOf(given['client'], 'client', (member) => parseAddress(member, []));
+  return present({
+    address: addresses && {
+      networks: new AddressSet(addresses.filter((address) => !PLACES.includes(address))),
+      places: addresses.filter((address): address is NamedPlace => PLACES.includes(address)),
+    },
+    host: pattern('host', true),
+    port: listOf(given['port'], 'port', (port) => parseInteger(port, 1, 65535)),
+    database: pattern('database'),
+    user: pattern('user'),
+    server: pattern('server'),
+    from: pattern('from'),
+    client: clients && new AddressSet(clients),
+    roles: listOf(given['roles'], 'roles', parseText),
+  });
+}
+
+/** The conditions that are given. */
+const present = (
+  conditions: { readonly [Key in keyof Conditions]: Conditions[Key] | undefined },
+): Conditions => Object.fromEntries(Object.entries(conditions).filter(([, value]) => value !== undefined));
+
+function listOf<T>(value: unknown, key: string, entry: (value: unknown) => T): readonly T[] | undefined {
+  if (value === undefined) return undefined;
+  try {
+    return parseList(typeof value === 'number' ? String(value) : value, entry);
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    throw new ValueError(`${key}: ${error.message}`);
+  }
+}
+
+function parseAddress(value: unknown, places: readonly string[]): string {
+  const text = parseText(value);
+  if (isNetwork(text) || NETWORK_NAMES.includes(text) || places.includes(text)) return text;
+  const names = [...NETWORK_NAMES, ...places].join(', ');
+  throw new ValueError(
+    `${show(text)} is neither an address, nor a network such as 10.0.0.0/8, nor one of ${names}`,
+  );
+}

@@ -1,0 +1,89 @@
+import {
+  type Destination,
+  judge,
+  type NamedPlace,
+  type Policy,
+  type Ruling,
+  type Wanted,
+} from '../../policy/index.js';
+import type { SocketAddress } from '../../wire/address.js';
+import { transcode } from '../../wire/encoding/transcode.js';
+import type { ConninfoHost } from '../conninfo/index.js';
+import { refusedByPolicy } from '../errors.js';
+
+/** Who may reach what, and what a session has to do with it. */
+export interface Access {
+  readonly policy: Policy;
+  /** The client's database. */
+  readonly from: string;
+  /** The client's address; undefined for one that has come by a socket. */
+  readonly client: string | undefined;
+  /** Whether an address and port are the proxy's own, or the primary's. */
+  readonly isAt: (place: NamedPlace, destination: Destination, port: number) => boolean;
+  /** Told of each refusal. */
+  readonly refused: (by: string, host: string, port: number) => void;
+}
+
+/** For whom a connection is wanted. */
+interface Applicant {
+  /** Whether the role whose rights count is a member of one of these. Undefined when no role is proven. */
+  readonly isMember: (roles: readonly string[]) => Promise<boolean | undefined>;
+  readonly confirmSuperuser: () => Promise<boolean>;
+}
+
+/** Asks the policy about each place to which a connection could lead: before the host is looked up, and for each address. */
+export class Permission {
+  #last: Ruling | undefined;
+  readonly #memberships = new Map<readonly string[], Promise<boolean | undefined>>();
+
+  constructor(
+    private readonly access: Access,
+    private readonly wanted: Pick<Wanted, 'server' | 'database' | 'user'>,
+    private readonly applicant: Applicant,
+  ) {}
+
+  /** Whether sessions at the place that was asked about last have to stay read-only. */
+  get readOnly(): boolean {
+    return this.#last?.readOnly === true;
+  }
+
+  /** What has permitted that place. */
+  get by(): string | undefined {
+    return this.#last?.by;
+  }
+
+  /** @param address undefined before the host is looked up @throws PgError 42501 */
+  async check(host: ConninfoHost, address?: SocketAddress): Promise<void> {
+    const { policy, from, client, isAt, refused } = this.access;
+    const hosts = [host.socketDirectory ?? host.host, host.hostaddr].filter(
+      (name) => name !== undefined && name !== '',
+    ) as string[];
+    const [name = ''] = hosts;
+    const wanted: Wanted = { ...this.wanted, hosts, port: host.port, from, client };
+    const destination = address && ('path' in address ? { socket: address.path } : { address: address.host });
+    const isMember = (roles: readonly string[]): Promise<boolean | undefined> => this.#isMember(roles);
+    const ruling = await judge(policy, wanted, { isMember, isAt }, destination);
+    if (ruling.action === 'deny') {
+      refused(ruling.by, name, host.port);
+      const shown = host.socketDirectory ?? `${name}:${host.port}`;
+      throw refusedByPolicy(
+        Buffer.from(shown).toString('latin1'),
+        (await this.applicant.confirmSuperuser()) ? ruling.by : undefined,
+      );
+    }
+    this.#last = ruling;
+  }
+
+  /** The primary is asked once for each rule. */
+  #isMember(roles: readonly string[]): Promise<boolean | undefined> {
+    const known = this.#memberships.get(roles) ?? this.applicant.isMember(roles);
+    this.#memberships.set(roles, known);
+    return known;
+  }
+}
+
+/** A name as rules have it. @param name byte string in the database's encoding */
+export function asText(name: string, encoding: string): string {
+  const changed = transcode(name, encoding, 'UTF8');
+  return typeof changed === 'string' ? Buffer.from(changed, 'latin1').toString('utf8') : name;
+}

@@ -1,0 +1,12 @@
+export { AddressSet, type Destination, isNetwork, NETWORK_NAMES } from './addresses.js';
+export { type NamePattern, namePattern } from './namePattern.js';
+export {
+  type Conditions,
+  judge,
+  type NamedPlace,
+  type Policy,
+  type PolicyFacts,
+  type Rule,
+  type Ruling,
+  type Wanted,
+} from './rules.js';

@@ -1,0 +1,33 @@
+import type { Access } from '../dblink/connections/permission.js';
+import { asText } from '../dblink/connections/permission.js';
+import { AddressSet, type Destination } from '../policy/index.js';
+import type { Session } from '../session/session.js';
+import type { RouterSettings } from '../session/settings.js';
+
+/**
+ * What the policy is to know of a client's session.
+ * @param session the client's, also for what is nested in it @param database its database, a byte string
+ */
+export function accessOf(session: Session, settings: RouterSettings, database: string): Access {
+  const { policy, isOwn, primary } = settings;
+  const isPrimary = (destination: Destination, port: number): boolean => {
+    const { address } = primary;
+    if ('path' in address) return 'socket' in destination && destination.socket === address.path;
+    const { remoteAddress } = session.primary.socket;
+    return (
+      remoteAddress !== undefined && port === address.port && new AddressSet([remoteAddress]).has(destination)
+    );
+  };
+  return {
+    policy,
+    // Known only when the session has logged in.
+    get from() {
+      return asText(database, session.primary.parameters.get('server_encoding') ?? 'UTF8');
+    },
+    client: session.client.address,
+    isAt: (place, destination, port) =>
+      place === 'self' ? isOwn(destination, port) : isPrimary(destination, port),
+    refused: (rule, host, port) =>
+      session.log.info({ rule, host, port }, 'a dblink connection was refused by the policy'),
+  };
+}
