@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { SocketAddress } from '../../wire/address.js';
 import type { PgError } from '../../wire/errors.js';
 import { ConnectError, type WireClient } from '../../wire/outbound/index.js';
 import { clipName } from '../clipName.js';
@@ -26,7 +25,7 @@ import { connectTextBefore14 } from '../remote/connectText.js';
 import { type ForeignServer, serverConninfo, wantsPassthrough } from './foreignServer.js';
 import { checkRoots, DEFAULT_HOST_RULES, permittedContext } from './hostAccess.js';
 import type { Identity } from './keptConnections.js';
-import { asText, Permission } from './permission.js';
+import { asText, Permission, type Permitted } from './permission.js';
 
 /** Who opens a connection, and in what circumstances. */
 export interface OpenOptions {
@@ -126,9 +125,9 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     const reuse = explicit.has('sslcrl') || explicit.has('sslcrldir') ? undefined : options.reuse;
     const terms = { plainPassword, permission };
     client =
-      (await reuse?.(identity).then((kept) => stillPermitted(kept, resolved, permission))) ??
+      (await reuse?.(identity).then((kept) => stillPermitted(kept, permission))) ??
       (await loginWithRoom(resolved, options, terms, identity));
-    if (permission?.by !== undefined) PERMITTED_BY.set(client, permission.by);
+    if (permission?.given !== undefined) PERMITTED.set(client, permission.given);
   } catch (error) {
     if (isOutOfFiles(error)) home.admission?.exhausted(error as Error);
     options.signal.throwIfAborted();
@@ -144,8 +143,8 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
   }
 }
 
-/** By which rule of the policy a connection was made. */
-const PERMITTED_BY = new WeakMap<WireClient, string>();
+/** What the policy has permitted for a connection. */
+const PERMITTED = new WeakMap<WireClient, Permitted>();
 
 /** What asks the policy about each place to connect to. Undefined where there is no policy. */
 function permissionFor(
@@ -166,26 +165,20 @@ function permissionFor(
   });
 }
 
-function addressOf({ end: { address } }: WireClient): SocketAddress {
-  const [, host, port] = /^([^/@ ]+) (\d+)$/.exec(address) ?? [];
-  return host === undefined ? { path: address } : { host, port: Number(port) };
-}
-
 /**
  * A connection that was kept, if the policy still permits it by the same rule.
  * @throws PgError 42501
  */
 async function stillPermitted(
   kept: WireClient | undefined,
-  { hosts }: ResolvedConninfo,
   permission: Permission | undefined,
 ): Promise<WireClient | undefined> {
   if (kept === undefined || permission === undefined) return kept;
+  const before = PERMITTED.get(kept);
   try {
-    // Which of several hosts it leads to is not known any more.
-    if (hosts.length === 1) {
-      await permission.check(hosts[0]!, addressOf(kept));
-      if (permission.by === PERMITTED_BY.get(kept)) return kept;
+    if (before !== undefined) {
+      await permission.check(before.host, before.address);
+      if (permission.given?.by === before.by) return kept;
     }
   } catch (error) {
     kept.close();

@@ -1,11 +1,4 @@
-import {
-  type Destination,
-  judge,
-  type NamedPlace,
-  type Policy,
-  type Ruling,
-  type Wanted,
-} from '../../policy/index.js';
+import { type Destination, judge, type NamedPlace, type Policy, type Wanted } from '../../policy/index.js';
 import type { SocketAddress } from '../../wire/address.js';
 import { transcode } from '../../wire/encoding/transcode.js';
 import type { ConninfoHost } from '../conninfo/index.js';
@@ -31,9 +24,18 @@ interface Applicant {
   readonly confirmSuperuser: () => Promise<boolean>;
 }
 
+/** A place that may be connected to, and by what. */
+export interface Permitted {
+  readonly host: ConninfoHost;
+  /** Undefined before the host has been looked up. */
+  readonly address: SocketAddress | undefined;
+  readonly by: string;
+  readonly readOnly: boolean;
+}
+
 /** Asks the policy about each place to which a connection could lead: before the host is looked up, and for each address. */
 export class Permission {
-  #last: Ruling | undefined;
+  #given: Permitted | undefined;
   readonly #memberships = new Map<readonly string[], Promise<boolean | undefined>>();
 
   constructor(
@@ -42,14 +44,14 @@ export class Permission {
     private readonly applicant: Applicant,
   ) {}
 
-  /** Whether sessions at the place that was asked about last have to stay read-only. */
-  get readOnly(): boolean {
-    return this.#last?.readOnly === true;
+  /** What was permitted last. */
+  get given(): Permitted | undefined {
+    return this.#given;
   }
 
-  /** What has permitted that place. */
-  get by(): string | undefined {
-    return this.#last?.by;
+  /** Whether sessions there have to stay read-only. */
+  get readOnly(): boolean {
+    return this.#given?.readOnly === true;
   }
 
   /** @param address undefined before the host is looked up @throws PgError 42501 */
@@ -71,7 +73,7 @@ export class Permission {
         (await this.applicant.confirmSuperuser()) ? ruling.by : undefined,
       );
     }
-    this.#last = ruling;
+    this.#given = { host, address, by: ruling.by, readOnly: ruling.readOnly };
   }
 
   /** The primary is asked once for each rule. */
