@@ -1,4 +1,4 @@
-import type { Policy } from '../policy/index.js';
+import type { AccessRule, Policy } from '../policy/index.js';
 import type { DeclaredServer } from '../primary/declaredServers.js';
 import type { ListenAddress } from './listen.js';
 import type { Renamed } from './names.js';
@@ -19,7 +19,7 @@ export interface DatabaseConfig {
 /** The schema's values with everything that has a default present. */
 export type Complete = {
   [Name in keyof SourceValues]-?: NonNullable<SourceValues[Name]> extends infer Group
-    ? Name extends 'databases' | 'tls' | 'listen' | 'unix_socket_mode'
+    ? Name extends 'databases' | 'tls' | 'listen' | 'unix_socket_mode' | 'access'
       ? Group
       : Group extends object
         ? { readonly [Inner in keyof Group]-?: NonNullable<Group[Inner]> }
@@ -41,6 +41,7 @@ export interface Config {
   /** How many processes serve sessions. */
   readonly workers: number;
   readonly auth: Complete['auth'];
+  readonly access: readonly AccessRule[];
   readonly tls: TlsFiles | undefined;
   readonly log: Renamed<Complete['log']>;
   readonly timeouts: Renamed<Complete['timeouts']>;

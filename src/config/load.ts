@@ -99,6 +99,7 @@ function combine(
     embedded,
     workers,
     auth,
+    access: chosen.access ?? [],
     tls,
     log: renamed(log),
     timeouts: renamed(timeouts),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseRules } from './entries/policy.js';
+import { parseAccess, parseRules } from './entries/policy.js';
 import { parseServers } from './entries/servers.js';
 import { ValueError } from './errors.js';
 import { DEFAULT_PORT, parseListenAddress } from './listen.js';
@@ -153,6 +153,15 @@ export const schema = z.strictObject({
     default: 'relay',
     flag: 'auth',
     help: ['mode', 'relay: the exchange passes through; password: the proxy asks for it, over TLS'],
+    reload: true,
+  }),
+  access: setting(parseAccess, {
+    description:
+      'Who may ask for a session at all: rules `allow: { … }` or `deny: { … }`, of which the first that fits decides. The conditions are ' +
+      '`client` (addresses, networks, and the names `loopback`, `link-local`, `metadata`, `private`), `user` and `database` (`*` stands for any ' +
+      'characters) and `tls` (`true`: the connection is encrypted). Where there are rules and none fits, nobody may. Others end with 28000 ' +
+      'before anybody is asked for a password and before the primary hears of them. In the environment variable the list is written as JSON.',
+    type: 'list of rules',
     reload: true,
   }),
   tls: z

@@ -1,3 +1,4 @@
+export { type AccessRule, mayEnter } from './access.js';
 export { AddressSet, type Destination, isNetwork, NETWORK_NAMES } from './addresses.js';
 export { type NamePattern, namePattern } from './namePattern.js';
 export {

@@ -25,6 +25,7 @@ export function routerSettings(config: Config): RouterSettings {
   const plainPassword = primary.allowCleartext === true;
   return {
     auth: config.auth,
+    access: config.access,
     primary: { address, name: primary.host, port: primary.port, tls, plainPassword },
     service:
       primary.user === undefined

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
+import { mayEnter } from '../policy/index.js';
 import { Authenticator, type AuthenticatorOptions } from '../wire/auth/authenticator.js';
 import type { ScramKeys } from '../wire/auth/scram.js';
 import type { CancelKeys } from '../wire/cancelKeys.js';
@@ -52,6 +53,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     setTimeout(() => client.destroy(), 1000).unref();
   };
   try {
+    checkAccess(settings, raw, startup.parameters, tls);
     const leave = options.clients.admit();
     if (client.closed) leave();
     else client.once('close', leave);
@@ -147,6 +149,25 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
         : new PgError('XX000', 'internal error of the proxy', { severity: 'FATAL' }),
     );
   }
+}
+
+/** @throws PgError 28000 for a client that the access rules keep out */
+function checkAccess(
+  { access }: RouterSettings,
+  { remoteAddress: client }: Socket,
+  parameters: ReadonlyMap<string, string>,
+  tls: boolean,
+): void {
+  const text = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
+  const user = parameters.get('user') ?? '';
+  const database = parameters.get('database') || user;
+  if (mayEnter(access, { client, user: text(user), database: text(database), tls })) return;
+  const from = client === undefined ? '[local]' : client;
+  throw new PgError(
+    '28000',
+    `access rejected for host "${from}", user "${user}", database "${database}", ${tls ? 'SSL encryption' : 'no encryption'}`,
+    { severity: 'FATAL', hint: 'See the setting "access" of the proxy.' },
+  );
 }
 
 /** Asks the primary what it says to a startup packet, if there is room for one more connection. */

@@ -1,5 +1,5 @@
 import type { HostRules } from '../dblink/connections/hostAccess.js';
-import type { Destination, Policy } from '../policy/index.js';
+import type { AccessRule, Destination, Policy } from '../policy/index.js';
 import type { DeclaredServer } from '../primary/declaredServers.js';
 import type { SocketAddress } from '../wire/address.js';
 import type { TlsOptions } from '../wire/tls/tls.js';
@@ -47,6 +47,8 @@ export interface RouterSettings {
     readonly remoteLoginsPerSession: number;
     readonly remoteLogins: number;
   };
+  /** Who may ask for a session. */
+  readonly access: readonly AccessRule[];
   readonly policy: Policy;
   /** Whether an address and port are the proxy's own. */
   readonly isOwn: (destination: Destination, port: number) => boolean;

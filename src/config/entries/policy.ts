@@ -1,4 +1,5 @@
 import {
+  type AccessRule,
   AddressSet,
   type Conditions,
   isNetwork,
@@ -19,14 +20,35 @@ const CONDITIONS: readonly string[] = [
   ...['address', 'host', 'port', 'database', 'user', 'server', 'roles', 'from', 'client', 'read_only'],
 ];
 
-/** The rules of a YAML list, or of a text with one. @throws ValueError that names the rule by its number, from 1 */
-export function parseRules(value: unknown): readonly RuleSetting[] {
+/** The rules of `policy.rules`. @throws ValueError that names the rule by its number, from 1 */
+export const parseRules = (value: unknown): readonly RuleSetting[] =>
+  eachRule(value, CONDITIONS, ({ action, given }) => {
+    const readOnly = given['read_only'] !== undefined && parseBoolean(given['read_only']);
+    if (readOnly && action === 'deny')
+      throw new ValueError('"read_only" says how what is allowed is used; a denial has no use for it');
+    return { action, readOnly, conditions: parseConditions(given) };
+  });
+
+/** The rules of `access`. @throws ValueError that names the rule by its number, from 1 */
+export const parseAccess = (value: unknown): readonly AccessRule[] =>
+  eachRule(value, ['client', 'user', 'database', 'tls'], ({ action, given }) => {
+    const { client, user, database } = parseConditions(given);
+    const tls = given['tls'] === undefined ? undefined : parseBoolean(given['tls']);
+    return { action, ...present({ client, user, database }), ...(tls === undefined ? {} : { tls }) };
+  });
+
+/** Reads the rules of a YAML list, or of a text with one. */
+function eachRule<T>(
+  value: unknown,
+  conditions: readonly string[],
+  read: (rule: { readonly action: 'allow' | 'deny'; readonly given: Given }) => T,
+): readonly T[] {
   const rules = typeof value === 'string' ? fromJson(value) : value;
   if (!Array.isArray(rules))
     throw new ValueError('expected a list of rules, each "allow: { … }" or "deny: { … }"');
   return rules.map((rule: unknown, i) => {
     try {
-      return parseRule(rule);
+      return read(checked(rule, conditions));
     } catch (error) {
       if (!(error instanceof ValueError)) throw error;
       throw new ValueError(`rule ${i + 1}: ${error.message}`);
@@ -47,20 +69,20 @@ type Given = Readonly<Record<string, unknown>>;
 const isMap = (value: unknown): value is Given =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function parseRule(value: unknown): RuleSetting {
+/** @param conditions that a rule of this kind may have */
+function checked(
+  value: unknown,
+  conditions: readonly string[],
+): { readonly action: 'allow' | 'deny'; readonly given: Given } {
   const [entry, more] = isMap(value) ? Object.entries(value) : [];
   const [action, given] = entry ?? [];
   if ((action !== 'allow' && action !== 'deny') || more !== undefined || !isMap(given))
     throw new ValueError('expected one of "allow: { … }" and "deny: { … }"');
-  const unknown = Object.keys(given).find((key) => !CONDITIONS.includes(key));
-  if (unknown !== undefined)
-    throw new ValueError(
-      `unknown condition ${JSON.stringify(unknown)}${suggestion(unknown, CONDITIONS, 'conditions')}`,
-    );
-  const readOnly = given['read_only'] !== undefined && parseBoolean(given['read_only']);
-  if (readOnly && action === 'deny')
-    throw new ValueError('"read_only" says how what is allowed is used; a denial has no use for it');
-  return { action, readOnly, conditions: parseConditions(given) };
+  const unknown = Object.keys(given).find((key) => !conditions.includes(key));
+  if (unknown === undefined) return { action, given };
+  throw new ValueError(
+    `unknown condition ${JSON.stringify(unknown)}${suggestion(unknown, conditions, 'conditions')}`,
+  );
 }
 
 function parseConditions(given: Given): Conditions {

@@ -73,6 +73,7 @@ describe('configuration', () => {
         maxScramIterations: 100_000,
         servers: [],
       },
+      access: [],
       policy: { rules: [], fallback: 'allow', connectionStrings: true },
       tcp: { keepalive: 60_000 },
       warnings: [],
@@ -181,7 +182,7 @@ describe('configuration', () => {
     ],
     [
       'just text',
-      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, workers, databases, embedded, auth, tls, log, timeouts, limits, dblink, policy, tcp',
+      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, workers, databases, embedded, auth, access, tls, log, timeouts, limits, dblink, policy, tcp',
     ],
     [
       '',
