@@ -103,7 +103,7 @@ function combine(
     tls,
     log: renamed(log),
     timeouts: renamed(timeouts),
-    limits: renamed(limits),
+    limits: { ...renamed(limits), reservedUsers: limits.reserved_users ?? [] },
     dblink: { ...renamed(dblink), servers },
     policy: {
       rules: withPlaces(policy.rules ?? [], sources),

@@ -264,6 +264,37 @@ export const schema = z.strictObject({
         default: 5000,
         reload: false,
       }),
+      clients_per_user: count({
+        description:
+          'Clients of one user that are connected at a time; 0 for no limit. Further ones get 53300.',
+        default: 0,
+        reload: false,
+      }),
+      clients_per_database: count({
+        description:
+          'Clients of one database that are connected at a time; 0 for no limit. Further ones get 53300.',
+        default: 0,
+        reload: false,
+      }),
+      clients_per_address: count({
+        description:
+          'Clients from one address that are connected at a time; 0 for no limit. Those that come by Unix sockets count as one address. ' +
+          'Further ones get 53300.',
+        default: 0,
+        reload: false,
+      }),
+      reserved_clients: count({
+        description:
+          'So many of `limits.clients` are for `limits.reserved_users` alone, so that those who operate the database get in when it is full.',
+        default: 0,
+        reload: false,
+      }),
+      reserved_users: setting((value) => parseList(value, parseText), {
+        description:
+          'Users for whom `limits.reserved_clients` are kept. No limit by user, database or address holds for them.',
+        type: 'list of names',
+        reload: false,
+      }),
       remote_connections: count({
         description:
           'dblink connections of all sessions together that are open at a time; 0 for no limit. Who needs one more gets ' +

@@ -10,6 +10,7 @@ import type { Route } from '../session/route.js';
 import { serve } from '../session/serve.js';
 import type { Session } from '../session/session.js';
 import type { RouterSettings } from '../session/settings.js';
+import { byteString } from '../wire/byteString.js';
 import { type CancelKey, CancelKeys, type CancelPeers } from '../wire/cancelKeys.js';
 import { errorResponse, type PgError } from '../wire/errors.js';
 import { Descriptors } from '../wire/host/descriptors.js';
@@ -77,7 +78,10 @@ export class ConnectionServer {
       ),
       memory: new MemoryBudget(limits.memory),
     });
-    const clients = new ClientAdmission(limits.clients, descriptors);
+    const clients = new ClientAdmission(
+      { ...limits, reservedUsers: limits.reservedUsers.map((name) => byteString(name)) },
+      descriptors,
+    );
     const keys = new CancelKeys(colleagues);
     return new ConnectionServer(settings, log, keys, clients, { services, route }, secureContext);
   }

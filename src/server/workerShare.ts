@@ -14,6 +14,10 @@ export function shareOf(config: Config, index: number, count: number): Config {
     limits: {
       ...limits,
       clients: part(limits.clients),
+      clientsPerUser: part(limits.clientsPerUser),
+      clientsPerDatabase: part(limits.clientsPerDatabase),
+      clientsPerAddress: part(limits.clientsPerAddress),
+      reservedClients: limits.reservedClients === 0 ? 0 : part(limits.reservedClients),
       memory: part(limits.memory),
       remoteConnections: part(limits.remoteConnections),
       remoteLogins: part(limits.remoteLogins),

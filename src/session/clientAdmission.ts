@@ -7,33 +7,89 @@ const UNKNOWN_CLIENTS = 100;
 /** Gives a place back. A second call does nothing. */
 type Leave = () => void;
 
+/** How many clients there may be at a time; 0 for no limit. */
+export interface ClientLimits {
+  readonly clients: number;
+  readonly clientsPerUser: number;
+  readonly clientsPerDatabase: number;
+  readonly clientsPerAddress: number;
+  /** So many of all are for certain users alone. */
+  readonly reservedClients: number;
+  /** Users for whom these are, and for whom no other limit holds. Byte strings. */
+  readonly reservedUsers: readonly string[];
+}
+
+/** A client that wants a session. User and database are byte strings. */
+export interface Arrival {
+  readonly user: string;
+  readonly database: string;
+  /** Undefined for one that has come by a socket: those count together. */
+  readonly address: string | undefined;
+}
+
 /** Lets clients in as long as there is room for them. */
 export class ClientAdmission {
   #connections = 0;
   #clients = 0;
+  /** How many there are of each user, database and address. */
+  readonly #counts = new Map<string, number>();
 
-  /** @param limit of clients; 0 for none */
   constructor(
-    private readonly limit: number,
+    private readonly limits: ClientLimits,
     private readonly descriptors: Descriptors,
   ) {}
 
   /** Takes a place for a connection that has just been accepted. @throws PgError 53300 */
   accept(): Leave {
-    if (this.limit > 0 && this.#connections >= this.limit + UNKNOWN_CLIENTS) throw this.#tooMany();
+    const { clients } = this.limits;
+    if (clients > 0 && this.#connections >= clients + UNKNOWN_CLIENTS)
+      throw tooMany('limits.clients', clients);
     return this.#take(() => {
       this.#connections++;
       return () => this.#connections--;
     });
   }
 
-  /** Takes a place for a client that wants a session, and for its connection to the primary. @throws PgError 53300 */
-  admit(): Leave {
-    if (this.limit > 0 && this.#clients >= this.limit) throw this.#tooMany();
+  /**
+   * Takes a place for a client that wants a session, and for its connection to the primary.
+   * @param arrival undefined for one that is not known yet
+   * @throws PgError 53300
+   */
+  admit(arrival?: Arrival): Leave {
+    const keys = this.#check(arrival);
     return this.#take(() => {
       this.#clients++;
-      return () => this.#clients--;
+      for (const key of keys) this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+      return () => {
+        this.#clients--;
+        for (const key of keys) {
+          const left = this.#counts.get(key)! - 1;
+          if (left > 0) this.#counts.set(key, left);
+          else this.#counts.delete(key);
+        }
+      };
     });
+  }
+
+  /** @returns by what the client is to be counted @throws PgError 53300 */
+  #check(arrival: Arrival | undefined): readonly string[] {
+    const { clients, clientsPerUser, clientsPerDatabase, clientsPerAddress, reservedClients, reservedUsers } =
+      this.limits;
+    const isReserved = arrival !== undefined && reservedUsers.includes(arrival.user);
+    const room = isReserved ? clients : Math.max(1, clients - reservedClients);
+    if (clients > 0 && this.#clients >= room)
+      throw isReserved || reservedClients === 0 || this.#clients >= clients
+        ? tooMany('limits.clients', clients)
+        : reserved(reservedClients);
+    if (arrival === undefined || isReserved) return [];
+    const groups = [
+      ['limits.clients_per_user', clientsPerUser, `user ${arrival.user}`],
+      ['limits.clients_per_database', clientsPerDatabase, `database ${arrival.database}`],
+      ['limits.clients_per_address', clientsPerAddress, `address ${arrival.address ?? ''}`],
+    ] as const;
+    for (const [setting, limit, key] of groups)
+      if (limit > 0 && (this.#counts.get(key) ?? 0) >= limit) throw tooMany(setting, limit);
+    return groups.filter(([, limit]) => limit > 0).map(([, , key]) => key);
   }
 
   #take(enter: () => () => void): Leave {
@@ -47,15 +103,19 @@ export class ClientAdmission {
       this.descriptors.give();
     };
   }
-
-  #tooMany(): PgError {
-    return new PgError(
-      '53300',
-      `sorry, too many clients already: the setting "limits.clients" of the proxy is ${this.limit}`,
-      { severity: 'FATAL' },
-    );
-  }
 }
+
+const tooMany = (setting: string, limit: number): PgError =>
+  new PgError('53300', `sorry, too many clients already: the setting "${setting}" of the proxy is ${limit}`, {
+    severity: 'FATAL',
+  });
+
+const reserved = (limit: number): PgError =>
+  new PgError(
+    '53300',
+    `remaining clients are reserved: the setting "limits.reserved_clients" of the proxy is ${limit}`,
+    { severity: 'FATAL', hint: 'They are for the users that "limits.reserved_users" names.' },
+  );
 
 const noDescriptors = (): PgError =>
   new PgError('53300', 'sorry, too many clients already: the file descriptors of the proxy are used up', {

@@ -54,7 +54,9 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   };
   try {
     checkAccess(settings, raw, startup.parameters, tls);
-    const leave = options.clients.admit();
+    const user = who.user ?? '';
+    const arrival = { user, database: who.database || user, address: raw.remoteAddress };
+    const leave = options.clients.admit(arrival);
     if (client.closed) leave();
     else client.once('close', leave);
     if (settings.auth === 'password' && !tls) {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { type AddressInfo, createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import type { PostgresServer } from '../../src/embedded/index.js';
-import { primaryServer } from '../support/postgres.js';
-import { RawClient } from '../support/rawClient.js';
-import { type RelayProxy, startRelay } from '../support/relay.js';
-import { PROXY_TLS } from '../support/tlsFiles.js';
-import { frontend } from '../support/wire.js';
+import type { PostgresServer } from '../../../src/embedded/index.js';
+import { primaryServer } from '../../support/postgres.js';
+import { RawClient } from '../../support/rawClient.js';
+import { type RelayProxy, startRelay } from '../../support/relay.js';
+import { PROXY_TLS } from '../../support/tlsFiles.js';
+import { frontend } from '../../support/wire.js';
 
 /** Who may ask for a session at all (setting `access`). */
 
