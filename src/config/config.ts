@@ -1,4 +1,4 @@
-import type { AccessRule, Policy } from '../policy/index.js';
+import type { WrittenAccess, WrittenPolicy } from '../policy/index.js';
 import type { DeclaredServer } from '../primary/declaredServers.js';
 import type { ListenAddress } from './listen.js';
 import type { Renamed } from './names.js';
@@ -41,7 +41,7 @@ export interface Config {
   /** How many processes serve sessions. */
   readonly workers: number;
   readonly auth: Complete['auth'];
-  readonly access: readonly AccessRule[];
+  readonly access: readonly WrittenAccess[];
   readonly tls: TlsFiles | undefined;
   readonly log: Renamed<Complete['log']>;
   readonly timeouts: Renamed<Complete['timeouts']>;
@@ -49,7 +49,7 @@ export interface Config {
   readonly dblink: Omit<Renamed<Complete['dblink']>, 'servers'> & {
     readonly servers: readonly DeclaredServer[];
   };
-  readonly policy: Policy;
+  readonly policy: WrittenPolicy;
   readonly tcp: Renamed<Complete['tcp']>;
   /** Combinations that are allowed but deserve a line in the log at the start. */
   readonly warnings: readonly string[];

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import type { Rule } from '../policy/index.js';
+import type { WrittenRule } from '../policy/index.js';
 import type { Complete, Config, TlsFiles } from './config.js';
 import type { RuleSetting } from './entries/policy.js';
 import { type ServerSetting, withPasswords } from './entries/servers.js';
@@ -121,7 +121,7 @@ function combine(
 }
 
 /** The rules of the policy, each with the place where its author finds it. */
-function withPlaces(rules: readonly RuleSetting[], sources: readonly Source[]): readonly Rule[] {
+function withPlaces(rules: readonly RuleSetting[], sources: readonly Source[]): readonly WrittenRule[] {
   const source = sources.find(({ values }) => valueAt(values, ['policy', 'rules']) !== undefined);
   return rules.map((rule, i) => {
     const { source: name = '', line } = source?.locate(['policy', 'rules', String(i)]) ?? {};

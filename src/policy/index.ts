@@ -11,3 +11,13 @@ export {
   type Ruling,
   type Wanted,
 } from './rules.js';
+export {
+  PLACES,
+  present,
+  readAccess,
+  readPolicy,
+  type WrittenAccess,
+  type WrittenConditions,
+  type WrittenPolicy,
+  type WrittenRule,
+} from './written.js';

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { ListenAddress } from '../config/index.js';
 import { AddressSet, type Destination } from '../policy/index.js';
@@ -30,8 +31,9 @@ export function ownListeners(
       if (listener.kind === 'unix' || 'socket' in destination)
         return listener.kind === 'unix' && 'socket' in destination && listener.path === destination.socket;
       if (listener.port !== port) return false;
-      if (WILDCARDS.includes(listener.host)) return ofThisHost().has(destination);
-      if (listener.host === 'localhost') return LOOPBACK.has(destination);
+      // A name is one of this host's: it could not be listened on otherwise.
+      if (WILDCARDS.includes(listener.host) || isIP(listener.host) === 0)
+        return ofThisHost().has(destination);
       return new AddressSet([listener.host]).has(destination) || isUnspecified(destination, listener.host);
     });
 }

@@ -8,7 +8,14 @@ import {
   resolveConninfo,
   systemContext,
 } from '../dblink/conninfo/index.js';
-import { type Destination, judge, type PolicyFacts, type Ruling, type Wanted } from '../policy/index.js';
+import {
+  type Destination,
+  judge,
+  type Policy,
+  type PolicyFacts,
+  type Ruling,
+  type Wanted,
+} from '../policy/index.js';
 import { asForeignServer, findDeclared, memberQuery } from '../primary/declaredServers.js';
 import { readServer } from '../primary/foreignServerQuery.js';
 import { FIND_FOR } from '../primary/foreignServers.js';
@@ -73,7 +80,7 @@ export async function checkPolicy(config: Config, question: PolicyQuestion): Pro
         from: question.database,
         client: question.client,
       };
-      for (const [place, ruling] of await rulings(config, host, wanted, facts)) {
+      for (const [place, ruling] of await rulings(settings, host, wanted, facts)) {
         lines.push(...told(place, ruling));
         allowed ??= ruling.action === 'allow';
       }
@@ -89,7 +96,7 @@ const writings = ({ socketDirectory, host, hostaddr }: ConninfoHost): readonly s
 
 /** The ruling on each address of a host, or the one that comes before it is looked up. */
 async function rulings(
-  { policy }: Config,
+  { policy }: { readonly policy: Policy },
   host: ConninfoHost,
   wanted: Wanted,
   facts: PolicyFacts,

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Config, primaryFor } from '../config/index.js';
+import { readAccess, readPolicy } from '../policy/index.js';
 import type { RouterSettings } from '../session/settings.js';
 import { ownListeners } from './ownListeners.js';
 
@@ -25,7 +26,7 @@ export function routerSettings(config: Config): RouterSettings {
   const plainPassword = primary.allowCleartext === true;
   return {
     auth: config.auth,
-    access: config.access,
+    access: readAccess(config.access),
     primary: { address, name: primary.host, port: primary.port, tls, plainPassword },
     service:
       primary.user === undefined
@@ -42,7 +43,7 @@ export function routerSettings(config: Config): RouterSettings {
     timeouts: config.timeouts,
     limits: config.limits,
     dblink: config.dblink,
-    policy: config.policy,
+    policy: readPolicy(config.policy),
     isOwn: ownListeners(config.listen),
   };
 }

@@ -1,21 +1,19 @@
 import {
-  type AccessRule,
-  AddressSet,
-  type Conditions,
   isNetwork,
-  type NamedPlace,
   NETWORK_NAMES,
-  namePattern,
-  type Rule,
+  PLACES,
+  present,
+  type WrittenAccess,
+  type WrittenConditions,
+  type WrittenRule,
 } from '../../policy/index.js';
 import { ValueError } from '../errors.js';
 import { suggestion } from '../nearest.js';
 import { parseBoolean, parseInteger, parseList, parseText, show } from '../values.js';
 
 /** A rule as the setting `policy.rules` describes it. */
-export type RuleSetting = Omit<Rule, 'place'>;
+export type RuleSetting = Omit<WrittenRule, 'place'>;
 
-const PLACES: readonly string[] = ['self', 'primary'];
 const CONDITIONS: readonly string[] = [
   ...['address', 'host', 'port', 'database', 'user', 'server', 'roles', 'from', 'client', 'read_only'],
 ];
@@ -30,11 +28,10 @@ export const parseRules = (value: unknown): readonly RuleSetting[] =>
   });
 
 /** The rules of `access`. @throws ValueError that names the rule by its number, from 1 */
-export const parseAccess = (value: unknown): readonly AccessRule[] =>
+export const parseAccess = (value: unknown): readonly WrittenAccess[] =>
   eachRule(value, ['client', 'user', 'database', 'tls'], ({ action, given }) => {
-    const { client, user, database } = parseConditions(given);
     const tls = given['tls'] === undefined ? undefined : parseBoolean(given['tls']);
-    return { action, ...present({ client, user, database }), ...(tls === undefined ? {} : { tls }) };
+    return { action, ...parseConditions(given), ...present({ tls }) };
   });
 
 /** Reads the rules of a YAML list, or of a text with one. */
@@ -85,33 +82,20 @@ function checked(
   );
 }
 
-function parseConditions(given: Given): Conditions {
-  const addresses = listOf(given['address'], 'address', (member) => parseAddress(member, PLACES));
-  const pattern = (key: string, folded = false): Conditions['host'] => {
-    const names = listOf(given[key], key, parseText);
-    return names && namePattern(names, folded);
-  };
-  const clients = listOf(given['client'], 'client', (member) => parseAddress(member, []));
+function parseConditions(given: Given): WrittenConditions {
+  const names = (key: string): readonly string[] | undefined => listOf(given[key], key, parseText);
   return present({
-    address: addresses && {
-      networks: new AddressSet(addresses.filter((address) => !PLACES.includes(address))),
-      places: addresses.filter((address): address is NamedPlace => PLACES.includes(address)),
-    },
-    host: pattern('host', true),
+    address: listOf(given['address'], 'address', (member) => parseAddress(member, PLACES)),
+    host: names('host'),
     port: listOf(given['port'], 'port', (port) => parseInteger(port, 1, 65535)),
-    database: pattern('database'),
-    user: pattern('user'),
-    server: pattern('server'),
-    from: pattern('from'),
-    client: clients && new AddressSet(clients),
-    roles: listOf(given['roles'], 'roles', parseText),
+    database: names('database'),
+    user: names('user'),
+    server: names('server'),
+    from: names('from'),
+    client: listOf(given['client'], 'client', (member) => parseAddress(member, [])),
+    roles: names('roles'),
   });
 }
-
-/** The conditions that are given. */
-const present = (
-  conditions: { readonly [Key in keyof Conditions]: Conditions[Key] | undefined },
-): Conditions => Object.fromEntries(Object.entries(conditions).filter(([, value]) => value !== undefined));
 
 function listOf<T>(value: unknown, key: string, entry: (value: unknown) => T): readonly T[] | undefined {
   if (value === undefined) return undefined;

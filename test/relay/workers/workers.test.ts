@@ -249,4 +249,30 @@ describe('a proxy of two workers', () => {
       assert.equal(types(await lively('the answer', client.messagesToEnd())), 'TDCZ');
     }
   });
+
+  it('the policy and the access rules hold in all of them', async () => {
+    const program = await start([], {
+      DBLINK_PROXY_POLICY_RULES: JSON.stringify([{ deny: { host: 'local*', address: 'loopback', port: 1 } }]),
+      DBLINK_PROXY_ACCESS: JSON.stringify([{ allow: { user: 'post*', client: 'loopback' } }]),
+    });
+    const workers = new Set<number>();
+    for (let i = 0; i < 4; i++) {
+      const { client, worker } = await open(program);
+      workers.add(worker);
+      const call = (port: number): Promise<unknown> =>
+        client.query(
+          `SELECT dblink_connect('host=localhost port=${port} user=postgres password=x dbname=postgres')`,
+        );
+      await assert.rejects(call(1), { code: '42501', message: /is not allowed by the policy/ });
+      await assert.rejects(call(2), { code: '08001' });
+    }
+    assert.equal(workers.size, 2);
+    const stranger = new Client({
+      host: '127.0.0.1',
+      port: program.port,
+      user: 'stranger',
+      database: 'postgres',
+    });
+    await assert.rejects(stranger.connect(), { code: '28000' });
+  });
 });

@@ -37,7 +37,7 @@ describe('policy', () => {
         ['allow', true, 'policy.rules[1] (/proxy.yaml, line 7)'],
       ],
     );
-    assert.equal(rules[1]?.conditions.host?.('B'), true);
+    assert.deepEqual(rules[1]?.conditions, { host: ['a', 'b'] });
   });
 
   it('is refused with the number of the rule when something is wrong', () => {
