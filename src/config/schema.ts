@@ -291,7 +291,8 @@ export const schema = z.strictObject({
       }),
       reserved_users: setting((value) => parseList(value, parseText), {
         description:
-          'Users for whom `limits.reserved_clients` are kept. No limit by user, database or address holds for them.',
+          'Users for whom `limits.reserved_clients` are kept. The limits by user and database do not hold for them. A client counts by the user that it ' +
+          'names, before it has shown that it is that user: `access` rules say from where a user may come.',
         type: 'list of names',
         reload: false,
       }),
@@ -410,7 +411,7 @@ export const schema = z.strictObject({
           '`10.0.0.0/8`, and the names `loopback`, `link-local`, `metadata`, `private`, `primary` for the primary and `self` for the proxy ' +
           'itself), `host` (as it is written, in any case), `port`, `database`, `user`, `server` (the name of a foreign server or one of ' +
           "`dblink.servers`; a connection string has none), `roles` (the role that calls is a member of one of these), `from` (the client's " +
-          'database), `client` (its address). In names `*` stands for any characters. `read_only: true` beside what is allowed keeps sessions there ' +
+          "database), `client` (its address). `[public]` is everybody's role. In names `*` stands for any characters. `read_only: true` beside what is allowed keeps sessions there " +
           'read-only. Link-local and metadata addresses and the proxy itself are denied unless a rule allows them by `address`. What is denied ends with ' +
           '42501; superusers are told by which rule. In the environment variable the list is written as JSON.',
         type: 'list of rules',

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { AddressSet, Destination } from './addresses.js';
 import { guardOf } from './guards.js';
 import type { NamePattern } from './namePattern.js';
@@ -104,11 +105,10 @@ export async function judge(
   };
   for (const rule of rules) {
     const condition = await unmet(rule, wanted, facts, destination);
-    if (condition === undefined)
-      return rule.conditions.address !== undefined && destination === undefined
-        ? ruling('later', rule.place)
-        : guarded(rule);
-    passedOver.push({ place: rule.place, condition });
+    if (condition !== undefined) passedOver.push({ place: rule.place, condition });
+    else if (rule.conditions.address === undefined || destination !== undefined) return guarded(rule);
+    // It depends on the address. Nothing has to be looked up if the answer is a denial whichever it is.
+    else if (rule.action === 'allow') return ruling('later', rule.place);
   }
   return guarded({ action: fallback, place: 'policy.default', readOnly: false, conditions: {} });
 }
@@ -125,8 +125,8 @@ async function unmet(
 ): Promise<keyof Conditions | undefined> {
   const { address, port, server, client, roles } = conditions;
   const { host } = conditions;
-  if (host !== undefined && !(action === 'allow' ? wanted.hosts.every(host) : wanted.hosts.some(host)))
-    return 'host';
+  const hosts = wanted.hosts.flatMap(spellings);
+  if (host !== undefined && !(action === 'allow' ? hosts.every(host) : hosts.some(host))) return 'host';
   for (const name of ['database', 'user', 'from'] as const)
     if (conditions[name]?.(wanted[name]) === false) return name;
   if (port?.includes(wanted.port) === false) return 'port';
@@ -139,6 +139,13 @@ async function unmet(
       networks.has(destination) || places.some((place) => isAt(place, destination, wanted.port));
     if (!isThere) return 'address';
   }
-  if (roles !== undefined && !((await isMember(roles)) ?? action === 'deny')) return 'roles';
+  const isOneOf = (): Promise<boolean | undefined> | boolean => roles!.includes('public') || isMember(roles!);
+  if (roles !== undefined && !((await isOneOf()) ?? action === 'deny')) return 'roles';
   return undefined;
 }
+
+/** Behind an address there may be a zone, in which anything can stand: what is meant is the address, too. */
+const spellings = (host: string): readonly string[] => {
+  const [address = ''] = host.split('%');
+  return address !== host && isIP(address) !== 0 ? [host, address] : [host];
+};

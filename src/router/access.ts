@@ -1,8 +1,11 @@
+import { normalize } from 'node:path/posix';
 import type { Access } from '../dblink/connections/permission.js';
 import { asText } from '../dblink/connections/permission.js';
 import { AddressSet, type Destination } from '../policy/index.js';
 import type { Session } from '../session/session.js';
 import type { RouterSettings } from '../session/settings.js';
+
+const LOOPBACK = new AddressSet(['loopback']);
 
 /**
  * What the policy is to know of a client's session.
@@ -12,10 +15,12 @@ export function accessOf(session: Session, settings: RouterSettings, database: s
   const { policy, isOwn, primary } = settings;
   const isPrimary = (destination: Destination, port: number): boolean => {
     const { address } = primary;
-    if ('path' in address) return 'socket' in destination && destination.socket === address.path;
+    if ('path' in address)
+      return 'socket' in destination && normalize(destination.socket) === normalize(address.path);
     const { remoteAddress } = session.primary.socket;
-    return (
-      remoteAddress !== undefined && port === address.port && new AddressSet([remoteAddress]).has(destination)
+    if (remoteAddress === undefined || port !== address.port) return false;
+    return (LOOPBACK.has({ address: remoteAddress }) ? LOOPBACK : new AddressSet([remoteAddress])).has(
+      destination,
     );
   };
   return {

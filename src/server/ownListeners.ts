@@ -1,12 +1,13 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { normalize } from 'node:path/posix';
 import type { ListenAddress } from '../config/index.js';
 import { AddressSet, type Destination } from '../policy/index.js';
 
 /** How long the addresses of this host are taken to be the same, in ms. */
 const GOOD_MS = 5000;
 
-const WILDCARDS: readonly string[] = ['0.0.0.0', '::', '*'];
+const UNSPECIFIED = new AddressSet(['0.0.0.0/32', '::/128']);
 const LOOPBACK = new AddressSet(['loopback']);
 
 /**
@@ -26,18 +27,29 @@ export function ownListeners(
     }
     return known.set;
   };
+  type Own =
+    | { readonly path: string }
+    | { readonly port: number; readonly has: (at: Destination) => boolean };
+  const places = listeners.map(
+    (listener): Own =>
+      listener.kind === 'unix'
+        ? { path: listener.path }
+        : { port: listener.port, has: hostOf(listener.host, ofThisHost) },
+  );
   return (destination, port) =>
-    listeners.some((listener) => {
-      if (listener.kind === 'unix' || 'socket' in destination)
-        return listener.kind === 'unix' && 'socket' in destination && listener.path === destination.socket;
-      if (listener.port !== port) return false;
-      // A name is one of this host's: it could not be listened on otherwise.
-      if (WILDCARDS.includes(listener.host) || isIP(listener.host) === 0)
-        return ofThisHost().has(destination);
-      return new AddressSet([listener.host]).has(destination) || isUnspecified(destination, listener.host);
-    });
+    places.some((place) =>
+      'path' in place
+        ? 'socket' in destination && normalize(destination.socket) === normalize(place.path)
+        : place.port === port && place.has(destination),
+    );
 }
 
-/** Whether a connection to the unspecified address, which ends at the own host's loopback address, meets this listener. */
-const isUnspecified = ({ address }: { readonly address: string }, host: string): boolean =>
-  WILDCARDS.includes(address) && LOOPBACK.has({ address: host });
+/** Which destinations meet a listener. A connection to the unspecified address ends at the own host's loopback address. */
+function hostOf(host: string, ofThisHost: () => AddressSet): (destination: Destination) => boolean {
+  // A name is one of this host's: it could not be listened on otherwise.
+  if (isIP(host) === 0 || UNSPECIFIED.has({ address: host }))
+    return (destination) => ofThisHost().has(destination);
+  const own = new AddressSet([host]);
+  const isLoopback = LOOPBACK.has({ address: host });
+  return (destination) => own.has(destination) || (isLoopback && UNSPECIFIED.has(destination));
+}

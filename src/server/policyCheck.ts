@@ -9,7 +9,7 @@ import {
   systemContext,
 } from '../dblink/conninfo/index.js';
 import {
-  type Destination,
+  AddressSet,
   judge,
   type Policy,
   type PolicyFacts,
@@ -63,10 +63,13 @@ export async function checkPolicy(config: Config, question: PolicyQuestion): Pro
     if (!options.get('host') && !options.get('hostaddr') && !options.get('dbname'))
       options.set('dbname', question.database);
     const resolved = await resolveConninfo(options, systemContext(defaults)).catch(notUsable);
+    const primaryAt = await addressesOf(own.address);
     const facts: PolicyFacts = {
       isMember: (roles) => primary.isMember(roles),
       isAt: (place, destination, port) =>
-        place === 'self' ? settings.isOwn(destination, port) : isPrimary(own.address, destination, port),
+        place === 'self'
+          ? settings.isOwn(destination, port)
+          : port === own.port && primaryAt.has(destination),
     };
     const lines: string[] = [];
     let allowed: boolean | undefined;
@@ -128,13 +131,14 @@ function told(place: string, { action, by, readOnly, passedOver }: Ruling): read
   return [`${place}: ${word} by ${by}${readOnly ? ', read-only' : ''}`, ...passed];
 }
 
-function isPrimary(
-  address: { readonly host: string; readonly port: number } | { readonly path: string },
-  destination: Destination,
-  port: number,
-): boolean {
-  if ('path' in address) return 'socket' in destination && destination.socket === address.path;
-  return 'address' in destination && destination.address === address.host && port === address.port;
+/** Where the primary is. A socket has no address. */
+async function addressesOf(
+  address: { readonly host: string } | { readonly path: string },
+): Promise<AddressSet> {
+  if ('path' in address) return new AddressSet([]);
+  const found = await systemNames.lookup(address.host, new AbortController().signal).catch(() => []);
+  const isNear = found.some((one) => new AddressSet(['loopback']).has({ address: one }));
+  return new AddressSet(isNear ? ['loopback', ...found] : found);
 }
 
 function parsed(conninfo: string): Map<string, string> {

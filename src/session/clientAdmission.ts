@@ -15,7 +15,7 @@ export interface ClientLimits {
   readonly clientsPerAddress: number;
   /** So many of all are for certain users alone. */
   readonly reservedClients: number;
-  /** Users for whom these are, and for whom no other limit holds. Byte strings. */
+  /** Users for whom these are, and for whom only the limits of all and of their address hold. Byte strings. */
   readonly reservedUsers: readonly string[];
 }
 
@@ -81,10 +81,11 @@ export class ClientAdmission {
       throw isReserved || reservedClients === 0 || this.#clients >= clients
         ? tooMany('limits.clients', clients)
         : reserved(reservedClients);
-    if (arrival === undefined || isReserved) return [];
+    if (arrival === undefined) return [];
+    // Nobody has proven yet to be who they say. So that of the address holds for everybody.
     const groups = [
-      ['limits.clients_per_user', clientsPerUser, `user ${arrival.user}`],
-      ['limits.clients_per_database', clientsPerDatabase, `database ${arrival.database}`],
+      ['limits.clients_per_user', isReserved ? 0 : clientsPerUser, `user ${arrival.user}`],
+      ['limits.clients_per_database', isReserved ? 0 : clientsPerDatabase, `database ${arrival.database}`],
       ['limits.clients_per_address', clientsPerAddress, `address ${arrival.address ?? ''}`],
     ] as const;
     for (const [setting, limit, key] of groups)

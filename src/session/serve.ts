@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
+import { clipName } from '../dblink/clipName.js';
 import { mayEnter } from '../policy/index.js';
 import { Authenticator, type AuthenticatorOptions } from '../wire/auth/authenticator.js';
 import type { ScramKeys } from '../wire/auth/scram.js';
@@ -54,8 +55,9 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   };
   try {
     checkAccess(settings, raw, startup.parameters, tls);
-    const user = who.user ?? '';
-    const arrival = { user, database: who.database || user, address: raw.remoteAddress };
+    const user = clipName(who.user ?? '', 'UTF8');
+    const database = clipName(who.database || user, 'UTF8');
+    const arrival = { user, database, address: raw.remoteAddress };
     const leave = options.clients.admit(arrival);
     if (client.closed) leave();
     else client.once('close', leave);
@@ -160,7 +162,8 @@ function checkAccess(
   parameters: ReadonlyMap<string, string>,
   tls: boolean,
 ): void {
-  const text = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
+  // As a server cuts names, so they are compared.
+  const text = (bytes: string): string => Buffer.from(clipName(bytes, 'UTF8'), 'latin1').toString('utf8');
   const user = parameters.get('user') ?? '';
   const database = parameters.get('database') || user;
   if (mayEnter(access, { client, user: text(user), database: text(database), tls })) return;

@@ -157,7 +157,9 @@ function permissionFor(
   }: Pick<OpenOptions, 'home' | 'facts'> & { confirmSuperuser: () => Promise<boolean> },
 ): Permission | undefined {
   if (home.access === undefined) return undefined;
-  const text = (name: string): string => asText(name, facts.databaseEncoding);
+  // As servers cut names, so they are compared.
+  const text = (name: string): string =>
+    asText(clipName(name, facts.databaseEncoding), facts.databaseEncoding);
   const wanted = { server: server && text(server.name), database: text(database), user: text(user) };
   return new Permission(home.access, wanted, {
     isMember: facts.isMember,

@@ -113,27 +113,38 @@ const STAY = new Set([
 /** Settings that make a session or a transaction one that writes. */
 const MODES = new Set(['transaction_read_only', 'default_transaction_read_only']);
 const LEAVES = new Set(['TRANS_STMT_PREPARE', 'TRANS_STMT_COMMIT_PREPARED', 'TRANS_STMT_ROLLBACK_PREPARED']);
+const BEGINS = new Set(['TRANS_STMT_BEGIN', 'TRANS_STMT_START']);
 
-/** @param i its place in its text: what another statement has done shows only behind the text */
-function staysReadOnly(statement: Node, i: number): boolean {
+/**
+ * What a function has done shows only behind the text. So a transaction can begin at the beginning of a text, where nothing can have
+ * been called yet, and its end, which calls what WITH HOLD cursors and deferred triggers are about, has to be a text of its own.
+ * @param i its place in the text @param all of the text's statements
+ */
+function staysReadOnly(statement: Node, i: number, all: readonly Node[]): boolean {
   const { tag, body } = unwrap(statement);
   if (tag === 'TransactionStmt') {
     const { kind, options } = body as TransactionStmt;
-    return i === 0 && !LEAVES.has(kind!) && !setsMode(options);
+    if (LEAVES.has(kind!) || setsMode(options)) return false;
+    return all.length === 1 || (i === 0 && BEGINS.has(kind!));
   }
   if (tag === 'VariableSetStmt') {
     const { kind, name, args } = body as VariableSetStmt;
     if (kind === 'VAR_RESET_ALL') return true;
-    return kind === 'VAR_SET_MULTI' ? !setsMode(args) : name !== undefined && !MODES.has(name.toLowerCase());
+    if (kind === 'VAR_SET_MULTI') return !setsMode(args);
+    // What a server makes of letters that are not ASCII depends on its locale.
+    return name !== undefined && /^[\w.]+$/.test(name) && !MODES.has(name.toLowerCase());
   }
   return STAY.has(tag);
 }
 
-/** Whether transaction modes say READ ONLY or READ WRITE. */
+/** Whether transaction modes may say READ WRITE. */
 const setsMode = (modes: readonly Node[] | undefined): boolean =>
   (modes ?? []).some((mode) => {
     const { tag, body } = unwrap(mode);
-    return tag !== 'DefElem' || MODES.has((body as DefElem).defname ?? '');
+    if (tag !== 'DefElem') return true;
+    const { defname = '', arg } = body as DefElem;
+    if (!MODES.has(defname)) return false;
+    return arg === undefined || !('A_Const' in arg) || arg.A_Const.ival?.ival !== 1;
   });
 
 function isReadOnlyCall(call: FuncCall): boolean {

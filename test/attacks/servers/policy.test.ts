@@ -127,6 +127,9 @@ describe('the policy', () => {
       ['127.0.0.1', port],
       ['localhost', port],
       ['0.0.0.0', port],
+      ['::ffff:0.0.0.0', port],
+      ['::ffff:0:0', port],
+      ['0:0::0', port],
     ] as const) {
       assert.match(
         await outcome(client, WAYS['dblink']!(at(host, at_))),

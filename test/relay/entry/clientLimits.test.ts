@@ -73,10 +73,11 @@ describe('limits of clients', () => {
     first.destroy();
   });
 
-  it('of one address', async () => {
-    const proxy = await startAt({ clients_per_address: '1' });
+  it('of one address, also for those who say that they operate', async () => {
+    const proxy = await startAt({ clients_per_address: '1', reserved_users: 'limits_operator' });
     const first = await enter(proxy, 'limits_a');
-    assert.equal(await refused(proxy, 'limits_b', 'template1'), tooMany('clients_per_address', 1));
+    for (const user of ['limits_b', 'limits_operator'])
+      assert.equal(await refused(proxy, user, 'template1'), tooMany('clients_per_address', 1));
     first.destroy();
   });
 

@@ -59,6 +59,8 @@ describe('who may reach what', () => {
     [{ host: namePattern(['*.internal'], true) }, { hosts: ['DB.Internal.'] }, true],
     [{ host: namePattern(['*.internal'], true) }, { hosts: ['internal'] }, false],
     [{ host: namePattern(['*.internal'], true) }, { hosts: ['db.internal.example'] }, false],
+    // Behind an address there may be a zone.
+    [{ host: namePattern(['*.internal'], true) }, { hosts: ['::ffff:192.0.2.7%.internal'] }, false],
     // hostaddr says where the host is, whatever it is called.
     [{ host: namePattern(['*.internal'], true) }, { hosts: ['db.internal', '192.0.2.9'] }, false],
     [{ port: [5432, 5433] }, { port: 5433 }, true],
@@ -129,6 +131,8 @@ describe('who may reach what', () => {
     const byAddress = policy([rule('allow', { address: among(['10.0.0.0/8']), port: [1] }, 'address')]);
     assert.equal((await judge(byAddress, WANTED, around())).action, 'deny');
     assert.equal((await judge(byAddress, { ...WANTED, port: 1 }, around())).action, 'later');
+    const denied = policy([rule('deny', { address: among(['10.0.0.0/8']) }, '1'), rule('deny', {}, '2')]);
+    assert.equal((await judge(denied, WANTED, around())).action, 'deny');
   });
 
   it('connection strings can be forbidden', async () => {
