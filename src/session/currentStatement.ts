@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { PrimaryLink } from '../primary/primaryLink.js';
 import { PgError } from '../wire/errors.js';
+import { keepsListener } from '../wire/pace/abortable.js';
 import type { RouterLog } from './settings.js';
 
 const userCancelled = (): PgError => new PgError('57014', 'canceling statement due to user request');
@@ -10,7 +11,7 @@ const timedOut = (): PgError => new PgError('57014', 'canceling statement due to
 /** Any number of calls of a statement may listen to its signal. */
 function abortController(): AbortController {
   const controller = new AbortController();
-  setMaxListeners(0, controller.signal);
+  setMaxListeners(0, keepsListener(controller.signal));
   return controller;
 }
 
