@@ -19,7 +19,7 @@ export interface DatabaseConfig {
 /** The schema's values with everything that has a default present. */
 export type Complete = {
   [Name in keyof SourceValues]-?: NonNullable<SourceValues[Name]> extends infer Group
-    ? Name extends 'databases' | 'tls' | 'listen' | 'unix_socket_mode' | 'access'
+    ? Name extends 'databases' | 'tls' | 'listen' | 'unix_socket_mode' | 'access' | 'proxy_protocol'
       ? Group
       : Group extends object
         ? { readonly [Inner in keyof Group]-?: NonNullable<Group[Inner]> }
@@ -41,6 +41,8 @@ export interface Config {
   /** How many processes serve sessions. */
   readonly workers: number;
   readonly auth: Complete['auth'];
+  /** Addresses, networks and names of networks. */
+  readonly proxyProtocol: readonly string[];
   readonly access: readonly WrittenAccess[];
   readonly tls: TlsFiles | undefined;
   readonly log: Renamed<Complete['log']>;

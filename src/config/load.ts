@@ -99,6 +99,7 @@ function combine(
     embedded,
     workers,
     auth,
+    proxyProtocol: chosen.proxy_protocol ?? [],
     access: chosen.access ?? [],
     tls,
     log: renamed(log),

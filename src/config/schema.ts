@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseAccess, parseRules } from './entries/policy.js';
+import { parseAccess, parseAddress, parseRules } from './entries/policy.js';
 import { parseServers } from './entries/servers.js';
 import { ValueError } from './errors.js';
 import { DEFAULT_PORT, parseListenAddress } from './listen.js';
@@ -153,6 +153,14 @@ export const schema = z.strictObject({
     default: 'relay',
     flag: 'auth',
     help: ['mode', 'relay: the exchange passes through; password: the proxy asks for it, over TLS'],
+    reload: true,
+  }),
+  proxy_protocol: setting((value) => parseList(value, (member) => parseAddress(member, [])), {
+    description:
+      'Balancers that tell where a connection comes from by a header of the PROXY protocol, version 1 or 2: addresses, networks, and the names ' +
+      '`loopback`, `link-local`, `private`. Connections from there have to begin with one, and the client is where it says: in the log, ' +
+      'for `access`, `policy` and `limits.clients_per_address`. Others must not begin with one.',
+    type: 'list of addresses',
     reload: true,
   }),
   access: setting(parseAccess, {

@@ -29,7 +29,7 @@ export function accessOf(session: Session, settings: RouterSettings, database: s
     get from() {
       return asText(database, session.primary.parameters.get('server_encoding') ?? 'UTF8');
     },
-    client: session.client.address,
+    client: session.address,
     isAt: (place, destination, port) =>
       place === 'self' ? isOwn(destination, port) : isPrimary(destination, port),
     refused: (rule, host, port) =>

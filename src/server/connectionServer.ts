@@ -90,7 +90,10 @@ export class ConnectionServer {
   serve(socket: Socket): void {
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
-    const log = this.log.child({ session: ++this.#number, client: socket.remoteAddress ?? 'unix socket' });
+    const session = ++this.#number;
+    const logOf = (client: string | undefined): Logger =>
+      this.log.child({ session, client: client ?? 'unix socket' });
+    const log = logOf(socket.remoteAddress);
     try {
       socket.once('close', this.clients.accept());
     } catch (error) {
@@ -103,6 +106,7 @@ export class ConnectionServer {
       secureContext: this.secureContext,
       keys: this.keys,
       log,
+      logOf,
       route: this.shared.route,
       opened: (session) => {
         this.#sessions.add(session);

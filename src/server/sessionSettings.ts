@@ -1,8 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { type Config, primaryFor } from '../config/index.js';
-import { readAccess, readPolicy } from '../policy/index.js';
+import { AddressSet, readAccess, readPolicy } from '../policy/index.js';
 import type { RouterSettings } from '../session/settings.js';
 import { ownListeners } from './ownListeners.js';
+
+/** Tells addresses from which connections begin with a PROXY header. */
+function balancersOf(written: readonly string[]): RouterSettings['isBalancer'] {
+  if (written.length === 0) return () => false;
+  const balancers = new AddressSet(written);
+  return (address) => balancers.has(address === undefined ? { socket: '' } : { address });
+}
 
 /**
  * What the router has to know of the configuration, with the contents of the certificate files.
@@ -27,6 +34,7 @@ export function routerSettings(config: Config): RouterSettings {
   return {
     auth: config.auth,
     access: readAccess(config.access),
+    isBalancer: balancersOf(config.proxyProtocol),
     primary: { address, name: primary.host, port: primary.port, tls, plainPassword },
     service:
       primary.user === undefined

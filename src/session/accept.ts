@@ -2,10 +2,12 @@ import type { Socket } from 'node:net';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import type { CancelKeys } from '../wire/cancelKeys.js';
 import { PgError, protocolViolation } from '../wire/errors.js';
+import { NoProxyHeader, readProxyHeader } from '../wire/names/proxyHeader.js';
 import { EMPTY, RequestCode } from '../wire/protocol.js';
 import {
   Incomprehensible,
   parseStartupPacket,
+  readChunk,
   refusal,
   type StartupPacket,
   StartupReader,
@@ -27,6 +29,8 @@ export interface AcceptOptions {
   /** 0 for no limit. */
   readonly loginTimeoutMs: number;
   readonly log: RouterLog;
+  /** Whether connections from this address begin with a PROXY header. */
+  readonly isBalancer: (address: string | undefined) => boolean;
   /** What the primary says to a startup packet that is refused here, if it can be asked. Never rejects. */
   readonly refusalOf: (packet: Buffer, signal: AbortSignal) => Promise<Buffer | undefined>;
 }
@@ -36,6 +40,8 @@ export interface AcceptedClient {
   /** The socket to go on with: the TLS one if TLS was negotiated. */
   readonly socket: Socket;
   readonly tls: boolean;
+  /** Where the client is; undefined for one that has come by a Unix socket. */
+  readonly address: string | undefined;
   readonly startup: StartupPacket & { kind: 'startup' };
   /** What was read behind the startup packet. */
   readonly rest: Buffer;
@@ -80,6 +86,7 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
   /** Whether the primary would refuse the packet, too. */
   let isItsBusiness = false;
   try {
+    const address = options.isBalancer(raw.remoteAddress) ? await addressBehind(raw) : raw.remoteAddress;
     let reader = new StartupReader(socket);
     /** Which encryption cannot be asked for any more: each can once, and none behind one that was accepted. */
     const settled = { ssl: false, gssenc: false };
@@ -141,7 +148,7 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
           clock.stop();
           return undefined;
         case 'startup':
-          return { socket, tls, startup: request, rest: reader.rest, clock };
+          return { socket, tls, address, startup: request, rest: reader.rest, clock };
       }
     }
   } catch (error) {
@@ -153,7 +160,7 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
       const words = isItsBusiness && came ? await options.refusalOf(came, left.signal) : undefined;
       clock.stop();
       socket.end(words ?? refusal(error, came));
-    } else if (error instanceof Incomprehensible) {
+    } else if (error instanceof Incomprehensible || error instanceof NoProxyHeader) {
       clock.stop();
       log.info({ err: error.message }, REFUSED);
       // What has come and was not read would make a reset of the end.
@@ -165,6 +172,22 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
     }
     setTimeout(() => socket.destroy(), 1000).unref();
     return undefined;
+  }
+}
+
+/** Reads a balancer's PROXY header. @returns the client's address; the balancer's own where it does not say one @throws NoProxyHeader */
+async function addressBehind(raw: Socket): Promise<string | undefined> {
+  const { remoteAddress } = raw;
+  let bytes: Buffer = EMPTY;
+  for (;;) {
+    const header = readProxyHeader(bytes);
+    if (header !== undefined) {
+      if (bytes.length > header.length) raw.unshift(bytes.subarray(header.length));
+      return header.address ?? remoteAddress;
+    }
+    const chunk = await readChunk(raw);
+    if (chunk === undefined) throw new NoProxyHeader('a connection ended before its PROXY header did');
+    bytes = Buffer.concat([bytes, chunk]);
   }
 }
 

@@ -1,4 +1,3 @@
-import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Channel, openChannel, owned } from '../wire/channel/index.js';
 import { type Delivery, Framer } from '../wire/framer.js';
@@ -64,8 +63,6 @@ for (const [type, limit] of [
 
 /** The session's connection to the client. Splits what comes into messages, and stops reading when told to. */
 export class ClientLink {
-  /** Where the client is; undefined for one that has come by a Unix socket. */
-  readonly address: string | undefined;
   readonly #socket: Duplex;
   readonly #channel: Channel;
   readonly #events: ClientEvents;
@@ -92,7 +89,6 @@ export class ClientLink {
 
   constructor(socket: Duplex, events: ClientEvents) {
     this.#socket = socket;
-    this.address = socket instanceof Socket ? socket.remoteAddress : undefined;
     this.#channel = openChannel(socket);
     this.#events = events;
     this.#framer = new Framer({

@@ -25,6 +25,8 @@ export interface ServeOptions {
   readonly secureContext: SecureContext | undefined;
   readonly keys: CancelKeys;
   readonly log: RouterLog;
+  /** The log of a client that is not where its connection comes from. */
+  readonly logOf: (client: string | undefined) => RouterLog;
   readonly clients: ClientAdmission;
   readonly route: Route;
   /** Called when a session begins, so that it can be drained or shut down. */
@@ -38,14 +40,16 @@ export interface ServeOptions {
  * is told of it as far as possible.
  */
 export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
-  const { settings, log } = options;
+  const { settings } = options;
   const accepted = await acceptClient(raw, {
     ...options,
     loginTimeoutMs: settings.timeouts.login,
+    isBalancer: settings.isBalancer,
     refusalOf: (packet, signal) => refusalOf(options, packet, signal),
   });
   if (accepted === undefined) return;
-  const { socket: client, startup, tls, clock } = accepted;
+  const { socket: client, address, startup, tls, clock } = accepted;
+  const log = address === raw.remoteAddress ? options.log : options.logOf(address);
   const who = { user: startup.parameters.get('user'), database: startup.parameters.get('database') };
   const refuse = (error: PgError): void => {
     log.info({ ...who, sqlstate: error.sqlstate, reason: error.message }, 'client refused');
@@ -54,10 +58,10 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     setTimeout(() => client.destroy(), 1000).unref();
   };
   try {
-    checkAccess(settings, raw, startup.parameters, tls);
+    checkAccess(settings, address, startup.parameters, tls);
     const user = clipName(who.user ?? '', 'UTF8');
     const database = clipName(who.database || user, 'UTF8');
-    const arrival = { user, database, address: raw.remoteAddress };
+    const arrival = { user, database, address };
     const leave = options.clients.admit(arrival);
     if (client.closed) leave();
     else client.once('close', leave);
@@ -93,6 +97,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     }
     const session = new Session({
       client,
+      address,
       primary,
       firstBytes: accepted.rest,
       statementBytes: settings.limits.statementBytes,
@@ -158,7 +163,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
 /** @throws PgError 28000 for a client that the access rules keep out */
 function checkAccess(
   { access }: RouterSettings,
-  { remoteAddress: client }: Socket,
+  client: string | undefined,
   parameters: ReadonlyMap<string, string>,
   tls: boolean,
 ): void {

@@ -51,6 +51,8 @@ export interface Interceptor {
 /** What a session is made of. */
 export interface SessionOptions {
   readonly client: Duplex;
+  /** Where the client is; undefined for one that has come by a Unix socket, and for the proxy itself. */
+  readonly address?: string | undefined;
   /** The connection to the primary, on which the startup packet has been sent. */
   readonly primary: Socket;
   /** Bytes of the client's that were read behind its startup packet. */
@@ -78,6 +80,8 @@ export type PasswordHandler = (message: Buffer) => boolean;
 
 /** One client's session: the connection to the client, the one to the primary, and what passes between them. */
 export class Session implements Cancellable {
+  /** Where the client is; undefined for one that has come by a Unix socket. */
+  readonly address: string | undefined;
   readonly client: ClientLink;
   readonly primary: PrimaryLink;
   readonly log: RouterLog;
@@ -115,6 +119,7 @@ export class Session implements Cancellable {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.log = options.log;
+    this.address = options.address;
     this.#closed = new Promise((resolve) => {
       this.#markClosed = resolve;
     });

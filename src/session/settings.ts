@@ -47,6 +47,8 @@ export interface RouterSettings {
     readonly remoteLoginsPerSession: number;
     readonly remoteLogins: number;
   };
+  /** Whether connections from this address begin with a PROXY header. */
+  readonly isBalancer: (address: string | undefined) => boolean;
   /** Who may ask for a session. */
   readonly access: readonly AccessRule[];
   readonly policy: Policy;

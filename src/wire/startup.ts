@@ -146,7 +146,7 @@ export class StartupReader {
 }
 
 /** The next chunk of a paused socket, or undefined at its end. */
-function readChunk(socket: Socket): Promise<Buffer | undefined> {
+export function readChunk(socket: Socket): Promise<Buffer | undefined> {
   return new Promise((resolve, reject) => {
     const settle = (act: () => void) => {
       socket.off('readable', onReadable);

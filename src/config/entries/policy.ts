@@ -107,7 +107,8 @@ function listOf<T>(value: unknown, key: string, entry: (value: unknown) => T): r
   }
 }
 
-function parseAddress(value: unknown, places: readonly string[]): string {
+/** An address, a network, or a name of some. @param places further names @throws ValueError */
+export function parseAddress(value: unknown, places: readonly string[]): string {
   const text = parseText(value);
   if (isNetwork(text) || NETWORK_NAMES.includes(text) || places.includes(text)) return text;
   const names = [...NETWORK_NAMES, ...places].join(', ');

@@ -78,6 +78,7 @@ describe('configuration', () => {
         maxScramIterations: 100_000,
         servers: [],
       },
+      proxyProtocol: [],
       access: [],
       policy: { rules: [], fallback: 'allow', connectionStrings: true },
       tcp: { keepalive: 60_000 },
@@ -187,7 +188,7 @@ describe('configuration', () => {
     ],
     [
       'just text',
-      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, workers, databases, embedded, auth, access, tls, log, timeouts, limits, dblink, policy, tcp',
+      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, workers, databases, embedded, auth, proxy_protocol, access, tls, log, timeouts, limits, dblink, policy, tcp',
     ],
     [
       '',
