@@ -41,6 +41,7 @@ export interface Config {
   /** How many processes serve sessions. */
   readonly workers: number;
   readonly auth: Complete['auth'];
+  readonly applicationNameAddHost: boolean;
   /** Addresses, networks and names of networks. */
   readonly proxyProtocol: readonly string[];
   readonly access: readonly WrittenAccess[];

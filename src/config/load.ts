@@ -99,6 +99,7 @@ function combine(
     embedded,
     workers,
     auth,
+    applicationNameAddHost: chosen.application_name_add_host,
     proxyProtocol: chosen.proxy_protocol ?? [],
     access: chosen.access ?? [],
     tls,

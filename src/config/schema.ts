@@ -155,6 +155,14 @@ export const schema = z.strictObject({
     help: ['mode', 'relay: the exchange passes through; password: the proxy asks for it, over TLS'],
     reload: true,
   }),
+  application_name_add_host: setting(parseBoolean, {
+    description:
+      "Whether a session's `application_name` on the primary begins as `name - address:port`, with the client's address, so that pg_stat_activity and " +
+      'the log there show where a client is. Without a name it is `app`. What the client sets later stays as it is.',
+    type: 'true or false',
+    default: false,
+    reload: true,
+  }),
   proxy_protocol: setting((value) => parseList(value, (member) => parseAddress(member, [])), {
     description:
       'Balancers that tell where a connection comes from by a header of the PROXY protocol, version 1 or 2: addresses, networks, and the names ' +

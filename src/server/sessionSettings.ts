@@ -34,6 +34,7 @@ export function routerSettings(config: Config): RouterSettings {
   return {
     auth: config.auth,
     access: readAccess(config.access),
+    applicationNameAddHost: config.applicationNameAddHost,
     isBalancer: balancersOf(config.proxyProtocol),
     primary: { address, name: primary.host, port: primary.port, tls, plainPassword },
     service:

@@ -8,6 +8,8 @@ import type { CancelKeys } from '../wire/cancelKeys.js';
 import { errorResponse, PgError } from '../wire/errors.js';
 import { sendCancelRequest } from '../wire/outbound/cancelRequest.js';
 import { isEncrypted } from '../wire/outbound/socket.js';
+import { MAX_STARTUP_BYTES } from '../wire/protocol.js';
+import { withParameter } from '../wire/startup.js';
 import { peerCertificate } from '../wire/tls/tls.js';
 import { acceptClient } from './accept.js';
 import type { ClientAdmission } from './clientAdmission.js';
@@ -75,7 +77,10 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       gone();
     };
     client.once('close', gone);
-    const { packet, interceptor } = options.route(startup);
+    const { packet: routed, interceptor } = options.route(startup);
+    const packet = settings.applicationNameAddHost
+      ? withClient(routed, startup.parameters, hostOf(raw, address))
+      : routed;
     // Ends what is being computed for the client when the client leaves.
     const left = new AbortController();
     client.once('close', () => left.abort(new Error('the client has left')));
@@ -178,6 +183,20 @@ function checkAccess(
     `access rejected for host "${from}", user "${user}", database "${database}", ${tls ? 'SSL encryption' : 'no encryption'}`,
     { severity: 'FATAL', hint: 'See the setting "access" of the proxy.' },
   );
+}
+
+/** Where a client is, as the primary's activity shows it. */
+const hostOf = ({ remoteAddress, remotePort }: Socket, address: string | undefined): string => {
+  if (address === undefined) return '[local]';
+  return address === remoteAddress ? `${address}:${remotePort}` : address;
+};
+
+/** A startup packet whose application_name says where the client is. One that would become too long stays as it is. */
+function withClient(packet: Buffer, parameters: ReadonlyMap<string, string>, host: string): Buffer {
+  const name = `${parameters.get('application_name') || 'app'} - ${host}`;
+  // The last one counts.
+  const named = withParameter(packet, 'application_name', name);
+  return named.length > MAX_STARTUP_BYTES ? packet : named;
 }
 
 /** Asks the primary what it says to a startup packet, if there is room for one more connection. */

@@ -47,6 +47,8 @@ export interface RouterSettings {
     readonly remoteLoginsPerSession: number;
     readonly remoteLogins: number;
   };
+  /** Whether the primary is told by application_name where clients are. */
+  readonly applicationNameAddHost: boolean;
   /** Whether connections from this address begin with a PROXY header. */
   readonly isBalancer: (address: string | undefined) => boolean;
   /** Who may ask for a session. */

@@ -128,6 +128,31 @@ describe('the PROXY header of a connection', () => {
     direct.destroy();
   });
 
+  it('is shown to the primary by application_name, if that is wanted', async () => {
+    const named = await startAt({ PROXY_PROTOCOL: '127.0.0.1', APPLICATION_NAME_ADD_HOST: 'on' });
+    const plain = await startAt({ APPLICATION_NAME_ADD_HOST: 'on' });
+    const shown = async (one: RelayProxy, header: Buffer, parameters: Readonly<Record<string, string>>) => {
+      const client = await RawClient.connect(one.port);
+      client.write(Buffer.concat([header, frontend.startup({ user: 'postgres', ...parameters })]));
+      await client.until('Z');
+      client.write(frontend.query('SHOW application_name'));
+      const row = (await client.until('Z')).find(({ type }) => type === 'D');
+      client.destroy();
+      return row?.whole.toString('utf8', 11);
+    };
+    assert.equal(
+      await shown(named, line('203.0.113.1'), { application_name: 'reports' }),
+      'reports - 203.0.113.1',
+    );
+    assert.equal(await shown(named, line('203.0.113.1'), {}), 'app - 203.0.113.1');
+    assert.match(
+      (await shown(plain, Buffer.alloc(0), { application_name: 'x' })) ?? '',
+      /^x - 127\.0\.0\.1:\d+$/,
+    );
+    const long = 'y'.repeat(9000);
+    assert.equal(await shown(plain, Buffer.alloc(0), { application_name: long }), 'y'.repeat(63));
+  });
+
   it('of somebody who is no balancer is no startup packet', async () => {
     const plain = await startAt({ PROXY_PROTOCOL: '203.0.113.0/24' });
     const client = await RawClient.connect(plain.port);

@@ -78,6 +78,7 @@ describe('configuration', () => {
         maxScramIterations: 100_000,
         servers: [],
       },
+      applicationNameAddHost: false,
       proxyProtocol: [],
       access: [],
       policy: { rules: [], fallback: 'allow', connectionStrings: true },
@@ -188,7 +189,7 @@ describe('configuration', () => {
     ],
     [
       'just text',
-      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, workers, databases, embedded, auth, proxy_protocol, access, tls, log, timeouts, limits, dblink, policy, tcp',
+      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, workers, databases, embedded, auth, application_name_add_host, proxy_protocol, access, tls, log, timeouts, limits, dblink, policy, tcp',
     ],
     [
       '',
