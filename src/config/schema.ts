@@ -228,6 +228,26 @@ export const schema = z.strictObject({
         default: '15s',
         reload: true,
       }),
+      idle: duration({
+        description:
+          'How long a session may be idle outside of a transaction; 0 for no limit. Then it ends with 57P05. The primary has such a limit, ' +
+          'too (`idle_session_timeout`).',
+        default: '0',
+        reload: true,
+      }),
+      idle_in_transaction: duration({
+        description:
+          'How long a session may be idle in a transaction; 0 for no limit. Then it ends with 25P03.',
+        default: '0',
+        reload: true,
+      }),
+      transaction: duration({
+        description:
+          'How long a transaction may take, a statement outside of a block included; 0 for no limit. Then its session ends with 25P04, and what it does ' +
+          'on the primary and on remotes is cancelled.',
+        default: '0',
+        reload: true,
+      }),
       shutdown: duration({
         description: 'How long running transactions may take to finish after SIGTERM or SIGINT.',
         default: '30s',

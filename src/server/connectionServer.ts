@@ -19,6 +19,7 @@ import { clientContext } from '../wire/tls/clientContext.js';
 import { descriptorLimit, openDescriptors } from './descriptorLimit.js';
 import type { Logger } from './log.js';
 import { logSeldom } from './seldom.js';
+import { SessionClock } from './sessionClock.js';
 import { routerSettings } from './sessionSettings.js';
 
 /** How long the shutdown waits for cancel requests that are on their way. */
@@ -34,6 +35,7 @@ export interface Colleagues extends CancelPeers {
 export class ConnectionServer {
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<Session>();
+  readonly #clock: SessionClock;
   #number = 0;
   #closing: Promise<void> | undefined;
   /** When sessions that have not ended are ended, by Date.now(). */
@@ -46,7 +48,9 @@ export class ConnectionServer {
     private readonly clients: ClientAdmission,
     private readonly shared: { readonly services: Services; readonly route: Route },
     private readonly secureContext: ReturnType<typeof clientContext> | undefined,
-  ) {}
+  ) {
+    this.#clock = new SessionClock(settings.timeouts, this.#sessions);
+  }
 
   /** @throws the file system's error if a certificate or key cannot be read */
   static async open(config: Config, log: Logger, colleagues?: Colleagues): Promise<ConnectionServer> {
@@ -132,6 +136,7 @@ export class ConnectionServer {
    */
   close(graceMs: number): Promise<void> {
     this.#deadline = Math.min(this.#deadline, Date.now() + graceMs);
+    this.#clock.stop();
     this.#closing ??= this.#close();
     return this.#closing;
   }

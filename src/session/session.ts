@@ -111,6 +111,9 @@ export class Session implements Cancellable {
   expectsPassword = false;
   /** Why the client could not log in, as it was told. For the log. */
   loginFailure: PgError | undefined;
+  /** How many requests are over, and how many transactions. */
+  requests = 0;
+  transactions = 0;
   /** The cancel key that the client was given. */
   key: CancelKey | undefined;
   /** The cancel key that the primary gave. */
@@ -285,6 +288,8 @@ export class Session implements Cancellable {
   }
 
   #ready(): void {
+    this.requests++;
+    if (this.primary.status === TransactionStatus.idle) this.transactions++;
     this.#interceptor.ready();
     if (this.#draining) this.#endIfIdle();
   }
@@ -329,18 +334,23 @@ export class Session implements Cancellable {
   }
 
   #endIfIdle(): void {
-    if (this.primary.queue.length > 0 || this.primary.status !== TransactionStatus.idle || this.client.busy)
-      return;
-    this.terminate();
+    if (this.idle && this.primary.status === TransactionStatus.idle) this.terminate();
   }
 
-  /** Ends the session now with 57P01, cancelling what it does. */
-  terminate(): void {
+  /** Whether nothing of the client's is being carried out, here or on the primary. */
+  get idle(): boolean {
+    return this.primary.queue.length === 0 && !this.client.busy;
+  }
+
+  /** Ends the session now, cancelling what it does. @param error that the client gets */
+  terminate(
+    error = new PgError('57P01', 'terminating connection due to administrator command', FATAL),
+  ): void {
     if (this.#phase === 'ended') return;
     if (!this.#interceptor.cancel() && this.primary.queue.length > 0 && this.primaryKey !== undefined) {
       void this.#options.cancelPrimary(this).catch(() => undefined);
     }
-    this.fail(new PgError('57P01', 'terminating connection due to administrator command', FATAL));
+    this.fail(error);
   }
 
   #primaryClosed(fatal: boolean): void {

@@ -27,6 +27,13 @@ export interface ServiceAccount {
   readonly database: string;
 }
 
+/** How long sessions may be in a state, in ms; 0 for no limit. */
+export interface SessionTimes {
+  readonly idle: number;
+  readonly idleInTransaction: number;
+  readonly transaction: number;
+}
+
 /**
  * What sessions and the router have to know of the configuration. Settings that come from the configuration file unchanged have
  * the same names here (docs/configuration.md).
@@ -40,7 +47,7 @@ export interface RouterSettings {
   /** Certificate and key for clients; undefined refuses TLS. */
   readonly clientTls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
   /** In ms; 0 for no limit. */
-  readonly timeouts: { readonly login: number; readonly connect: number };
+  readonly timeouts: SessionTimes & { readonly login: number; readonly connect: number };
   readonly limits: {
     readonly statementBytes: number;
     readonly spliceBytes: number;

@@ -51,7 +51,14 @@ describe('configuration', () => {
       auth: 'relay',
       tls: undefined,
       log: { level: 'info', pretty: 'auto' },
-      timeouts: { login: 60_000, connect: 15_000, shutdown: 30_000 },
+      timeouts: {
+        login: 60_000,
+        connect: 15_000,
+        idle: 0,
+        idleInTransaction: 0,
+        transaction: 0,
+        shutdown: 30_000,
+      },
       limits: {
         statementBytes: 1024 ** 2,
         spliceBytes: 256 * 1024 ** 2,
@@ -109,7 +116,7 @@ describe('configuration', () => {
     assert.equal(load(file, { env }).log.level, 'warn');
     const all = load(file, { env, flags: { 'log-level': 'debug', listen: ['[::1]:1', '/run/pg:7000'] } });
     assert.equal(all.log.level, 'debug');
-    assert.deepEqual(all.timeouts, { login: 5000, connect: 250, shutdown: 30_000 });
+    assert.deepEqual(all.timeouts, { ...load(PRIMARY).timeouts, login: 5000, connect: 250 });
     assert.deepEqual(all.listen, [
       { kind: 'tcp', host: '::1', port: 1 },
       { kind: 'unix', directory: '/run/pg', port: 7000, path: '/run/pg/.s.PGSQL.7000' },
@@ -167,7 +174,7 @@ describe('configuration', () => {
     ],
     [
       `${PRIMARY}timeouts: 5s`,
-      'proxy.yaml:4:11: timeouts: expected settings as "key: value"; valid keys: login, connect, shutdown',
+      'proxy.yaml:4:11: timeouts: expected settings as "key: value"; valid keys: login, connect, idle, idle_in_transaction, transaction, shutdown',
     ],
     [
       `${PRIMARY}limits:\n  splice_bytes: 3GiB`,
