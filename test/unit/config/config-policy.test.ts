@@ -76,8 +76,12 @@ describe('check-policy', () => {
       'app',
       ...more,
     ];
+    const env = Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => !name.startsWith('DBLINK_PROXY_')),
+    );
     const { status, stdout, stderr } = spawnSync(process.execPath, args, {
       encoding: 'utf8',
+      env,
       timeout: 30_000,
     });
     return { status, text: `${stdout}${stderr}`.replaceAll(directory, '') };

@@ -145,7 +145,8 @@ export class Analyzer {
 
   #rememberRemote(sql: Buffer, result: RemoteText): void {
     // What one text cannot be, others that look like it may be: a number can be too large where it stands.
-    const key = result === 'anything' ? sql.toString('latin1') : remoteKey(sql);
+    const byForm = result === 'reads' || result === 'writes';
+    const key = byForm ? remoteKey(sql) : sql.toString('latin1');
     this.#remote.set(key, result, key.length + 100);
   }
 
