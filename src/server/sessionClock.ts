@@ -17,7 +17,7 @@ interface Seen {
 const EVERY_MS = 500;
 
 /**
- * Ends sessions that are idle, or in one transaction, for too long. They are looked at now and then: a statement that passes costs nothing
+ * Ends sessions that are idle, or in one transaction, for too long, but for those that replicate. They are looked at now and then: a statement that passes costs nothing
  * for it.
  */
 export class SessionClock {
@@ -39,7 +39,7 @@ export class SessionClock {
 
   #look(now: number): void {
     for (const session of this.sessions) {
-      if (!session.authenticated) continue;
+      if (!session.authenticated || session.replication) continue;
       const seen = this.#see(session, now);
       this.#seen.set(session, seen);
       const error = this.#exceeded(seen, now);

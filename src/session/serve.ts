@@ -103,6 +103,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     const session = new Session({
       client,
       address,
+      replication: startup.parameters.has('replication'),
       primary,
       firstBytes: accepted.rest,
       statementBytes: settings.limits.statementBytes,

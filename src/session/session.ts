@@ -53,6 +53,8 @@ export interface SessionOptions {
   readonly client: Duplex;
   /** Where the client is; undefined for one that has come by a Unix socket, and for the proxy itself. */
   readonly address?: string | undefined;
+  /** Whether the client replicates. Its stream is one request without end. */
+  readonly replication?: boolean;
   /** The connection to the primary, on which the startup packet has been sent. */
   readonly primary: Socket;
   /** Bytes of the client's that were read behind its startup packet. */
@@ -82,6 +84,7 @@ export type PasswordHandler = (message: Buffer) => boolean;
 export class Session implements Cancellable {
   /** Where the client is; undefined for one that has come by a Unix socket. */
   readonly address: string | undefined;
+  readonly replication: boolean;
   readonly client: ClientLink;
   readonly primary: PrimaryLink;
   readonly log: RouterLog;
@@ -123,6 +126,7 @@ export class Session implements Cancellable {
     this.#options = options;
     this.log = options.log;
     this.address = options.address;
+    this.replication = options.replication === true;
     this.#closed = new Promise((resolve) => {
       this.#markClosed = resolve;
     });

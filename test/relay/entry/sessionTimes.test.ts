@@ -17,14 +17,17 @@ describe('the times of a session', () => {
   });
   after(() => Promise.all(proxies.map((proxy) => proxy.stop())));
 
-  async function open(times: Readonly<Record<string, string>>): Promise<RawClient> {
+  async function open(
+    times: Readonly<Record<string, string>>,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<RawClient> {
     const env = Object.fromEntries(
       Object.entries(times).map(([name, value]) => [`DBLINK_PROXY_TIMEOUTS_${name.toUpperCase()}`, value]),
     );
     const proxy = await startRelay(primary, { env });
     proxies.push(proxy);
     const client = await RawClient.connect(proxy.port);
-    client.write(frontend.startup({ user: 'postgres', application_name: 'session_times' }));
+    client.write(frontend.startup({ user: 'postgres', application_name: 'session_times', ...more }));
     await client.until('Z');
     return client;
   }
@@ -91,5 +94,15 @@ describe('the times of a session', () => {
       assert.equal(row?.whole.toString('utf8', 11), '0');
     });
     admin.destroy();
+  });
+
+  it('are none for who replicates', async () => {
+    const client = await open({ transaction: '1s', idle: '1s' }, { replication: 'true' });
+    client.write(frontend.query('START_REPLICATION 0/0'));
+    await client.until('W');
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    client.write(frontend.copyDone());
+    assert.equal((await client.until('Z')).at(-1)?.type, 'Z');
+    client.destroy();
   });
 });
