@@ -244,7 +244,8 @@ export const schema = z.strictObject({
       transaction: duration({
         description:
           'How long a transaction may take, a statement outside of a block included; 0 for no limit. Then its session ends with 25P04, and what it does ' +
-          'on the primary and on remotes is cancelled.',
+          'on the primary and on remotes is cancelled. Transactions that follow one another without an end between requests, as with COMMIT AND CHAIN, ' +
+          'count as one. None of these limits holds for sessions that replicate.',
         default: '0',
         reload: true,
       }),

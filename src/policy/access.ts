@@ -28,6 +28,8 @@ export function mayEnter(rules: readonly AccessRule[], visitor: Visitor): boolea
 
 function fits(rule: AccessRule, { client, user, database, tls }: Visitor): boolean {
   if (rule.tls !== undefined && rule.tls !== tls) return false;
-  if (rule.client?.has(client === undefined ? { socket: '' } : { address: client }) === false) return false;
+  const how = rule.action === 'allow' ? 'exactly' : 'leading to';
+  if (rule.client?.has(client === undefined ? { socket: '' } : { address: client }, how) === false)
+    return false;
   return rule.user?.(user) !== false && rule.database?.(database) !== false;
 }

@@ -87,12 +87,13 @@ export class AddressSet {
     this.#sockets = members.includes('loopback');
   }
 
-  has(destination: Destination): boolean {
+  /** @param how `exactly`: an IPv6 address does not count as the IPv4 one that networks may make of it, unless it is the mapped form */
+  has(destination: Destination, how: 'leading to' | 'exactly' = 'leading to'): boolean {
     if ('socket' in destination) return this.#sockets;
     const [address = ''] = destination.address.split('%');
     if (isIP(address) === 0) return false;
     if (this.#list.check(address, familyOf(address))) return true;
-    const inside = isIP(address) === 6 ? embedded(address) : undefined;
+    const inside = how === 'leading to' && isIP(address) === 6 ? embedded(address) : undefined;
     return inside !== undefined && this.#list.check(inside, 'ipv4');
   }
 }

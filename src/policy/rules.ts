@@ -131,12 +131,13 @@ async function unmet(
     if (conditions[name]?.(wanted[name]) === false) return name;
   if (port?.includes(wanted.port) === false) return 'port';
   if (server !== undefined && (wanted.server === undefined || !server(wanted.server))) return 'server';
-  if (client?.has(wanted.client === undefined ? { socket: '' } : { address: wanted.client }) === false)
+  const how = action === 'allow' ? 'exactly' : 'leading to';
+  if (client?.has(wanted.client === undefined ? { socket: '' } : { address: wanted.client }, how) === false)
     return 'client';
   if (address !== undefined && destination !== undefined) {
     const { networks, places } = address;
     const isThere =
-      networks.has(destination) || places.some((place) => isAt(place, destination, wanted.port));
+      networks.has(destination, how) || places.some((place) => isAt(place, destination, wanted.port));
     if (!isThere) return 'address';
   }
   const isOneOf = (): Promise<boolean | undefined> | boolean => roles!.includes('public') || isMember(roles!);

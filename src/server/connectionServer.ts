@@ -136,7 +136,6 @@ export class ConnectionServer {
    */
   close(graceMs: number): Promise<void> {
     this.#deadline = Math.min(this.#deadline, Date.now() + graceMs);
-    this.#clock.stop();
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -144,6 +143,7 @@ export class ConnectionServer {
   async #close(): Promise<void> {
     for (const session of this.#sessions) session.drain();
     while (this.#sessions.size > 0 && Date.now() < this.#deadline) await delay(50);
+    this.#clock.stop();
     for (const session of this.#sessions) session.terminate();
     const leaving = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();

@@ -43,7 +43,9 @@ export class SessionClock {
       const seen = this.#see(session, now);
       this.#seen.set(session, seen);
       const error = this.#exceeded(seen, now);
-      if (error !== undefined) session.terminate(error);
+      if (error === undefined) continue;
+      session.log.info({ sqlstate: error.sqlstate, reason: error.message }, 'session ended');
+      session.terminate(error);
     }
   }
 

@@ -8,7 +8,7 @@ import { ownListeners } from './ownListeners.js';
 function balancersOf(written: readonly string[]): RouterSettings['isBalancer'] {
   if (written.length === 0) return () => false;
   const balancers = new AddressSet(written);
-  return (address) => balancers.has(address === undefined ? { socket: '' } : { address });
+  return (address) => address !== undefined && balancers.has({ address }, 'exactly');
 }
 
 /**

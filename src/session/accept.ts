@@ -87,6 +87,11 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
   let isItsBusiness = false;
   try {
     const address = options.isBalancer(raw.remoteAddress) ? await addressBehind(raw) : raw.remoteAddress;
+    // The balancer only looked whether somebody is there.
+    if (address === 'gone') {
+      socket.destroy();
+      return undefined;
+    }
     let reader = new StartupReader(socket);
     /** Which encryption cannot be asked for any more: each can once, and none behind one that was accepted. */
     const settled = { ssl: false, gssenc: false };
@@ -175,7 +180,11 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
   }
 }
 
-/** Reads a balancer's PROXY header. @returns the client's address; the balancer's own where it does not say one @throws NoProxyHeader */
+/**
+ * Reads a balancer's PROXY header.
+ * @returns the client's address; the balancer's own where it does not say one; `gone` if the connection ends without a byte
+ * @throws NoProxyHeader
+ */
 async function addressBehind(raw: Socket): Promise<string | undefined> {
   const { remoteAddress } = raw;
   let bytes: Buffer = EMPTY;
@@ -186,6 +195,7 @@ async function addressBehind(raw: Socket): Promise<string | undefined> {
       return header.address ?? remoteAddress;
     }
     const chunk = await readChunk(raw);
+    if (chunk === undefined && bytes.length === 0) return 'gone';
     if (chunk === undefined) throw new NoProxyHeader('a connection ended before its PROXY header did');
     bytes = Buffer.concat([bytes, chunk]);
   }

@@ -79,6 +79,8 @@ export class ClientLink {
   /** The client sends nothing more; `handled`: nor is there something left of what it has sent. */
   #ending: false | true | 'handled' = false;
   #closed = false;
+  /** The last words have been sent. What a call that is being given up still has to say comes too late. */
+  #ended = false;
   /** A result is being written in parts, between which nothing else may come: they may end in the middle of a message. */
   inParts = false;
   /** Its limit is reached: what follows is handled in a later turn of the event loop. */
@@ -247,7 +249,7 @@ export class ClientLink {
 
   /** Sends bytes to the client. @returns false when the client is slow: whoever sends should wait for `drained` */
   write(bytes: Buffer): boolean {
-    if (this.#closed) return true;
+    if (this.#closed || this.#ended) return true;
     this.#sendLater();
     return this.#channel.write(bytes);
   }
@@ -283,8 +285,9 @@ export class ClientLink {
   /** Ends the connection. What the client sends from now on is ignored. @param lastWords are sent before */
   end(lastWords?: Buffer): void {
     this.hold();
-    if (this.#closed) return;
+    if (this.#closed || this.#ended) return;
     this.#sendLater();
+    this.#ended = true;
     this.#channel.end(lastWords);
     this.#channel.abandon();
     // A client that does not read or close must not keep the socket.

@@ -78,9 +78,12 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     };
     client.once('close', gone);
     const { packet: routed, interceptor } = options.route(startup);
-    const packet = settings.applicationNameAddHost
-      ? withClient(routed, startup.parameters, hostOf(raw, address))
-      : routed;
+    const replication = replicates(startup.parameters.get('replication'));
+    // A standby is known by its name.
+    const packet =
+      settings.applicationNameAddHost && !replication
+        ? withClient(routed, startup.parameters, hostOf(raw, address))
+        : routed;
     // Ends what is being computed for the client when the client leaves.
     const left = new AbortController();
     client.once('close', () => left.abort(new Error('the client has left')));
@@ -103,7 +106,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     const session = new Session({
       client,
       address,
-      replication: startup.parameters.has('replication'),
+      replication,
       primary,
       firstBytes: accepted.rest,
       statementBytes: settings.limits.statementBytes,
@@ -185,6 +188,10 @@ function checkAccess(
     { severity: 'FATAL', hint: 'See the setting "access" of the proxy.' },
   );
 }
+
+/** Whether a startup packet's parameter `replication` asks for it, as a server reads it. */
+const replicates = (value: string | undefined): boolean =>
+  value !== undefined && (value === 'database' || /^(?:t(?:r(?:ue?)?)?|y(?:es?)?|on|1)$/i.test(value));
 
 /** Where a client is, as the primary's activity shows it. */
 const hostOf = ({ remoteAddress, remotePort }: Socket, address: string | undefined): string => {

@@ -338,12 +338,13 @@ export class Session implements Cancellable {
   }
 
   #endIfIdle(): void {
-    if (this.idle && this.primary.status === TransactionStatus.idle) this.terminate();
+    const { queue, status } = this.primary;
+    if (queue.length === 0 && status === TransactionStatus.idle && !this.client.busy) this.terminate();
   }
 
-  /** Whether nothing of the client's is being carried out, here or on the primary. */
+  /** Whether nothing of the client's is being carried out, here or on the primary, and no batch is open. */
   get idle(): boolean {
-    return this.primary.queue.length === 0 && !this.client.busy;
+    return this.primary.queue.length === 0 && !this.primary.batchOpen && !this.client.busy;
   }
 
   /** Ends the session now, cancelling what it does. @param error that the client gets */

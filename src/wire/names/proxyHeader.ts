@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP, SocketAddress } from 'node:net';
 
 /**
  * The header with which a balancer tells where a connection comes from (PROXY protocol, versions 1 and 2, of HAProxy). It comes before
@@ -56,7 +56,7 @@ function readLine(bytes: Buffer): ProxyHeader | undefined {
   );
   if (end < 0 || !isWhole || ![from, to].every(isPort) || more !== undefined)
     throw new NoProxyHeader('a PROXY header of version 1 cannot be read');
-  return { address: source, length };
+  return { address: canonical(source!), length };
 }
 
 const isPort = (text: string | undefined): boolean => /^\d{1,5}$/.test(text ?? '') && Number(text) <= 65_535;
@@ -81,13 +81,20 @@ function readBinary(bytes: Buffer): ProxyHeader | undefined {
       return { address: body.subarray(0, 4).join('.'), length };
     case 0x21:
       if (size < 36) break;
-      return { address: groupsOf(body.subarray(0, 16)), length };
+      return { address: canonical(groupsOf(body.subarray(0, 16))), length };
     default:
       // Sockets and what else there may be have no address that would tell anything.
       return { address: undefined, length };
   }
   throw new NoProxyHeader('a PROXY header is too short for its addresses');
 }
+
+/** An address as the system writes it, so that each has one form only. A mapped one is the IPv4 address. */
+const canonical = (address: string): string =>
+  new SocketAddress({ address, family: isIP(address) === 4 ? 'ipv4' : 'ipv6' }).address.replace(
+    /^::ffff:(?=\d+\.)/,
+    '',
+  );
 
 function groupsOf(bytes: Buffer): string {
   const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(2 * i).toString(16));

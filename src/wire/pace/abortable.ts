@@ -26,8 +26,7 @@ export function onAbort(signal: AbortSignal, act: () => void): () => void {
   const waiter = waiting.get(signal) ?? listenTo(signal);
   waiter.acts.add(act);
   return () => {
-    waiter.acts.delete(act);
-    if (waiter.acts.size > 0 || lasting.has(signal)) return;
+    if (!waiter.acts.delete(act) || waiter.acts.size > 0 || lasting.has(signal)) return;
     signal.removeEventListener('abort', waiter.abort);
     waiting.delete(signal);
   };

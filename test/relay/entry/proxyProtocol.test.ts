@@ -105,6 +105,14 @@ describe('the PROXY header of a connection', () => {
       assert.equal(await told(bytes), 'closed');
   });
 
+  it('is not missed where a balancer only looks whether somebody is there', async () => {
+    const before = logged.length;
+    const client = await RawClient.connect(proxy.port);
+    client.destroy();
+    assert.equal(await told(line('203.0.113.30'), STARTUP), 'Z');
+    assert.ok(!logged.slice(before).some(({ msg }) => msg === 'client refused before its session began'));
+  });
+
   it('comes in front of TLS, asked for or not', async () => {
     const secure = await startAt(
       {

@@ -96,6 +96,28 @@ describe('the times of a session', () => {
     admin.destroy();
   });
 
+  it('a batch whose Sync has not come is a transaction, and not idle', async () => {
+    const client = await open({ idle: '1s', idle_in_transaction: '1s', transaction: '3s' });
+    client.write(
+      Buffer.concat([
+        frontend.parse('', 'SELECT 1'),
+        frontend.bind({}),
+        frontend.execute('', 0),
+        frontend.flush(),
+      ]),
+    );
+    await client.until('C');
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    client.write(Buffer.concat([frontend.parse('', 'SELECT 2'), frontend.flush()]));
+    assert.equal((await client.until('1')).at(-1)?.type, '1');
+    assert.match(await lastWords(client), /C25P04/);
+  });
+
+  it('are not switched off by a client that says that it does not replicate', async () => {
+    const client = await open({ idle: '1s' }, { replication: 'false' });
+    assert.match(await lastWords(client), /C57P05/);
+  });
+
   it('are none for who replicates', async () => {
     const client = await open({ transaction: '1s', idle: '1s' }, { replication: 'true' });
     client.write(frontend.query('START_REPLICATION 0/0'));

@@ -212,16 +212,23 @@ describe('guarded destinations', () => {
       return seed % below;
     };
     const inside = new AddressSet(['10.0.0.0/8', 'fc00::/7']);
-    const rules = policy([rule('allow', { address: { networks: inside, places: [] } }, 'inside')]);
+    const address = { networks: inside, places: [] };
+    const allowing = policy([rule('allow', { address }, 'inside')]);
+    const denying = policy([rule('deny', { address }, 'inside')], { fallback: 'allow' });
     for (let i = 0; i < 3000; i++) {
       const v4 = [next(2) === 0 ? 10 : next(256), next(256), next(256), next(256)].join('.');
       const isInside = v4.startsWith('10.');
-      for (const address of [v4, `::ffff:${v4}`, `64:ff9b::${v4}`])
-        assert.equal(
-          (await judge(rules, WANTED, around(), at(address))).action === 'allow',
-          isInside,
-          address,
-        );
+      // What a network may make of an address is denied with it, and not allowed with it.
+      for (const [form, isSame] of [
+        [v4, true],
+        [`::ffff:${v4}`, true],
+        [`64:ff9b::${v4}`, false],
+      ] as const) {
+        const by = async (rules: Policy): Promise<string> =>
+          (await judge(rules, WANTED, around(), at(form))).by;
+        assert.equal((await by(allowing)) === 'inside', isInside && isSame, form);
+        assert.equal((await by(denying)) === 'inside', isInside, form);
+      }
     }
   });
 });
