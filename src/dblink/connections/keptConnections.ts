@@ -193,8 +193,7 @@ async function renewed(client: WireClient): Promise<boolean> {
     },
   };
   try {
-    await client.query(DISCARD, handler);
-    if (!failed) await client.query(RESTORE, handler);
+    await client.queries([DISCARD, RESTORE], handler);
     return !failed && last === 'SELECT 1' && client.transactionStatus === 'I';
   } catch {
     return false;

@@ -280,6 +280,16 @@ export class WireClient {
   }
 
   /**
+   * Sends simple queries that do not depend on each other, in one round trip. After one that fails the next one runs all the same.
+   * @returns a promise that settles at the last ReadyForQuery
+   * @throws as `query`
+   */
+  queries(sqls: readonly Buffer[], handler: QueryHandler): Promise<void> {
+    const messages = () => Buffer.concat(sqls.map(simpleQuery));
+    return this.#run(messages, new QueryExchange(handler, 'simple', this.#send, sqls.length));
+  }
+
+  /**
    * Sends a simple query that has one COPY FROM STDIN, together with the data for that, in one round trip.
    * @throws as `query`
    */

@@ -102,7 +102,7 @@ const copyFail = (reason: string): Buffer =>
   new MessageWriter(Frontend.copyFail).cstring(reason.replaceAll('\0', ' '), 'latin1').end();
 
 /**
- * The answer to one query, from the first message to ReadyForQuery. It decides which messages may come, and which method of
+ * The answer to one query, from the first message to ReadyForQuery, or to several that were sent at once. It decides which messages may come, and which method of
  * the handler takes them (protocol documentation, "Message Flow"). It knows no socket.
  */
 export class QueryExchange {
@@ -120,12 +120,17 @@ export class QueryExchange {
   /** The data of the next COPY FROM STDIN is with the server already. */
   #copySent: boolean;
 
+  /** How many ReadyForQuery are to come. */
+  #left: number;
+
   /**
    * @param kind whether it is an extended query; `copy`: a simple one with the data of its one COPY FROM STDIN behind it
    * @param send writes to the server
+   * @param queries how many simple queries have been sent at once
    */
-  constructor(handler: QueryHandler, kind: 'simple' | 'copy' | 'extended', send: Send) {
+  constructor(handler: QueryHandler, kind: 'simple' | 'copy' | 'extended', send: Send, queries = 1) {
     this.#handler = handler;
+    this.#left = queries;
     this.#extended = kind === 'extended';
     this.#copySent = kind === 'copy';
     this.#send = send;
@@ -211,6 +216,7 @@ export class QueryExchange {
         return false;
       case Backend.readyForQuery:
         this.#endOfResult();
+        if (--this.#left > 0) return false;
         // The connection has survived the FATAL error, so it was an error like any other.
         if (this.#fatal !== undefined) {
           const fields = this.#fatal;

@@ -94,6 +94,23 @@ test('several results, an empty statement, and an error that ends the rest', asy
   assert.deepEqual((await run(client, ' ; ')).events, ['empty']);
 });
 
+test('simple queries that are sent at once all run, whatever becomes of the others', async () => {
+  const { handler, got } = collector();
+  const sqls = ['select 1', 'select 1/0', 'discard all', 'begin'].map((sql) => Buffer.from(sql));
+  await client.queries(sqls, handler);
+  assert.deepEqual(got.events, [
+    'columns',
+    'row',
+    'SELECT 1',
+
+    'error 22012',
+    'DISCARD ALL',
+    'BEGIN',
+  ]);
+  assert.equal(client.transactionStatus, 'T');
+  assert.deepEqual((await run(client, 'rollback')).events, ['ROLLBACK']);
+});
+
 test('the transaction status is the last ReadyForQuery', async () => {
   await run(client, 'begin');
   assert.equal(client.transactionStatus, 'T');
