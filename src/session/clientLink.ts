@@ -38,24 +38,27 @@ const AUTH_MESSAGE_BYTES = 65_535;
 /** While the session carries out a request, this many bytes of what the client pipelines are read. Then reading stops. */
 const HELD_BYTES = 256 * 1024;
 
+/** PQ_LARGE_MESSAGE_LIMIT: upon a longer one a server closes the connection at once, without a word. */
+const LARGE_MESSAGE_BYTES = MAX_MESSAGE_BYTES - 1;
+
 /**
  * The longest message of each type that a client may send, in bytes without the type byte; 0 for a type that no client sends. Before
  * PostgreSQL 14 a server takes longer ones (see `Session`).
  */
 const LENGTH_LIMITS = new Uint32Array(256);
 for (const [type, limit] of [
-  [Frontend.bind, MAX_MESSAGE_BYTES],
+  [Frontend.bind, LARGE_MESSAGE_BYTES],
   [Frontend.close, SMALL_MESSAGE_BYTES],
-  [Frontend.copyData, MAX_MESSAGE_BYTES],
+  [Frontend.copyData, LARGE_MESSAGE_BYTES],
   [Frontend.copyDone, SMALL_MESSAGE_BYTES],
   [Frontend.copyFail, SMALL_MESSAGE_BYTES],
   [Frontend.describe, SMALL_MESSAGE_BYTES],
   [Frontend.execute, SMALL_MESSAGE_BYTES],
   [Frontend.flush, SMALL_MESSAGE_BYTES],
-  [Frontend.functionCall, MAX_MESSAGE_BYTES],
-  [Frontend.parse, MAX_MESSAGE_BYTES],
+  [Frontend.functionCall, LARGE_MESSAGE_BYTES],
+  [Frontend.parse, LARGE_MESSAGE_BYTES],
   [Frontend.password, AUTH_MESSAGE_BYTES],
-  [Frontend.query, MAX_MESSAGE_BYTES],
+  [Frontend.query, LARGE_MESSAGE_BYTES],
   [Frontend.sync, SMALL_MESSAGE_BYTES],
   [Frontend.terminate, SMALL_MESSAGE_BYTES],
 ] as const)
