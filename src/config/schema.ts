@@ -157,7 +157,7 @@ export const schema = z.strictObject({
   }),
   application_name_add_host: setting(parseBoolean, {
     description:
-      "Whether a session's `application_name` on the primary begins as `name - address:port`, with the client's address, so that pg_stat_activity and " +
+      "Whether a session's `application_name` on the primary begins as `name - address:port`, with the client's address (behind a balancer without the port), so that pg_stat_activity and " +
       'the log there show where a client is. Without a name it is `app`. What the client sets later stays as it is.',
     type: 'true or false',
     default: false,
@@ -426,7 +426,7 @@ export const schema = z.strictObject({
           'may use it, or `[public]` for everybody; others get 42501. The credentials are the ' +
           "administrator's and never shown to clients, so the rule that non-superusers give a password of their own does " +
           'not apply. The password is sent in clear text by TLS only, unless the server has `sslmode: disable` and ' +
-          "`allow_cleartext: true`. With `read_only: true` nothing can be written there, although the server's user may: its sessions " +
+          '`allow_cleartext: true`. With `read_only: true` no row of an ordinary table can be changed there, although its user may: sessions ' +
           'are read-only, and what could change that ends with 25006. ' +
           'In the environment variable the map is written as JSON.',
         type: 'map of servers',

@@ -47,14 +47,14 @@ describe('the times of a session', () => {
     `SFATAL VFATAL C${code} Mterminating connection due to ${why} HThe setting "timeouts.${setting}" of the proxy says so.`;
 
   it('idle outside of a transaction, and not while it works or is in one', async () => {
-    const client = await open({ idle: '1500ms' });
-    assert.equal(await run(client, 'SELECT pg_sleep(3)'), 'TDCZ');
+    const client = await open({ idle: '4s' });
+    assert.equal(await run(client, 'SELECT pg_sleep(5)'), 'TDCZ');
     assert.equal(await run(client, 'BEGIN'), 'CZ');
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await new Promise((resolve) => setTimeout(resolve, 5000));
     assert.equal(await run(client, 'COMMIT'), 'CZ');
     // Each request begins the time anew.
-    for (let i = 0; i < 3; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 700));
+    for (let i = 0; i < 5; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
       assert.equal(await run(client, 'SELECT 1'), 'TDCZ');
     }
     assert.equal(await lastWords(client), told('57P05', 'idle-session timeout', 'idle'));
@@ -72,10 +72,10 @@ describe('the times of a session', () => {
   });
 
   it('in one transaction, whatever it does, and what it does is cancelled', async () => {
-    const client = await open({ transaction: '2s' });
+    const client = await open({ transaction: '4s' });
     // Many short ones are none that takes long.
     for (let i = 0; i < 6; i++) {
-      assert.equal(await run(client, 'SELECT pg_sleep(0.5)'), 'TDCZ');
+      assert.equal(await run(client, 'SELECT pg_sleep(0.8)'), 'TDCZ');
     }
     await run(client, 'BEGIN');
     client.write(frontend.query('SELECT pg_sleep(600)'));
@@ -97,7 +97,7 @@ describe('the times of a session', () => {
   });
 
   it('a batch whose Sync has not come is a transaction, and not idle', async () => {
-    const client = await open({ idle: '1s', idle_in_transaction: '1s', transaction: '3s' });
+    const client = await open({ idle: '1s', idle_in_transaction: '1s', transaction: '8s' });
     client.write(
       Buffer.concat([
         frontend.parse('', 'SELECT 1'),
