@@ -215,6 +215,7 @@ export class BridgedCall {
     return {
       facts: {
         superuser: await roles.mayBeSuperuser(role.name),
+        readOnly: this.#request.readOnly,
         confirmSuperuser: async () => (await roles.counting(role)).superuser,
         findServer: (name, _asOwner, signal) => {
           // The role that calls dblink_connect_u has been proven above.

@@ -111,6 +111,7 @@ function combine(
       rules: withPlaces(policy.rules ?? [], sources),
       fallback: policy.default,
       connectionStrings: policy.connection_strings,
+      remoteWritesInReadOnly: policy.remote_writes_in_read_only,
     },
     tcp: renamed(tcp),
     warnings: warningsOf({

@@ -461,6 +461,14 @@ export const schema = z.strictObject({
         default: true,
         reload: true,
       }),
+      remote_writes_in_read_only: choice(['allow', 'deny'], {
+        description:
+          "Whether remotes may be written to while the client's transaction is read-only. If not, remote sessions are read-only for the " +
+          'calls of such a transaction, and what could make them others ends with 25006, as does all but a plain query in a remote ' +
+          'transaction that has begun before as one that writes.',
+        default: 'allow',
+        reload: true,
+      }),
     })
     .optional(),
   tcp: z

@@ -79,6 +79,8 @@ export interface DblinkFacts {
    * has to be confirmed where it decides.
    */
   readonly superuser: boolean;
+  /** Whether the client's transaction is read-only. */
+  readonly readOnly: boolean;
   /** Asks the primary whether the role is a superuser now. @throws PgError what the primary raised */
   readonly confirmSuperuser: () => Promise<boolean>;
   /**

@@ -32,6 +32,20 @@ export const leavesReadOnly = (): PgError =>
     hint: "Send queries, or single commands that a read-only transaction permits, with quotes in literals as ''.",
   });
 
+/** A text that could write, or make a session one that writes, for a call of a read-only transaction. */
+export const leavesReadOnlyCall = (): PgError =>
+  new PgError('25006', 'cannot execute this on a remote in a read-only transaction', {
+    detail: 'It could make the remote session one that writes, or the proxy cannot tell.',
+    hint: 'The setting "policy.remote_writes_in_read_only" of the proxy forbids it. Begin a transaction that is not read-only.',
+  });
+
+/** A remote transaction that can write is open, and a call of a read-only transaction does more than read. */
+export const writingBlock = (): PgError =>
+  new PgError('25006', 'cannot execute this on a remote in a read-only transaction', {
+    detail: 'The transaction that is open on the remote can write.',
+    hint: 'The setting "policy.remote_writes_in_read_only" of the proxy forbids it. Send plain queries, or end that transaction first.',
+  });
+
 /** The session of a server that is declared read-only has become one that writes. */
 export const leftReadOnly = (): PgError =>
   new PgError('25006', 'the remote session is not read-only any more', {

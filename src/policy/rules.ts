@@ -55,6 +55,8 @@ export interface Policy {
   readonly fallback: 'allow' | 'deny';
   /** Whether connection strings may be used, or only servers by name. */
   readonly connectionStrings: boolean;
+  /** Whether a remote may be written to while the client's transaction is read-only. */
+  readonly remoteWritesInReadOnly: 'allow' | 'deny';
 }
 
 /** What a policy is asked about, beside the connection that is wanted. */

@@ -26,6 +26,8 @@ export interface SessionFacts {
   readonly statementTimeoutMs: number;
   /** Whether the primary ends the session when nothing is asked of it for some time (idle_session_timeout). */
   readonly endsIdle: boolean;
+  /** Whether the transaction is read-only, or one that would begin now. */
+  readonly readOnly: boolean;
   readonly clientMinMessages: string;
   readonly extraFloatDigits: number;
   /**
@@ -55,6 +57,7 @@ const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.cur
   pg_catalog.current_setting('client_min_messages'), pg_catalog.current_setting('extra_float_digits'),
   pg_catalog.current_setting('datestyle'), pg_catalog.current_setting('intervalstyle'),
   pg_catalog.current_setting('timezone'), pg_catalog.current_setting('idle_session_timeout', true),
+  pg_catalog.current_setting('transaction_read_only'),
   (SELECT pg_catalog.concat_ws(' ', pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 ${XOR} (xmin::pg_catalog.text::pg_catalog.int8 ${SHIFTED} 32), 1)),
       (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 ${XOR} (xmin::pg_catalog.text::pg_catalog.int8 ${SHIFTED} 32), 1)) FROM pg_catalog.pg_namespace),
       current_user, pg_catalog.pg_my_temp_schema(), pg_catalog.current_setting('search_path'))
@@ -216,8 +219,18 @@ export class FactsProbe {
     const asOf = primary.changes;
     const until = Date.now() + GOOD_MS;
     const [row = []] = await this.#ask(PROBE, end);
-    const [superuser, timeout, minMessages, floatDigits, dateStyle, intervalStyle, timeZone, idle, named] =
-      row;
+    const [
+      superuser,
+      timeout,
+      minMessages,
+      floatDigits,
+      dateStyle,
+      intervalStyle,
+      timeZone,
+      idle,
+      readOnly,
+      named,
+    ] = row;
     const functions = named === undefined ? NONE : await this.#named(named, end);
     const answer = row.join('\0');
     const isNew = answer !== this.#answer || functions !== this.#functions;
@@ -236,6 +249,7 @@ export class FactsProbe {
       unproven: this.unproven,
       statementTimeoutMs: milliseconds(timeout ?? '0'),
       endsIdle: milliseconds(idle ?? '0') > 0,
+      readOnly: readOnly === 'on',
       clientMinMessages: minMessages ?? 'notice',
       extraFloatDigits: Number(floatDigits ?? 1),
       style: { dateStyle: dateStyle ?? '', intervalStyle: intervalStyle ?? '', timeZone: timeZone ?? '' },

@@ -85,6 +85,7 @@ export class SessionContext {
     const { provenRole } = this;
     return {
       superuser: facts.superuser,
+      readOnly: facts.readOnly,
       confirmSuperuser: () => provenRole?.isSuperuser(end()) ?? this.probe.superuserNow(end()),
       findServer: (name, asOwner, signal) =>
         this.foreignServers.find(name, { asOwner, end: end(), signal, provenRole }),

@@ -247,6 +247,7 @@ describe("a session's large object, by what the service connections are told", (
     id: '0123456789ab-0000-4000-8000-000000000000',
     held: 'a',
     mode: 'object',
+    readOnly: false,
     pid: 1,
     function: 'next',
     role: 'postgres',

@@ -12,6 +12,8 @@ export interface BridgeRequest {
    * read as it is now, and then in a table that every snapshot shows. `table`: in such a table only.
    */
   readonly mode: 'row' | 'object' | 'table';
+  /** Whether the transaction in which the function runs is read-only. */
+  readonly readOnly: boolean;
   /** The process that waits. */
   readonly pid: number;
   /**
@@ -28,11 +30,11 @@ export interface BridgeRequest {
 export const polls = ({ function: name }: BridgeRequest): boolean => name === POLL;
 
 /**
- * A request behind the prefix and the token: id, lock, mode, process, function, then in hexadecimal the role and the arguments,
+ * A request behind the prefix and the token: id, lock, mode with `!` in a read-only transaction, process, function, then in hexadecimal the role and the arguments,
  * with `-` for NULL.
  */
 const FORM =
-  /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(a|b|none):(row|object|table):(\d{1,10}):([a-z_0-9]+(?:\([a-z0-9,[\]]*\))?):((?:[0-9a-f]{2})*)(?::([0-9a-f,-]*))?$/;
+  /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(a|b|none):(row|object|table)(!?):(\d{1,10}):([a-z_0-9]+(?:\([a-z0-9,[\]]*\))?):((?:[0-9a-f]{2})*)(?::([0-9a-f,-]*))?$/;
 
 /** Enough for the types of a row's columns, up to 1664, and some settings. No function has so many arguments. */
 const MAX_ARGS = 1700;
@@ -58,7 +60,7 @@ export function readRequest(
   if (!fields.message.startsWith(own)) return isOthers(fields.message) ? 'damaged' : undefined;
   const match = FORM.exec(fields.message.slice(own.length));
   if (match === null) return 'damaged';
-  const [, id, held, mode, process, name, role, args] = match;
+  const [, id, held, mode, readOnly, process, name, role, args] = match;
   // Another process's would be answered, and believed, for what this one asks.
   if (Number(process) !== pid) return 'damaged';
   const parts = args?.split(',', MAX_ARGS + 1) ?? [];
@@ -67,6 +69,7 @@ export function readRequest(
     id: id!,
     held: held as BridgeRequest['held'],
     mode: mode as BridgeRequest['mode'],
+    readOnly: readOnly !== '',
     pid,
     function: name!,
     role: Buffer.from(role!, 'hex').toString('latin1'),

@@ -226,7 +226,8 @@ BEGIN
                  WHEN NOT (pg_try_advisory_lock(key_a) AND pg_advisory_unlock(key_a)) THEN 'a'
                  WHEN NOT (pg_try_advisory_lock(key_b) AND pg_advisory_unlock(key_b)) THEN 'b' ELSE 'none' END;
     IF attempt = 0 THEN
-      RAISE INFO USING MESSAGE = /*${MARK}*/ concat_ws(':', '${REQUEST_PREFIX}', ${SESSION.token}, this_call, held, mode, pg_backend_pid(),
+      RAISE INFO USING MESSAGE = /*${MARK}*/ concat_ws(':', '${REQUEST_PREFIX}', ${SESSION.token}, this_call, held,
+        mode || CASE WHEN current_setting('transaction_read_only')::boolean THEN '!' ELSE '' END, pg_backend_pid(),
         function, encode(convert_to(role, getdatabaseencoding()), 'hex'), list) /*${MARK}*/;
       -- The proxy is at work already.
       handle := substring(sha256(uuid_send(this_call)) FROM 1 FOR 16);

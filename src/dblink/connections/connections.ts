@@ -11,7 +11,8 @@ import {
   identifierTruncated,
 } from '../errors.js';
 import { UNLIMITED } from '../memory.js';
-import { ReadOnlySession } from '../remote/readOnlySession.js';
+import { ReadOnlyCalls } from '../remote/guard/readOnlyCalls.js';
+import { ReadOnlySession } from '../remote/guard/readOnlySession.js';
 import { RemoteConnection } from '../remote/remote.js';
 import { leavesSession } from '../remote/textEffect.js';
 import type { Leave } from './admission.js';
@@ -88,6 +89,11 @@ export class SessionConnections {
     }
   }
 
+  /** Whether calls of read-only transactions may not write. */
+  get #guardsCalls(): boolean {
+    return this.home.access?.policy.remoteWritesInReadOnly === 'deny';
+  }
+
   /** @throws PgError 53300 */
   #admit(): Leave {
     const { admission, family } = this.home;
@@ -156,7 +162,8 @@ export class SessionConnections {
       throw error;
     }
     const { memory = UNLIMITED, readEffect = () => 'anything' } = this.home;
-    const guard = opened.readOnly ? new ReadOnlySession(client, readEffect) : undefined;
+    const guarded = opened.readOnly ? ReadOnlySession : this.#guardsCalls ? ReadOnlyCalls : undefined;
+    const guard = guarded && new guarded(client, readEffect);
     const connection = new RemoteConnection(client, call.facts.primaryMajor, memory, guard);
     const encoding = call.facts.databaseEncoding;
     try {
@@ -236,6 +243,7 @@ export class SessionConnections {
     this.#opening++;
     try {
       connection = await this.#open({ conninfo: target, unchecked: false, leave }, call, { reuse });
+      connection.serves(call.facts);
       this.#oneShots.add(connection);
     } finally {
       this.#opening--;
@@ -303,7 +311,7 @@ export class SessionConnections {
 const leaseOf = (connection: RemoteConnection, label: ConnectionLabel, call: CallContext): Lease => ({
   connection,
   label,
-  release: connection.acquire(label, call.signal),
+  release: connection.acquire(label, call),
 });
 
 const sessionEnded = (): PgError =>

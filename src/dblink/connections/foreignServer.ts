@@ -1,7 +1,7 @@
 import type { ScramKeys } from '../../wire/auth/scram.js';
 import { CONNINFO_KEYWORDS, type ConninfoKeyword } from '../conninfo/index.js';
 import { notBoolean } from '../errors.js';
-import { READ_ONLY_OPTION } from '../remote/readOnlySession.js';
+import { READ_ONLY_OPTION } from '../remote/guard/readOnlySession.js';
 
 /** A foreign server that the role of a call may use (behaviour reference, section 8). All text is byte strings. */
 export interface ForeignServer {

@@ -8,7 +8,7 @@ import { ConnectError, WireClient } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
 import { EMPTY } from '../../wire/protocol.js';
 import { bytesOf, type ConninfoHost, type ResolvedConninfo } from '../conninfo/index.js';
-import { READ_ONLY_OPTION } from './readOnlySession.js';
+import { READ_ONLY_OPTION } from './guard/readOnlySession.js';
 
 /** Longer answers to the question for the session's kind are not looked at. */
 const MOST_ROW_BYTES = 100;

@@ -1,15 +1,16 @@
 import { renderError, type TransactionState, type WireClient } from '../../wire/outbound/index.js';
 import { abortable, onAbort } from '../../wire/pace/abortable.js';
+import type { CallContext, DblinkFacts } from '../context.js';
 import { alreadyInUse, type ConnectionLabel } from '../errors.js';
 import type { SessionMemory } from '../memory.js';
 import { cancelOfDead, cancelUntil, requestCancel } from './cancel.js';
 import { ConnectionLoss, NO_CONNECTION } from './connectionLoss.js';
 import { CursorTransaction } from './cursorTransaction.js';
 import { ErrorBuffer } from './errorBuffer.js';
+import type { TextGuard } from './guard/textGuard.js';
 import { type Notification, NotificationQueue } from './notifications.js';
 import { type Outcome, type ResultHandler, resultHandler } from './outcome.js';
 import { PendingResults } from './pendingResults.js';
-import type { ReadOnlySession } from './readOnlySession.js';
 
 const BUSY = 'another command is already in progress';
 
@@ -46,13 +47,13 @@ export class RemoteConnection {
   /**
    * @param major of the primary, whose libpq the extension would use
    * @param memory for results that wait to be taken
-   * @param guard of a server that is declared read-only
+   * @param guard decides which texts are sent; undefined: all
    */
   constructor(
     client: WireClient,
     major: number,
     private readonly memory: SessionMemory,
-    private readonly guard?: ReadOnlySession,
+    private readonly guard?: TextGuard,
   ) {
     this.client = client;
     this.#major = major;
@@ -76,8 +77,9 @@ export class RemoteConnection {
    * @returns a function that gives it back. When the call is aborted the connection is given back by itself.
    * @throws PgError 55006 while another call has it (behaviour reference, section 6, "Re-entrancy")
    */
-  acquire(label: ConnectionLabel, signal: AbortSignal): () => void {
+  acquire(label: ConnectionLabel, { facts, signal }: CallContext): () => void {
     this.refuseInUse(label);
+    this.serves(facts);
     const user = Symbol();
     const release = (): void => {
       taken();
@@ -88,6 +90,11 @@ export class RemoteConnection {
     return release;
   }
 
+  /** Is told of the circumstances in which texts come that are not the connection's own. */
+  serves({ readOnly }: Pick<DblinkFacts, 'readOnly'>): void {
+    this.guard?.begin(readOnly);
+  }
+
   /** @throws PgError 55006 while a call has the connection */
   refuseInUse(label: ConnectionLabel): void {
     if (this.#user !== undefined) throw alreadyInUse(label);
@@ -95,7 +102,7 @@ export class RemoteConnection {
 
   /** Whether the remote's session cannot write. */
   get readOnly(): boolean {
-    return this.guard !== undefined;
+    return this.guard?.always === true;
   }
 
   /** Whether results of dblink_send_query are pending. */

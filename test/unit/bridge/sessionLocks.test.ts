@@ -21,6 +21,7 @@ const request = (held: BridgeRequest['held']): BridgeRequest => ({
   id: '01234567-89ab-4cde-8f01-23456789abcd',
   held,
   mode: 'row',
+  readOnly: false,
   pid: 1,
   function: 'dblink(text)',
   role: 'postgres',

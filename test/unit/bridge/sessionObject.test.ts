@@ -10,6 +10,7 @@ const HAND_OVER: HandOver = {
     id: '01234567-89ab-4cde-8f01-23456789abcd',
     held: 'a',
     mode: 'object',
+    readOnly: false,
     pid: 1,
     function: 'dblink(text)',
     role: 'postgres',

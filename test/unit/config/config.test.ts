@@ -88,7 +88,7 @@ describe('configuration', () => {
       applicationNameAddHost: false,
       proxyProtocol: [],
       access: [],
-      policy: { rules: [], fallback: 'allow', connectionStrings: true },
+      policy: { rules: [], fallback: 'allow', connectionStrings: true, remoteWritesInReadOnly: 'allow' },
       tcp: { keepalive: 60_000 },
       warnings: [],
     });

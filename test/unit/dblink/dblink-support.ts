@@ -24,6 +24,7 @@ export function callContext(options: { major?: number; signal?: AbortSignal } = 
   const call: CallContext = {
     facts: {
       superuser: true,
+      readOnly: false,
       confirmSuperuser: async () => true,
       findServer: async () => undefined,
       isMember: async () => false,

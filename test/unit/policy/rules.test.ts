@@ -36,6 +36,7 @@ const policy = (rules: readonly Rule[], more: Partial<Policy> = {}): Policy => (
   rules,
   fallback: 'deny',
   connectionStrings: true,
+  remoteWritesInReadOnly: 'allow',
   ...more,
 });
 

@@ -35,6 +35,7 @@ const NOBODY: SessionFacts = {
   superuser: true,
   statementTimeoutMs: 0,
   endsIdle: false,
+  readOnly: false,
   clientMinMessages: 'notice',
   extraFloatDigits: 1,
   style: { dateStyle: 'ISO, MDY', intervalStyle: 'postgres', timeZone: 'UTC' },
