@@ -3,7 +3,7 @@ import './v8.js';
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { ConfigError, loadConfig, type Setting, settings } from '../src/config/index.js';
+import { type Config, ConfigError, loadConfig, type Setting, settings } from '../src/config/index.js';
 import { StartError } from './startError.js';
 
 /** Exit codes: 1 for what goes wrong while running, 2 for a wrong command line or configuration. */
@@ -49,10 +49,12 @@ function buildProgram(): Command {
       ]),
     );
     const file = startCommand.getOptionValue('config') as string | undefined;
-    const config = loadConfig({ flags, env: process.env, file });
+    const load = (): Config => loadConfig({ flags, env: process.env, file });
+    // A mistake is told before anything else is loaded.
+    load();
     // Imported only here: what serves connections takes a while to load and is of no use to the other commands.
     const { start } = await import('./start.js');
-    await start(config);
+    await start(load);
   });
 
   program

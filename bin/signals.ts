@@ -1,7 +1,7 @@
-import type { Config } from '../src/config/index.js';
 import type { Demo } from '../src/embedded/index.js';
 import type { Logger } from '../src/server/log.js';
 import { watchFaults } from '../src/server/processFaults.js';
+import type { Reloader } from '../src/server/reload.js';
 import type { RunningProxy } from '../src/server/server.js';
 import { closeDebugger } from './early.js';
 
@@ -11,9 +11,14 @@ const LAST_WORDS_MS = 5000;
 /**
  * Decides what ends the process, and what does not. The first SIGTERM or SIGINT lets running transactions finish. The second one
  * tells all clients 57P01 and ends at once. The third one ends without a word. Faults end the process only where it cannot be
- * trusted any more.
+ * trusted any more. SIGHUP has the configuration read again.
  */
-export function watchProcess(config: Config, log: Logger, proxy: RunningProxy, demo: Demo | undefined): void {
+export function watchProcess(
+  reloader: Reloader,
+  log: Logger,
+  proxy: RunningProxy,
+  demo: Demo | undefined,
+): void {
   let signals = 0;
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
     signals++;
@@ -27,9 +32,10 @@ export function watchProcess(config: Config, log: Logger, proxy: RunningProxy, d
       void proxy.close(0);
       return;
     }
-    log.info({ signal, graceMs: config.timeouts.shutdown }, 'shutting down');
+    const graceMs = reloader.inUse.timeouts.shutdown;
+    log.info({ signal, graceMs }, 'shutting down');
     try {
-      await proxy.close(config.timeouts.shutdown);
+      await proxy.close(graceMs);
       await demo?.stop();
     } catch (error) {
       log.error({ err: error }, 'the shutdown did not go in order');
@@ -43,7 +49,10 @@ export function watchProcess(config: Config, log: Logger, proxy: RunningProxy, d
   process.on('SIGHUP', (signal) => {
     // The terminal of a person was closed, so nobody uses the sample servers any more.
     if (demo !== undefined && process.stdin.isTTY) void stop(signal);
-    else log.info({ signal }, 'signal ignored: a change of the configuration needs a restart');
+    else {
+      log.info({ signal }, 'reading the configuration again');
+      void reloader.reloadAndTell();
+    }
   });
   for (const ignored of ['SIGUSR1', 'SIGUSR2'] as const) {
     process.on(ignored, (signal) => log.info({ signal }, 'signal ignored'));

@@ -14,8 +14,9 @@ import {
   startDemo,
 } from '../src/embedded/index.js';
 import { createLogger, type Logger } from '../src/server/log.js';
+import { Reloader } from '../src/server/reload.js';
 import { type RunningProxy, startProxy } from '../src/server/server.js';
-import { startSupervisor } from '../src/server/supervisor.js';
+import { startSupervisor } from '../src/server/workers/supervisor.js';
 import { watchProcess } from './signals.js';
 import { StartError } from './startError.js';
 
@@ -27,14 +28,18 @@ type Address = RunningProxy['addresses'][number];
 /**
  * Starts the proxy, which then runs until SIGTERM or SIGINT. Returns when it is up.
  *
- * @throws StartError
+ * @param load reads the configuration; called again for SIGHUP
+ * @throws StartError; ConfigError
  */
-export async function start(given: Config): Promise<void> {
+export async function start(load: () => Config): Promise<void> {
+  const given = load();
   const log = createLogger(given.log);
   for (const warning of given.warnings) log.warn(warning);
   const demo = given.embedded ? await startEmbedded() : undefined;
   try {
-    const config = demo === undefined ? given : withPrimary(given, parsePrimaryUrl(demo.primary.url()));
+    const complete = (config: Config): Config =>
+      demo === undefined ? config : withPrimary(config, parsePrimaryUrl(demo.primary.url()));
+    const config = complete(given);
     const proxy = await listen(config, log);
     const primary = primaryFor(config, '*');
     log.info(
@@ -44,7 +49,8 @@ export async function start(given: Config): Promise<void> {
       },
       'ready for connections',
     );
-    watchProcess(config, log, proxy, demo);
+    const reloader = new Reloader(proxy, () => complete(load()), config, log);
+    watchProcess(reloader, log, proxy, demo);
     if (demo !== undefined) console.log(introduce(demo, proxy.addresses));
   } catch (error) {
     await demo?.stop();

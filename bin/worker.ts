@@ -4,7 +4,7 @@ import './early.js';
 import './v8.js';
 
 import { watchFaults } from '../src/server/processFaults.js';
-import { runWorker } from '../src/server/worker.js';
+import { runWorker } from '../src/server/workers/worker.js';
 import { closeDebugger } from './early.js';
 
 /** How much time there is to tell sessions of the end, when the process cannot go on. */

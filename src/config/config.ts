@@ -54,6 +54,8 @@ export interface Config {
   };
   readonly policy: WrittenPolicy;
   readonly tcp: Renamed<Complete['tcp']>;
+  /** The value of each setting that has one, by its key. Some are secret. */
+  readonly values: Readonly<Record<string, unknown>>;
   /** Combinations that are allowed but deserve a line in the log at the start. */
   readonly warnings: readonly string[];
 }

@@ -14,12 +14,21 @@ environment variable, and some in a flag of the command line. A flag wins over t
 file, the file over the default. An environment variable that is empty counts as not set; a list is written with commas.
 
 Whatever is wrong stops the start with exit code 2 and is named with file, line, column and key; an unknown key or
-\`DBLINK_PROXY_…\` variable is wrong too. \`dblink-proxy check-config FILE\` checks a file without starting. Changes take
-effect when the proxy is started again.
+\`DBLINK_PROXY_…\` variable is wrong too. \`dblink-proxy check-config FILE\` checks a file without starting.
+
+SIGHUP has the proxy read the file again. Each setting says what a change does then: it is there for sessions that come, for open ones, too, or
+it needs a restart, which the log says. Sessions stay. Certificate files are read again as well. If anything is wrong, or a certificate cannot be used,
+everything stays as it was, and the log says file, line and key.
 
 Durations are written \`500ms\`, \`30s\`, \`5min\`, \`1h\` or as a number of milliseconds; sizes \`64KiB\`, \`256MiB\`, \`1GiB\`
 (with or without the \`i\`) or as a number of bytes.
 `;
+
+const CHANGES: Readonly<Record<Setting['reload'], string>> = {
+  live: 'SIGHUP, also for open sessions',
+  'new sessions': 'SIGHUP, for new sessions',
+  restart: 'needs a restart',
+};
 
 function describe(setting: Setting): string {
   const rows = [
@@ -29,6 +38,7 @@ function describe(setting: Setting): string {
     ],
     ['Default', setting.default === undefined ? 'not set' : `\`${asYaml(setting.default)}\``],
     ['Environment', `\`${setting.env}\``],
+    ['A change', CHANGES[setting.reload]],
     ...(setting.flag === undefined
       ? []
       : [['Flag', `\`--${setting.flag}\`${setting.repeatable === true ? ', repeatable' : ''}`]]),

@@ -10,5 +10,6 @@ export { ConfigError, type ConfigIssue, ValueError } from './errors.js';
 export { type ListenAddress, parseListenAddress } from './listen.js';
 export { type ConfigSources, loadConfig } from './load.js';
 export { type PrimaryAddress, parsePrimaryUrl } from './primary.js';
+export { type Reloaded, reloaded } from './reload.js';
 export type { LogLevel } from './schema.js';
 export { type Setting, settings } from './settings.js';

@@ -114,6 +114,11 @@ function combine(
       remoteWritesInReadOnly: policy.remote_writes_in_read_only,
     },
     tcp: renamed(tcp),
+    values: Object.fromEntries(
+      settings
+        .map(({ key, path }) => [key, valueAt(chosen, path)])
+        .filter(([, value]) => value !== undefined),
+    ),
     warnings: warningsOf({
       primary,
       auth,

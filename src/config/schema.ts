@@ -35,8 +35,8 @@ export interface SettingInfo {
   readonly repeatable?: boolean;
   /** Environment variable, if it is not the key's path in capitals behind `DBLINK_PROXY_`. */
   readonly env?: string;
-  /** Whether a reload can change it for new sessions; without that it needs a restart. */
-  readonly reload: boolean;
+  /** When a change of it takes effect: `live` for sessions that are open, too. */
+  readonly reload: 'live' | 'new sessions' | 'restart';
 }
 
 /** Makes a leaf of the schema from a parser of this folder. The parser's ValueError becomes an issue of zod's. */
@@ -92,14 +92,14 @@ export const schema = z.strictObject({
     flag: 'listen',
     help: ['address', 'where clients connect: HOST:PORT or the directory of a Unix socket; repeatable'],
     repeatable: true,
-    reload: false,
+    reload: 'restart',
   }),
   unix_socket_mode: setting(parseFileMode, {
     description:
       'Who may connect to a Unix socket that is listened on: its mode, as for `chmod` (`0700` its owner, `0770` its group ' +
       "as well, `0777` everybody). Not set, the process's umask decides, which mostly means the owner.",
     type: 'file mode',
-    reload: false,
+    reload: 'restart',
   }),
   workers: setting(parseWorkers, {
     description:
@@ -110,7 +110,7 @@ export const schema = z.strictObject({
     default: 1,
     flag: 'workers',
     help: ['number', 'how many processes serve sessions; auto: one for each processor'],
-    reload: false,
+    reload: 'restart',
   }),
   databases: z
     .strictObject({
@@ -129,7 +129,7 @@ export const schema = z.strictObject({
             flag: 'primary',
             help: ['url', 'the primary: postgres://[user[:password]@]host:port[/db][?sslmode=…]'],
             env: 'DBLINK_PROXY_PRIMARY',
-            reload: true,
+            reload: 'new sessions',
           }),
         })
         .optional(),
@@ -143,7 +143,7 @@ export const schema = z.strictObject({
     default: false,
     flag: 'embedded',
     help: ['', 'start a primary without dblink and a remote with sample data, to try things out'],
-    reload: false,
+    reload: 'restart',
   }),
   auth: choice(['relay', 'password'], {
     description:
@@ -153,7 +153,7 @@ export const schema = z.strictObject({
     default: 'relay',
     flag: 'auth',
     help: ['mode', 'relay: the exchange passes through; password: the proxy asks for it, over TLS'],
-    reload: true,
+    reload: 'new sessions',
   }),
   application_name_add_host: setting(parseBoolean, {
     description:
@@ -161,7 +161,7 @@ export const schema = z.strictObject({
       'the log there show where a client is. Without a name it is `app`. What the client sets later stays as it is.',
     type: 'true or false',
     default: false,
-    reload: true,
+    reload: 'new sessions',
   }),
   proxy_protocol: setting((value) => parseList(value, (member) => parseAddress(member, [])), {
     description:
@@ -169,7 +169,7 @@ export const schema = z.strictObject({
       '`loopback`, `link-local`, `private`. Connections from there have to begin with one, and the client is where it says: in the log, ' +
       'for `access`, `policy` and `limits.clients_per_address`. Others must not begin with one.',
     type: 'list of addresses',
-    reload: true,
+    reload: 'new sessions',
   }),
   access: setting(parseAccess, {
     description:
@@ -178,7 +178,7 @@ export const schema = z.strictObject({
       'characters) and `tls` (`true`: the connection is encrypted). Where there are rules and none fits, nobody may. Others end with 28000 ' +
       'before anybody is asked for a password and before the primary hears of them. In the environment variable the list is written as JSON.',
     type: 'list of rules',
-    reload: true,
+    reload: 'new sessions',
   }),
   tls: z
     .strictObject({
@@ -189,14 +189,14 @@ export const schema = z.strictObject({
         type: 'path',
         flag: 'tls-cert',
         help: ['file', 'certificate chain shown to clients, in PEM'],
-        reload: true,
+        reload: 'new sessions',
       }),
       key: setting(parseText, {
         description: 'File with the private key, in PEM format, that belongs to `tls.cert`.',
         type: 'path',
         flag: 'tls-key',
         help: ['file', 'its private key, in PEM'],
-        reload: true,
+        reload: 'new sessions',
       }),
     })
     .optional(),
@@ -207,12 +207,12 @@ export const schema = z.strictObject({
         default: 'info',
         flag: 'log-level',
         help: ['level', 'trace, debug, info, warn, error, fatal or silent'],
-        reload: true,
+        reload: 'new sessions',
       }),
       pretty: choice(['auto', 'true', 'false'], {
         description: 'Readable lines instead of JSON. `auto`: on a terminal only.',
         default: 'auto',
-        reload: false,
+        reload: 'restart',
       }),
     })
     .optional(),
@@ -221,25 +221,25 @@ export const schema = z.strictObject({
       login: duration({
         description: 'From accepting a client to the end of its authentication; 0 waits for ever.',
         default: '60s',
-        reload: true,
+        reload: 'new sessions',
       }),
       connect: duration({
         description: 'Opening a connection to the primary, TLS included; 0 waits for ever.',
         default: '15s',
-        reload: true,
+        reload: 'new sessions',
       }),
       idle: duration({
         description:
           'How long a session may be idle outside of a transaction; 0 for no limit. Then it ends with 57P05. The primary has such a limit, ' +
           'too (`idle_session_timeout`).',
         default: '0',
-        reload: true,
+        reload: 'live',
       }),
       idle_in_transaction: duration({
         description:
           'How long a session may be idle in a transaction; 0 for no limit. Then it ends with 25P03.',
         default: '0',
-        reload: true,
+        reload: 'live',
       }),
       transaction: duration({
         description:
@@ -247,12 +247,12 @@ export const schema = z.strictObject({
           'on the primary and on remotes is cancelled. Transactions that follow one another without an end between requests, as with COMMIT AND CHAIN, ' +
           'count as one. None of these limits holds for sessions that replicate.',
         default: '0',
-        reload: true,
+        reload: 'live',
       }),
       shutdown: duration({
         description: 'How long running transactions may take to finish after SIGTERM or SIGINT.',
         default: '30s',
-        reload: true,
+        reload: 'live',
       }),
     })
     .optional(),
@@ -263,27 +263,27 @@ export const schema = z.strictObject({
           'The longest text of a Query or Parse message that is searched for calls of dblink. Longer ones go to the ' +
           'primary untouched.',
         default: '1MiB',
-        reload: true,
+        reload: 'new sessions',
       }),
       splice_bytes: size({
         description:
           "The largest remote result, in memory, that is handed to the primary as a statement's row source.",
         default: '256MiB',
-        reload: true,
+        reload: 'new sessions',
       }),
       remote_logins_per_session: integer(1, 10_000, {
         description:
           'Connections that one session may be opening at a time, from the look-up of the name to the end of the login. ' +
           'More wait for their turn; statement_timeout and cancels end the waiting.',
         default: 8,
-        reload: false,
+        reload: 'live',
       }),
       remote_logins: integer(0, 100_000, {
         description:
           'Connections that all sessions together may be opening at a time, beside one for each session, which never ' +
           'waits for others: servers that do not answer some sessions delay no other.',
         default: 64,
-        reload: false,
+        reload: 'live',
       }),
       memory: setting(parseMemory, {
         type: 'size',
@@ -292,67 +292,67 @@ export const schema = z.strictObject({
           'What all sessions together may hold of such results, in memory; 0 for no limit. Who needs more gets 53200. The ' +
           'last tenth is for sessions that hold no more than that themselves.',
         default: '1GiB',
-        reload: false,
+        reload: 'live',
       }),
       clients: count({
         description:
           'Clients that are connected at a time; 0 for no limit. Further ones get 53300. Each has a connection of its own ' +
           'to the primary, whose `max_connections` is a limit as well. Cancel requests are always taken.',
         default: 5000,
-        reload: false,
+        reload: 'live',
       }),
       clients_per_user: count({
         description:
           'Clients of one user that are connected at a time; 0 for no limit. Further ones get 53300.',
         default: 0,
-        reload: false,
+        reload: 'live',
       }),
       clients_per_database: count({
         description:
           'Clients of one database that are connected at a time; 0 for no limit. Further ones get 53300.',
         default: 0,
-        reload: false,
+        reload: 'live',
       }),
       clients_per_address: count({
         description:
           'Clients from one address that are connected at a time; 0 for no limit. Those that come by Unix sockets count as one address. ' +
           'Further ones get 53300.',
         default: 0,
-        reload: false,
+        reload: 'live',
       }),
       reserved_clients: count({
         description:
           'So many of `limits.clients` are for `limits.reserved_users` alone, so that those who operate the database get in when it is full.',
         default: 0,
-        reload: false,
+        reload: 'live',
       }),
       reserved_users: setting((value) => parseList(value, parseText), {
         description:
           'Users for whom `limits.reserved_clients` are kept. The limits by user and database do not hold for them. A client counts by the user that it ' +
           'names, before it has shown that it is that user: `access` rules say from where a user may come.',
         type: 'list of names',
-        reload: false,
+        reload: 'live',
       }),
       remote_connections: count({
         description:
           'dblink connections of all sessions together that are open at a time; 0 for no limit. Who needs one more gets ' +
           '53300. The last tenth is for sessions that have none yet.',
         default: 5000,
-        reload: false,
+        reload: 'live',
       }),
       remote_connections_per_session: count({
         description:
           'dblink connections of one session that are open at a time, the unnamed one and those of connection strings ' +
           'included; 0 for no limit. One more is 53300; a connection for one call waits for others of that kind.',
         default: 100,
-        reload: false,
+        reload: 'live',
       }),
       reserved_descriptors: count({
         description:
           'File descriptors of the process that dblink connections leave for logins, a quarter of all at most. Who needs ' +
           'one for a dblink connection gets 53300 then. How many there are is the limit of the process (`ulimit -n`).',
         default: 64,
-        reload: false,
+        reload: 'live',
       }),
     })
     .optional(),
@@ -364,7 +364,7 @@ export const schema = z.strictObject({
           'for these.',
         type: 'list of names',
         default: ['public', 'extensions', 'dblink'],
-        reload: true,
+        reload: 'new sessions',
       }),
       calls: choice(['proxy', 'primary'], {
         description:
@@ -372,7 +372,7 @@ export const schema = z.strictObject({
           'itself: the proxy, or the extension, with connections of its own. Calls inside functions, views and ' +
           "triggers of such a primary are always the extension's.",
         default: 'proxy',
-        reload: true,
+        reload: 'new sessions',
       }),
       bridge: choice(['auto', 'always', 'off'], {
         description:
@@ -381,7 +381,7 @@ export const schema = z.strictObject({
           '`off` also keeps the setting `dblink_proxy.session` out of the startup packet, for primaries behind a ' +
           'pooler that refuses it.',
         default: 'auto',
-        reload: true,
+        reload: 'new sessions',
       }),
       host_files: choice(['superusers', 'everybody', 'nobody'], {
         description:
@@ -391,7 +391,7 @@ export const schema = z.strictObject({
           "there is such a file or not. `sslrootcert=system`, the runtime's own roots and those that NODE_EXTRA_CA_CERTS names, " +
           "is everybody's. Where nobody is a superuser, as on managed servers, declare `dblink.servers`, or permit it.",
         default: 'superusers',
-        reload: true,
+        reload: 'new sessions',
       }),
       host_environment: choice(['superusers', 'everybody', 'nobody'], {
         description:
@@ -399,7 +399,7 @@ export const schema = z.strictObject({
           '`PGSSLMODE` and so on), from `~/.pgpass`, the service files (`service`) and `~/.postgresql`. For others it is ' +
           'as if there were nothing of all that.',
         default: 'superusers',
-        reload: true,
+        reload: 'new sessions',
       }),
       max_scram_iterations: integer(1, 100_000_000, {
         description:
@@ -407,7 +407,7 @@ export const schema = z.strictObject({
           "PostgreSQL's default is 4096; each 100,000 take some 50 ms of a processor for every login, and sessions that " +
           'connect to such servers wait for each other.',
         default: 100_000,
-        reload: true,
+        reload: 'new sessions',
       }),
       keep: duration({
         description:
@@ -415,7 +415,7 @@ export const schema = z.strictObject({
           'such call of the same session with the same credentials; 0 to close it at once, as the extension does. Nothing of ' +
           'one call is seen by the next. A changed password and the like take effect when this time has passed.',
         default: '2s',
-        reload: true,
+        reload: 'live',
       }),
       servers: setting(parseServers, {
         description:
@@ -430,7 +430,7 @@ export const schema = z.strictObject({
           'are read-only, and what could change that ends with 25006. ' +
           'In the environment variable the map is written as JSON.',
         type: 'map of servers',
-        reload: true,
+        reload: 'new sessions',
       }),
     })
     .optional(),
@@ -439,7 +439,7 @@ export const schema = z.strictObject({
       default: choice(['allow', 'deny'], {
         description: 'Whether dblink connections may be made where no rule of `policy.rules` fits.',
         default: 'allow',
-        reload: true,
+        reload: 'live',
       }),
       rules: setting(parseRules, {
         description:
@@ -452,14 +452,14 @@ export const schema = z.strictObject({
           'read-only. Link-local and metadata addresses and the proxy itself are denied unless a rule allows them by `address`. What is denied ends with ' +
           '42501; superusers are told by which rule. In the environment variable the list is written as JSON.',
         type: 'list of rules',
-        reload: true,
+        reload: 'live',
       }),
       connection_strings: setting(parseBoolean, {
         description:
           'Whether connection strings may be used. If not, only foreign servers and `dblink.servers` can be connected to, by name.',
         type: 'true or false',
         default: true,
-        reload: true,
+        reload: 'live',
       }),
       remote_writes_in_read_only: choice(['allow', 'deny'], {
         description:
@@ -467,7 +467,7 @@ export const schema = z.strictObject({
           'calls of such a transaction, and what could make them others ends with 25006, as does all but a plain query in a remote ' +
           'transaction that has begun before as one that writes.',
         default: 'allow',
-        reload: true,
+        reload: 'live',
       }),
     })
     .optional(),
@@ -477,7 +477,7 @@ export const schema = z.strictObject({
         description:
           'Idle time after which TCP keep-alive probes are sent to clients and primary; 0 sends none.',
         default: '60s',
-        reload: true,
+        reload: 'new sessions',
       }),
     })
     .optional(),

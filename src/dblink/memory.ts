@@ -24,7 +24,7 @@ export class MemoryBudget {
   #used = 0;
 
   /** @param limit in bytes; 0 for none */
-  constructor(private readonly limit: number) {}
+  constructor(public limit: number) {}
 
   /** Bytes that all sessions together have taken. */
   get used(): number {

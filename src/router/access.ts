@@ -1,7 +1,7 @@
 import { normalize } from 'node:path/posix';
 import type { Access } from '../dblink/connections/permission.js';
 import { asText } from '../dblink/connections/permission.js';
-import { AddressSet, type Destination } from '../policy/index.js';
+import { AddressSet, type Destination, type Policy } from '../policy/index.js';
 import type { Session } from '../session/session.js';
 import type { RouterSettings } from '../session/settings.js';
 
@@ -9,10 +9,16 @@ const LOOPBACK = new AddressSet(['loopback']);
 
 /**
  * What the policy is to know of a client's session.
- * @param session the client's, also for what is nested in it @param database its database, a byte string
+ * @param session the client's, also for what is nested in it
+ * @param settings with the policy as it is at any moment: a reload changes it for open sessions, too
+ * @param database its database, a byte string
  */
-export function accessOf(session: Session, settings: RouterSettings, database: string): Access {
-  const { policy, isOwn, primary } = settings;
+export function accessOf(
+  session: Session,
+  settings: Pick<RouterSettings, 'isOwn' | 'primary'> & { readonly policy: () => Policy },
+  database: string,
+): Access {
+  const { isOwn, primary } = settings;
   const isPrimary = (destination: Destination, port: number): boolean => {
     const { address } = primary;
     if ('path' in address)
@@ -24,7 +30,9 @@ export function accessOf(session: Session, settings: RouterSettings, database: s
     );
   };
   return {
-    policy,
+    get policy() {
+      return settings.policy();
+    },
     // Known only when the session has logged in.
     get from() {
       return asText(database, session.primary.parameters.get('server_encoding') ?? 'UTF8');

@@ -5,12 +5,13 @@ import { PUBLIC_BODIES } from '../bridge/installed/publicFunctions.js';
 import type { DatabaseServices, Services } from '../bridge/service/services.js';
 import type { RemoteAdmission } from '../dblink/connections/admission.js';
 import { Family } from '../dblink/connections/family.js';
-import { endsKeeping, KeptConnections } from '../dblink/connections/keptConnections.js';
+import { endsKeeping, type KeptConnections } from '../dblink/connections/keptConnections.js';
 import { OwnCluster } from '../dblink/connections/ownCluster.js';
 import type { DblinkHome, Nesting } from '../dblink/context.js';
 import { wantedDatabases } from '../dblink/databaseCommand.js';
 import type { MemoryBudget } from '../dblink/memory.js';
 import { DblinkSession } from '../dblink/session.js';
+import type { Policy } from '../policy/index.js';
 import { ForeignServers } from '../primary/foreignServers.js';
 import { SESSION_SETTING } from '../primary/marks.js';
 import { FORWARD } from '../primary/responseQueue.js';
@@ -29,7 +30,7 @@ import {
   type Statement,
 } from '../sql/index.js';
 import { query, readParse } from '../wire/messages.js';
-import { Turns } from '../wire/pace/turns.js';
+import type { Turns } from '../wire/pace/turns.js';
 import { Frontend } from '../wire/protocol.js';
 import { withParameter } from '../wire/startup.js';
 import { accessOf } from './access.js';
@@ -54,6 +55,11 @@ export interface Shared {
   readonly services: Services;
   readonly admission: RemoteAdmission;
   readonly memory: MemoryBudget;
+  /** For logins at remotes. */
+  readonly logins: Turns;
+  readonly kept: KeptConnections;
+  /** The policy as it is now. */
+  readonly policy: () => Policy;
 }
 
 /** How a session is known and where it is. */
@@ -66,18 +72,13 @@ interface Place {
 
 interface Common extends Shared {
   readonly settings: RouterSettings;
-  readonly logins: Turns;
-  readonly kept: KeptConnections;
   readonly ownCluster: OwnCluster;
 }
 
 /** Loads the parser. @returns what looks at the clients' startup packets and makes the sessions' interceptors */
 export async function makeRouter(settings: RouterSettings, shared: Shared): Promise<Route> {
   await loadParser();
-  const { remoteLoginsPerSession, remoteLogins } = settings.limits;
-  const logins = new Turns({ perOwner: remoteLoginsPerSession, total: remoteLogins, firstIsFree: true });
-  const kept = new KeptConnections(settings.dblink.keep, shared.admission);
-  const common = { ...shared, settings, logins, kept, ownCluster: new OwnCluster() };
+  const common = { ...shared, settings, ownCluster: new OwnCluster() };
   return ({ raw, parameters }) => {
     // A replication connection runs no functions, so it needs no bridge.
     const keys =
@@ -180,7 +181,7 @@ class DblinkInterceptor implements Interceptor {
       user,
       database,
       scram: login.scram,
-      access: accessOf(client.session, settings, client.database),
+      access: accessOf(client.session, { ...settings, policy: common.policy }, client.database),
       hostRules: settings.dblink,
       logins,
       owner: client.session,

@@ -1,24 +1,14 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Services } from '../bridge/service/services.js';
 import type { Config } from '../config/index.js';
-import { RemoteAdmission } from '../dblink/connections/admission.js';
-import { MemoryBudget } from '../dblink/memory.js';
-import { makeRouter } from '../router/router.js';
-import { ClientAdmission } from '../session/clientAdmission.js';
-import type { Route } from '../session/route.js';
 import { serve } from '../session/serve.js';
 import type { Session } from '../session/session.js';
-import type { RouterSettings } from '../session/settings.js';
-import { byteString } from '../wire/byteString.js';
 import { type CancelKey, CancelKeys, type CancelPeers } from '../wire/cancelKeys.js';
 import { errorResponse, type PgError } from '../wire/errors.js';
-import { Descriptors } from '../wire/host/descriptors.js';
 import { cancelsDelivered } from '../wire/outbound/cancelRequest.js';
-import { clientContext } from '../wire/tls/clientContext.js';
-import { descriptorLimit, openDescriptors } from './descriptorLimit.js';
+import { type Common, type Generation, makeGeneration } from './generation.js';
+import { type Limited, limit, limitedBy } from './limited.js';
 import type { Logger } from './log.js';
-import { logSeldom } from './seldom.js';
 import { SessionClock } from './sessionClock.js';
 import { routerSettings } from './sessionSettings.js';
 
@@ -36,58 +26,61 @@ export class ConnectionServer {
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<Session>();
   readonly #clock: SessionClock;
+  /** The present one, and those before that sessions still have. */
+  readonly #generations = new Set<Generation>();
   #number = 0;
   #closing: Promise<void> | undefined;
   /** When sessions that have not ended are ended, by Date.now(). */
   #deadline = Number.POSITIVE_INFINITY;
 
   private constructor(
-    private readonly settings: RouterSettings,
     private readonly log: Logger,
     private readonly keys: CancelKeys,
-    private readonly clients: ClientAdmission,
-    private readonly shared: { readonly services: Services; readonly route: Route },
-    private readonly secureContext: ReturnType<typeof clientContext> | undefined,
+    private readonly limited: Limited,
+    private readonly common: Common,
+    private generation: Generation,
   ) {
-    this.#clock = new SessionClock(settings.timeouts, this.#sessions);
+    this.#clock = new SessionClock(generation.settings.timeouts, this.#sessions);
+    this.#generations.add(generation);
   }
 
-  /** @throws the file system's error if a certificate or key cannot be read */
+  /** @throws Error a certificate or key that cannot be used */
   static async open(config: Config, log: Logger, colleagues?: Colleagues): Promise<ConnectionServer> {
-    const settings = routerSettings(config);
-    const secureContext = settings.clientTls && clientContext(settings.clientTls);
-    const { limits } = config;
-    const services = new Services(
-      { ...settings.primary, maxScramIterations: settings.dblink.maxScramIterations },
+    const limited = limitedBy(config, log);
+    const common: Common = {
+      ...limited,
+      policy: () => server.generation.settings.policy,
       log,
-      colleagues && ((databases) => colleagues.vacate(databases)),
-    );
-    const nearlyUsedUp = logSeldom<undefined>((missed) => {
-      log.warn({ missed }, 'file descriptors are nearly used up (ulimit -n)');
-    });
-    const descriptors = new Descriptors(
-      descriptorLimit(),
-      openDescriptors() + config.listen.length,
-      limits.reservedDescriptors,
-      () => nearlyUsedUp(undefined),
-    );
-    const route = await makeRouter(settings, {
-      services,
-      admission: new RemoteAdmission(
-        { perSession: limits.remoteConnectionsPerSession, inAll: limits.remoteConnections },
-        descriptors,
-        logSeldom((missed, error) =>
-          log.error({ err: error.message, missed }, 'a dblink connection cannot be opened'),
-        ),
-      ),
-      memory: new MemoryBudget(limits.memory),
-    });
-    const clients = new ClientAdmission(
-      { ...limits, reservedUsers: limits.reservedUsers.map((name) => byteString(name)) },
-      descriptors,
-    );
-    const keys = new CancelKeys(colleagues);
-    return new ConnectionServer(settings, log, keys, clients, { services, route }, secureContext);
+      vacateOthers: colleagues && ((databases) => colleagues.vacate(databases)),
+    };
+    const generation = await makeGeneration(routerSettings(config), common);
+    const server = new ConnectionServer(log, new CancelKeys(colleagues), limited, common, generation);
+    return server;
+  }
+
+  /**
+   * Has another configuration from now on: for sessions that come, and where the setting says so for those that are there. When this
+   * rejects nothing has changed.
+   * @throws Error a certificate or key that cannot be used
+   */
+  async reload(config: Config): Promise<void> {
+    const next = await makeGeneration(routerSettings(config), this.common, this.generation);
+    this.generation = next;
+    this.#generations.add(next);
+    this.log.level = config.log.level;
+    this.#clock.keep(next.settings.timeouts);
+    limit(this.limited, config);
+    this.#retire();
+  }
+
+  /** Forgets generations that no session has any more. */
+  #retire(): void {
+    for (const old of this.#generations) {
+      if (old === this.generation || old.connections > 0) continue;
+      this.#generations.delete(old);
+      if (![...this.#generations].some(({ services }) => services === old.services))
+        void old.services.close();
+    }
   }
 
   /** Serves a connection that has just been accepted, from which nothing has been read. Never throws. */
@@ -99,24 +92,29 @@ export class ConnectionServer {
       this.log.child({ session, client: client ?? 'unix socket' });
     const log = logOf(socket.remoteAddress);
     try {
-      socket.once('close', this.clients.accept());
+      socket.once('close', this.limited.clients.accept());
     } catch (error) {
       turnAway(socket, error as PgError, log);
       return;
     }
+    const { generation } = this;
+    generation.connections++;
     void serve(socket, {
-      clients: this.clients,
-      settings: this.settings,
-      secureContext: this.secureContext,
+      clients: this.limited.clients,
+      settings: generation.settings,
+      secureContext: generation.secureContext,
       keys: this.keys,
       log,
       logOf,
-      route: this.shared.route,
+      route: generation.route,
       opened: (session) => {
         this.#sessions.add(session);
         if (this.#closing !== undefined) session.drain();
       },
       ended: (session) => this.#sessions.delete(session),
+    }).finally(() => {
+      generation.connections--;
+      this.#retire();
     });
   }
 
@@ -127,7 +125,9 @@ export class ConnectionServer {
 
   /** Has the service connections of this process leave databases. Never rejects. */
   vacate(databases: readonly string[]): Promise<void> {
-    return this.shared.services.presence.vacateHere(databases);
+    return Promise.all(
+      [...this.#generations].map(({ services }) => services.presence.vacateHere(databases)),
+    ).then(() => undefined);
   }
 
   /**
@@ -152,7 +152,7 @@ export class ConnectionServer {
     clearTimeout(leaving);
     // The process may end after this. What it has begun on servers has to be cancelled first: nobody else would stop it.
     await cancelsDelivered(CANCELS_LIMIT_MS);
-    await this.shared.services.close();
+    await Promise.all([...this.#generations].map(({ services }) => services.close()));
   }
 }
 

@@ -11,8 +11,6 @@ export interface BoundAddress {
 
 /** What a listener does with connections. */
 export interface ListenerOptions {
-  /** Idle time before the first keep-alive probe, in ms; 0 for none. */
-  readonly keepAliveMs: number;
   /** Mode of a Unix socket; undefined leaves it to the process's umask. */
   readonly socketMode: number | undefined;
   readonly onConnection: (socket: Socket) => void;
@@ -22,7 +20,7 @@ export interface ListenerOptions {
 
 /** Begins to listen. @throws the system's error (EADDRINUSE, EACCES, …) */
 export async function openListener(address: ListenAddress, options: ListenerOptions): Promise<Server> {
-  const { keepAliveMs, socketMode } = options;
+  const { socketMode } = options;
   if (address.kind === 'unix') await removeStaleSocket(address.path);
   return new Promise((resolve, reject) => {
     const server = createServer(
@@ -32,8 +30,6 @@ export async function openListener(address: ListenAddress, options: ListenerOpti
         // Who sends nothing more gets the answers to what has come.
         allowHalfOpen: true,
         noDelay: true,
-        keepAlive: keepAliveMs > 0,
-        keepAliveInitialDelay: keepAliveMs,
       },
       options.onConnection,
     );

@@ -18,6 +18,12 @@ export interface RunningProxy {
    * @param graceMs the grace period; by default none
    */
   close(graceMs?: number): Promise<void>;
+  /**
+   * Has another configuration from now on. Sessions that are open stay. Settings that need a restart must be as they were (`reloaded`).
+   * When this rejects nothing has changed.
+   * @throws Error a certificate or key that cannot be used, or workers that do not answer
+   */
+  reload(config: Config): Promise<void>;
 }
 
 /** What becomes of the connections that a proxy accepts. */
@@ -25,6 +31,7 @@ export interface ConnectionTaker {
   serve(socket: Socket): void;
   /** See RunningProxy. */
   close(graceMs: number): Promise<void>;
+  reload(config: Config): Promise<void>;
 }
 
 /** Starts the proxy in this process. @throws the listener's error (EADDRINUSE, EACCES, …) or that of reading a certificate */
@@ -39,13 +46,16 @@ export async function listen(config: Config, log: Logger, taker: ConnectionTaker
     log.error({ err: error.message, missed }, 'connections cannot be accepted');
   });
   const servers: Server[] = [];
+  let keepAliveMs = config.tcp.keepalive;
   try {
     for (const address of config.listen) {
       servers.push(
         await openListener(address, {
-          keepAliveMs: config.tcp.keepalive,
           socketMode: config.unixSocketMode,
-          onConnection: (socket) => taker.serve(socket),
+          onConnection: (socket) => {
+            if (keepAliveMs > 0) socket.setKeepAlive(true, keepAliveMs);
+            taker.serve(socket);
+          },
           onError: exhausted,
         }),
       );
@@ -62,6 +72,10 @@ export async function listen(config: Config, log: Logger, taker: ConnectionTaker
     async close(graceMs = 0) {
       for (const server of servers) if (server.listening) server.close();
       await taker.close(graceMs);
+    },
+    async reload(next) {
+      await taker.reload(next);
+      keepAliveMs = next.tcp.keepalive;
     },
   };
 }

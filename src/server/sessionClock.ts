@@ -22,13 +22,20 @@ const EVERY_MS = 500;
  */
 export class SessionClock {
   readonly #seen = new WeakMap<Session, Seen>();
-  readonly #timer: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   /** @param sessions those that there are, whenever it looks */
   constructor(
-    private readonly times: SessionTimes,
+    private times: SessionTimes,
     private readonly sessions: Iterable<Session>,
   ) {
+    this.keep(times);
+  }
+
+  /** Has other limits from now on. */
+  keep(times: SessionTimes): void {
+    this.times = times;
+    this.stop();
     if ([times.idle, times.idleInTransaction, times.transaction].some((limit) => limit > 0))
       this.#timer = setInterval(() => this.#look(performance.now()), EVERY_MS).unref();
   }

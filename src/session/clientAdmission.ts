@@ -35,9 +35,14 @@ export class ClientAdmission {
   readonly #counts = new Map<string, number>();
 
   constructor(
-    private readonly limits: ClientLimits,
+    private limits: ClientLimits,
     private readonly descriptors: Descriptors,
   ) {}
+
+  /** Has other limits from now on. Who is there stays. */
+  limit(limits: ClientLimits): void {
+    this.limits = limits;
+  }
 
   /** Takes a place for a connection that has just been accepted. @throws PgError 53300 */
   accept(): Leave {
@@ -90,7 +95,10 @@ export class ClientAdmission {
     ] as const;
     for (const [setting, limit, key] of groups)
       if (limit > 0 && (this.#counts.get(key) ?? 0) >= limit) throw tooMany(setting, limit);
-    return groups.filter(([, limit]) => limit > 0).map(([, , key]) => key);
+    // Counted where there is no limit, too: a reload may bring one.
+    return groups
+      .filter(([setting]) => !isReserved || setting === 'limits.clients_per_address')
+      .map(([, , key]) => key);
   }
 
   #take(enter: () => () => void): Leave {

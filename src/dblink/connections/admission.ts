@@ -15,11 +15,16 @@ export class RemoteAdmission {
   #open = 0;
 
   constructor(
-    private readonly limits: RemoteLimits,
+    private limits: RemoteLimits,
     private readonly descriptors: Descriptors,
     /** Called when the system had no descriptor for a connection that had been given a place. */
     readonly exhausted: (error: Error) => void,
   ) {}
+
+  /** Has other limits from now on. Connections that are open stay open. */
+  limit(limits: RemoteLimits): void {
+    this.limits = limits;
+  }
 
   /**
    * Takes a place for one more connection. The last tenth of all places is kept for sessions that have no connection yet.

@@ -70,7 +70,7 @@ export class KeptConnections {
 
   /** @param keepMs for how long a login counts; 0 keeps no connection */
   constructor(
-    private readonly keepMs: number,
+    public keepMs: number,
     private readonly admission: RemoteAdmission,
   ) {}
 

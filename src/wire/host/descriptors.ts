@@ -11,7 +11,7 @@ export type DescriptorUse = 'login' | 'remote' | 'spare';
 export class Descriptors {
   #free: number;
   /** How many have to stay free, by what one is taken for. */
-  readonly #kept: Readonly<Record<DescriptorUse, number>>;
+  #kept: Readonly<Record<DescriptorUse, number>>;
 
   /**
    * @param limit of the process; infinite where it is not known
@@ -20,17 +20,18 @@ export class Descriptors {
    * @param exhausted called when `take` refuses
    */
   constructor(
-    limit: number,
+    private readonly limit: number,
     used: number,
     reserve: number,
     private readonly exhausted: () => void,
   ) {
     this.#free = limit - used;
-    this.#kept = {
-      login: HEADROOM,
-      remote: Math.max(HEADROOM, Math.min(reserve, Math.floor(limit / 4))),
-      spare: Number.isFinite(limit) ? limit / 2 : 0,
-    };
+    this.#kept = keptOf(limit, reserve);
+  }
+
+  /** Keeps so many for logins from now on. */
+  reserve(reserve: number): void {
+    this.#kept = keptOf(this.limit, reserve);
   }
 
   /** Takes a descriptor, if there is one for this purpose. @returns whether there was one */
@@ -48,3 +49,9 @@ export class Descriptors {
     this.#free++;
   }
 }
+
+const keptOf = (limit: number, reserve: number): Readonly<Record<DescriptorUse, number>> => ({
+  login: HEADROOM,
+  remote: Math.max(HEADROOM, Math.min(reserve, Math.floor(limit / 4))),
+  spare: Number.isFinite(limit) ? limit / 2 : 0,
+});

@@ -27,7 +27,7 @@ interface Owner {
  * order in which they came. The owners alternate, so that an owner that wants much does not delay one that wants little.
  */
 export class Turns {
-  readonly #limits: TurnLimits;
+  #limits: TurnLimits;
   /** Owners with anything under way or waiting. The first one is the first to get another turn. */
   readonly #owners = new Map<object, Owner>();
   /** Turns under way that count for the total. */
@@ -62,6 +62,12 @@ export class Turns {
       own.waiting.add(waiting);
       signal?.addEventListener('abort', abort, { once: true });
     });
+  }
+
+  /** Has other limits from now on. What is under way stays so. */
+  limit(limits: TurnLimits): void {
+    this.#limits = limits;
+    this.#next();
   }
 
   #owner(owner: object): Owner {

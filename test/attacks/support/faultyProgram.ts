@@ -26,4 +26,4 @@ const FAULTS: Readonly<Record<string, () => void>> = {
 };
 
 process.on('message', (fault: string) => setImmediate(() => FAULTS[fault]?.()));
-await start(config);
+await start(() => config);

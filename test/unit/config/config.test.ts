@@ -41,7 +41,7 @@ function refusal(text: string | undefined, rest: Partial<ConfigSources> = {}): s
 
 describe('configuration', () => {
   it('has the defaults that the documentation and the example name', () => {
-    const config = load(PRIMARY);
+    const { values: _values, ...config } = load(PRIMARY);
     assert.deepEqual(config, {
       listen: [{ kind: 'tcp', host: '127.0.0.1', port: 6432 }],
       unixSocketMode: undefined,
@@ -92,9 +92,9 @@ describe('configuration', () => {
       tcp: { keepalive: 60_000 },
       warnings: [],
     });
-    const example = load(readFileSync(new URL('config.example.yaml', root), 'utf8'));
+    const { values: _read, ...example } = load(readFileSync(new URL('config.example.yaml', root), 'utf8'));
     assert.deepEqual({ ...example, databases: config.databases }, config);
-    assert.equal(primaryFor(example, 'any')?.host, '127.0.0.1');
+    assert.equal(primaryFor({ ...example, values: {} }, 'any')?.host, '127.0.0.1');
   });
 
   it('is documented as it is', () => {

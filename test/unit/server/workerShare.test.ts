@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { loadConfig } from '../../../src/config/index.js';
-import { shareOf } from '../../../src/server/workerShare.js';
+import { shareOf } from '../../../src/server/workers/workerShare.js';
 
 describe('the limits of several workers', () => {
   const limits = (env: Readonly<Record<string, string>>, count: number) => {

@@ -1,9 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import type { Config } from '../config/index.js';
-import type { Logger } from './log.js';
-import { type ConnectionTaker, listen, type RunningProxy } from './server.js';
+import type { Config } from '../../config/index.js';
+import { usable } from '../generation.js';
+import type { Logger } from '../log.js';
+import { type ConnectionTaker, listen, type RunningProxy } from '../server.js';
+import { routerSettings } from '../sessionSettings.js';
 import type { ToSupervisor, ToWorker } from './workerMessages.js';
 import { shareOf } from './workerShare.js';
 
@@ -15,6 +17,9 @@ const RESTART_DELAY_MS = 1_000;
 const MAX_WAITING = 1_000;
 /** How much longer than their sessions workers may take to end. They wait for cancel requests that are on their way. */
 const LAST_MOMENTS_MS = 10_000;
+
+/** How long a worker may take to have another configuration. */
+const RELOAD_MS = 30_000;
 
 /** A process that serves sessions. */
 interface Place {
@@ -51,11 +56,16 @@ class Supervisor implements ConnectionTaker {
   readonly #waiting: Socket[] = [];
   /** Whom a database is being left for: the worker that asked, and which ones have not answered. */
   readonly #vacating = new Map<number, { readonly done: () => void; readonly left: Set<Place> }>();
+  /** Who is being given another configuration: ends the waiting, with what is wrong if anything is. */
+  readonly #reloading = new Map<
+    number,
+    { readonly place: Place; readonly over: (problem?: string) => void }
+  >();
   #number = 0;
   #closing = false;
 
   constructor(
-    private readonly config: Config,
+    private config: Config,
     private readonly log: Logger,
     private readonly program: URL,
   ) {}
@@ -128,6 +138,8 @@ class Supervisor implements ConnectionTaker {
     for (const socket of place.underWay) socket.destroy();
     place.underWay.clear();
     for (const id of this.#vacating.keys()) this.#vacated(id, place);
+    // The one that takes its place begins with the new configuration.
+    for (const { place: asked, over } of [...this.#reloading.values()]) if (asked === place) over();
     if (this.#closing) return;
     this.log.error(
       { worker: place.index, cause, connections: place.connections },
@@ -187,6 +199,9 @@ class Supervisor implements ConnectionTaker {
         return;
       case 'vacated':
         this.#vacated(message.id, place);
+        return;
+      case 'reloaded':
+        this.#reloading.get(message.id)?.over(message.problem);
     }
   }
 
@@ -210,6 +225,34 @@ class Supervisor implements ConnectionTaker {
     if (asked.left.size > 0) return;
     this.#vacating.delete(id);
     asked.done();
+  }
+
+  /** Gives all workers another configuration. @throws Error what a worker cannot use, in all workers or in some */
+  async reload(config: Config): Promise<void> {
+    // What this process cannot use the workers are not given.
+    usable(routerSettings(config));
+    this.config = config;
+    this.log.level = config.log.level;
+    const running = this.#places.filter(({ child }) => child.connected);
+    const problems = await Promise.all(running.map((place) => this.#reload(place)));
+    const [problem] = problems.filter((problem) => problem !== undefined);
+    if (problem !== undefined) throw new Error(`a worker goes on with the settings of before: ${problem}`);
+  }
+
+  /** @returns what is wrong, if anything is */
+  #reload(place: Place): Promise<string | undefined> {
+    const id = ++this.#number;
+    return new Promise((resolve) => {
+      const over = (problem?: string): void => {
+        clearTimeout(late);
+        this.#reloading.delete(id);
+        resolve(problem);
+      };
+      const late = setTimeout(() => over('it does not answer'), RELOAD_MS);
+      this.#reloading.set(id, { place, over });
+      const config = shareOf(this.config, place.index, this.#places.length);
+      this.#say(place, { kind: 'reload', id, config });
+    });
   }
 
   /** Has all workers end. A further call can only shorten the grace period. */

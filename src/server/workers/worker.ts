@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
-import { ConnectionServer } from './connectionServer.js';
-import { createLogger, type Logger } from './log.js';
+import { ConnectionServer } from '../connectionServer.js';
+import { createLogger, type Logger } from '../log.js';
 import type { ToSupervisor, ToWorker } from './workerMessages.js';
 
 /** How long the other processes may take for what this one asks of them. */
@@ -21,6 +21,7 @@ export interface Worker {
 export function runWorker(begun: (worker: Worker) => void): void {
   let server: ConnectionServer | undefined;
   let log: Logger | undefined;
+  let starting: Promise<void> | undefined;
   const asked = new Map<number, () => void>();
   let number = 0;
   // A supervisor that has gone hears nothing. What was to be said is of no use then.
@@ -58,6 +59,16 @@ export function runWorker(begun: (worker: Worker) => void): void {
     }
   }
 
+  async function reload({ id, config }: ToWorker & { kind: 'reload' }): Promise<void> {
+    try {
+      await starting;
+      await server?.reload(config);
+      say({ kind: 'reloaded', id });
+    } catch (error) {
+      say({ kind: 'reloaded', id, problem: (error as Error).message });
+    }
+  }
+
   function serve(socket: Socket | undefined): void {
     // The client may have gone while its connection was on its way.
     if (socket === undefined || server === undefined) {
@@ -74,7 +85,7 @@ export function runWorker(begun: (worker: Worker) => void): void {
   process.on('message', (message: ToWorker, socket?: Socket) => {
     switch (message.kind) {
       case 'start':
-        void start(message);
+        starting = start(message);
         return;
       case 'connection':
         serve(socket);
@@ -89,6 +100,9 @@ export function runWorker(begun: (worker: Worker) => void): void {
         return;
       case 'done':
         asked.get(message.id)?.();
+        return;
+      case 'reload':
+        void reload(message);
         return;
       case 'close':
         void close(message.graceMs).then(() => process.exit(0));

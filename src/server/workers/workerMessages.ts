@@ -1,5 +1,5 @@
-import type { Config } from '../config/index.js';
-import type { CancelKey } from '../wire/cancelKeys.js';
+import type { Config } from '../../config/index.js';
+import type { CancelKey } from '../../wire/cancelKeys.js';
 
 /** What the supervisor says to a worker. */
 export type ToWorker =
@@ -10,6 +10,8 @@ export type ToWorker =
   | { readonly kind: 'vacate'; readonly id: number; readonly databases: readonly string[] }
   /** The others have done what the worker asked for under this number. */
   | { readonly kind: 'done'; readonly id: number }
+  /** To be answered with `reloaded` and the same number. */
+  | { readonly kind: 'reload'; readonly id: number; readonly config: Config }
   | { readonly kind: 'close'; readonly graceMs: number };
 
 /** What a worker says to the supervisor. */
@@ -21,4 +23,6 @@ export type ToSupervisor =
   | { readonly kind: 'cancel'; readonly id: number; readonly owner: number; readonly request: CancelKey }
   | { readonly kind: 'vacate'; readonly id: number; readonly databases: readonly string[] }
   /** Its connections have left the databases of the message with this number. */
-  | { readonly kind: 'vacated'; readonly id: number };
+  | { readonly kind: 'vacated'; readonly id: number }
+  /** It has the configuration of the message with this number, or says why not. */
+  | { readonly kind: 'reloaded'; readonly id: number; readonly problem?: string };

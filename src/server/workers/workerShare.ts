@@ -1,4 +1,4 @@
-import type { Config } from '../config/index.js';
+import type { Config } from '../../config/index.js';
 
 /**
  * The configuration for one of several workers. Limits that hold for all sessions together are divided among the workers: their
