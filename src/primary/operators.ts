@@ -18,5 +18,3 @@ export const CAT = operator('||');
 export const LIKE = operator('~~');
 export const MATCHES = operator('~');
 export const MATCHES_NOT = operator('!~');
-export const XOR = operator('#');
-export const SHIFTED = operator('<<');

@@ -1,20 +1,10 @@
-import { CATALOGUE } from '../dblink/catalogue.js';
 import { CLUSTER_QUERY } from '../dblink/connections/ownCluster.js';
-import { BRIDGE_COMMENT, bridgeComment, SERVICE_SCHEMA } from './marks.js';
-import { EQ, GE, GT, LIKE, LT, MATCHES, MATCHES_NOT, SHIFTED, XOR } from './operators.js';
+import { PgError } from '../wire/errors.js';
+import type { FoundFunction, FoundFunctions, Grounds, NamedFunction } from './functions/foundFunctions.js';
+import { type BridgeFingerprint, probeQuery, probeWithRightsQuery } from './functions/functionQueries.js';
+import { type Beginning, NamedFunctions } from './functions/namedFunctions.js';
+import { EQ } from './operators.js';
 import type { PrimaryLink } from './primaryLink.js';
-
-/** A function on the primary whose name begins with `dblink`. */
-export interface NamedFunction {
-  readonly schema: string;
-  readonly name: string;
-  /** OIDs of the arguments' types. */
-  readonly argumentTypes: readonly number[];
-  /** Whether the search path finds it (pg_function_is_visible). */
-  readonly visible: boolean;
-  /** Whether the session's role may execute it. */
-  readonly executable: boolean;
-}
 
 /** What a primary does not report by itself about a session. */
 export interface SessionFacts {
@@ -48,106 +38,22 @@ export interface SessionFacts {
   readonly untrusted: readonly NamedFunction[];
 }
 
-/**
- * Asked before every dblink statement, unless it was asked lately and nothing has been sent since that could change the answer. So it
- * has to be quick to plan. Its last column changes whenever the answer of `named` may have changed, and is NULL when no function's
- * name begins with dblink.
- */
-const PROBE = `SELECT pg_catalog.current_setting('is_superuser'), pg_catalog.current_setting('statement_timeout'),
+/** Asked before every dblink statement, unless it was asked lately and nothing has been sent since that could change the answer. */
+const SETTINGS = `pg_catalog.current_setting('is_superuser'), pg_catalog.current_setting('statement_timeout'),
   pg_catalog.current_setting('client_min_messages'), pg_catalog.current_setting('extra_float_digits'),
   pg_catalog.current_setting('datestyle'), pg_catalog.current_setting('intervalstyle'),
   pg_catalog.current_setting('timezone'), pg_catalog.current_setting('idle_session_timeout', true),
-  pg_catalog.current_setting('transaction_read_only'),
-  (SELECT pg_catalog.concat_ws(' ', pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 ${XOR} (xmin::pg_catalog.text::pg_catalog.int8 ${SHIFTED} 32), 1)),
-      (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::pg_catalog.int8 ${XOR} (xmin::pg_catalog.text::pg_catalog.int8 ${SHIFTED} 32), 1)) FROM pg_catalog.pg_namespace),
-      current_user, pg_catalog.pg_my_temp_schema(), pg_catalog.current_setting('search_path'))
-     FROM pg_catalog.pg_proc WHERE proname ${GE} 'dblink' AND proname ${LT} 'dblinl'
-    HAVING pg_catalog.count(*) ${GT} 0)`;
+  pg_catalog.current_setting('transaction_read_only')`;
+
+const PROBE = probeQuery(SETTINGS);
+/** How many columns it has, the fingerprint of the functions included. */
+const PROBE_COLUMNS = 10;
 
 /** Whether CLUSTER_QUERY would fail, and with it the client's transaction. */
 const MAY_ASK_CLUSTER = `SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')`;
 
-/** OIDs of the types of dblink's arguments. */
-const TYPE_OIDS: Readonly<Record<string, number>> = {
-  text: 25,
-  boolean: 16,
-  integer: 23,
-  oid: 26,
-  int2vector: 22,
-  'text[]': 1009,
-};
-
-/** The signatures of dblink's functions as elements of an SQL array, each `"name:oid oid"`. */
-const SIGNATURES = CATALOGUE.map(
-  ({ name, args }) => `"${name}:${args.map(({ type }) => TYPE_OIDS[type]).join(' ')}"`,
-).join();
-
-/** What tells the bridge's functions from others that are marked as the bridge's. */
-export interface BridgeFingerprint {
-  /** The proxy's own account, if it has one. */
-  readonly account: string | undefined;
-  /** MD5 of the bodies of this version's public functions. */
-  readonly bodies: readonly string[];
-}
-
 /** How long the probe's answer is used while the session does nothing that could change it. Others may: GRANT, ALTER ROLE. */
 const GOOD_MS = 5000;
-
-/**
- * How long the answer of `named` is used while the probe shows no change. The probe does not show everything: memberships of
- * roles decide about privileges, too.
- */
-const NAMED_GOOD_MS = 5000;
-
-/**
- * SQL that lists the functions whose names begin with dblink, with the group of SessionFacts that each belongs to.
- *
- * A function counts as a user's own unless it is implemented by the dblink library or marked as the bridge's. Temporary
- * functions of other sessions are left out. The mark is read from pg_description, because obj_description() looks up its
- * operators in the search_path before PostgreSQL 14.
- *
- * A function that is marked as the bridge's is `bridged` in one of these cases, and else `untrusted`:
- * - It is a temporary function of this session, or its owner is the session's current role.
- * - Its owner has the rights of the database's owner or is the proxy's account, the same holds for the owner of the service
- *   schema (if there is one), and its body is one of this version's. The bodies of other versions are not known: a function of
- *   another version has to be owned by a superuser or the account instead.
- *
- * In a schema where everybody may create functions, somebody else's function with exactly the signature of one of dblink's is
- * `untrusted`, too: it stands where the extension's would be.
- */
-const named = ({
-  account,
-  bodies,
-}: BridgeFingerprint): string => `SELECT n.nspname, p.proname, p.proargtypes::pg_catalog.text, pg_catalog.pg_function_is_visible(p.oid),
-       pg_catalog.has_function_privilege(p.oid, 'EXECUTE'),
-       CASE WHEN p.probin ${LIKE} '%dblink' THEN 'native'
-            WHEN d.description ${MATCHES} '${BRIDGE_COMMENT}' THEN
-              CASE WHEN n.oid ${EQ} pg_catalog.pg_my_temp_schema() OR o.own OR (o.trusted AND b.trusted AND
-                CASE WHEN d.description ${EQ} '${bridgeComment()}'
-                  THEN pg_catalog.md5(p.prosrc) ${EQ} ANY ('{${bodies.join()}}')
-                  ELSE o.superuser OR o.account END)
-                THEN 'bridged' ELSE 'untrusted' END
-            WHEN NOT o.trusted AND NOT o.own AND pg_catalog.concat(p.proname, ':', p.proargtypes) ${EQ} ANY ('{${SIGNATURES}}')
-              AND pg_catalog.has_schema_privilege('public', n.oid, 'CREATE') THEN 'untrusted'
-            ELSE 'shadowing' END
-  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid ${EQ} p.pronamespace
-  LEFT JOIN pg_catalog.pg_description d ON d.objoid ${EQ} p.oid
-       AND d.classoid ${EQ} 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objsubid ${EQ} 0
-  JOIN pg_catalog.pg_database g ON g.datname ${EQ} pg_catalog.current_database(),
-  LATERAL (SELECT r.rolsuper AS superuser, r.rolname ${EQ} current_user AS own, ${isAccount('r', account)} AS account,
-      pg_catalog.pg_has_role(r.oid, g.datdba, 'USAGE') OR ${isAccount('r', account)} AS trusted
-    FROM pg_catalog.pg_roles r WHERE r.oid ${EQ} p.proowner) AS o,
-  LATERAL (SELECT coalesce((SELECT pg_catalog.pg_has_role(r.oid, g.datdba, 'USAGE') OR ${isAccount('r', account)}
-      FROM pg_catalog.pg_namespace s JOIN pg_catalog.pg_roles r ON r.oid ${EQ} s.nspowner
-     WHERE s.nspname ${EQ} '${SERVICE_SCHEMA}'), true) AS trusted) AS b
- WHERE p.proname ${GE} 'dblink' AND p.proname ${LT} 'dblinl'
-   AND (n.nspname ${MATCHES_NOT} '^pg_temp_' OR n.oid ${EQ} pg_catalog.pg_my_temp_schema())`;
-
-/** SQL of a condition: whether a row of pg_roles is the proxy's account. @param account its name, in UTF-8 */
-const isAccount = (row: string, account: string | undefined): string =>
-  account === undefined
-    ? 'false'
-    : `${row}.rolname ${EQ} pg_catalog.convert_from(pg_catalog.decode('${Buffer.from(account).toString('hex')}', 'hex'), 'UTF8')::pg_catalog.name`;
 
 /** The setting is_superuser is only as new as the session's last SET ROLE. The catalog also shows an ALTER ROLE elsewhere. */
 const SUPERUSER = `SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname ${EQ} current_user`;
@@ -182,19 +88,17 @@ export class FactsProbe {
   #until = 0;
   /** The value of PrimaryLink.changes when the facts were asked for. */
   #asOf = -1;
-  /** The last answer of `named`, the probe's fingerprint to which it belongs, and the time in ms until which it is used. */
-  #lastNamed:
-    | { readonly fingerprint: string; readonly functions: readonly FoundFunction[]; readonly until: number }
-    | undefined;
-
-  readonly #namedSql: string;
+  readonly #named: NamedFunctions;
+  readonly #unproven: boolean;
 
   constructor(
     private readonly primary: PrimaryLink,
     fingerprint: BridgeFingerprint,
-    private readonly unproven = false,
+    /** What other sessions have found. Undefined where nobody is certain to be asking the primary. */
+    found: FoundFunctions | undefined,
   ) {
-    this.#namedSql = named(fingerprint);
+    this.#named = new NamedFunctions(fingerprint, found);
+    this.#unproven = found === undefined;
   }
 
   /** The facts, if they are new enough, and nothing has been sent since that may have changed them. */
@@ -218,7 +122,10 @@ export class FactsProbe {
     const { primary } = this;
     const asOf = primary.changes;
     const until = Date.now() + GOOD_MS;
-    const [row = []] = await this.#ask(PROBE, end);
+    const ask = (sql: string) => this.#ask(sql, end);
+    // In a transaction an error of the longer question would be one of the client's.
+    const { row, beginning } =
+      end === 'sync' && this.#named.begins ? await this.#begin(ask) : { row: (await ask(PROBE))[0] ?? [] };
     const [
       superuser,
       timeout,
@@ -231,7 +138,7 @@ export class FactsProbe {
       readOnly,
       named,
     ] = row;
-    const functions = named === undefined ? NONE : await this.#named(named, end);
+    const functions = named === undefined ? NONE : await this.#named.get(named, beginning, ask);
     const answer = row.join('\0');
     const isNew = answer !== this.#answer || functions !== this.#functions;
     const byOthers = isNew && this.#facts !== undefined && this.#asOf === asOf;
@@ -246,7 +153,7 @@ export class FactsProbe {
     }
     this.#facts = {
       superuser: superuser === 'on',
-      unproven: this.unproven,
+      unproven: this.#unproven,
       statementTimeoutMs: milliseconds(timeout ?? '0'),
       endsIdle: milliseconds(idle ?? '0') > 0,
       readOnly: readOnly === 'on',
@@ -261,15 +168,25 @@ export class FactsProbe {
     return this.#facts;
   }
 
-  /** The functions whose names begin with dblink. The question is slow, so it is asked only when something may have changed. */
-  async #named(fingerprint: string, end: 'flush' | 'sync'): Promise<readonly FoundFunction[]> {
-    const last = this.#lastNamed;
-    if (last?.fingerprint === fingerprint && last.until > Date.now()) return last.functions;
-    const found = (await this.#ask(this.#namedSql, end)).map(namedFunction);
-    const isSame = last !== undefined && JSON.stringify(found) === JSON.stringify(last.functions);
-    const functions = isSame ? last.functions : found;
-    this.#lastNamed = { fingerprint, functions, until: Date.now() + NAMED_GOOD_MS };
-    return functions;
+  /** Asks in one question all that is needed to know again what another session has found. @throws PgError what the primary raised */
+  async #begin(ask: Ask): Promise<{ readonly row: Row; readonly beginning?: Beginning }> {
+    const { majorVersion: major, parameters } = this.primary;
+    const sql = probeWithRightsQuery(SETTINGS, major);
+    const groundsOf = (row: Row): Grounds => [
+      parameters.get('client_encoding'),
+      ...row.slice(PROBE_COLUMNS - 1),
+    ];
+    try {
+      const [all = []] = await ask(sql);
+      const again = async (): Promise<Grounds> => groundsOf((await ask(sql))[0] ?? []);
+      const rights = all[PROBE_COLUMNS]?.split('\n') ?? [];
+      const beginning = { major, rights, grounds: groundsOf(all), again };
+      return { row: all.slice(0, PROBE_COLUMNS), beginning };
+    } catch (error) {
+      // There are primaries where not everybody may call all functions that are called there.
+      if (!(error instanceof PgError) || error.sqlstate !== '42501') throw error;
+      return { row: (await ask(PROBE))[0] ?? [] };
+    }
   }
 
   /** Whether the current role is a superuser at this moment. @throws PgError what the primary raised */
@@ -295,7 +212,7 @@ export class FactsProbe {
     return row?.[0] === 't';
   }
 
-  async #ask(sql: string, end: 'flush' | 'sync'): Promise<readonly (readonly (string | undefined)[])[]> {
+  async #ask(sql: string, end: 'flush' | 'sync'): Promise<readonly Row[]> {
     let { error, rows, skipped } = await this.primary.run({ sql }, end);
     if (skipped && error === undefined && end === 'sync') {
       // Another request of the same batch failed, so this one was skipped. When that batch is over it can be asked again.
@@ -309,21 +226,5 @@ export class FactsProbe {
 
 const NONE: readonly FoundFunction[] = [];
 
-interface FoundFunction extends NamedFunction {
-  readonly kind: string;
-}
-
-const namedFunction = ([schema, name, types, visible, executable, kind = '']: readonly (
-  | string
-  | undefined
-)[]): FoundFunction => ({
-  schema: schema ?? '',
-  name: name ?? '',
-  argumentTypes: (types ?? '').split(' ').filter(Boolean).map(Number),
-  visible: visible === 't',
-  executable: executable === 't',
-  kind,
-});
-
-/** Whether the session made the function for itself. Such a function is called only by names that the proxy has rewritten. */
-export const isTemporary = ({ schema }: NamedFunction): boolean => schema.startsWith('pg_temp_');
+type Row = readonly (string | undefined)[];
+type Ask = (sql: string) => Promise<readonly Row[]>;

@@ -13,6 +13,7 @@ import type { MemoryBudget } from '../dblink/memory.js';
 import { DblinkSession } from '../dblink/session.js';
 import type { Policy } from '../policy/index.js';
 import { ForeignServers } from '../primary/foreignServers.js';
+import { FoundFunctions } from '../primary/functions/foundFunctions.js';
 import { SESSION_SETTING } from '../primary/marks.js';
 import { FORWARD } from '../primary/responseQueue.js';
 import { FactsProbe } from '../primary/sessionFacts.js';
@@ -73,12 +74,13 @@ interface Place {
 interface Common extends Shared {
   readonly settings: RouterSettings;
   readonly ownCluster: OwnCluster;
+  readonly found: FoundFunctions;
 }
 
 /** Loads the parser. @returns what looks at the clients' startup packets and makes the sessions' interceptors */
 export async function makeRouter(settings: RouterSettings, shared: Shared): Promise<Route> {
   await loadParser();
-  const common = { ...shared, settings, ownCluster: new OwnCluster() };
+  const common = { ...shared, settings, ownCluster: new OwnCluster(), found: new FoundFunctions() };
   return ({ raw, parameters }) => {
     // A replication connection runs no functions, so it needs no bridge.
     const keys =
@@ -201,7 +203,7 @@ class DblinkInterceptor implements Interceptor {
       (await databaseServices()).readMapping(...server),
     );
     const fingerprint = { account: service?.user, bodies: PUBLIC_BODIES };
-    const probe = new FactsProbe(primary, fingerprint, nested !== undefined);
+    const probe = new FactsProbe(primary, fingerprint, nested === undefined ? common.found : undefined);
     this.#context = new SessionContext(session, {
       settings,
       dblink,

@@ -1,8 +1,8 @@
 import { ColumnOrigins } from '../../primary/columnOrigins.js';
+import { isTemporary } from '../../primary/functions/foundFunctions.js';
 import { EQ } from '../../primary/operators.js';
 import { asRaised } from '../../primary/raised.js';
 import type { SessionFacts } from '../../primary/sessionFacts.js';
-import { isTemporary } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
 import { UPDATE_PATHS } from '../../sql/analysis/extension.js';
 import type { Statement } from '../../sql/index.js';

@@ -1,6 +1,6 @@
 import { CATALOGUE } from '../../dblink/catalogue.js';
+import { isTemporary } from '../../primary/functions/foundFunctions.js';
 import { SERVICE_SCHEMA } from '../../primary/marks.js';
-import { isTemporary } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
 import type { Statement } from '../../sql/index.js';
 import { qualifyCalls, type ReplacedText } from '../../sql/rewrite/qualifyCalls.js';

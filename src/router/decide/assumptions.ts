@@ -1,6 +1,6 @@
+import { isTemporary } from '../../primary/functions/foundFunctions.js';
 import { EQ, GE, NE } from '../../primary/operators.js';
 import { PrimaryRaised } from '../../primary/raised.js';
-import { isTemporary } from '../../primary/sessionFacts.js';
 import type { SessionContext } from '../../session/context.js';
 import type { Statement } from '../../sql/index.js';
 import { NeedsBridge } from '../failures.js';

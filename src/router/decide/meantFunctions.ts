@@ -1,5 +1,6 @@
 import { kindOfType, overloadsOf } from '../../dblink/functions.js';
-import { isTemporary, type NamedFunction, type SessionFacts } from '../../primary/sessionFacts.js';
+import { isTemporary, type NamedFunction } from '../../primary/functions/foundFunctions.js';
+import type { SessionFacts } from '../../primary/sessionFacts.js';
 import type { DblinkCall, Statement } from '../../sql/index.js';
 
 /**

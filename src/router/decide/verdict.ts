@@ -1,4 +1,5 @@
-import type { NamedFunction, SessionFacts } from '../../primary/sessionFacts.js';
+import type { NamedFunction } from '../../primary/functions/foundFunctions.js';
+import type { SessionFacts } from '../../primary/sessionFacts.js';
 import type { ExtensionCommand, Statement } from '../../sql/index.js';
 import type { PgError } from '../../wire/errors.js';
 import { NeedsBridge, Untrusted } from '../failures.js';

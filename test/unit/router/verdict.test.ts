@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import type { NamedFunction, SessionFacts } from '../../../src/primary/sessionFacts.js';
+import type { NamedFunction } from '../../../src/primary/functions/foundFunctions.js';
+import type { SessionFacts } from '../../../src/primary/sessionFacts.js';
 import {
   type Circumstances,
   decide,
