@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { memoryUsage } from 'node:process';
 import { collectGarbage } from '../support/collector.js';
 import type { FromTarget, ToTarget } from './target.js';
@@ -36,7 +37,25 @@ setInterval(() => {
   lastComputed = used;
 }, INTERVAL_MS).unref();
 
+const delays = monitorEventLoopDelay({ resolution: INTERVAL_MS });
+delays.enable();
+
+function descriptors(): number {
+  try {
+    return readdirSync('/proc/self/fd').length;
+  } catch {
+    return 0;
+  }
+}
+
 process.on('message', (question: ToTarget) => {
+  // It counts whole times between two looks, in nanoseconds.
+  const late = (ns: number): number => Math.max(0, ns / 1e6 - INTERVAL_MS);
+  const loopDelayMs = {
+    p50: late(delays.percentile(50)),
+    p99: late(delays.percentile(99)),
+    max: late(delays.max),
+  };
   if (question.collect) {
     // Buffers are freed by another thread; a second collection begins with waiting for it.
     collectGarbage();
@@ -47,7 +66,21 @@ process.on('message', (question: ToTarget) => {
   const { rss, heapUsed, external } = memoryUsage();
   const resources: Record<string, number> = {};
   for (const kind of process.getActiveResourcesInfo()) resources[kind] = (resources[kind] ?? 0) + 1;
-  tell({ kind: 'answer', id: question.id, state: { rss, held: heapUsed + external, resources } });
+  tell({
+    kind: 'answer',
+    id: question.id,
+    state: {
+      rss,
+      held: heapUsed + external,
+      heap: heapUsed,
+      external,
+      resources,
+      descriptors: descriptors(),
+      loopDelayMs,
+    },
+  });
+  // The collection above is not the proxy's.
+  delays.reset();
 });
 process.on('disconnect', () => process.exit(0));
 process.channel?.unref();

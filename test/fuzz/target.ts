@@ -13,8 +13,24 @@ export interface TargetState {
   readonly rss: number;
   /** Bytes of heap and buffers that are in use. */
   readonly held: number;
+  readonly heap: number;
+  readonly external: number;
   readonly resources: Readonly<Record<string, number>>;
+  /** Open file descriptors; 0 where the system does not tell. */
+  readonly descriptors: number;
+  /** By how much its event loop was late since the question before, in ms. */
+  readonly loopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number };
 }
+
+const NOTHING: TargetState = {
+  rss: 0,
+  held: 0,
+  heap: 0,
+  external: 0,
+  resources: {},
+  descriptors: 0,
+  loopDelayMs: { p50: 0, p99: 0, max: 0 },
+};
 
 export type FromTarget =
   | ({ readonly kind: 'pause' } & Pause)
@@ -28,6 +44,7 @@ export interface ToTarget {
 /** The proxy as its operator starts it, in a process of its own that tells about itself. */
 export interface Target {
   readonly port: number;
+  readonly pid: number;
   readonly pauses: readonly Pause[];
   /** Lines of the log that no input may cause. */
   readonly complaints: readonly string[];
@@ -64,7 +81,7 @@ export async function startTarget(primary: string, args: readonly string[] = [])
   let death: string | undefined;
   child.once('exit', (code, signal) => {
     death = `the proxy ended with ${code ?? signal}: ${said.slice(-30).join('\n')}`;
-    for (const resolve of waiting.values()) resolve({ rss: 0, held: 0, resources: {} });
+    for (const resolve of waiting.values()) resolve(NOTHING);
   });
   child.on('message', (message: FromTarget) => {
     if (message.kind === 'pause') pauses.push(message);
@@ -83,6 +100,7 @@ export async function startTarget(primary: string, args: readonly string[] = [])
   });
   return {
     port,
+    pid: child.pid!,
     pauses,
     complaints,
     death: () => death,
@@ -94,7 +112,7 @@ export async function startTarget(primary: string, args: readonly string[] = [])
           resolve(state);
         });
         if (death === undefined) child.send({ id, collect } satisfies ToTarget);
-        else resolve({ rss: 0, held: 0, resources: {} });
+        else resolve(NOTHING);
       });
     },
     async stop() {

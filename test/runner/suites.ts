@@ -37,6 +37,7 @@ export const FULL_ONLY: Readonly<Record<string, string>> = {
   'faults/sessionEnd': 'sessions that end in every way and state',
   'fuzz/': 'the fuzzer for a short time',
   'programs/older': 'programs that people install, on the older major',
+  'soak/soak.': 'many clients with mixed work for half a minute',
   'relay/refusals': 'what PostgreSQL refuses, in every state of a session',
   'relay/memory': 'memory with slow readers of forwarded results',
   'relay/tools': 'PostgreSQL’s own programs',

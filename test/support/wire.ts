@@ -208,6 +208,11 @@ export class WireConnection {
     this.#socket.destroy();
   }
 
+  /** Ends the connection with a reset. */
+  reset(): void {
+    this.#socket.resetAndDestroy();
+  }
+
   #receive(chunk: Buffer): void {
     this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
     let offset = 0;

@@ -8,7 +8,8 @@ export const WRONG = 'WRONG';
 /** Makes a statement, and what checks an answer to it that has no error. */
 export type Make = (random: Random) => { readonly sql: string; check(frames: readonly Frame[]): void };
 
-const rowsOf = (frames: readonly Frame[]): string[] =>
+/** Rows of an answer, as text, their values with `|` between. */
+export const rowsOf = (frames: readonly Frame[]): string[] =>
   frames.filter(({ type }) => type === 'D').map(({ body }) => dataRowText(body).join('|'));
 
 /** The rows of all statements of the Query, in order. */
