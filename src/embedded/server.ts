@@ -207,11 +207,11 @@ async function launch(place: Place, port: number): Promise<Postmaster> {
 
 /** Waits until the last line of postmaster.pid says `ready`. pg_ctl waits for the same word. @throws EmbeddedError */
 async function untilReady(place: Place, { child, pid, ended }: Postmaster): Promise<void> {
-  const deadline = Date.now() + START_TIMEOUT_MS;
+  const deadline = performance.now() + START_TIMEOUT_MS;
   while (child.exitCode === null && child.signalCode === null) {
     const lines = readOptional(join(place.dataDir, 'postmaster.pid')).split('\n');
     if (Number(lines[0]) === pid && lines[7]?.trim() === 'ready') return;
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       kill(pid, 'SIGKILL');
       await ended;
     }

@@ -103,7 +103,7 @@ export class FactsProbe {
 
   /** The facts, if they are new enough, and nothing has been sent since that may have changed them. */
   get current(): SessionFacts | undefined {
-    return this.#asOf === this.primary.changes && Date.now() < this.#until ? this.#facts : undefined;
+    return this.#asOf === this.primary.changes && performance.now() < this.#until ? this.#facts : undefined;
   }
 
   /** The facts as they were found last. They may be out of date. */
@@ -121,7 +121,7 @@ export class FactsProbe {
     if (known !== undefined) return known;
     const { primary } = this;
     const asOf = primary.changes;
-    const until = Date.now() + GOOD_MS;
+    const until = performance.now() + GOOD_MS;
     const ask = (sql: string) => this.#ask(sql, end);
     // In a transaction an error of the longer question would be one of the client's.
     const { row, beginning } =

@@ -30,7 +30,7 @@ export class ConnectionServer {
   readonly #generations = new Set<Generation>();
   #number = 0;
   #closing: Promise<void> | undefined;
-  /** When sessions that have not ended are ended, by Date.now(). */
+  /** When sessions that have not ended are ended, by performance.now(). */
   #deadline = Number.POSITIVE_INFINITY;
 
   private constructor(
@@ -135,14 +135,14 @@ export class ConnectionServer {
    * after the grace period. What is cancelled then has been told so when this resolves. A further call can only shorten the period.
    */
   close(graceMs: number): Promise<void> {
-    this.#deadline = Math.min(this.#deadline, Date.now() + graceMs);
+    this.#deadline = Math.min(this.#deadline, performance.now() + graceMs);
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
     for (const session of this.#sessions) session.drain();
-    while (this.#sessions.size > 0 && Date.now() < this.#deadline) await delay(50);
+    while (this.#sessions.size > 0 && performance.now() < this.#deadline) await delay(50);
     this.#clock.stop();
     for (const session of this.#sessions) session.terminate();
     const leaving = setTimeout(() => {

@@ -19,11 +19,11 @@ export function ownListeners(
 ): (destination: Destination, port: number) => boolean {
   let known: { readonly set: AddressSet; readonly until: number } | undefined;
   const ofThisHost = (): AddressSet => {
-    if (known === undefined || known.until < Date.now()) {
+    if (known === undefined || known.until < performance.now()) {
       const addresses = Object.values(networkInterfaces()).flatMap(
         (list) => list?.map(({ address }) => address) ?? [],
       );
-      known = { set: new AddressSet(['loopback', ...addresses]), until: Date.now() + GOOD_MS };
+      known = { set: new AddressSet(['loopback', ...addresses]), until: performance.now() + GOOD_MS };
     }
     return known.set;
   };

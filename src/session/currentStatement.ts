@@ -55,7 +55,7 @@ export class CurrentStatement {
     if (this.#abort.signal.aborted) this.#abort = abortController();
     // A cancel request may have come while the statement was being looked at.
     if (this.#cancelled) this.#abort.abort(userCancelled());
-    this.#began = Date.now();
+    this.#began = performance.now();
   }
 
   /** Notes what serves the statement, as far as that is known by now. @param plan its name */
@@ -70,7 +70,7 @@ export class CurrentStatement {
     this.#releaseResults();
     const plan = this.#plan;
     this.#plan = undefined;
-    if (plan !== undefined) this.#served({ plan, durationMs: Date.now() - this.#began });
+    if (plan !== undefined) this.#served({ plan, durationMs: Math.round(performance.now() - this.#began) });
   }
 
   /**

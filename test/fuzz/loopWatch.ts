@@ -49,6 +49,8 @@ function descriptors(): number {
 }
 
 process.on('message', (question: ToTarget) => {
+  // It is for another file that is preloaded.
+  if (typeof question.id !== 'number') return;
   // It counts whole times between two looks, in nanoseconds.
   const late = (ns: number): number => Math.max(0, ns / 1e6 - INTERVAL_MS);
   const loopDelayMs = {

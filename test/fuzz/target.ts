@@ -50,7 +50,11 @@ export interface Target {
   readonly complaints: readonly string[];
   /** Why the process is gone, if it is. */
   readonly death: () => string | undefined;
+  /** Resolves when the process is gone. */
+  readonly ended: Promise<void>;
   state(collect?: boolean): Promise<TargetState>;
+  /** Says something to what is preloaded beside. */
+  tell(message: object): void;
   stop(): Promise<void>;
 }
 
@@ -60,13 +64,19 @@ const EXPECTED = /primary cannot be reached|cancel request to the primary failed
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-/** @param primary URL, as for --primary */
-export async function startTarget(primary: string, args: readonly string[] = []): Promise<Target> {
+/**
+ * @param primary URL, as for --primary
+ * @param preloads further files for the process to load before the proxy
+ */
+export async function startTarget(
+  primary: string,
+  args: readonly string[] = [],
+  preloads: readonly string[] = [],
+): Promise<Target> {
   const child: ChildProcess = spawn(
     process.execPath,
     [
-      '--import',
-      here('./loopWatch.js'),
+      ...[here('./loopWatch.js'), ...preloads].flatMap((file) => ['--import', file]),
       here('../../../bin/dblink-proxy'),
       'start',
       ...['--listen', '127.0.0.1:0', '--primary', primary, '--log-level', 'info', ...args],
@@ -79,6 +89,7 @@ export async function startTarget(primary: string, args: readonly string[] = [])
   const waiting = new Map<number, (state: TargetState) => void>();
   let asked = 0;
   let death: string | undefined;
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   child.once('exit', (code, signal) => {
     death = `the proxy ended with ${code ?? signal}: ${said.slice(-30).join('\n')}`;
     for (const resolve of waiting.values()) resolve(NOTHING);
@@ -104,6 +115,7 @@ export async function startTarget(primary: string, args: readonly string[] = [])
     pauses,
     complaints,
     death: () => death,
+    ended,
     state(collect = false) {
       const id = ++asked;
       return new Promise((resolve) => {
@@ -115,6 +127,7 @@ export async function startTarget(primary: string, args: readonly string[] = [])
         else resolve(NOTHING);
       });
     },
+    tell: (message) => void child.send(message),
     async stop() {
       if (death !== undefined) return;
       const exited = new Promise((resolve) => child.once('exit', resolve));

@@ -17,6 +17,8 @@ export const FULL_ONLY: Readonly<Record<string, string>> = {
   'bridge/largeObjects': 'answers of every size at every level',
   'bridge/security': 'forged requests, answers, locks, rights',
   'bridge/extension/upgrade': 'a bridge of another version',
+  'chaos/':
+    'faults of the network, of servers, of the clock and of a disk in any phase of a call, for a short time',
   'differential/forced': 'a larger sample of the cases, with every call through the bridge',
   'differential/batches': 'batches of the extended protocol in random order and parts',
   'differential/malformed': 'wrong messages of the extended protocol for statements with calls',

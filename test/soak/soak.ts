@@ -50,6 +50,8 @@ const SETTLE_MS = 60_000;
 /** A collection for so many samples: it takes time that is not the proxy's own. */
 const COLLECTED = 3;
 const MOST_WRONG = 50;
+/** The share of the time in which the clients come. */
+const COMING = 0.1;
 
 /** Has clients work for some time, and looks at the proxy meanwhile. */
 export async function runSoak(options: SoakOptions): Promise<SoakResult> {
@@ -183,12 +185,19 @@ class Soak {
     return {
       seconds: (performance.now() - this.#begin) / 1000,
       figures: Object.fromEntries(
-        FIGURES.map((figure) => [figure, reportOf(figure, this.#samples)]),
+        FIGURES.map((figure) => [figure, reportOf(figure, this.#counting())]),
       ) as unknown as Standing['figures'],
       jobs: Object.values(this.#done).reduce((sum, count) => sum + count, 0),
       wrong: this.#wrong,
       unhandled,
     };
+  }
+
+  /** Samples without those of the first tenth, in which the clients come. */
+  #counting(): readonly Sample[] {
+    const from = (this.options.seconds * COMING) / 3600;
+    const counting = this.#samples.filter(({ hours }) => hours >= from);
+    return counting.length === 0 ? this.#samples : counting;
   }
 
   #failures({ figures, jobs }: Standing): string[] {

@@ -21,7 +21,7 @@ const PAUSE_MS = 10_000;
 
 interface Waiter {
   readonly user: unknown;
-  /** By Date.now(). */
+  /** By performance.now(). */
   readonly since: number;
   readonly start: (isMore: boolean) => void;
 }
@@ -65,7 +65,7 @@ export class BulkConnections {
           } catch (error) {
             if (!isMore) throw error;
             // Waits for one of the usual connections instead.
-            this.#noMoreUntil = Date.now() + PAUSE_MS;
+            this.#noMoreUntil = performance.now() + PAUSE_MS;
             continue;
           }
         }
@@ -111,7 +111,7 @@ export class BulkConnections {
         signal?.removeEventListener('abort', giveUp);
         resolve(isMore);
       };
-      const waiter: Waiter = { user, since: Date.now(), start };
+      const waiter: Waiter = { user, since: performance.now(), start };
       signal?.addEventListener('abort', giveUp, { once: true });
       this.#waiting.push(waiter);
       this.#next();
@@ -133,7 +133,7 @@ export class BulkConnections {
   }
 
   #mayHaveMore({ user, since }: Waiter): boolean {
-    const now = Date.now();
+    const now = performance.now();
     return (
       this.#busy < this.numbers.most &&
       (this.#busyOf.get(user) ?? 0) < this.numbers.mostOfOne &&

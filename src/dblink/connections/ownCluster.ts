@@ -37,7 +37,7 @@ const MOST = 10_000;
 /** What a server has said of its cluster: undefined when it could not tell. */
 interface Known {
   readonly cluster: string | undefined;
-  /** By Date.now(). */
+  /** By performance.now(). */
   readonly until: number;
 }
 
@@ -69,20 +69,20 @@ export class OwnCluster {
     const known = this.#servers.get(key);
     // An older server does not report that it is a standby, so each connection is asked.
     const remembers = client.serverVersion >= REPORTS_STANDBY;
-    if (remembers && known !== undefined && known.until > Date.now()) return known.cluster;
+    if (remembers && known !== undefined && known.until > performance.now()) return known.cluster;
     const answer = await abortable(ask(client), signal);
     if (answer === undefined || client.lost !== undefined) return undefined;
     if (this.#servers.size >= MOST) this.#servers.clear();
-    this.#servers.set(key, { ...answer, until: Date.now() + GOOD_MS });
+    this.#servers.set(key, { ...answer, until: performance.now() + GOOD_MS });
     return answer.cluster;
   }
 
   /** @param ask undefined where only what is known already can be used */
   async #primaryCluster(ask: (() => Promise<string | undefined>) | undefined): Promise<string | undefined> {
     const known = this.#primary;
-    if (ask === undefined || (known !== undefined && known.until > Date.now())) return known?.cluster;
+    if (ask === undefined || (known !== undefined && known.until > performance.now())) return known?.cluster;
     const cluster = await ask();
-    if (cluster !== undefined) this.#primary = { cluster, until: Date.now() + GOOD_MS };
+    if (cluster !== undefined) this.#primary = { cluster, until: performance.now() + GOOD_MS };
     return cluster;
   }
 }

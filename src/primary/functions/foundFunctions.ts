@@ -46,7 +46,7 @@ export class FoundFunctions {
     const entry = key === undefined ? undefined : this.#entries.get(key);
     if (key === undefined || entry === undefined) return undefined;
     this.#entries.delete(key);
-    if (entry.until <= Date.now()) return undefined;
+    if (entry.until <= performance.now()) return undefined;
     this.#entries.set(key, entry);
     return entry.functions;
   }
@@ -58,7 +58,7 @@ export class FoundFunctions {
     this.#entries.delete(key);
     const [oldest] = this.#entries.keys();
     if (this.#entries.size >= MOST && oldest !== undefined) this.#entries.delete(oldest);
-    this.#entries.set(key, { functions, until: Date.now() + GOOD_MS });
+    this.#entries.set(key, { functions, until: performance.now() + GOOD_MS });
   }
 }
 

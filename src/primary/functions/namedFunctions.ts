@@ -53,12 +53,12 @@ export class NamedFunctions {
     ask: Ask,
   ): Promise<readonly FoundFunction[]> {
     const last = this.#last;
-    if (last?.fingerprint === fingerprint && last.until > Date.now()) return last.functions;
+    if (last?.fingerprint === fingerprint && last.until > performance.now()) return last.functions;
     const known = beginning && this.shared?.get(beginning.grounds);
     const answer = known ?? (await this.#ask(ask, beginning));
     const isSame = last !== undefined && JSON.stringify(answer) === JSON.stringify(last.functions);
     const functions = isSame ? last.functions : answer;
-    this.#last = { fingerprint, functions, until: Date.now() + GOOD_MS };
+    this.#last = { fingerprint, functions, until: performance.now() + GOOD_MS };
     return functions;
   }
 

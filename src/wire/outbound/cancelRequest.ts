@@ -72,10 +72,10 @@ const underway = new Set<Promise<void>>();
 /** Waits until no cancel request of this process is under way any more, but at most `limitMs`. */
 export async function cancelsDelivered(limitMs: number): Promise<void> {
   const limit = delay(limitMs, undefined, { ref: false });
-  const deadline = Date.now() + limitMs;
+  const deadline = performance.now() + limitMs;
   // A query that is given up now sends its cancel request in a later turn of the event loop.
   await new Promise((resolve) => setImmediate(resolve));
-  while (underway.size > 0 && Date.now() < deadline) {
+  while (underway.size > 0 && performance.now() < deadline) {
     await Promise.race([limit, Promise.allSettled(underway)]);
   }
 }

@@ -163,7 +163,7 @@ export const SIDE_TABLES = `SELECT relname FROM pg_class WHERE relnamespace = 'd
  * @param wait `eventually` where so much ends that how soon it is over is the servers' business
  */
 export function assertNothingLeft(
-  world: BridgeWorld,
+  world: Pick<BridgeWorld, 'onPrimary' | 'onRemote'>,
   live: readonly BridgeSession[],
   wait = soon,
 ): Promise<void> {

@@ -32,14 +32,23 @@ export class FaultClient {
     private readonly key: Buffer,
   ) {}
 
-  static async open(port: number, parameters: Readonly<Record<string, string>> = {}): Promise<FaultClient> {
+  /** @throws Error with the answer in short where there is no session; the connection is closed then */
+  static async open(
+    port: number,
+    parameters: Readonly<Record<string, string>> = {},
+    timeoutMs?: number,
+  ): Promise<FaultClient> {
     const { connection, startup } = await WireConnection.open({
       host: '127.0.0.1',
       port,
       parameters: { user: 'postgres', database: 'postgres', ...parameters },
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
     });
     const key = startup.find(({ type }) => type === 'K');
-    if (key === undefined) throw new Error(`no session: ${brief(startup)}`);
+    if (key === undefined || isOver(startup)) {
+      connection.destroy();
+      throw new Error(`no session: ${brief(startup)}`);
+    }
     return new FaultClient(connection, port, key.body);
   }
 

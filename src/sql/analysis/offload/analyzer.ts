@@ -165,7 +165,7 @@ export class Analyzer {
       // The bytes may be a view of a buffer that is used again.
       const copy = new Uint8Array(text);
       const request = options === undefined ? { text: copy } : { text: copy, options };
-      this.#waiting.add(who, { request, deadline: Date.now() + totalMs, settle });
+      this.#waiting.add(who, { request, deadline: performance.now() + totalMs, settle });
       this.#waitingBytes += text.length;
       this.#next();
     });
@@ -185,7 +185,7 @@ export class Analyzer {
   #take(): Job | undefined {
     for (let job = this.#waiting.next(); job !== undefined; job = this.#waiting.next()) {
       this.#waitingBytes -= job.request.text.length;
-      if (job.deadline > Date.now()) return job;
+      if (job.deadline > performance.now()) return job;
       job.settle(undefined);
     }
     return undefined;

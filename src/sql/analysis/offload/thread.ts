@@ -4,7 +4,7 @@ import type { READY, WorkAnswer, WorkRequest } from './worker.js';
 /** A text on its way through a thread. */
 export interface Job {
   readonly request: WorkRequest;
-  /** When the text is too late, as a time of Date.now(). */
+  /** When the text is too late, as a time of performance.now(). */
   readonly deadline: number;
   /** Called with the answer; with undefined if the text was given up. */
   readonly settle: (answer: WorkAnswer | undefined) => void;
@@ -26,7 +26,7 @@ export class AnalysisThread {
   /** The thread has loaded its parser. Only the time after that counts for its text. */
   #ready = false;
   #job: Job | undefined;
-  /** When it began with its text, as a time of Date.now(). */
+  /** When it began with its text, as a time of performance.now(). */
   #began = 0;
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
@@ -50,13 +50,13 @@ export class AnalysisThread {
 
   /** How long it has been at its text, in milliseconds; 0 while it has none or loads its parser. */
   get busyMs(): number {
-    return this.#job !== undefined && this.#ready ? Date.now() - this.#began : 0;
+    return this.#job !== undefined && this.#ready ? performance.now() - this.#began : 0;
   }
 
   /** Has the thread read a text, whose bytes move into the thread. */
   run(job: Job): void {
     this.#job = job;
-    this.#began = Date.now();
+    this.#began = performance.now();
     this.bytes += job.request.text.length;
     this.#worker.ref();
     this.#worker.postMessage(job.request, [job.request.text.buffer as ArrayBuffer]);
@@ -65,7 +65,7 @@ export class AnalysisThread {
 
   /** Limits the text's time. */
   #watch({ deadline }: Job): void {
-    const left = deadline - Date.now();
+    const left = deadline - performance.now();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(
       () => this.fail(new Error('an SQL text took too long to analyse')),
@@ -77,7 +77,7 @@ export class AnalysisThread {
     if (this.#ended) return;
     if (typeof answer === 'string') {
       this.#ready = true;
-      this.#began = Date.now();
+      this.#began = performance.now();
       if (this.#job !== undefined) this.#watch(this.#job);
       return;
     }
