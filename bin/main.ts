@@ -1,9 +1,9 @@
 // Imported first and on its own: it acts on what is loaded after it.
 import './v8.js';
 
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { type Config, ConfigError, loadConfig, type Setting, settings } from '../src/config/index.js';
+import { version } from '../src/server/observe/version.js';
 import { StartError } from './startError.js';
 
 /** Exit codes: 1 for what goes wrong while running, 2 for a wrong command line or configuration. */
@@ -25,7 +25,7 @@ An option wins over the environment, the environment over the file.`;
 function buildProgram(): Command {
   const program = new Command('dblink-proxy')
     .description('A PostgreSQL proxy that forwards everything and carries out the calls of dblink itself.')
-    .version(packageVersion(), '-V, --version')
+    .version(version(), '-V, --version')
     .addHelpText('after', EXAMPLES)
     .exitOverride();
 
@@ -188,11 +188,6 @@ function optionOf({ env, help, repeatable, default: preset }: Setting, flag: str
     option.argParser<readonly string[]>(collect);
   }
   return option;
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 try {

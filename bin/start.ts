@@ -51,7 +51,7 @@ export async function start(load: () => Config): Promise<void> {
     );
     const reloader = new Reloader(proxy, () => complete(load()), config, log);
     watchProcess(reloader, log, proxy, demo);
-    if (demo !== undefined) console.log(introduce(demo, proxy.addresses));
+    if (demo !== undefined) console.log(introduce(demo, proxy));
   } catch (error) {
     await demo?.stop();
     throw error;
@@ -105,7 +105,7 @@ function formatListen(address: ListenAddress): string {
 }
 
 /** What `--embedded` prints: how to connect, and statements to paste. */
-function introduce(demo: Demo, addresses: readonly Address[]): string {
+function introduce(demo: Demo, { addresses, http }: RunningProxy): string {
   const url = connectionUrl(addresses);
   const example = url === DEFAULT_URL ? 'npm run example' : `npm run example -- "${url}"`;
   const statements = sampleStatements(demo.conninfo).map(({ title, sql }) => `-- ${title}\n${sql}\n`);
@@ -114,7 +114,7 @@ A primary without dblink and a remote with sample data are running behind the pr
 
   Connection string   ${url}
   psql                psql "${url}"
-  All of the below    ${example}   (in a second terminal)
+  All of the below    ${example}   (in a second terminal)${http === undefined ? '' : `\n  Metrics             ${http}metrics`}
 
 Statements to paste into psql:
 

@@ -11,7 +11,8 @@ const root = resolve(process.argv[2] ?? join(dirname(fileURLToPath(import.meta.u
 
 /** From the ground up: a folder may import from itself and from those on lower floors. */
 const FLOORS = [
-  ['wire', 'policy'],
+  ['wire', 'policy', 'metrics'],
+  ['http'],
   ['dblink'],
   ['sql', 'primary'],
   ['session'],

@@ -233,6 +233,7 @@ export class Bridge implements CallBridge {
     this.#abandon();
     this.#discardObjects();
     const call = new BridgedCall(this, request);
+    this.context.metrics?.bridged();
     this.#waiting = call;
     this.#acts.begin(() => this.#serve(call));
   }

@@ -54,6 +54,11 @@ export interface Config {
   };
   readonly policy: WrittenPolicy;
   readonly tcp: Renamed<Complete['tcp']>;
+  readonly http: {
+    /** Undefined for nowhere. */
+    readonly listen: (ListenAddress & { kind: 'tcp' }) | undefined;
+    readonly token: string | undefined;
+  };
   /** The value of each setting that has one, by its key. Some are secret. */
   readonly values: Readonly<Record<string, unknown>>;
   /** Combinations that are allowed but deserve a line in the log at the start. */

@@ -25,6 +25,13 @@ export function parseListenAddress(value: unknown): ListenAddress {
   return text.startsWith('/') ? socketAddress(text) : tcpAddress(text);
 }
 
+/** The address for HTTP. @throws ValueError for a Unix socket, which no observer asks */
+export function parseHttpAddress(value: unknown): ListenAddress & { kind: 'tcp' } {
+  const address = parseListenAddress(value);
+  if (address.kind === 'tcp') return address;
+  throw new ValueError('has to be HOST:PORT');
+}
+
 function socketAddress(text: string): ListenAddress {
   const [, directory = text, portText] = /^(.*?)(?::(\d+))?$/s.exec(text) ?? [];
   const port = portText === undefined ? DEFAULT_PORT : parseInteger(portText, 1, 65535);

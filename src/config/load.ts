@@ -114,6 +114,7 @@ function combine(
       remoteWritesInReadOnly: policy.remote_writes_in_read_only,
     },
     tcp: renamed(tcp),
+    http: { listen: chosen.http?.listen, token: chosen.http?.token },
     values: Object.fromEntries(
       settings
         .map(({ key, path }) => [key, valueAt(chosen, path)])

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { parseAccess, parseAddress, parseRules } from './entries/policy.js';
 import { parseServers } from './entries/servers.js';
 import { ValueError } from './errors.js';
-import { DEFAULT_PORT, parseListenAddress } from './listen.js';
+import { DEFAULT_PORT, parseHttpAddress, parseListenAddress } from './listen.js';
 import { parsePrimaryUrl } from './primary.js';
 import {
   parseBoolean,
@@ -468,6 +468,26 @@ export const schema = z.strictObject({
           'transaction that has begun before as one that writes.',
         default: 'allow',
         reload: 'live',
+      }),
+    })
+    .optional(),
+  http: z
+    .strictObject({
+      listen: setting(parseHttpAddress, {
+        description:
+          'Where `/metrics` (Prometheus), `/healthz` (the process turns) and `/readyz` (a login to the primary works; 503 from the first ' +
+          'SIGTERM on) are answered by HTTP: `HOST:PORT`. Not set, nowhere.',
+        type: 'address',
+        flag: 'http-listen',
+        help: ['address', 'where metrics and health are told by HTTP: HOST:PORT (default: nowhere)'],
+        reload: 'restart',
+      }),
+      token: setting(parseText, {
+        description:
+          'Who asks for metrics has to send it (`Authorization: Bearer TOKEN`). Without it only this machine may ask. `/healthz` and ' +
+          '`/readyz` are answered to everybody.',
+        type: 'text',
+        reload: 'restart',
       }),
     })
     .optional(),

@@ -13,7 +13,14 @@ type Arguments = CallArguments & { kind: 'call' };
  * @returns its result as PostgreSQL would write it, a byte string in the database's encoding; null for SQL's NULL
  * @throws PgError what the function raises; 0A000 when a function of rows returns anything but the tag of a command
  */
-export async function callScalar(
+export const callScalar = (
+  dblink: DblinkSession,
+  call: { readonly name: DblinkFunction },
+  args: Arguments,
+  context: CallContext,
+): Promise<string | null> => dblink.timed(call.name, () => scalar(dblink, call, args, context));
+
+async function scalar(
   dblink: DblinkSession,
   call: { readonly name: DblinkFunction },
   args: Arguments,
@@ -48,7 +55,7 @@ export async function callScalar(
     case 'dblink_get_result': {
       // In a select list there is no column definition list. The tag of a command is a row of one text column, but rows
       // of a query have no type.
-      const outcome = await callSource(dblink, call, args, NO_COLUMNS, context);
+      const outcome = await source(dblink, call, args, NO_COLUMNS, context);
       if (outcome.kind === 'status') return outcome.tag;
       throw new PgError(
         '0A000',
@@ -74,7 +81,15 @@ export async function callScalar(
 const notHere = (name: DblinkFunction): Error => new Error(`${name} is not carried out by the proxy`);
 
 /** Carries out dblink(), dblink_fetch() or dblink_get_result(). @throws PgError what it raises, and what the sink throws */
-export function callSource(
+export const callSource = (
+  dblink: DblinkSession,
+  call: { readonly name: DblinkFunction },
+  args: Arguments,
+  sink: RowSink,
+  context: CallContext,
+): Promise<QueryOutcome> => dblink.timed(call.name, () => source(dblink, call, args, sink, context));
+
+function source(
   dblink: DblinkSession,
   { name }: { readonly name: DblinkFunction },
   args: Arguments,

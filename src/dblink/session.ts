@@ -1,3 +1,4 @@
+import type { Metrics } from '../metrics/metrics.js';
 import { PgError } from '../wire/errors.js';
 import * as asynchronous from './asynchronous.js';
 import { clipName } from './clipName.js';
@@ -6,6 +7,7 @@ import type { CallContext, DblinkHome } from './context.js';
 import * as cursors from './cursors.js';
 import { wantedDatabases } from './databaseCommand.js';
 import { copyNotSupported, couldNotSend, resultsNotAllowed } from './errors.js';
+import type { DblinkFunction } from './functions.js';
 import type { Notification } from './remote/notifications.js';
 import type { Outcome, QueryOutcome } from './remote/outcome.js';
 import { ResultReader, type RowSink } from './remote/results.js';
@@ -21,8 +23,24 @@ import { malformed, relayFailure } from './remoteFailure.js';
 export class DblinkSession {
   readonly #connections: SessionConnections;
 
-  constructor(private readonly home: DblinkHome) {
+  /** @param metrics undefined where nobody asks for them */
+  constructor(
+    private readonly home: DblinkHome,
+    private readonly metrics?: Pick<Metrics, 'called'>,
+  ) {
     this.#connections = new SessionConnections(home);
+  }
+
+  /** Carries out a call of a function, and has it measured. */
+  async timed<T>(name: DblinkFunction, act: () => Promise<T>): Promise<T> {
+    const { metrics } = this;
+    if (metrics === undefined) return act();
+    const began = performance.now();
+    try {
+      return await act();
+    } finally {
+      metrics.called(name, (performance.now() - began) / 1000);
+    }
   }
 
   /** To be awaited before a remote gets SQL. @param awaited whether the call waits for what that does */

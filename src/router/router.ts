@@ -11,6 +11,7 @@ import type { DblinkHome, Nesting } from '../dblink/context.js';
 import { wantedDatabases } from '../dblink/databaseCommand.js';
 import type { MemoryBudget } from '../dblink/memory.js';
 import { DblinkSession } from '../dblink/session.js';
+import type { Metrics } from '../metrics/metrics.js';
 import type { Policy } from '../policy/index.js';
 import { ForeignServers } from '../primary/foreignServers.js';
 import { FoundFunctions } from '../primary/functions/foundFunctions.js';
@@ -59,6 +60,8 @@ export interface Shared {
   /** For logins at remotes. */
   readonly logins: Turns;
   readonly kept: KeptConnections;
+  /** Undefined where nobody asks for them. */
+  readonly metrics?: Metrics | undefined;
   /** The policy as it is now. */
   readonly policy: () => Policy;
 }
@@ -197,7 +200,7 @@ class DblinkInterceptor implements Interceptor {
       readEffect: (sql) => readRemoteTextAsync(sql, this.#context.asker),
       ...(keys === undefined ? {} : { nesting: nestingIn(client, nested?.depth ?? 0, common, this.#way) }),
     };
-    const dblink = new DblinkSession(this.#home);
+    const dblink = new DblinkSession(this.#home, common.metrics);
     const { primary } = session;
     const foreignServers = new ForeignServers(primary, settings.dblink.servers, async (...server) =>
       (await databaseServices()).readMapping(...server),
@@ -211,6 +214,7 @@ class DblinkInterceptor implements Interceptor {
       memory: client.memory,
       probe,
       asker: client.asker,
+      metrics: common.metrics,
       depth: nested?.depth ?? 0,
       provenRole:
         nested &&

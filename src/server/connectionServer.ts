@@ -1,6 +1,10 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { MetricObjectWithValues, MetricValue } from 'prom-client';
 import type { Config } from '../config/index.js';
+import { asText } from '../dblink/connections/permission.js';
+import { type Gauged, Metrics } from '../metrics/metrics.js';
+import { TrafficSum } from '../metrics/traffic.js';
 import { serve } from '../session/serve.js';
 import type { Session } from '../session/session.js';
 import { type CancelKey, CancelKeys, type CancelPeers } from '../wire/cancelKeys.js';
@@ -9,6 +13,7 @@ import { cancelsDelivered } from '../wire/outbound/cancelRequest.js';
 import { type Common, type Generation, makeGeneration } from './generation.js';
 import { type Limited, limit, limitedBy } from './limited.js';
 import type { Logger } from './log.js';
+import { version } from './observe/version.js';
 import { SessionClock } from './sessionClock.js';
 import { routerSettings } from './sessionSettings.js';
 
@@ -24,6 +29,9 @@ export interface Colleagues extends CancelPeers {
 /** Serves the connections of clients, wherever they were accepted, and has all that the sessions of a process share. */
 export class ConnectionServer {
   readonly #sockets = new Set<Socket>();
+  /** Of connections that have ended. */
+  readonly #traffic = { clients: new TrafficSum(), primary: new TrafficSum() };
+  readonly #metrics: Metrics | undefined;
   readonly #sessions = new Set<Session>();
   readonly #clock: SessionClock;
   /** The present one, and those before that sessions still have. */
@@ -42,13 +50,33 @@ export class ConnectionServer {
   ) {
     this.#clock = new SessionClock(generation.settings.timeouts, this.#sessions);
     this.#generations.add(generation);
+    this.#metrics = common.metrics;
+  }
+
+  /** What is counted, as JSON of prom-client's: one list for this process, or none. */
+  async metrics(): Promise<readonly MetricObjectWithValues<MetricValue<string>>[][]> {
+    return this.#metrics === undefined ? [] : [await this.#metrics.registry.getMetricsAsJSON()];
+  }
+
+  #gauged(): Gauged {
+    const { admission, kept, memory } = this.limited;
+    return {
+      remoteConnections: admission.open,
+      keptConnections: kept.count,
+      pool: kept,
+      heldBytes: memory.used,
+      clients: this.#traffic.clients.with(this.#sockets),
+      primary: this.#traffic.primary.with([...this.#sessions].map(({ primary }) => primary.socket)),
+    };
   }
 
   /** @throws Error a certificate or key that cannot be used */
   static async open(config: Config, log: Logger, colleagues?: Colleagues): Promise<ConnectionServer> {
     const limited = limitedBy(config, log);
+    const metrics = config.http.listen && new Metrics(() => server.#gauged(), version());
     const common: Common = {
       ...limited,
+      metrics,
       policy: () => server.generation.settings.policy,
       log,
       vacateOthers: colleagues && ((databases) => colleagues.vacate(databases)),
@@ -86,7 +114,12 @@ export class ConnectionServer {
   /** Serves a connection that has just been accepted, from which nothing has been read. Never throws. */
   serve(socket: Socket): void {
     this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#traffic.clients.add(socket);
+    });
+    const began = performance.now();
+    let over = (): void => {};
     const session = ++this.#number;
     const logOf = (client: string | undefined): Logger =>
       this.log.child({ session, client: client ?? 'unix socket' });
@@ -111,7 +144,16 @@ export class ConnectionServer {
         this.#sessions.add(session);
         if (this.#closing !== undefined) session.drain();
       },
-      ended: (session) => this.#sessions.delete(session),
+      loggedIn: (session, database) => {
+        const name = asText(database, session.primary.parameters.get('server_encoding') ?? 'UTF8');
+        over = this.#metrics?.sessionOpened(name, (performance.now() - began) / 1000) ?? over;
+      },
+      turnedAway: (sqlstate) => this.#metrics?.clientRefused(sqlstate),
+      ended: (session) => {
+        over();
+        this.#sessions.delete(session);
+        this.#traffic.primary.add(session.primary.socket);
+      },
     }).finally(() => {
       generation.connections--;
       this.#retire();

@@ -1,16 +1,21 @@
-import type { Server, Socket } from 'node:net';
+import type { Server as HttpServer } from 'node:http';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { accountOptions, ServiceConnection } from '../bridge/service/serviceConnection.js';
 import type { Config } from '../config/index.js';
 import type { ServiceAccount } from '../session/settings.js';
 import { ConnectionServer } from './connectionServer.js';
 import { type BoundAddress, boundAddress, openListener } from './listener.js';
 import type { Logger } from './log.js';
+import { type MetricsJson, observe } from './observe/observed.js';
+import { Readiness } from './observe/readiness.js';
 import { logSeldom } from './seldom.js';
 import { routerSettings } from './sessionSettings.js';
 
 /** A proxy that has been started. */
 export interface RunningProxy {
   readonly addresses: readonly BoundAddress[];
+  /** Where it answers by HTTP; undefined for nowhere. */
+  readonly http: string | undefined;
   /**
    * Stops the proxy. There are no new connections. Sessions in no transaction are told 57P01 at once, the others at the end of
    * their transaction, at the latest after the grace period. What is cancelled then has been told so when this resolves. A
@@ -32,6 +37,8 @@ export interface ConnectionTaker {
   /** See RunningProxy. */
   close(graceMs: number): Promise<void>;
   reload(config: Config): Promise<void>;
+  /** Of each process that serves. */
+  metrics(): Promise<readonly MetricsJson[]>;
 }
 
 /** Starts the proxy in this process. @throws the listener's error (EADDRINUSE, EACCES, …) or that of reading a certificate */
@@ -41,11 +48,14 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
 
 /** Listens for somebody who takes the connections. @throws the listener's error; the taker has been closed then */
 export async function listen(config: Config, log: Logger, taker: ConnectionTaker): Promise<RunningProxy> {
-  void checkPrimary(routerSettings(config).service, log);
+  let settings = routerSettings(config);
+  void checkPrimary(settings.service, log);
+  const readiness = new Readiness(() => settings);
   const exhausted = logSeldom((missed, error: NodeJS.ErrnoException) => {
     log.error({ err: error.message, missed }, 'connections cannot be accepted');
   });
   const servers: Server[] = [];
+  let http: HttpServer | undefined;
   let keepAliveMs = config.tcp.keepalive;
   try {
     for (const address of config.listen) {
@@ -60,6 +70,7 @@ export async function listen(config: Config, log: Logger, taker: ConnectionTaker
         }),
       );
     }
+    http = await observe(config, log, { readiness, metrics: () => taker.metrics() });
   } catch (error) {
     for (const server of servers) server.close();
     await taker.close(0);
@@ -69,15 +80,25 @@ export async function listen(config: Config, log: Logger, taker: ConnectionTaker
   log.info({ addresses }, 'listening');
   return {
     addresses,
+    http: http && urlOf(http),
     async close(graceMs = 0) {
+      readiness.close();
       for (const server of servers) if (server.listening) server.close();
       await taker.close(graceMs);
+      http?.close();
+      http?.closeAllConnections();
     },
     async reload(next) {
       await taker.reload(next);
       keepAliveMs = next.tcp.keepalive;
+      settings = routerSettings(next);
     },
   };
+}
+
+function urlOf(server: HttpServer): string {
+  const { address, port } = server.address() as AddressInfo;
+  return `http://${address.includes(':') ? `[${address}]` : address}:${port}/`;
 }
 
 /**

@@ -2,6 +2,7 @@ import type { PrimaryServer } from '../dblink/connections/ownCluster.js';
 import type { CallContext, DblinkFacts } from '../dblink/context.js';
 import type { Memory } from '../dblink/memory.js';
 import type { DblinkSession } from '../dblink/session.js';
+import type { Metrics } from '../metrics/metrics.js';
 import { rolesJson } from '../primary/declaredServers.js';
 import type { ForeignServers } from '../primary/foreignServers.js';
 import type { PrimaryLink } from '../primary/primaryLink.js';
@@ -29,6 +30,7 @@ interface SessionParts {
   readonly asker: readonly unknown[];
   /** How deeply the session is nested in others; 0 for a client's own. */
   readonly depth: number;
+  readonly metrics?: Metrics | undefined;
   /** Undefined where the primary is asked itself. */
   readonly provenRole?: ProvenRole | undefined;
 }
@@ -46,6 +48,8 @@ export class SessionContext {
   readonly provenRole: ProvenRole | undefined;
   readonly encodings: Encodings;
   readonly statement: CurrentStatement;
+  /** Undefined where nobody asks for them. */
+  readonly metrics: Metrics | undefined;
   #told: { readonly of: SessionFacts; readonly facts: DblinkFacts } | undefined;
 
   constructor(
@@ -60,9 +64,10 @@ export class SessionContext {
     this.probe = parts.probe;
     this.asker = parts.asker;
     this.depth = parts.depth;
+    this.metrics = parts.metrics;
     this.provenRole = parts.provenRole;
     this.encodings = new Encodings(session.primary);
-    this.statement = new CurrentStatement(session.primary, session.log);
+    this.statement = new CurrentStatement(session.primary, session.log, parts.metrics);
   }
 
   get majorVersion(): number {

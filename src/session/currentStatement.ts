@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import type { Metrics } from '../metrics/metrics.js';
 import type { PrimaryLink } from '../primary/primaryLink.js';
 import { PgError } from '../wire/errors.js';
 import { keepsListener } from '../wire/pace/abortable.js';
@@ -44,6 +45,7 @@ export class CurrentStatement {
   constructor(
     private readonly primary: PrimaryLink,
     private readonly log: RouterLog,
+    private readonly metrics?: Pick<Metrics, 'served'>,
   ) {}
 
   /** Begins a statement. From now on cancel requests are meant for it. */
@@ -70,7 +72,7 @@ export class CurrentStatement {
     this.#releaseResults();
     const plan = this.#plan;
     this.#plan = undefined;
-    if (plan !== undefined) this.#served({ plan, durationMs: Math.round(performance.now() - this.#began) });
+    if (plan !== undefined) this.#served({ plan, durationMs: performance.now() - this.#began });
   }
 
   /**
@@ -83,8 +85,12 @@ export class CurrentStatement {
   }
 
   /** Every statement that was looked at ends here: each time when it is carried out, or once when it is passed on. */
-  #served(how: { readonly plan: string; readonly durationMs?: number }): void {
-    this.log.debug(how, 'dblink statement');
+  #served({ plan, durationMs }: { readonly plan: string; readonly durationMs?: number }): void {
+    this.metrics?.served(plan, durationMs === undefined ? undefined : durationMs / 1000);
+    this.log.debug(
+      durationMs === undefined ? { plan } : { plan, durationMs: Math.round(durationMs) },
+      'dblink statement',
+    );
   }
 
   /** Holds a result until the statement is over. */

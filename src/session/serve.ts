@@ -33,6 +33,10 @@ export interface ServeOptions {
   readonly route: Route;
   /** Called when a session begins, so that it can be drained or shut down. */
   readonly opened: (session: Session) => void;
+  /** Called when a client has logged in. @param database its name, a byte string */
+  readonly loggedIn?: (session: Session, database: string) => void;
+  /** Called when a client gets no session, or its login fails. */
+  readonly turnedAway?: (sqlstate: string) => void;
   /** Called when a session has ended. */
   readonly ended: (session: Session) => void;
 }
@@ -56,6 +60,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   const refuse = (error: PgError): void => {
     log.info({ ...who, sqlstate: error.sqlstate, reason: error.message }, 'client refused');
     clock.stop();
+    options.turnedAway?.(error.sqlstate);
     client.end(errorResponse(error));
     setTimeout(() => client.destroy(), 1000).unref();
   };
@@ -114,7 +119,10 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       log,
       startup: (session) => {
         const login = {
-          done: () => clock.stop(),
+          done: () => {
+            clock.stop();
+            options.loggedIn?.(session, database);
+          },
           hideChannelBinding: !tls && isEncrypted(primary),
           refusesCleartext: !isEncrypted(primary) && refusesCleartext(settings, tls),
         };
@@ -155,6 +163,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
     clock.stop();
     if (session.loginFailure !== undefined) {
       const { sqlstate, message } = session.loginFailure;
+      options.turnedAway?.(sqlstate);
       log.info({ ...who, sqlstate, reason: message }, 'login failed');
     }
     options.ended(session);

@@ -21,6 +21,11 @@ export class RemoteAdmission {
     readonly exhausted: (error: Error) => void,
   ) {}
 
+  /** How many connections there are. */
+  get open(): number {
+    return this.#open;
+  }
+
   /** Has other limits from now on. Connections that are open stay open. */
   limit(limits: RemoteLimits): void {
     this.limits = limits;

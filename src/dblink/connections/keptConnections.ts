@@ -67,12 +67,22 @@ interface Kept {
  */
 export class KeptConnections {
   readonly #byOwner = new Map<object, Set<Kept>>();
+  /** How often one was asked for, and there was one that could be used, or not. */
+  hits = 0;
+  misses = 0;
 
   /** @param keepMs for how long a login counts; 0 keeps no connection */
   constructor(
     public keepMs: number,
     private readonly admission: RemoteAdmission,
   ) {}
+
+  /** How many there are. */
+  get count(): number {
+    let count = 0;
+    for (const own of this.#byOwner.values()) count += own.size;
+    return count;
+  }
 
   /** Whether there is one of this session. */
   has(owner: object): boolean {
@@ -133,6 +143,7 @@ export class KeptConnections {
       try {
         if ((await abortable(within(kept.clean, PATIENCE_MS), signal)) && client.state === 'ready') {
           kept.leave();
+          this.hits++;
           return client;
         }
       } catch (error) {
@@ -140,8 +151,9 @@ export class KeptConnections {
         throw error;
       }
       client.close();
-      return undefined;
+      break;
     }
+    this.misses++;
     return undefined;
   }
 

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { Config } from '../../config/index.js';
 import { usable } from '../generation.js';
 import type { Logger } from '../log.js';
+import type { MetricsJson } from '../observe/observed.js';
 import { type ConnectionTaker, listen, type RunningProxy } from '../server.js';
 import { routerSettings } from '../sessionSettings.js';
 import type { ToSupervisor, ToWorker } from './workerMessages.js';
@@ -20,6 +21,9 @@ const LAST_MOMENTS_MS = 10_000;
 
 /** How long a worker may take to have another configuration. */
 const RELOAD_MS = 30_000;
+
+/** How long one may take to tell what it counts. */
+const METRICS_MS = 2_000;
 
 /** A process that serves sessions. */
 interface Place {
@@ -61,6 +65,8 @@ class Supervisor implements ConnectionTaker {
     number,
     { readonly place: Place; readonly over: (problem?: string) => void }
   >();
+  /** Who is being asked for metrics. */
+  readonly #counting = new Map<number, (metrics: readonly MetricsJson[]) => void>();
   #number = 0;
   #closing = false;
 
@@ -202,6 +208,9 @@ class Supervisor implements ConnectionTaker {
         return;
       case 'reloaded':
         this.#reloading.get(message.id)?.over(message.problem);
+        return;
+      case 'metrics':
+        this.#counting.get(message.id)?.(message.metrics);
     }
   }
 
@@ -252,6 +261,26 @@ class Supervisor implements ConnectionTaker {
       this.#reloading.set(id, { place, over });
       const config = shareOf(this.config, place.index, this.#places.length);
       this.#say(place, { kind: 'reload', id, config });
+    });
+  }
+
+  /** What the workers count. One that does not answer is left out. */
+  async metrics(): Promise<readonly MetricsJson[]> {
+    const ready = this.#places.filter((place) => place.ready);
+    return (await Promise.all(ready.map((place) => this.#metricsOf(place)))).flat();
+  }
+
+  #metricsOf(place: Place): Promise<readonly MetricsJson[]> {
+    const id = ++this.#number;
+    return new Promise((resolve) => {
+      const over = (metrics: readonly MetricsJson[]): void => {
+        clearTimeout(late);
+        this.#counting.delete(id);
+        resolve(metrics);
+      };
+      const late = setTimeout(() => over([]), METRICS_MS).unref();
+      this.#counting.set(id, over);
+      this.#say(place, { kind: 'metrics', id });
     });
   }
 

@@ -101,6 +101,11 @@ export function runWorker(begun: (worker: Worker) => void): void {
       case 'done':
         asked.get(message.id)?.();
         return;
+      case 'metrics':
+        void (server?.metrics() ?? Promise.resolve([])).then((metrics) =>
+          say({ kind: 'metrics', id: message.id, metrics }),
+        );
+        return;
       case 'reload':
         void reload(message);
         return;

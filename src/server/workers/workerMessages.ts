@@ -1,5 +1,6 @@
 import type { Config } from '../../config/index.js';
 import type { CancelKey } from '../../wire/cancelKeys.js';
+import type { MetricsJson } from '../observe/observed.js';
 
 /** What the supervisor says to a worker. */
 export type ToWorker =
@@ -12,6 +13,8 @@ export type ToWorker =
   | { readonly kind: 'done'; readonly id: number }
   /** To be answered with `reloaded` and the same number. */
   | { readonly kind: 'reload'; readonly id: number; readonly config: Config }
+  /** To be answered with `metrics` and the same number. */
+  | { readonly kind: 'metrics'; readonly id: number }
   | { readonly kind: 'close'; readonly graceMs: number };
 
 /** What a worker says to the supervisor. */
@@ -25,4 +28,5 @@ export type ToSupervisor =
   /** Its connections have left the databases of the message with this number. */
   | { readonly kind: 'vacated'; readonly id: number }
   /** It has the configuration of the message with this number, or says why not. */
-  | { readonly kind: 'reloaded'; readonly id: number; readonly problem?: string };
+  | { readonly kind: 'reloaded'; readonly id: number; readonly problem?: string }
+  | { readonly kind: 'metrics'; readonly id: number; readonly metrics: readonly MetricsJson[] };

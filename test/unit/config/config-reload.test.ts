@@ -25,6 +25,8 @@ const OTHERS: Readonly<Record<string, string>> = {
   'dblink.host_files': 'nobody',
   'dblink.host_environment': 'nobody',
   'dblink.servers': '{"a":{"host":"h","roles":["public"]}}',
+  'http.listen': '127.0.0.1:7778',
+  'http.token': 'another',
   'policy.default': 'deny',
   'policy.rules': '[{"deny":{"port":1}}]',
   'policy.connection_strings': 'false',

@@ -89,6 +89,7 @@ describe('configuration', () => {
       proxyProtocol: [],
       access: [],
       policy: { rules: [], fallback: 'allow', connectionStrings: true, remoteWritesInReadOnly: 'allow' },
+      http: { listen: undefined, token: undefined },
       tcp: { keepalive: 60_000 },
       warnings: [],
     });
@@ -196,7 +197,7 @@ describe('configuration', () => {
     ],
     [
       'just text',
-      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, workers, databases, embedded, auth, application_name_add_host, proxy_protocol, access, tls, log, timeouts, limits, dblink, policy, tcp',
+      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, workers, databases, embedded, auth, application_name_add_host, proxy_protocol, access, tls, log, timeouts, limits, dblink, policy, http, tcp',
     ],
     [
       '',

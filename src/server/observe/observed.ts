@@ -1,0 +1,44 @@
+import type { Server } from 'node:http';
+import {
+  AggregatorRegistry,
+  type MetricObjectWithValues,
+  type MetricValue,
+  type Registry,
+} from 'prom-client';
+import type { Config } from '../../config/index.js';
+import { openHttp } from '../../http/server.js';
+import type { Logger } from '../log.js';
+import type { Readiness } from './readiness.js';
+
+/** What a process counts, as JSON of prom-client's. */
+export type MetricsJson = MetricObjectWithValues<MetricValue<string>>[];
+
+/**
+ * Answers by HTTP, if the configuration says where.
+ * @param metrics of all processes that serve
+ * @throws the listener's error (EADDRINUSE, EACCES, …)
+ */
+export async function observe(
+  { http }: Config,
+  log: Logger,
+  {
+    readiness,
+    metrics,
+  }: { readonly readiness: Readiness; readonly metrics: () => Promise<readonly MetricsJson[]> },
+): Promise<Server | undefined> {
+  if (http.listen === undefined) return undefined;
+  const { host, port } = http.listen;
+  const server = await openHttp(
+    { host, port, token: http.token },
+    {
+      ready: () => readiness.obstacle(),
+      metrics: async () => {
+        const all = await metrics();
+        return (AggregatorRegistry.aggregate([...all]) as Registry).metrics();
+      },
+    },
+  );
+  const { address, port: bound } = server.address() as { address: string; port: number };
+  log.info({ address, port: bound }, 'metrics and health are told by HTTP');
+  return server;
+}

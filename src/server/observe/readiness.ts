@@ -1,0 +1,49 @@
+import { accountOptions } from '../../bridge/service/serviceConnection.js';
+import type { RouterSettings } from '../../session/settings.js';
+import { ConnectError, WireClient } from '../../wire/outbound/index.js';
+
+/** How long an answer counts. Probes of many observers cost the primary one login. */
+const GOOD_MS = 1_000;
+
+/** Whom the proxy logs in as where it has no account: the primary need not know this role. */
+const NOBODY = 'dblink_proxy_readiness';
+
+/** Says whether a client that comes now would be served. */
+export class Readiness {
+  #last: { readonly at: number; readonly answer: Promise<string | undefined> } | undefined;
+  #closing = false;
+
+  /** @param settings those with which sessions begin now */
+  constructor(private readonly settings: () => RouterSettings) {}
+
+  /** Nobody is served any more. */
+  close(): void {
+    this.#closing = true;
+  }
+
+  /** Logs in to the primary, or asks it as far as that goes without an account. @returns what is wrong; undefined when nothing is */
+  async obstacle(): Promise<string | undefined> {
+    if (this.#closing) return 'shutting down';
+    const now = performance.now();
+    if (this.#last === undefined || now - this.#last.at >= GOOD_MS)
+      this.#last = { at: now, answer: this.#ask() };
+    return this.#last.answer;
+  }
+
+  async #ask(): Promise<string | undefined> {
+    const { service, primary } = this.settings();
+    const account = service ?? { ...primary, user: NOBODY, password: undefined, database: NOBODY };
+    try {
+      (await WireClient.connect(accountOptions(account, account.database))).close();
+      return undefined;
+    } catch (error) {
+      if (service === undefined && error instanceof ConnectError && answersClients(error)) return undefined;
+      // The text could name the account.
+      return 'the primary cannot be logged in to';
+    }
+  }
+}
+
+/** Whether a server that has refused a login would have taken another one. */
+const answersClients = ({ stage, sqlstate }: ConnectError): boolean =>
+  (stage === 'auth' || stage === 'startup') && !/^(?:57P|53)/.test(sqlstate ?? '');
