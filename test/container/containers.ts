@@ -30,16 +30,20 @@ export async function missingEngine(): Promise<string | undefined> {
 
 /**
  * Builds the image from the repository's Dockerfile, on the base image named by CONTAINER_TEST_NODE_IMAGE or else the
- * Dockerfile's own, and returns its name. With CONTAINER_TEST_IMAGE nothing is built: the test takes that image.
+ * Dockerfile's own, and returns its name. With CONTAINER_TEST_IMAGE, or CONTAINER_TEST_IMAGE_WITHOUT_SHELL, nothing is built: the test
+ * takes that image.
  */
-export async function buildImage(): Promise<string> {
-  const given = process.env['CONTAINER_TEST_IMAGE'];
+export async function buildImage({ shell }: { readonly shell: boolean }): Promise<string> {
+  const given = process.env[shell ? 'CONTAINER_TEST_IMAGE' : 'CONTAINER_TEST_IMAGE_WITHOUT_SHELL'];
   if (given !== undefined && given !== '') return given;
   const base = process.env['CONTAINER_TEST_NODE_IMAGE'];
-  const name = 'localhost/dblink-proxy:container-test';
+  const name = `localhost/dblink-proxy:container-test${shell ? '' : '-without-shell'}`;
   try {
     await GenericContainer.fromDockerfile(repository)
-      .withBuildArgs(base === undefined || base === '' ? {} : { BASE_IMAGE: base })
+      .withBuildArgs({
+        ...(base === undefined || base === '' ? {} : { BASE_IMAGE: base }),
+        ...(shell ? {} : { RUNTIME_IMAGE: 'without-shell' }),
+      })
       .build(name);
   } catch (cause) {
     throw new Error('the image was not built; DEBUG=testcontainers:build shows the build log', { cause });
@@ -144,10 +148,12 @@ export async function stopAndGetExitCode(container: StartedTestContainer): Promi
 }
 
 /** The configuration part of an image's description. */
-export async function inspectImage(image: string): Promise<{ User: string; Entrypoint: string[] }> {
+export async function inspectImage(
+  image: string,
+): Promise<{ User: string; Labels: Readonly<Record<string, string>> }> {
   const { container: containers } = await getContainerRuntimeClient();
   const { Config } = await containers.dockerode.getImage(image).inspect();
-  return { User: Config.User, Entrypoint: [Config.Entrypoint ?? []].flat() };
+  return { User: Config.User, Labels: Config.Labels ?? {} };
 }
 
 /**

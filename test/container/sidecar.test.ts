@@ -40,7 +40,7 @@ describe('the container image', { skip: missing ?? false, timeout: 600_000 }, ()
     psql(application, { host: '127.0.0.1', port: 6432, database: 'app' }, statements);
 
   before(async () => {
-    image = await buildImage();
+    image = await buildImage({ shell: true });
     [primary, remote] = await Promise.all([startPostgres('app'), startPostgres('shop')]);
     started.push(primary, remote);
     await removeDblink(primary);
@@ -77,8 +77,31 @@ describe('the container image', { skip: missing ?? false, timeout: 600_000 }, ()
   });
 
   it('does not run as root', async () => {
-    const { User } = await inspectImage(image);
+    const { User, Labels } = await inspectImage(image);
     assert.match(User, /^[1-9][0-9]*(:[1-9][0-9]*)?$/, 'a number, so that runAsNonRoot can be checked');
+    assert.equal(Labels['org.opencontainers.image.title'], 'dblink-proxy');
+  });
+
+  it('runs without a shell, and then has none', async () => {
+    const bare = await buildImage({ shell: false });
+    const sidecar = await startSidecar(bare, application, {
+      environment: { DBLINK_PROXY_PRIMARY: 'postgres://primary:5432' },
+      hardened: true,
+    });
+    try {
+      const { stdout, output } = await throughProxy([
+        `SELECT * FROM dblink(${conninfoLiteral}, 'SELECT count(*) FROM orders') AS t(orders bigint)`,
+      ]);
+      assert.equal(stdout.trim(), '3', output);
+      for (const command of ['sh', 'bash', '/bin/sh', 'ls', 'npm'])
+        assert.notEqual((await sidecar.exec([command])).exitCode, 0, command);
+      const files = 'console.log(require("fs").readdirSync("/").join(" "))';
+      const listed = await sidecar.exec(['node', '-e', files]);
+      assert.equal(listed.exitCode, 0, listed.output);
+      assert.ok(!/\b(?:bin|sbin|root|home)\b/.test(listed.stdout), listed.stdout);
+    } finally {
+      assert.equal(await stopAndGetExitCode(sidecar), 0);
+    }
   });
 
   describe('as a sidecar configured by the environment alone', () => {
