@@ -51,6 +51,8 @@ export function watchProcess(
     if (demo !== undefined && process.stdin.isTTY) void stop(signal);
     else {
       log.info({ signal }, 'reading the configuration again');
+      // Whatever comes of that, the file may have been moved away.
+      proxy.reopen();
       void reloader.reloadAndTell();
     }
   });

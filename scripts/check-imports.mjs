@@ -11,7 +11,7 @@ const root = resolve(process.argv[2] ?? join(dirname(fileURLToPath(import.meta.u
 
 /** From the ground up: a folder may import from itself and from those on lower floors. */
 const FLOORS = [
-  ['wire', 'policy', 'metrics'],
+  ['wire', 'policy', 'audit', 'metrics'],
   ['http'],
   ['dblink'],
   ['sql', 'primary'],
@@ -33,7 +33,7 @@ const NEVER = [
 /** The floors inside of a folder. Files that lie in the folder itself are above and below all of them. */
 const INSIDE = {
   wire: [['encoding', 'pace', 'channel'], ['host'], ['names'], ['tls'], ['auth'], ['outbound']],
-  dblink: [['conninfo'], ['remote'], ['connections']],
+  dblink: [['conninfo'], ['auditing'], ['remote'], ['connections']],
   sql: [['parse'], ['analysis'], ['rewrite']],
   bridge: [['installed'], ['service'], ['exchange'], ['rows'], ['extension']],
   router: [['decide', 'nested'], ['calls'], ['plans'], ['simple', 'extended']],

@@ -1,3 +1,4 @@
+import type { AuditedStatements } from '../audit/index.js';
 import type { WrittenAccess, WrittenPolicy } from '../policy/index.js';
 import type { DeclaredServer } from '../primary/declaredServers.js';
 import type { ListenAddress } from './listen.js';
@@ -47,6 +48,13 @@ export interface Config {
   readonly access: readonly WrittenAccess[];
   readonly tls: TlsFiles | undefined;
   readonly log: Renamed<Complete['log']>;
+  readonly audit: {
+    /** A path, or `stderr`; undefined for no audit. */
+    readonly file: string | undefined;
+    readonly statements: AuditedStatements;
+    readonly onFull: 'wait' | 'drop';
+    readonly buffer: number;
+  };
   readonly timeouts: Renamed<Complete['timeouts']>;
   readonly limits: Renamed<Complete['limits']>;
   readonly dblink: Omit<Renamed<Complete['dblink']>, 'servers'> & {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
+import { STANDARD_ERROR } from '../audit/index.js';
 import type { WrittenRule } from '../policy/index.js';
 import type { Complete, Config, TlsFiles } from './config.js';
 import type { RuleSetting } from './entries/policy.js';
@@ -75,7 +76,7 @@ function combine(
   };
 
   const primary = chosen.databases?.['*']?.primary;
-  const { embedded, workers, auth, timeouts, limits, tcp, dblink, log, listen, policy } = chosen;
+  const { embedded, workers, auth, timeouts, limits, tcp, dblink, log, listen, policy, audit } = chosen;
   if (primary === undefined && !embedded && !partial) {
     report(
       'databases.*.primary',
@@ -104,6 +105,7 @@ function combine(
     access: chosen.access ?? [],
     tls,
     log: renamed(log),
+    audit: { ...renamed(audit), file: auditFile(audit.file, sources, file) },
     timeouts: renamed(timeouts),
     limits: { ...renamed(limits), reservedUsers: limits.reserved_users ?? [] },
     dblink: { ...renamed(dblink), servers },
@@ -124,6 +126,12 @@ function combine(
       primary,
       auth,
       tls,
+      leavesToExtension:
+        dblink.calls === 'primary' &&
+        (audit.file !== undefined ||
+          policy.default === 'deny' ||
+          !policy.connection_strings ||
+          (policy.rules ?? []).length > 0),
       onCommandLine: flags.values.databases?.['*']?.primary !== undefined,
     }),
   };
@@ -138,6 +146,16 @@ function withPlaces(rules: readonly RuleSetting[], sources: readonly Source[]): 
     return { ...rule, place: line === undefined ? place : `${place} (${name}, line ${line})` };
   });
 }
+
+/** Where the audit goes. */
+const auditFile = (
+  given: string | undefined,
+  sources: readonly Source[],
+  file: string | undefined,
+): string | undefined =>
+  given === undefined || given === STANDARD_ERROR
+    ? given
+    : resolve(directoryOf(['audit', 'file'], sources, file), given);
 
 /** The servers with their passwords. What is wrong is reported. */
 function declaredServers(

@@ -20,11 +20,11 @@ export interface Reloaded {
 export function reloaded(inUse: Config, loaded: Config): Reloaded {
   const changed = changedSettings(inUse, loaded);
   const pending = changed.filter(({ reload }) => reload === 'restart').map(({ key }) => key);
-  const { listen, unixSocketMode, workers, embedded, http } = inUse;
+  const { listen, unixSocketMode, workers, embedded, http, audit } = inUse;
   return {
     config: {
       ...loaded,
-      ...{ listen, unixSocketMode, workers, embedded, http },
+      ...{ listen, unixSocketMode, workers, embedded, http, audit },
       log: { ...loaded.log, pretty: inUse.log.pretty },
       values: { ...loaded.values, ...Object.fromEntries(pending.map((key) => [key, inUse.values[key]])) },
     },

@@ -216,6 +216,37 @@ export const schema = z.strictObject({
       }),
     })
     .optional(),
+  audit: z
+    .strictObject({
+      file: setting(parseText, {
+        description:
+          'Where the audit is written: a file, or `stderr` for the standard error. Without it there is none. It says who comes and goes, what is ' +
+          'connected to by dblink and what is run there, and what is refused, as lines of JSON ([audit.md](audit.md)). The file is made with the mode 0600 and ' +
+          "only appended to; upon SIGHUP it is opened anew. A relative path in the configuration file counts from that file's directory.",
+        type: 'path or `stderr`',
+        reload: 'restart',
+      }),
+      statements: choice(['none', 'fingerprint', 'full'], {
+        description:
+          'What is written of each statement that is run on a remote: nothing; a fingerprint that is the same for all that differ only in literals; or the ' +
+          'text as well, with secrets masked.',
+        default: 'fingerprint',
+        reload: 'restart',
+      }),
+      on_full: choice(['wait', 'drop'], {
+        description:
+          'What happens when the audit cannot be written as fast as there are events, or not at all, and `audit.buffer` is full: sessions wait before they do ' +
+          'what is told, logins included; or events are dropped, and it is told how many.',
+        default: 'wait',
+        reload: 'restart',
+      }),
+      buffer: size({
+        description: 'How much of the audit may wait to be written.',
+        default: '8MiB',
+        reload: 'restart',
+      }),
+    })
+    .optional(),
   timeouts: z
     .strictObject({
       login: duration({

@@ -6,6 +6,8 @@ export interface Doubtful {
   readonly primary: PrimaryAddress | undefined;
   readonly auth: Config['auth'];
   readonly tls: TlsFiles | undefined;
+  /** The extension in the primary carries calls out, and something is to be known or decided about these. */
+  readonly leavesToExtension: boolean;
   /** The primary's URL was given by a flag. */
   readonly onCommandLine: boolean;
 }
@@ -14,7 +16,13 @@ export interface Doubtful {
 const MAY_BE_PLAIN: ReadonlySet<string> = new Set(['disable', 'allow', 'prefer']);
 
 /** Combinations that are allowed but deserve a line in the log at the start. */
-export function warningsOf({ primary, auth, tls, onCommandLine }: Doubtful): readonly string[] {
+export function warningsOf({
+  primary,
+  auth,
+  tls,
+  leavesToExtension,
+  onCommandLine,
+}: Doubtful): readonly string[] {
   if (primary === undefined) return [];
   const { sslmode, socketPath, password } = primary;
   const warnings: string[] = [];
@@ -38,6 +46,12 @@ export function warningsOf({ primary, auth, tls, onCommandLine }: Doubtful): rea
     warnings.push(
       'auth: relay with TLS on both hops: SCRAM-SHA-256 cannot be relayed there (channel binding), so clients ' +
         'whose password is stored that way cannot log in; use auth: password',
+    );
+  }
+  if (leavesToExtension) {
+    warnings.push(
+      'dblink.calls: primary leaves calls to the extension, where the primary has it: neither the policy nor the audit holds for these; ' +
+        'without the extension in the primary both do',
     );
   }
   return warnings;

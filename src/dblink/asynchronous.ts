@@ -10,7 +10,7 @@ import { malformed, relayFailure } from './remoteFailure.js';
  * @returns 1 when the query string was sent; 0 when it was not, and the client gets the reason in a NOTICE
  */
 export async function sendQuery({ connection }: Lease, sql: Buffer, call: CallContext): Promise<0 | 1> {
-  const refused = await connection.send(sql, call.signal);
+  const refused = await connection.send(sql, call.signal, 'dblink_send_query');
   if (refused === undefined) return 1;
   call.notice(notSent(refused));
   return 0;

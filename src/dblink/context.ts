@@ -1,3 +1,4 @@
+import type { SessionAudit } from '../audit/index.js';
 import type { ScramKeys } from '../wire/auth/scram.js';
 import type { PgError } from '../wire/errors.js';
 import type { WireClient } from '../wire/outbound/index.js';
@@ -29,6 +30,8 @@ export interface DblinkHome {
   readonly scram?: () => ScramKeys | 'relayed' | undefined;
   /** Who may reach what; without it, everybody everything. */
   readonly access?: Access;
+  /** Is told of connections and statements; undefined without an audit. */
+  readonly audit?: SessionAudit | undefined;
   /** What connection strings may use of the proxy's host; DEFAULT_HOST_RULES if it is not given. */
   readonly hostRules?: HostRules | undefined;
   /**

@@ -37,7 +37,7 @@ export async function openCursor(
   // The cursor is counted even if it cannot be made: the extension's counter does the same.
   transaction.opening();
   const declare = Buffer.concat([Buffer.from(`DECLARE ${cursor} CURSOR FOR `, 'latin1'), sql]);
-  const outcome = await connection.run(declare, undefined, call.signal);
+  const outcome = await connection.run(declare, undefined, call.signal, 'dblink_open');
   if (outcome.kind === 'command') return 'OK';
   relayFailure(outcome, `while opening cursor "${cursor}"`, lease, failOnError, call);
   return 'ERROR';
@@ -63,7 +63,7 @@ export async function fetchCursor(
   const fetch = Buffer.from(`FETCH ${howMany} FROM ${cursor}`, 'latin1');
   let outcome: Outcome;
   try {
-    outcome = await connection.run(fetch, reader, call.signal);
+    outcome = await connection.run(fetch, reader, call.signal, 'dblink_fetch');
     if (outcome.kind === 'rows') reader.finish();
   } catch (error) {
     outcome = malformed(lease, error);
@@ -86,7 +86,8 @@ export async function closeCursor(
   call: CallContext,
 ): Promise<string> {
   const { connection } = lease;
-  const outcome = await connection.run(Buffer.from(`CLOSE ${cursor}`, 'latin1'), undefined, call.signal);
+  const close = Buffer.from(`CLOSE ${cursor}`, 'latin1');
+  const outcome = await connection.run(close, undefined, call.signal, 'dblink_close');
   if (outcome.kind !== 'command') {
     relayFailure(outcome, `while closing cursor "${cursor}"`, lease, failOnError, call);
     return 'ERROR';
@@ -103,6 +104,7 @@ async function runCommand(
   command: 'begin' | 'commit',
   call: CallContext,
 ): Promise<void> {
-  const outcome = await connection.run(sql, undefined, call.signal);
+  const by = command === 'begin' ? 'dblink_open' : 'dblink_close';
+  const outcome = await connection.run(sql, undefined, call.signal, by);
   if (outcome.kind !== 'command') throw transactionFailed(command, connection.errorText);
 }

@@ -17,13 +17,20 @@ export const connectionNotAvailable = (name: ConnectionLabel): PgError =>
     name === undefined ? 'connection not available' : `connection "${name}" not available`,
   );
 
-/** The policy does not let a connection be made. @param shown host and port, a byte string @param by what decided; for superusers */
-export const refusedByPolicy = (shown: string, by?: string): PgError =>
-  new PgError(
-    '42501',
-    `connection to ${shown} is not allowed by the policy`,
-    by === undefined ? {} : { hint: `It is refused by ${by}.` },
-  );
+/** The policy does not let a connection be made (42501). */
+export class RefusedByPolicy extends PgError {
+  /** @param shown host and port, a byte string @param refusal what decided; `told`: the caller is told that, too */
+  constructor(
+    shown: string,
+    readonly refusal: { readonly by: string; readonly count: number; readonly told: boolean },
+  ) {
+    super(
+      '42501',
+      `connection to ${shown} is not allowed by the policy`,
+      refusal.told ? { hint: `It is refused by ${refusal.by}.` } : {},
+    );
+  }
+}
 
 /** A text that could make a session one that writes, for a server that is declared read-only. */
 export const leavesReadOnly = (): PgError =>

@@ -128,7 +128,7 @@ export class DblinkSession {
     try {
       const way = this.#makeWay(sql);
       if (way !== undefined) await way;
-      const outcome = await lease.connection.run(sql, undefined, call.signal);
+      const outcome = await lease.connection.run(sql, undefined, call.signal, 'dblink_exec');
       if (outcome.kind === 'command') ran = sql;
       if (outcome.kind === 'command') return outcome.tag;
       if (outcome.kind === 'rows') throw resultsNotAllowed();
@@ -163,7 +163,7 @@ export class DblinkSession {
       if (way !== undefined) await way;
       let outcome: Outcome;
       try {
-        outcome = await connection.run(sql, reader, call.signal);
+        outcome = await connection.run(sql, reader, call.signal, 'dblink');
         reader.finish();
       } catch (error) {
         outcome = malformed(lease, error);

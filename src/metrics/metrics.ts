@@ -22,6 +22,8 @@ export interface Gauged {
   readonly keptConnections: number;
   /** How often a call with a connection string found a connection that was kept, and how often not. */
   readonly pool: { readonly hits: number; readonly misses: number };
+  /** How often each rule of the policy has refused a connection. */
+  readonly refusals: ReadonlyMap<string, number>;
   /** Bytes that results take while they are held. */
   readonly heldBytes: number;
   /** Of all sessions that there are and that have been. */
@@ -79,6 +81,14 @@ export class Metrics {
     );
     this.#total('pool_misses_total', 'Calls with a connection string that did not.', [], (set) =>
       set({}, gauged().pool.misses),
+    );
+    this.#total(
+      'policy_refusals_total',
+      'Connections that the policy has refused, by rule.',
+      ['rule'],
+      (set) => {
+        for (const [rule, count] of gauged().refusals) set({ rule }, count);
+      },
     );
     this.#total('bytes_total', 'Bytes, seen from the proxy.', ['direction', 'hop'], (set) => {
       const { clients, primary } = gauged();

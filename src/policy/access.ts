@@ -20,10 +20,19 @@ export interface AccessRule {
   readonly tls?: boolean;
 }
 
+/** Whether a client may enter. */
+export interface Entry {
+  readonly allowed: boolean;
+  /** The rule that decided, or the setting where none fits. */
+  readonly by: string;
+}
+
 /** Whether a client may ask the primary for a session. The first rule that fits decides; where there are rules and none fits, it may not. */
-export function mayEnter(rules: readonly AccessRule[], visitor: Visitor): boolean {
-  const rule = rules.find((one) => fits(one, visitor));
-  return rule === undefined ? rules.length === 0 : rule.action === 'allow';
+export function mayEnter(rules: readonly AccessRule[], visitor: Visitor): Entry {
+  const i = rules.findIndex((one) => fits(one, visitor));
+  return i < 0
+    ? { allowed: rules.length === 0, by: 'access' }
+    : { allowed: rules[i]!.action === 'allow', by: `access[${i}]` };
 }
 
 function fits(rule: AccessRule, { client, user, database, tls }: Visitor): boolean {

@@ -1,6 +1,7 @@
-export { type AccessRule, mayEnter } from './access.js';
+export { type AccessRule, type Entry, mayEnter } from './access.js';
 export { AddressSet, type Destination, isNetwork, NETWORK_NAMES } from './addresses.js';
 export { type NamePattern, namePattern } from './namePattern.js';
+export { RefusalCounts } from './refusals.js';
 export {
   type Conditions,
   judge,

@@ -59,6 +59,10 @@ export interface Policy {
   readonly remoteWritesInReadOnly: 'allow' | 'deny';
 }
 
+/** What decides where no rule does. */
+export const FALLBACK = 'policy.default';
+export const CONNECTION_STRINGS = 'policy.connection_strings';
+
 /** What a policy is asked about, beside the connection that is wanted. */
 export interface PolicyFacts {
   /**
@@ -97,7 +101,7 @@ export async function judge(
     readOnly,
     passedOver,
   });
-  if (!connectionStrings && wanted.server === undefined) return ruling('deny', 'policy.connection_strings');
+  if (!connectionStrings && wanted.server === undefined) return ruling('deny', CONNECTION_STRINGS);
   const guarded = ({ action, place, readOnly, conditions }: Rule): Ruling => {
     // A rule that allows what leads to a guarded place has to name it by its address.
     if (action === 'deny' || conditions.address !== undefined) return ruling(action, place, readOnly);
@@ -112,7 +116,7 @@ export async function judge(
     // It depends on the address. Nothing has to be looked up if the answer is a denial whichever it is.
     else if (rule.action === 'allow') return ruling('later', rule.place);
   }
-  return guarded({ action: fallback, place: 'policy.default', readOnly: false, conditions: {} });
+  return guarded({ action: fallback, place: FALLBACK, readOnly: false, conditions: {} });
 }
 
 /**

@@ -36,8 +36,8 @@ export interface PrimaryEvents {
   parameter(name: string, value: string, before: string | undefined): boolean;
   /** Called with a ReadyForQuery that the client is to get. */
   ready(message: Buffer): void;
-  /** Called when the connection has ended. @param fatal whether the primary said why; the client has been sent that */
-  closed(fatal: boolean): void;
+  /** Called when the connection has ended. @param fatal SQLSTATE of why, if the primary said it; the client has been sent that */
+  closed(fatal: string | undefined): void;
 }
 
 /** Of a notice with more bytes only the head is looked at. No request of the bridge is that long, except through its CONTEXT. */
@@ -85,7 +85,7 @@ export class PrimaryLink {
   #executed = false;
   #idleWaiters: (() => void)[] = [];
   /** The primary said why it ends the session, and the client was told. */
-  #fatal = false;
+  #fatal: string | undefined;
   #answered = false;
   #closed = false;
   /** A message could not be handled, and where the next one begins is not known. */
@@ -277,7 +277,7 @@ export class PrimaryLink {
   #error(original: Buffer): boolean {
     const message = this.#events.error(original);
     const goesOn = this.#answer(Backend.errorResponse, message);
-    if (goesOn) this.#fatal ||= endsSession(message);
+    if (goesOn) this.#fatal ??= endsSession(message);
     if (!goesOn || message === original) return goesOn;
     this.#events.forward(message);
     return false;
@@ -455,9 +455,9 @@ export class PrimaryLink {
 }
 
 /** Whether a whole ErrorResponse message is the last thing that a server says on a connection. */
-const endsSession = (message: Buffer): boolean => {
-  const { severity, severityNonLocalized = severity } = parseFields(message);
-  return severityNonLocalized === 'FATAL' || severityNonLocalized === 'PANIC';
+const endsSession = (message: Buffer): string | undefined => {
+  const { severity, severityNonLocalized = severity, sqlstate } = parseFields(message);
+  return severityNonLocalized === 'FATAL' || severityNonLocalized === 'PANIC' ? sqlstate : undefined;
 };
 
 /** The error for a session whose connection to the primary is lost (08006). */

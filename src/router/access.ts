@@ -1,7 +1,7 @@
 import { normalize } from 'node:path/posix';
+import { asText } from '../dblink/auditing/attempts.js';
 import type { Access } from '../dblink/connections/permission.js';
-import { asText } from '../dblink/connections/permission.js';
-import { AddressSet, type Destination, type Policy } from '../policy/index.js';
+import { AddressSet, type Destination, type Policy, type RefusalCounts } from '../policy/index.js';
 import type { Session } from '../session/session.js';
 import type { RouterSettings } from '../session/settings.js';
 
@@ -15,7 +15,10 @@ const LOOPBACK = new AddressSet(['loopback']);
  */
 export function accessOf(
   session: Session,
-  settings: Pick<RouterSettings, 'isOwn' | 'primary'> & { readonly policy: () => Policy },
+  settings: Pick<RouterSettings, 'isOwn' | 'primary'> & {
+    readonly policy: () => Policy;
+    readonly refusals: RefusalCounts;
+  },
   database: string,
 ): Access {
   const { isOwn, primary } = settings;
@@ -40,7 +43,9 @@ export function accessOf(
     client: session.address,
     isAt: (place, destination, port) =>
       place === 'self' ? isOwn(destination, port) : isPrimary(destination, port),
-    refused: (rule, host, port) =>
-      session.log.info({ rule, host, port }, 'a dblink connection was refused by the policy'),
+    refused: (rule, host, port) => {
+      session.log.info({ rule, host, port }, 'a dblink connection was refused by the policy');
+      return settings.refusals.count(rule);
+    },
   };
 }

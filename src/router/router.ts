@@ -12,7 +12,7 @@ import { wantedDatabases } from '../dblink/databaseCommand.js';
 import type { MemoryBudget } from '../dblink/memory.js';
 import { DblinkSession } from '../dblink/session.js';
 import type { Metrics } from '../metrics/metrics.js';
-import type { Policy } from '../policy/index.js';
+import type { Policy, RefusalCounts } from '../policy/index.js';
 import { ForeignServers } from '../primary/foreignServers.js';
 import { FoundFunctions } from '../primary/functions/foundFunctions.js';
 import { SESSION_SETTING } from '../primary/marks.js';
@@ -39,6 +39,7 @@ import { accessOf } from './access.js';
 import { clientText, dumpQuery, withCalls } from './clientText.js';
 import { ExtendedQuery } from './extended/extendedQuery.js';
 import { ExtendedCommands, type PreparedCommand } from './extended/extensionStatements.js';
+import type { ExtensionNotice } from './extensionNotice.js';
 import { WayMaker } from './makeWay.js';
 import { LinkRole } from './nested/linkRole.js';
 import { entrySql, NestedEntry } from './nested/nestedEntry.js';
@@ -64,6 +65,10 @@ export interface Shared {
   readonly metrics?: Metrics | undefined;
   /** The policy as it is now. */
   readonly policy: () => Policy;
+  /** Counts what the policy refuses. */
+  readonly refusals: RefusalCounts;
+  /** Is told where the primary has the extension. */
+  readonly extensions: ExtensionNotice;
 }
 
 /** How a session is known and where it is. */
@@ -175,6 +180,7 @@ class DblinkInterceptor implements Interceptor {
       services: servicesOf,
       database,
     };
+    const audit = nested === undefined ? session.audit : client.session.audit?.nested(nested.depth);
     const databaseServices = async (): Promise<DatabaseServices> =>
       client.services((await nested?.proof?.database()) ?? database);
     // What a nested session says of its database may not be so.
@@ -186,7 +192,12 @@ class DblinkInterceptor implements Interceptor {
       user,
       database,
       scram: login.scram,
-      access: accessOf(client.session, { ...settings, policy: common.policy }, client.database),
+      access: accessOf(
+        client.session,
+        { ...settings, policy: common.policy, refusals: common.refusals },
+        client.database,
+      ),
+      audit,
       hostRules: settings.dblink,
       logins,
       owner: client.session,
@@ -215,6 +226,8 @@ class DblinkInterceptor implements Interceptor {
       probe,
       asker: client.asker,
       metrics: common.metrics,
+      audit,
+      extensionFound: () => common.extensions.found(client.database, session.log),
       depth: nested?.depth ?? 0,
       provenRole:
         nested &&

@@ -1,14 +1,18 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
+import { Audit } from '../audit/index.js';
 import type { Config } from '../config/index.js';
-import { asText } from '../dblink/connections/permission.js';
+import { asText } from '../dblink/auditing/attempts.js';
 import { type Gauged, Metrics } from '../metrics/metrics.js';
 import { TrafficSum } from '../metrics/traffic.js';
+import { RefusalCounts } from '../policy/index.js';
+import { ExtensionNotice } from '../router/extensionNotice.js';
 import { serve } from '../session/serve.js';
 import type { Session } from '../session/session.js';
+import { readAuditTextAsync } from '../sql/index.js';
 import { type CancelKey, CancelKeys, type CancelPeers } from '../wire/cancelKeys.js';
-import { errorResponse, type PgError } from '../wire/errors.js';
+import { errorResponse, LimitReached, type PgError } from '../wire/errors.js';
 import { cancelsDelivered } from '../wire/outbound/cancelRequest.js';
 import { type Common, type Generation, makeGeneration } from './generation.js';
 import { type Limited, limit, limitedBy } from './limited.js';
@@ -64,24 +68,31 @@ export class ConnectionServer {
       remoteConnections: admission.open,
       keptConnections: kept.count,
       pool: kept,
+      refusals: this.refusals,
       heldBytes: memory.used,
       clients: this.#traffic.clients.with(this.#sockets),
       primary: this.#traffic.primary.with([...this.#sessions].map(({ primary }) => primary.socket)),
     };
   }
 
-  /** @throws Error a certificate or key that cannot be used */
+  /** @throws Error a certificate or key that cannot be used, or the audit's file cannot be opened */
   static async open(config: Config, log: Logger, colleagues?: Colleagues): Promise<ConnectionServer> {
+    const settings = routerSettings(config);
     const limited = limitedBy(config, log);
     const metrics = config.http.listen && new Metrics(() => server.#gauged(), version());
+    const policy = () => server.generation.settings.policy;
+    const audit = openAudit(config, log);
     const common: Common = {
       ...limited,
       metrics,
-      policy: () => server.generation.settings.policy,
+      policy,
+      refusals: new RefusalCounts(settings.policy),
+      extensions: new ExtensionNotice(policy, audit !== undefined),
+      audit,
       log,
       vacateOthers: colleagues && ((databases) => colleagues.vacate(databases)),
     };
-    const generation = await makeGeneration(routerSettings(config), common);
+    const generation = await makeGeneration(settings, common);
     const server = new ConnectionServer(log, new CancelKeys(colleagues), limited, common, generation);
     return server;
   }
@@ -98,6 +109,7 @@ export class ConnectionServer {
     this.log.level = config.log.level;
     this.#clock.keep(next.settings.timeouts);
     limit(this.limited, config);
+    this.common.refusals.follow(next.settings.policy);
     this.#retire();
   }
 
@@ -128,12 +140,16 @@ export class ConnectionServer {
       socket.once('close', this.limited.clients.accept());
     } catch (error) {
       turnAway(socket, error as PgError, log);
+      const by = error instanceof LimitReached ? error.setting : '';
+      this.common.audit?.turnedAway(socket.remoteAddress, by, (error as PgError).sqlstate);
       return;
     }
     const { generation } = this;
     generation.connections++;
     void serve(socket, {
       clients: this.limited.clients,
+      audit: this.common.audit,
+      number: session,
       settings: generation.settings,
       secureContext: generation.secureContext,
       keys: this.keys,
@@ -163,6 +179,16 @@ export class ConnectionServer {
   /** Carries out a CancelRequest that another process was sent. */
   cancel(request: CancelKey): void {
     void this.keys.cancel(request);
+  }
+
+  /** How often the policy has refused something, by what decided. */
+  get refusals(): ReadonlyMap<string, number> {
+    return this.common.refusals.counts;
+  }
+
+  /** Opens the audit's file anew. */
+  reopen(): void {
+    this.common.audit?.reopen();
   }
 
   /** Has the service connections of this process leave databases. Never rejects. */
@@ -195,7 +221,26 @@ export class ConnectionServer {
     // The process may end after this. What it has begun on servers has to be cancelled first: nobody else would stop it.
     await cancelsDelivered(CANCELS_LIMIT_MS);
     await Promise.all([...this.#generations].map(({ services }) => services.close()));
+    const lost = (await this.common.audit?.close()) ?? 0;
+    if (lost > 0) this.log.error({ lost }, 'events of the audit could not be written');
   }
+}
+
+/** The audit, if there is to be one. @throws the file system's error if its file cannot be opened */
+function openAudit({ audit }: Config, log: Logger): Audit | undefined {
+  const { file, statements, onFull, buffer } = audit;
+  if (file === undefined) return undefined;
+  return new Audit({
+    file,
+    statements,
+    onFull,
+    maxBytes: buffer,
+    read: readAuditTextAsync,
+    report(error, waiting) {
+      if (error === undefined) log.info({ waiting }, 'the audit is written again');
+      else log.error({ err: error.message, waiting, onFull }, 'the audit cannot be written');
+    },
+  });
 }
 
 /** Ends a connection before anything has been read from it. */

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Audit } from '../audit/index.js';
 import { Services } from '../bridge/service/services.js';
 import { makeRouter, type Shared } from '../router/router.js';
 import type { Route } from '../session/route.js';
@@ -20,6 +21,8 @@ export interface Generation {
 /** What all generations have in common. */
 export type Common = Omit<Shared, 'services'> & {
   readonly log: Logger;
+  /** Undefined where nothing is audited. */
+  readonly audit: Audit | undefined;
   /** Has the service connections of other processes leave databases. */
   readonly vacateOthers: ((databases: readonly string[]) => Promise<void>) | undefined;
 };

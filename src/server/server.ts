@@ -29,6 +29,8 @@ export interface RunningProxy {
    * @throws Error a certificate or key that cannot be used, or workers that do not answer
    */
   reload(config: Config): Promise<void>;
+  /** Opens the audit's file anew: it may have been moved away. */
+  reopen(): void;
 }
 
 /** What becomes of the connections that a proxy accepts. */
@@ -39,6 +41,7 @@ export interface ConnectionTaker {
   reload(config: Config): Promise<void>;
   /** Of each process that serves. */
   metrics(): Promise<readonly MetricsJson[]>;
+  reopen(): void;
 }
 
 /** Starts the proxy in this process. @throws the listener's error (EADDRINUSE, EACCES, …) or that of reading a certificate */
@@ -93,6 +96,7 @@ export async function listen(config: Config, log: Logger, taker: ConnectionTaker
       keepAliveMs = next.tcp.keepalive;
       settings = routerSettings(next);
     },
+    reopen: () => taker.reopen(),
   };
 }
 

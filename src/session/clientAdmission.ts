@@ -1,4 +1,4 @@
-import { PgError } from '../wire/errors.js';
+import { LimitReached, type PgError } from '../wire/errors.js';
 import type { Descriptors } from '../wire/host/descriptors.js';
 
 /** How many connections there may be beyond the limit of clients, for those that have not sent a startup packet yet. */
@@ -115,19 +115,30 @@ export class ClientAdmission {
 }
 
 const tooMany = (setting: string, limit: number): PgError =>
-  new PgError('53300', `sorry, too many clients already: the setting "${setting}" of the proxy is ${limit}`, {
-    severity: 'FATAL',
-  });
+  new LimitReached(
+    setting,
+    '53300',
+    `sorry, too many clients already: the setting "${setting}" of the proxy is ${limit}`,
+    {
+      severity: 'FATAL',
+    },
+  );
 
 const reserved = (limit: number): PgError =>
-  new PgError(
+  new LimitReached(
+    'limits.reserved_clients',
     '53300',
     `remaining clients are reserved: the setting "limits.reserved_clients" of the proxy is ${limit}`,
     { severity: 'FATAL', hint: 'They are for the users that "limits.reserved_users" names.' },
   );
 
 const noDescriptors = (): PgError =>
-  new PgError('53300', 'sorry, too many clients already: the file descriptors of the proxy are used up', {
-    severity: 'FATAL',
-    hint: 'Raise the limit of its process (ulimit -n), or lower "limits.remote_connections" or "limits.clients".',
-  });
+  new LimitReached(
+    'ulimit -n',
+    '53300',
+    'sorry, too many clients already: the file descriptors of the proxy are used up',
+    {
+      severity: 'FATAL',
+      hint: 'Raise the limit of its process (ulimit -n), or lower "limits.remote_connections" or "limits.clients".',
+    },
+  );

@@ -1,3 +1,4 @@
+import type { SessionAudit } from '../audit/index.js';
 import type { PrimaryServer } from '../dblink/connections/ownCluster.js';
 import type { CallContext, DblinkFacts } from '../dblink/context.js';
 import type { Memory } from '../dblink/memory.js';
@@ -9,6 +10,7 @@ import type { PrimaryLink } from '../primary/primaryLink.js';
 import type { ProvenRole } from '../primary/provenRole.js';
 import type { FactsProbe, SessionFacts } from '../primary/sessionFacts.js';
 import { noticeResponse, type PgError } from '../wire/errors.js';
+import { abortable } from '../wire/pace/abortable.js';
 import { TransactionStatus } from '../wire/protocol.js';
 import { CurrentStatement } from './currentStatement.js';
 import { Encodings } from './encodings.js';
@@ -28,6 +30,10 @@ interface SessionParts {
   readonly probe: FactsProbe;
   /** Whose work it is, where sessions take turns (FairQueue): first the user, then the session of that user. */
   readonly asker: readonly unknown[];
+  /** Undefined without an audit. */
+  readonly audit: SessionAudit | undefined;
+  /** Called when the primary's database turns out to have the extension itself. */
+  readonly extensionFound?: (() => void) | undefined;
   /** How deeply the session is nested in others; 0 for a client's own. */
   readonly depth: number;
   readonly metrics?: Metrics | undefined;
@@ -45,6 +51,8 @@ export class SessionContext {
   readonly probe: FactsProbe;
   readonly asker: readonly unknown[];
   readonly depth: number;
+  readonly #audit: SessionAudit | undefined;
+  readonly #extensionFound: (() => void) | undefined;
   readonly provenRole: ProvenRole | undefined;
   readonly encodings: Encodings;
   readonly statement: CurrentStatement;
@@ -65,6 +73,8 @@ export class SessionContext {
     this.asker = parts.asker;
     this.depth = parts.depth;
     this.metrics = parts.metrics;
+    this.#audit = parts.audit;
+    this.#extensionFound = parts.extensionFound;
     this.provenRole = parts.provenRole;
     this.encodings = new Encodings(session.primary);
     this.statement = new CurrentStatement(session.primary, session.log, parts.metrics);
@@ -86,6 +96,7 @@ export class SessionContext {
   }
 
   #makeDblinkFacts(facts: SessionFacts): DblinkFacts {
+    if (facts.native.length > 0) this.#extensionFound?.();
     const end = () => (this.inBlock || this.primary.batchOpen ? 'flush' : 'sync');
     const { provenRole } = this;
     return {
@@ -117,6 +128,17 @@ export class SessionContext {
   notify(facts: SessionFacts, notice: PgError): void {
     if (ABOVE_NOTICE.has(facts.clientMinMessages)) return;
     this.session.toClient(noticeResponse(this.encodings.inClient(notice)));
+  }
+
+  /** Tells the audit, when that has room, of calls that the primary's extension is going to carry out. @throws PgError 57014 */
+  async leftToExtension(
+    { calls }: { readonly calls: readonly { readonly name: string }[] },
+    times: 'once' | 'each',
+  ): Promise<void> {
+    const audit = this.#audit;
+    if (audit === undefined) return;
+    if (audit.makesWait) await this.statement.remotely(0, (signal) => abortable(audit.room(), signal));
+    audit.leftToExtension([...new Set(calls.map(({ name }) => name))], times);
   }
 
   /** Does remote work for the present statement, which its cancel and its clock end. @param act gets the call's circumstances */

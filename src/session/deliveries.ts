@@ -13,9 +13,9 @@ interface DeliveringSession {
   /** Whether Bind, Describe, Execute and Close are to be seen, too. */
   readonly tracking: boolean;
   /** Called for a message upon which a server may close the connection without a word. */
-  leaving(): void;
+  leaving(why: 'client_terminated' | 'client_violation'): void;
   /** Ends the session without a message to the client. */
-  end(): void;
+  end(reason: 'client_violation'): void;
 }
 
 /** Decides how the messages of a session's client are delivered, and announces those that pass to the primary. See Framer. */
@@ -57,7 +57,7 @@ export class Deliveries {
         if (length > EMPTY_MESSAGE_BYTES) primary.expect(FORWARD.flush);
         break;
       case Frontend.terminate:
-        session.leaving();
+        session.leaving('client_terminated');
         break;
       case Frontend.functionCall:
         primary.expect(FORWARD.functionCall);
@@ -79,7 +79,7 @@ export class Deliveries {
     const { session } = this;
     if (session.expectsPassword) {
       if (type !== Frontend.password) throw noPassword(type);
-      session.end();
+      session.end('client_violation');
       return 'end';
     }
     const { majorVersion, queue } = session.primary;
@@ -89,7 +89,7 @@ export class Deliveries {
       if (length >= EMPTY_MESSAGE_BYTES && CLIENT_TYPES.has(type)) return this.of(type, length);
       if (length >= EMPTY_MESSAGE_BYTES && queue.copyIn) return 'pass';
     }
-    session.leaving();
+    session.leaving('client_violation');
     return 'end';
   }
 

@@ -166,7 +166,7 @@ export function passwordLogin(
         noteFailure(session, copy);
         // The primary says nothing after this. An answer that is still being computed has become pointless.
         session.toClient(copy);
-        session.end();
+        session.end('server_ended');
         return false;
       }
       inTurn(async () => {

@@ -1,17 +1,20 @@
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
+import { type Audit, loginFailure, SessionAudit } from '../audit/index.js';
 import { clipName } from '../dblink/clipName.js';
 import { mayEnter } from '../policy/index.js';
 import { Authenticator, type AuthenticatorOptions } from '../wire/auth/authenticator.js';
 import type { ScramKeys } from '../wire/auth/scram.js';
+import { textOf } from '../wire/byteString.js';
 import type { CancelKeys } from '../wire/cancelKeys.js';
-import { errorResponse, PgError } from '../wire/errors.js';
+import { errorResponse, LimitReached, PgError } from '../wire/errors.js';
 import { sendCancelRequest } from '../wire/outbound/cancelRequest.js';
 import { isEncrypted } from '../wire/outbound/socket.js';
+import { abortable } from '../wire/pace/abortable.js';
 import { MAX_STARTUP_BYTES } from '../wire/protocol.js';
 import { withParameter } from '../wire/startup.js';
 import { peerCertificate } from '../wire/tls/tls.js';
-import { acceptClient } from './accept.js';
+import { acceptClient, type LoginClock } from './accept.js';
 import type { ClientAdmission } from './clientAdmission.js';
 import { passwordLogin, passwordNeedsTls, relayLogin } from './login.js';
 import { openPrimary } from './openPrimary.js';
@@ -30,6 +33,10 @@ export interface ServeOptions {
   /** The log of a client that is not where its connection comes from. */
   readonly logOf: (client: string | undefined) => RouterLog;
   readonly clients: ClientAdmission;
+  /** Undefined where nothing is audited. */
+  readonly audit: Audit | undefined;
+  /** By which the session is known in the process. */
+  readonly number: number;
   readonly route: Route;
   /** Called when a session begins, so that it can be drained or shut down. */
   readonly opened: (session: Session) => void;
@@ -57,15 +64,38 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   const { socket: client, address, startup, tls, clock } = accepted;
   const log = address === raw.remoteAddress ? options.log : options.logOf(address);
   const who = { user: startup.parameters.get('user'), database: startup.parameters.get('database') };
-  const refuse = (error: PgError): void => {
-    log.info({ ...who, sqlstate: error.sqlstate, reason: error.message }, 'client refused');
+  const text = (name: string): string | undefined => {
+    const value = startup.parameters.get(name);
+    return value && textOf(value);
+  };
+  const audit =
+    options.audit &&
+    new SessionAudit(
+      options.audit,
+      {
+        session: options.number,
+        user: text('user'),
+        database: text('database') ?? text('user'),
+        client: address,
+      },
+      tls,
+    );
+  /** @param rule of `access`, where one has refused the client */
+  const refuse = (error: PgError, rule?: string): void => {
+    const { sqlstate } = error;
+    log.info({ ...who, sqlstate, reason: error.message }, 'client refused');
+    if (rule !== undefined) audit?.refused({ kind: 'access', by: rule, sqlstate });
+    else if (error instanceof LimitReached) audit?.refused({ kind: 'limit', by: error.setting, sqlstate });
+    else audit?.loginFailed(loginFailure(sqlstate), sqlstate);
     clock.stop();
     options.turnedAway?.(error.sqlstate);
     client.end(errorResponse(error));
     setTimeout(() => client.destroy(), 1000).unref();
   };
   try {
-    checkAccess(settings, address, startup.parameters, tls);
+    if (audit?.makesWait === true && !(await hasRoom(audit, { client, clock, refuse }))) return;
+    const denied = deniedBy(settings, address, startup.parameters, tls);
+    if (denied !== undefined) return refuse(denied.error, denied.rule);
     const user = clipName(who.user ?? '', 'UTF8');
     const database = clipName(who.database || user, 'UTF8');
     const arrival = { user, database, address };
@@ -76,10 +106,13 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       return refuse(passwordNeedsTls());
     }
     const abort = new AbortController();
-    const gone = () => abort.abort();
+    const gone = () => {
+      if (!abort.signal.aborted) audit?.loginFailed('client_closed');
+      abort.abort();
+    };
     clock.onExpiry = () => {
       refuse(primarySilent());
-      gone();
+      abort.abort();
     };
     client.once('close', gone);
     const { packet: routed, interceptor } = options.route(startup);
@@ -108,10 +141,12 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       primary.destroy();
       return;
     }
+    let opened = false;
     const session = new Session({
       client,
       address,
       replication,
+      audit,
       primary,
       firstBytes: accepted.rest,
       statementBytes: settings.limits.statementBytes,
@@ -122,6 +157,8 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
           done: () => {
             clock.stop();
             options.loggedIn?.(session, database);
+            opened = true;
+            audit?.opened(text('application_name'));
           },
           hideChannelBinding: !tls && isEncrypted(primary),
           refusesCleartext: !isEncrypted(primary) && refusesCleartext(settings, tls),
@@ -166,6 +203,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       options.turnedAway?.(sqlstate);
       log.info({ ...who, sqlstate, reason: message }, 'login failed');
     }
+    if (audit !== undefined) tellEnd(audit, session, opened);
     options.ended(session);
     log.debug({}, 'session ends');
   } catch (error) {
@@ -178,24 +216,68 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   }
 }
 
-/** @throws PgError 28000 for a client that the access rules keep out */
-function checkAccess(
+/**
+ * Waits until the audit has room. Meanwhile nothing is done for the client.
+ * @returns false when the client is gone, or has been refused because its time is up
+ */
+async function hasRoom(
+  audit: SessionAudit,
+  {
+    client,
+    clock,
+    refuse,
+  }: {
+    readonly client: Socket;
+    readonly clock: LoginClock;
+    readonly refuse: (error: PgError) => void;
+  },
+): Promise<boolean> {
+  const over = new AbortController();
+  const gone = () => over.abort();
+  client.once('close', gone);
+  clock.onExpiry = () => {
+    refuse(loginTimedOut());
+    gone();
+  };
+  try {
+    await abortable(audit.room(), over.signal);
+    return !client.closed;
+  } catch {
+    return false;
+  } finally {
+    client.off('close', gone);
+  }
+}
+
+/** How a session that is over has ended, or why there was none. */
+function tellEnd(audit: SessionAudit, session: Session, opened: boolean): void {
+  const { ending, loginFailure: failure, requests } = session;
+  const { reason, sqlstate } = ending ?? { reason: 'internal_error' as const };
+  if (opened) audit.ended(reason, sqlstate, requests);
+  else if (failure !== undefined) audit.loginFailed(loginFailure(failure.sqlstate), failure.sqlstate);
+  else audit.loginFailed(reason, sqlstate);
+}
+
+/** What keeps a client out. The error is 28000. @returns undefined for one that the access rules let in */
+function deniedBy(
   { access }: RouterSettings,
   client: string | undefined,
   parameters: ReadonlyMap<string, string>,
   tls: boolean,
-): void {
+): { readonly error: PgError; readonly rule: string } | undefined {
   // As a server cuts names, so they are compared.
   const text = (bytes: string): string => Buffer.from(clipName(bytes, 'UTF8'), 'latin1').toString('utf8');
   const user = parameters.get('user') ?? '';
   const database = parameters.get('database') || user;
-  if (mayEnter(access, { client, user: text(user), database: text(database), tls })) return;
+  const { allowed, by } = mayEnter(access, { client, user: text(user), database: text(database), tls });
+  if (allowed) return undefined;
   const from = client === undefined ? '[local]' : client;
-  throw new PgError(
+  const error = new PgError(
     '28000',
     `access rejected for host "${from}", user "${user}", database "${database}", ${tls ? 'SSL encryption' : 'no encryption'}`,
     { severity: 'FATAL', hint: 'See the setting "access" of the proxy.' },
   );
+  return { error, rule: by };
 }
 
 /** Whether a startup packet's parameter `replication` asks for it, as a server reads it. */

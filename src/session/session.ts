@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { type EndReason, endReason, type SessionAudit } from '../audit/index.js';
 import { connectionLost, PrimaryLink } from '../primary/primaryLink.js';
 import type { ResponseSink } from '../primary/responseQueue.js';
 import type { CancelKey, CancelKeys, Cancellable } from '../wire/cancelKeys.js';
@@ -48,6 +49,16 @@ export interface Interceptor {
   close(): void;
 }
 
+/** Why a client sends nothing more. */
+export type Leaving = 'client_terminated' | 'client_closed' | 'client_violation';
+
+/** Why a session has ended. */
+interface SessionEnding {
+  readonly reason: EndReason;
+  /** Of the error with which it has, the primary's or the proxy's. */
+  readonly sqlstate?: string;
+}
+
 /** What a session is made of. */
 export interface SessionOptions {
   readonly client: Duplex;
@@ -55,6 +66,8 @@ export interface SessionOptions {
   readonly address?: string | undefined;
   /** Whether the client replicates. Its stream is one request without end. */
   readonly replication?: boolean;
+  /** Is told of what the session does; undefined without an audit, and for a nested session. */
+  readonly audit?: SessionAudit | undefined;
   /** The connection to the primary, on which the startup packet has been sent. */
   readonly primary: Socket;
   /** Bytes of the client's that were read behind its startup packet. */
@@ -85,6 +98,7 @@ export class Session implements Cancellable {
   /** Where the client is; undefined for one that has come by a Unix socket. */
   readonly address: string | undefined;
   readonly replication: boolean;
+  readonly audit: SessionAudit | undefined;
   readonly client: ClientLink;
   readonly primary: PrimaryLink;
   readonly log: RouterLog;
@@ -99,8 +113,11 @@ export class Session implements Cancellable {
   readonly reports: HeldReports;
   #phase: 'startup' | 'ready' | 'ended' = 'startup';
   #draining = false;
-  /** The client has sent Terminate, or something else upon which a server may close the connection without a word. */
-  #leaving = false;
+  /**
+   * The client sends nothing more that counts: it has sent Terminate, or something else upon which a server may close the connection without
+   * a word, or closed it. This is why the session ends then.
+   */
+  #leaving: Leaving | undefined;
   /** A cancel request to the primary is under way. */
   #cancelling = false;
   /** Another cancel request is wanted behind the one that is under way. */
@@ -114,6 +131,8 @@ export class Session implements Cancellable {
   expectsPassword = false;
   /** Why the client could not log in, as it was told. For the log. */
   loginFailure: PgError | undefined;
+  /** Why it has ended, and with which error if there was one. Undefined until then. */
+  ending: SessionEnding | undefined;
   /** How many requests are over, and how many transactions. */
   requests = 0;
   transactions = 0;
@@ -127,6 +146,7 @@ export class Session implements Cancellable {
     this.log = options.log;
     this.address = options.address;
     this.replication = options.replication === true;
+    this.audit = options.audit;
     this.#closed = new Promise((resolve) => {
       this.#markClosed = resolve;
     });
@@ -144,7 +164,7 @@ export class Session implements Cancellable {
       failed: (error) => this.fail(error),
       ending: () => this.#clientEnding(),
       ended: () => this.#clientEnded(),
-      closed: () => this.end(),
+      closed: () => this.end('client_closed'),
     });
     this.primary = new PrimaryLink(options.primary, {
       forward: (bytes) => this.toClient(bytes),
@@ -358,9 +378,12 @@ export class Session implements Cancellable {
     this.fail(error);
   }
 
-  #primaryClosed(fatal: boolean): void {
+  /** @param fatal see PrimaryEvents */
+  #primaryClosed(fatal: string | undefined): void {
     if (this.#phase === 'ended') return;
-    if (fatal || this.#leaving || this.#options.startup === undefined) this.#finish();
+    if (fatal !== undefined) this.#finish({ reason: 'server_ended', sqlstate: fatal });
+    else if (this.#leaving !== undefined) this.end(this.#leaving);
+    else if (this.#options.startup === undefined) this.end('server_lost');
     else this.fail(connectionLost());
   }
 
@@ -372,17 +395,20 @@ export class Session implements Cancellable {
     if (this.#phase === 'startup' && known) this.loginFailure ??= error;
     const told = known ? error : new PgError('XX000', 'internal error of the proxy; see its log', FATAL);
     // A client that waits for the rest of a message would take an error for that rest, for example for a row's value.
-    this.#finish(this.primary.midMessage ? undefined : errorResponse(told.with({ severity: 'FATAL' })));
+    const { sqlstate } = told;
+    const lastWords = this.primary.midMessage ? undefined : errorResponse(told.with({ severity: 'FATAL' }));
+    this.#finish({ reason: endReason(sqlstate), sqlstate }, lastWords);
   }
 
   /** See endingClient.ts. */
   #clientEnding(): void {
     const { client, primary } = this;
-    const leaves = this.#leaving || client.leaves;
+    const leaves = this.#leaving !== undefined || client.leaves;
+    const reason = this.#leaving ?? (leaves ? 'client_terminated' : 'client_closed');
     const serving = (): boolean => this.#interceptor.serving;
     const busy = (): boolean => client.busy || serving();
     if (leaves && busy()) {
-      this.end();
+      this.end(reason);
       return;
     }
     watchEnding({
@@ -391,7 +417,7 @@ export class Session implements Cancellable {
       busy,
       idle: () => primary.queue.length === 0 && !client.busy,
       over: () => this.#phase === 'ended',
-      end: () => this.end(),
+      end: () => this.end(reason),
       touch: () => {
         // What is in the middle of a message has its rest to come.
         if (this.authenticated && !primary.midMessage && !client.inParts)
@@ -402,31 +428,32 @@ export class Session implements Cancellable {
 
   /** The primary, too, gets nothing more, and closes the connection when it has answered everything. */
   #clientEnded(): void {
-    if (this.expectsPassword) this.end();
+    if (this.expectsPassword) this.end('client_closed');
     else {
-      this.#leaving = true;
+      this.#leaving ??= 'client_closed';
       this.primary.finish();
     }
   }
 
   /** Called when the client has sent something behind which it sends nothing more that counts. */
-  leaving(): void {
-    this.#leaving = true;
+  leaving(why: Leaving): void {
+    this.#leaving ??= why;
   }
 
   /** Ends the session without a message to the client. */
-  end(): void {
-    this.#finish();
+  end(reason: EndReason): void {
+    this.#finish({ reason });
   }
 
-  #finish(lastWords?: Buffer): void {
+  #finish(ending: SessionEnding, lastWords?: Buffer): void {
     if (this.#phase === 'ended') return;
     this.#phase = 'ended';
+    this.ending = ending;
     if (this.key !== undefined) this.#options.keys.remove(this.key);
     this.#interceptor.close();
     this.client.end(lastWords);
     // The same holds for the primary: another message would complete the one that the client has begun.
-    this.primary.end(this.client.midMessage || this.#leaving ? undefined : TERMINATE);
+    this.primary.end(this.client.midMessage || this.#leaving !== undefined ? undefined : TERMINATE);
     this.#markClosed();
   }
 }

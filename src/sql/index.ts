@@ -1,4 +1,5 @@
 export { analyze } from './analysis/analyze.js';
+export { type AuditText, readAuditText } from './analysis/auditText.js';
 export {
   type DeclaredType,
   declaredTypes,
@@ -12,6 +13,7 @@ export {
   analyzeAsync,
   DEFAULT_LIMITS,
   type OffloadLimits,
+  readAuditTextAsync,
   readRemoteTextAsync,
   readRemoteTextNow,
 } from './analysis/offload/analyzer.js';

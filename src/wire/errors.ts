@@ -98,6 +98,19 @@ export class PgError extends Error {
   }
 }
 
+/** A limit of the proxy's is reached. */
+export class LimitReached extends PgError {
+  /** @param setting the one that limits it, as the configuration names it */
+  constructor(
+    readonly setting: string,
+    sqlstate: string,
+    message: string,
+    details: ErrorDetails = {},
+  ) {
+    super(sqlstate, message, details);
+  }
+}
+
 /** The error for a violation of the protocol by a peer (FATAL, 08P01). It ends that peer's connection and nothing else. */
 export function protocolViolation(message: string, detail?: string): PgError {
   return new PgError('08P01', message, { severity: 'FATAL', detail });

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../src/embedded/index.js';
 import { eventually } from '../support/eventually.js';
@@ -158,6 +160,74 @@ describe('secrets', () => {
       if (type !== 'E' && type !== 'N') continue;
       for (const word of [PASSWORD, WRONG]) assert.ok(!body.includes(word), body.toString('latin1'));
     }
+  });
+
+  it('no audit contains a password, in any mode, whatever is run', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'secrets-'));
+    const url = conninfo.replace(/^.*port=(\d+).*$/, `postgres://postgres:${PASSWORD}@127.0.0.1:$1/postgres`);
+    const run = (sql: string): string => sql.replaceAll("'", "''");
+    const remoteSql = [
+      `CREATE ROLE canary PASSWORD '${PASSWORD}'`,
+      `ALTER ROLE canary PASSWORD '${PASSWORD}' VALID UNTIL 'infinity'`,
+      `ALTER ROLE canary PASSWORD ${PASSWORD}`,
+      `CREATE EXTENSION IF NOT EXISTS dblink`,
+      `SELECT dblink_connect('inner', '${conninfo}'), dblink_disconnect('inner')`,
+      `CREATE SERVER canary FOREIGN DATA WRAPPER dblink_fdw OPTIONS (host '127.0.0.1')`,
+      `CREATE USER MAPPING FOR canary SERVER canary OPTIONS (user 'postgres', password '${PASSWORD}')`,
+      `ALTER USER MAPPING FOR canary SERVER canary OPTIONS (SET password '${WRONG}')`,
+      `DO $$BEGIN EXECUTE 'ALTER ROLE canary PASSWORD ''${PASSWORD}'''; END$$`,
+      `SET app.password TO '${PASSWORD}'`,
+      `SELECT set_config('app.token', '${PASSWORD}', false)`,
+      `SELECT '${PASSWORD}' AS password`,
+      `SELECT 1 -- password ${PASSWORD}`,
+      `DROP SERVER canary CASCADE; DROP ROLE canary`,
+    ];
+    for (const mode of ['none', 'fingerprint', 'full']) {
+      const file = join(directory, mode);
+      const audited = await startProxyProcess({
+        primary,
+        flags: { primary: `postgres://postgres@127.0.0.1:${primary.port}?sslmode=disable` },
+        env: { DBLINK_PROXY_AUDIT_FILE: file, DBLINK_PROXY_AUDIT_STATEMENTS: mode },
+      });
+      const client = await FaultClient.open(audited.port);
+      for (const target of [
+        conninfo,
+        url,
+        conninfo.replace(PASSWORD, WRONG),
+        `${conninfo} nonsense=1`,
+        `${conninfo} ${PASSWORD}`,
+        `host=127.0.0.1 port=1 application_name= password=${PASSWORD}`,
+        `host=127.0.0.1 port=1 user= password=${PASSWORD} dbname= password=${PASSWORD}`,
+        url.replace(PASSWORD, `pa/${PASSWORD}`),
+        url.replace(PASSWORD, `pa@${PASSWORD}`),
+        url.replace(PASSWORD, `pa@${PASSWORD}@`),
+        `hostaddr=127.0.0.1 host=password=${PASSWORD} port=1`,
+      ]) {
+        const call = `SELECT * FROM dblink('${run(target)}', 'SELECT 1') AS t(a int)`;
+        await client.query(call);
+        await client.query(`DO '${run(`BEGIN PERFORM dblink_exec('${run(target)}', 'SELECT 1'); END`)}'`);
+      }
+      await client.rows(`SELECT dblink_connect('c', '${conninfo}')`);
+      for (const sql of remoteSql) {
+        await client.query(`SELECT dblink_exec('c', '${run(sql)}')`);
+        await client.query(`SELECT * FROM dblink('c', '${run(sql)}') AS t(a text)`);
+        await client.query(`SELECT dblink_send_query('c', '${run(sql)}')`);
+        await client.query("SELECT * FROM dblink_get_result('c') AS t(a text)");
+        await client.query("SELECT * FROM dblink_get_result('c') AS t(a text)");
+      }
+      await client.end();
+      await eventually('it is over', () => assert.match(readFileSync(file, 'utf8'), /"session_ended"/));
+      const text = readFileSync(file, 'utf8');
+      assert.equal(text.includes('"event":"statement"'), mode !== 'none');
+      assert.equal(text.includes('ALTER ROLE'), mode === 'full');
+      for (const word of [PASSWORD, WRONG].flatMap(forms))
+        assert.ok(
+          !text.includes(word),
+          text.split('\n').find((line) => line.includes(word)),
+        );
+      await audited.stop();
+    }
+    rmSync(directory, { recursive: true });
   });
 
   it('the log at level trace contains no password, connection string, SQL or row', async () => {

@@ -1,4 +1,4 @@
-import { PgError } from '../../wire/errors.js';
+import { LimitReached, type PgError } from '../../wire/errors.js';
 import type { Descriptors } from '../../wire/host/descriptors.js';
 
 /** How many remote connections there may be at a time; 0 for no limit. */
@@ -69,12 +69,22 @@ export class RemoteAdmission {
 }
 
 const tooMany = (what: string, setting: string, value: number): PgError =>
-  new PgError('53300', `too many ${what}: the setting "limits.${setting}" of the proxy is ${value}`, {
-    hint: `Close connections with dblink_disconnect(), or raise "limits.${setting}".`,
-  });
+  new LimitReached(
+    `limits.${setting}`,
+    '53300',
+    `too many ${what}: the setting "limits.${setting}" of the proxy is ${value}`,
+    {
+      hint: `Close connections with dblink_disconnect(), or raise "limits.${setting}".`,
+    },
+  );
 
 const noDescriptors = (): PgError =>
-  new PgError('53300', 'too many dblink connections: the file descriptors of the proxy are nearly used up', {
-    detail: 'What is left is kept for logins (the setting "limits.reserved_descriptors").',
-    hint: "Close connections with dblink_disconnect(), or raise the limit of the proxy's process (ulimit -n).",
-  });
+  new LimitReached(
+    'ulimit -n',
+    '53300',
+    'too many dblink connections: the file descriptors of the proxy are nearly used up',
+    {
+      detail: 'What is left is kept for logins (the setting "limits.reserved_descriptors").',
+      hint: "Close connections with dblink_disconnect(), or raise the limit of the proxy's process (ulimit -n).",
+    },
+  );

@@ -1,4 +1,4 @@
-import { PgError } from '../../wire/errors.js';
+import { LimitReached, PgError } from '../../wire/errors.js';
 import type { WireClient } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
 import { clipName } from '../clipName.js';
@@ -68,7 +68,7 @@ export class SessionConnections {
     const encoding = call.facts.databaseEncoding;
     let release = () => {};
     try {
-      const place = await this.#admitWithRoom(call.signal);
+      const place = await this.#admitWithRoom(call.signal).catch((error: unknown) => this.#refused(error));
       const beforeConnect = (): void => {
         if (name === undefined) {
           this.#registry.unnamed?.refuseInUse(undefined);
@@ -121,10 +121,17 @@ export class SessionConnections {
       try {
         return await this.#admitWithRoom(signal);
       } catch (error) {
-        if (this.#oneShots.size + this.#opening === 0) throw error;
+        if (this.#oneShots.size + this.#opening === 0) this.#refused(error);
         await abortable(new Promise<void>((resolve) => this.#waiting.push(resolve)), signal);
       }
     }
+  }
+
+  /** Tells the audit that there is no place. @throws the error */
+  #refused(error: unknown): never {
+    if (error instanceof LimitReached)
+      this.home.audit?.refused({ kind: 'limit', by: error.setting, sqlstate: error.sqlstate });
+    throw error;
   }
 
   #oneShotEnded(): void {

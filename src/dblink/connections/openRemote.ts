@@ -1,12 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { PgError } from '../../wire/errors.js';
 import { ConnectError, type WireClient } from '../../wire/outbound/index.js';
+import { abortable } from '../../wire/pace/abortable.js';
+import { Attempts, asText } from '../auditing/attempts.js';
 import { clipName } from '../clipName.js';
 import {
+  byteString,
   ConninfoError,
   findRefusedOption,
   hostHasEnvironment,
   parseConninfo,
+  plainOption,
   type ResolvedConninfo,
   resolveConninfo,
   systemContext,
@@ -25,7 +29,7 @@ import { connectTextBefore14 } from '../remote/connectText.js';
 import { type ForeignServer, serverConninfo, wantsPassthrough } from './foreignServer.js';
 import { checkRoots, DEFAULT_HOST_RULES, permittedContext } from './hostAccess.js';
 import type { Identity } from './keptConnections.js';
-import { asText, Permission, type Permitted } from './permission.js';
+import { Permission, type Permitted } from './permission.js';
 
 /** Who opens a connection, and in what circumstances. */
 export interface OpenOptions {
@@ -60,6 +64,23 @@ export interface OpenedRemote {
  * @throws PgError 08001, 2F003, 42501, 42704, 42601, 0A000, or the signal's reason
  */
 export async function openRemote(target: string, options: OpenOptions): Promise<OpenedRemote> {
+  const { audit } = options.home;
+  if (audit === undefined) return open(target, options, undefined);
+  if (audit.makesWait) await abortable(audit.room(), options.signal);
+  const attempts = new Attempts(audit);
+  try {
+    return await open(target, options, attempts);
+  } catch (error) {
+    attempts.gaveUp(options.signal.aborted ? options.signal.reason : error);
+    throw error;
+  }
+}
+
+async function open(
+  target: string,
+  options: OpenOptions,
+  attempts: Attempts | undefined,
+): Promise<OpenedRemote> {
   const { home, facts } = options;
   const rules = home.hostRules ?? DEFAULT_HOST_RULES;
   const hostContext = systemContext(
@@ -76,6 +97,8 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     options.unchecked,
     options.signal,
   );
+  const serverName = server && asText(server.name, facts.databaseEncoding);
+  if (attempts !== undefined) attempts.names = { server: serverName, host: () => undefined };
   const conninfo = server === undefined ? target : conninfoOf(server, options);
   let explicit: ReadonlyMap<string, string> | undefined;
   let problem: PgError | undefined;
@@ -118,14 +141,20 @@ export async function openRemote(target: string, options: OpenOptions): Promise<
     }
     const resolved = await resolveConninfo(completed, context);
     checkRoots(bare, resolved, rules.hostEnvironment);
+    if (attempts !== undefined) {
+      const show = (keyword: string, value: string): string | undefined =>
+        plainOption(conninfo, completed, keyword, byteString(asText(value, facts.databaseEncoding)));
+      const [database, user] = [show('dbname', resolved.database), show('user', resolved.user)];
+      attempts.names = { server: serverName, database, user, host: (name) => show('host', byteString(name)) };
+    }
     const plainPassword = server?.declared !== true || server.plainPassword === true;
     const identity = identityOf(completed, resolved, plainPassword);
     permission = permissionFor(resolved, server, { home, facts, confirmSuperuser });
     // Whoever names lists of certificates that are revoked wants each connection to be checked against them.
     const reuse = explicit.has('sslcrl') || explicit.has('sslcrldir') ? undefined : options.reuse;
-    const terms = { plainPassword, permission };
+    const terms = { plainPassword, permission, attempts };
     client =
-      (await reuse?.(identity).then((kept) => stillPermitted(kept, permission))) ??
+      (await reuse?.(identity).then((kept) => stillPermitted(kept, permission, attempts))) ??
       (await loginWithRoom(resolved, options, terms, identity));
     if (permission?.given !== undefined) PERMITTED.set(client, permission.given);
   } catch (error) {
@@ -174,11 +203,13 @@ function permissionFor(
 async function stillPermitted(
   kept: WireClient | undefined,
   permission: Permission | undefined,
+  attempts: Attempts | undefined,
 ): Promise<WireClient | undefined> {
   if (kept === undefined || permission === undefined) return kept;
   const before = PERMITTED.get(kept);
   try {
     if (before !== undefined) {
+      attempts?.at(before.host, before.address);
       await permission.check(before.host, before.address);
       if (permission.given?.by === before.by) return kept;
     }
@@ -220,6 +251,7 @@ function identityOf(
 interface Terms {
   readonly plainPassword: boolean;
   readonly permission: Permission | undefined;
+  readonly attempts: Attempts | undefined;
 }
 
 /**
@@ -245,7 +277,7 @@ async function loginWithRoom(
 async function login(
   resolved: ResolvedConninfo,
   { home, signal }: OpenOptions,
-  { plainPassword, permission }: Terms,
+  { plainPassword, permission, attempts }: Terms,
 ): Promise<WireClient> {
   const release = await home.logins?.take(home.owner ?? home, signal);
   try {
@@ -254,6 +286,7 @@ async function login(
       maxScramIterations: home.maxScramIterations,
       plainPassword,
       permission,
+      attempts,
     });
   } finally {
     release?.();

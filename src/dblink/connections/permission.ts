@@ -1,8 +1,7 @@
 import { type Destination, judge, type NamedPlace, type Policy, type Wanted } from '../../policy/index.js';
 import type { SocketAddress } from '../../wire/address.js';
-import { transcode } from '../../wire/encoding/transcode.js';
 import type { ConninfoHost } from '../conninfo/index.js';
-import { refusedByPolicy } from '../errors.js';
+import { RefusedByPolicy } from '../errors.js';
 
 /** Who may reach what, and what a session has to do with it. */
 export interface Access {
@@ -13,8 +12,8 @@ export interface Access {
   readonly client: string | undefined;
   /** Whether an address and port are the proxy's own, or the primary's. */
   readonly isAt: (place: NamedPlace, destination: Destination, port: number) => boolean;
-  /** Told of each refusal. */
-  readonly refused: (by: string, host: string, port: number) => void;
+  /** Told of each refusal. @returns how many there have been by that rule */
+  readonly refused: (by: string, host: string, port: number) => number;
 }
 
 /** For whom a connection is wanted. */
@@ -49,6 +48,11 @@ export class Permission {
     return this.#given;
   }
 
+  /** What has permitted it. */
+  get by(): string | undefined {
+    return this.#given?.by;
+  }
+
   /** Whether sessions there have to stay read-only. */
   get readOnly(): boolean {
     return this.#given?.readOnly === true;
@@ -66,12 +70,11 @@ export class Permission {
     const isMember = (roles: readonly string[]): Promise<boolean | undefined> => this.#isMember(roles);
     const ruling = await judge(policy, wanted, { isMember, isAt }, destination);
     if (ruling.action === 'deny') {
-      refused(ruling.by, name, host.port);
+      const { by } = ruling;
+      const count = refused(by, name, host.port);
       const shown = host.socketDirectory ?? `${name}:${host.port}`;
-      throw refusedByPolicy(
-        Buffer.from(shown).toString('latin1'),
-        (await this.applicant.confirmSuperuser()) ? ruling.by : undefined,
-      );
+      const told = await this.applicant.confirmSuperuser();
+      throw new RefusedByPolicy(Buffer.from(shown).toString('latin1'), { by, count, told });
     }
     this.#given = { host, address, by: ruling.by, readOnly: ruling.readOnly };
   }
@@ -82,10 +85,4 @@ export class Permission {
     this.#memberships.set(roles, known);
     return known;
   }
-}
-
-/** A name as rules have it. @param name byte string in the database's encoding */
-export function asText(name: string, encoding: string): string {
-  const changed = transcode(name, encoding, 'UTF8');
-  return typeof changed === 'string' ? Buffer.from(changed, 'latin1').toString('utf8') : name;
 }

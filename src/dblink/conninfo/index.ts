@@ -9,7 +9,7 @@ export { hostHasEnvironment, namedFileOption } from './hostOptions.js';
 export type { ConninfoHost, HostProblem } from './hosts.js';
 export { CONNINFO_KEYWORDS, type ConninfoKeyword, findKeyword, findRefusedOption } from './keywords.js';
 export { parseConninfo } from './parse.js';
-export { redactConninfo } from './redact.js';
+export { plainOption, redactConninfo, redactIfConninfo } from './redact.js';
 export type { AuthMethod } from './requireAuth.js';
 export {
   type ProtocolRange,

@@ -21,8 +21,42 @@ export function redactConninfo(text: Buffer | string): string {
     return `(connection string that cannot be parsed, ${Buffer.byteLength(text)} bytes)`;
   }
   if (isTornUri(byteString(text), options)) return `(ambiguous URI, ${Buffer.byteLength(text)} bytes)`;
-  return [...options].map(([keyword, value]) => `${keyword}=${shown(keyword, value)}`).join(' ');
+  return shownOptions(options);
 }
+
+/**
+ * The same for a text that need not be a connection string at all.
+ * @returns undefined unless it is one, and has no other keywords than libpq's
+ */
+export function redactIfConninfo(text: Buffer): string | undefined {
+  let options: ReadonlyMap<string, ByteString>;
+  try {
+    options = parseConninfo(text);
+  } catch {
+    return undefined;
+  }
+  if (isTornUri(byteString(text), options)) return undefined;
+  return [...options.keys()].every((keyword) => findKeyword(keyword)) ? shownOptions(options) : undefined;
+}
+
+/**
+ * Shows one option's value by itself.
+ * @param options all of the connection string's @param text the connection string
+ * @returns undefined where the value may have a part of a secret in it
+ */
+export function plainOption(
+  text: ByteString,
+  options: ReadonlyMap<string, ByteString>,
+  keyword: string,
+  value: ByteString,
+): string | undefined {
+  if (isTornUri(text, options) || findKeyword(keyword)?.secret || isSuspicious(keyword, value))
+    return undefined;
+  return cutText(value);
+}
+
+const shownOptions = (options: ReadonlyMap<string, ByteString>): string =>
+  [...options].map(([keyword, value]) => `${keyword}=${shown(keyword, value)}`).join(' ');
 
 /**
  * Whether a URI has an `@` left over. User information ends at the first `@`, so the rest of a password with an `@` in it
@@ -38,9 +72,13 @@ function isTornUri(text: ByteString, options: ReadonlyMap<string, ByteString>): 
 function shown(keyword: string, value: ByteString): string {
   if (value === '') return "''";
   if (findKeyword(keyword)?.secret || isSuspicious(keyword, value)) return MASK;
-  const plainText = textOf(value);
-  const cut = plainText.length > MAX_SHOWN_CHARS ? `${plainText.slice(0, MAX_SHOWN_CHARS)}…` : plainText;
+  const cut = cutText(value);
   return /^[^\s'\\]+$/.test(cut) ? cut : `'${cut.replace(/['\\]/g, '\\$&')}'`;
+}
+
+function cutText(value: ByteString): string {
+  const text = textOf(value);
+  return text.length > MAX_SHOWN_CHARS ? `${text.slice(0, MAX_SHOWN_CHARS)}…` : text;
 }
 
 /**

@@ -7,6 +7,7 @@ import { Deadline } from '../../wire/outbound/deadline.js';
 import { ConnectError, WireClient } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
 import { EMPTY } from '../../wire/protocol.js';
+import type { Attempts } from '../auditing/attempts.js';
 import { bytesOf, type ConninfoHost, type ResolvedConninfo } from '../conninfo/index.js';
 import { READ_ONLY_OPTION } from './guard/readOnlySession.js';
 
@@ -30,10 +31,14 @@ export interface ClientSettings {
   readonly plainPassword?: boolean | undefined;
   /** Says whether a place may be connected to. Without it, any may. */
   readonly permission?: PlacePermission | undefined;
+  /** Is told of each attempt. */
+  readonly attempts?: Attempts | undefined;
 }
 
 /** Says whether a place may be connected to. */
 export interface PlacePermission {
+  /** What has permitted the place that was asked about last. */
+  readonly by: string | undefined;
   /** Whether the session there has to be read-only. */
   readonly readOnly: boolean;
   /** @param address undefined before the host is looked up @throws PgError 42501 */
@@ -51,29 +56,35 @@ export async function connectFirst(
   settings: ClientSettings = {},
 ): Promise<WireClient> {
   const failures: string[] = [];
+  const { permission, attempts } = settings;
   const order = target.hosts.map((host, index) => ({ host, index }));
   if (target.loadBalance === 'random') shuffle(order);
   for (const { host, index } of order) {
+    attempts?.at(host);
     if (host.problem !== undefined) {
       const text = host.problem.error.messageBytes.toString('latin1');
       failures.push(host.problem.prefixed ? `connection to ${shownServer(host)} failed: ${text}` : text);
+      attempts?.unusable('before');
       if (host.problem.fatal) break;
       continue;
     }
-    await settings.permission?.check(host);
+    await permission?.check(host);
     let addresses: readonly SocketAddress[];
     try {
       addresses = await addressesOf(host, target.connectTimeoutMs, signal);
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof NameError)) throw error;
+      attempts?.unusable('name');
       failures.push(
         `could not translate host name "${Buffer.from(host.host).toString('latin1')}" to address: ${error.message}`,
       );
       continue;
     }
     for (const address of addresses) {
+      attempts?.at(host, address);
       if (target.requirePeer !== undefined && 'path' in address) {
+        attempts?.unusable('before');
         failures.push(
           `connection to ${shownServer(host)} failed: requirepeer parameter is not supported on this platform\n` +
             '\tdblink-proxy cannot find out which user the server of a socket runs as. Leave requirepeer out, and let the ' +
@@ -81,7 +92,7 @@ export async function connectFirst(
         );
         continue;
       }
-      await settings.permission?.check(host, address);
+      await permission?.check(host, address);
       try {
         const client = await connectOne({ host, index, address }, target, signal, settings);
         const describe = describeServer(address, host.displayHost);
@@ -90,6 +101,7 @@ export async function connectFirst(
         client.close();
         failures.push(`connection to ${describe} failed: ${unfit}`);
       } catch (error) {
+        attempts?.failed(signal.aborted ? signal.reason : error, permission?.by);
         signal.throwIfAborted();
         if (!(error instanceof ConnectError)) throw error;
         failures.push(withPassfile(error, target.passfileFor(index)));
@@ -108,14 +120,16 @@ async function connectOne(
   attempt: Attempt,
   target: ResolvedConninfo,
   signal: AbortSignal,
-  { owner, maxScramIterations, plainPassword, permission }: ClientSettings,
+  { owner, maxScramIterations, plainPassword, permission, attempts }: ClientSettings,
 ): Promise<WireClient> {
   const { host, index, address } = attempt;
   const password = target.passwordFor(index);
   const { scramClientKey: clientKey, scramServerKey: serverKey } = target;
-  return WireClient.connect(
+  const watch = attempts?.watch();
+  const client = await WireClient.connect(
     {
       address,
+      onEnd: watch?.onEnd,
       describe: describeServer(address, host.displayHost),
       tls: {
         ...target.tls,
@@ -141,6 +155,8 @@ async function connectOne(
     },
     signal,
   );
+  watch?.opened(client, { rule: permission?.by, readOnly: permission?.readOnly === true });
+  return client;
 }
 
 /** The parameters of the startup packet. A session that has to be read-only begins so, whatever else it begins with. */

@@ -1,17 +1,28 @@
+import type { StatementAudit } from '../../audit/index.js';
 import { owned } from '../../wire/channel/index.js';
 import { appendChunk } from '../../wire/chunks.js';
 import type { ErrorFields } from '../../wire/errors.js';
 import type { RowDelivery, WireClient } from '../../wire/outbound/index.js';
 import { renderError } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
+import { watched } from '../auditing/watched.js';
 import type { SessionMemory } from '../memory.js';
 import type { ConnectionLoss } from './connectionLoss.js';
 import type { CursorTransaction } from './cursorTransaction.js';
 import type { ErrorBuffer } from './errorBuffer.js';
-import { type Outcome, type ResultHandler, resultHandler } from './outcome.js';
+import { type Outcome, type ResultEvents, type ResultHandler, resultHandler } from './outcome.js';
 
 /** How many bytes of rows dblink_is_busy takes in for a later dblink_get_result. */
 const MAX_STORED_BYTES = 1024 * 1024;
+
+/** What results have to do with beside their connection. */
+interface Remembered {
+  readonly errors: ErrorBuffer;
+  readonly loss: ConnectionLoss;
+  readonly transaction: CursorTransaction;
+  readonly memory: SessionMemory;
+  readonly audit: StatementAudit | undefined;
+}
 
 /**
  * The results of a query string that dblink_send_query has sent, taken one by one (behaviour reference, section 6).
@@ -50,16 +61,20 @@ export class PendingResults {
   /** Settled when the answer is complete or the connection lost; never rejected. */
   readonly over: Promise<void>;
 
-  /** Sends the query string. */
+  private readonly errors: ErrorBuffer;
+  private readonly loss: ConnectionLoss;
+  private readonly memory: SessionMemory;
+
+  /** Sends the query string. @param remembered what belongs to the connection, and what is told of the string */
   constructor(
     private readonly client: WireClient,
     private readonly sql: Buffer,
-    private readonly errors: ErrorBuffer,
-    private readonly loss: ConnectionLoss,
-    transaction: CursorTransaction,
-    private readonly memory: SessionMemory,
+    { errors, loss, transaction, memory, audit }: Remembered,
   ) {
-    const handler = resultHandler({
+    this.errors = errors;
+    this.loss = loss;
+    this.memory = memory;
+    const events: ResultEvents = {
       begin: (description) => this.#begin(description),
       rows: (bytes) => this.#rows(bytes),
       result: (outcome, tag) => {
@@ -72,9 +87,9 @@ export class PendingResults {
       ready: () => {
         this.#ended = true;
       },
-    });
+    };
     const wake = (): void => this.#wake();
-    this.over = client.query(sql, handler).then(wake, wake);
+    this.over = client.query(sql, resultHandler(watched(events, audit))).then(wake, wake);
     client.hold();
   }
 

@@ -1,15 +1,21 @@
+import type { ConnectionAudit, StatementAudit } from '../../audit/index.js';
+import { PgError } from '../../wire/errors.js';
 import { renderError, type TransactionState, type WireClient } from '../../wire/outbound/index.js';
 import { abortable, onAbort } from '../../wire/pace/abortable.js';
+import { asText, auditOf } from '../auditing/attempts.js';
+import { watched } from '../auditing/watched.js';
 import type { CallContext, DblinkFacts } from '../context.js';
 import { alreadyInUse, type ConnectionLabel } from '../errors.js';
+import type { DblinkFunction } from '../functions.js';
 import type { SessionMemory } from '../memory.js';
 import { cancelOfDead, cancelUntil, requestCancel } from './cancel.js';
 import { ConnectionLoss, NO_CONNECTION } from './connectionLoss.js';
 import { CursorTransaction } from './cursorTransaction.js';
 import { ErrorBuffer } from './errorBuffer.js';
+import { hasCertainLiterals } from './guard/sessionMode.js';
 import type { TextGuard } from './guard/textGuard.js';
 import { type Notification, NotificationQueue } from './notifications.js';
-import { type Outcome, type ResultHandler, resultHandler } from './outcome.js';
+import { type Outcome, type ResultEvents, type ResultHandler, resultHandler } from './outcome.js';
 import { PendingResults } from './pendingResults.js';
 
 const BUSY = 'another command is already in progress';
@@ -19,6 +25,10 @@ const BUSY = 'another command is already in progress';
  * request that is on its way still arrives.
  */
 const LEAVE_MS = 1_000;
+
+/** SQLSTATEs of what was lost with its connection, and of what failed here. */
+const LOST = '08006';
+const INTERNAL = 'XX000';
 
 /** What is going on between a connection and its remote. */
 type Activity =
@@ -43,6 +53,7 @@ export class RemoteConnection {
   #abandoned: Promise<void> | undefined;
   /** The call that uses the connection. */
   #user: symbol | undefined;
+  readonly #audit: ConnectionAudit | undefined;
 
   /**
    * @param major of the primary, whose libpq the extension would use
@@ -56,6 +67,7 @@ export class RemoteConnection {
     private readonly guard?: TextGuard,
   ) {
     this.client = client;
+    this.#audit = auditOf(client);
     this.#major = major;
     this.#errors = new ErrorBuffer(major);
     this.#loss = new ConnectionLoss(client, this.#errors);
@@ -142,17 +154,52 @@ export class RemoteConnection {
     return undefined;
   }
 
+  /** Waits until the audit has room for what is to be told of a statement. @throws the signal's reason */
+  async #whenAudited(signal: AbortSignal): Promise<void> {
+    if (this.#audit?.makesWait === true) await abortable(this.#audit.room(), signal);
+  }
+
+  /** @throws as TextGuard */
+  async #admit(
+    guard: TextGuard,
+    sql: Buffer,
+    { signal, by }: { readonly signal: AbortSignal; readonly by: DblinkFunction | undefined },
+  ): Promise<void> {
+    try {
+      await guard.admit(sql, signal);
+    } catch (error) {
+      if (by !== undefined && error instanceof PgError && !signal.aborted)
+        this.#audit?.refused(by, error.sqlstate);
+      throw error;
+    }
+  }
+
+  /** What the audit is told of a statement of a function. A statement of nobody's is the proxy's own, of which nothing is told. */
+  #audited(sql: Buffer, by: DblinkFunction | undefined): StatementAudit | undefined {
+    if (by === undefined) return undefined;
+    const encoding = this.client.parameters.get('client_encoding') ?? 'UTF8';
+    const isReadable = hasCertainLiterals(sql, encoding);
+    return this.#audit?.statement(by, sql, { isReadable, asText: (bytes) => asText(bytes, encoding) });
+  }
+
   /**
    * Runs a query string with the simple protocol, as dblink does. When the signal is aborted or the handler gives up, the
    * remote query is cancelled. The connection is usable again when that has taken effect; the next call waits for it.
    * @param results takes the rows; undefined drops them
+   * @param by the function that runs it, for the audit
    * @returns the last result of the string; `refused` if it was not sent
    * @throws the signal's reason as soon as it is aborted; the reason with which the handler has given up; PgError 25006
    */
-  async run(sql: Buffer, results: ResultHandler | undefined, signal: AbortSignal): Promise<Outcome> {
+  async run(
+    sql: Buffer,
+    results: ResultHandler | undefined,
+    signal: AbortSignal,
+    by?: DblinkFunction,
+  ): Promise<Outcome> {
+    if (this.#audit !== undefined) await this.#whenAudited(signal);
     if (this.#activity.kind === 'running') await this.settled(signal);
     signal.throwIfAborted();
-    if (this.guard !== undefined) await this.guard.admit(sql, signal);
+    if (this.guard !== undefined) await this.#admit(this.guard, sql, { signal, by });
     const refused = this.#refusal();
     if (refused !== undefined) return { kind: 'refused', text: refused };
     if (this.client.lost !== undefined) return this.#lost();
@@ -160,7 +207,8 @@ export class RemoteConnection {
     let outcome: Outcome = { kind: 'empty' };
     let live = true;
     this.transaction.sent(sql, this.client.transactionStatus);
-    const handler = resultHandler({
+    const audited = this.#audited(sql, by);
+    const events: ResultEvents = {
       begin: (description) => (live && results?.begin(description)) || 'discard',
       rows: (bytes) => {
         if (live) results?.rawRows(bytes);
@@ -180,15 +228,22 @@ export class RemoteConnection {
         this.#errors.append(text);
         outcome = { kind: 'error', fields, text };
       },
-    });
-    const idle = (): void => {
+    };
+    let told: Promise<void> | undefined;
+    const idle = (complete: boolean): void => {
+      told = audited?.over(complete);
       this.#activity = IDLE;
     };
-    const over = this.client.query(sql, handler).then(idle, () => {
-      // The loss of a connection that nobody waits for any more is reported by the next call.
-      if (live) outcome = this.#lost(outcome);
-      idle();
-    });
+    const answer = this.client.query(sql, resultHandler(watched(events, audited)));
+    const over = answer.then(
+      () => idle(true),
+      () => {
+        // The loss of a connection that nobody waits for any more is reported by the next call.
+        if (live) outcome = this.#lost(outcome);
+        audited?.failed(LOST);
+        idle(false);
+      },
+    );
     this.#activity = { kind: 'running', over };
     let settled = (): void => {};
     try {
@@ -199,11 +254,14 @@ export class RemoteConnection {
       });
     } catch (reason) {
       live = false;
+      audited?.failed(reason instanceof PgError ? reason.sqlstate : INTERNAL);
       this.#abandon(over);
       throw reason;
     } finally {
       settled();
     }
+    // A text that takes long to read for the audit keeps only those waiting who have sent it.
+    if (told !== undefined) await abortable(told, signal);
     return outcome;
   }
 
@@ -236,14 +294,27 @@ export class RemoteConnection {
    * @returns libpq's reason why it could not be sent; undefined when it was
    * @throws the signal's reason, if it is aborted before a query that was given up has ended; PgError 25006
    */
-  async send(sql: Buffer, signal: AbortSignal): Promise<string | undefined> {
+  async send(sql: Buffer, signal: AbortSignal, by?: DblinkFunction): Promise<string | undefined> {
+    if (this.#audit !== undefined) await this.#whenAudited(signal);
     await this.settled(signal);
-    if (this.guard !== undefined) await this.guard.admit(sql, signal);
+    if (this.guard !== undefined) await this.#admit(this.guard, sql, { signal, by });
     const refused = this.#refusal();
     if (refused !== undefined) return refused;
     this.transaction.sent(sql, this.client.transactionStatus);
     const { client, transaction, memory } = this;
-    const results = new PendingResults(client, sql, this.#errors, this.#loss, transaction, memory);
+    const audit = this.#audited(sql, by);
+    const results = new PendingResults(client, sql, {
+      errors: this.#errors,
+      loss: this.#loss,
+      transaction,
+      memory,
+      audit,
+    });
+    if (audit !== undefined)
+      void results.over.then(() => {
+        if (client.lost !== undefined) audit.failed(LOST);
+        audit.over(client.lost === undefined);
+      });
     this.#activity = { kind: 'asynchronous', results };
     return undefined;
   }

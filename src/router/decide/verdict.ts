@@ -15,6 +15,8 @@ interface Relay {
    * `refusal`: the primary refuses it, and the error may have to be changed to that of a server with the extension.
    */
   readonly change: 'none' | 'lookup' | 'block' | 'refusal';
+  /** Its calls are the extension's to carry out. */
+  readonly toExtension?: true;
   readonly why: string;
 }
 
@@ -116,7 +118,7 @@ export function decide(statement: Statement, circumstances: Circumstances): Verd
   if (shape.kind === 'ambiguous') return relay('a call fits several signatures', 'refusal');
   if (isShadowed(statement, facts.shadowing)) return relay("a call means a function of the user's own");
   if (circumstances.leaveToExtension && isNative(statement, facts.native))
-    return relay('its calls are left to the extension');
+    return { ...relay('its calls are left to the extension'), toExtension: true };
   const names = bridgeOf(statement, facts);
   const untrusted = untrustedOf(statement, facts);
   if (untrusted !== undefined && names !== 'none') return refuseUntrusted(untrusted);

@@ -194,6 +194,7 @@ export class ExtendedQuery {
     const { message, fields, statement } = request;
     switch (verdict.plan) {
       case 'relay':
+        if (verdict.toExtension === true) await this.context.leftToExtension(statement, 'once');
         return this.#parses.relay(
           message,
           fields,

@@ -174,7 +174,7 @@ class SimpleQuery {
     this.context.statement.planned(verdict.plan);
     switch (verdict.plan) {
       case 'relay':
-        return this.#relay(verdict, task);
+        return verdict.toExtension === true ? this.#toExtension(verdict, task) : this.#relay(verdict, task);
       case 'answer':
         return this.#answer(task);
       case 'stream':
@@ -192,6 +192,11 @@ class SimpleQuery {
       default:
         return verdict satisfies never;
     }
+  }
+
+  async #toExtension(verdict: Verdict & { plan: 'relay' }, task: Task): Promise<void> {
+    await this.context.leftToExtension(task.statement, 'each');
+    return this.#relay(verdict, task);
   }
 
   async #answer({ statement, facts }: Task): Promise<void> {

@@ -284,6 +284,10 @@ class Supervisor implements ConnectionTaker {
     });
   }
 
+  reopen(): void {
+    for (const place of this.#places) if (place.ready) this.#say(place, { kind: 'reopen' });
+  }
+
   /** Has all workers end. A further call can only shorten the grace period. */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;

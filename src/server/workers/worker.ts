@@ -109,6 +109,9 @@ export function runWorker(begun: (worker: Worker) => void): void {
       case 'reload':
         void reload(message);
         return;
+      case 'reopen':
+        server?.reopen();
+        return;
       case 'close':
         void close(message.graceMs).then(() => process.exit(0));
     }

@@ -15,6 +15,8 @@ export type ToWorker =
   | { readonly kind: 'reload'; readonly id: number; readonly config: Config }
   /** To be answered with `metrics` and the same number. */
   | { readonly kind: 'metrics'; readonly id: number }
+  /** The audit's file is to be opened anew. */
+  | { readonly kind: 'reopen' }
   | { readonly kind: 'close'; readonly graceMs: number };
 
 /** What a worker says to the supervisor. */

@@ -11,6 +11,8 @@ export function shareOf(config: Config, index: number, count: number): Config {
   const { limits } = config;
   return {
     ...config,
+    // Of the bytes that may wait in all.
+    audit: { ...config.audit, buffer: part(config.audit.buffer) },
     limits: {
       ...limits,
       clients: part(limits.clients),

@@ -1,4 +1,13 @@
-import { loadModule, type Node, parseSync, type RawStmt, SqlError, scanSync } from 'libpg-query';
+import {
+  fingerprintSync,
+  loadModule,
+  type Node,
+  parseSync,
+  type RawStmt,
+  type ScanToken,
+  SqlError,
+  scanSync,
+} from 'libpg-query';
 
 /** A token's place in the original bytes. Comments are kept apart from the rest. */
 export interface Token {
@@ -93,6 +102,19 @@ function offsetTranslation(text: Buffer): (location: number | undefined) => numb
     }
     return location - low;
   };
+}
+
+/** The tokens of a text that can be parsed, as the parser gives them: places count in UTF-8. */
+export const rawTokens = (latin1: string): readonly ScanToken[] | undefined =>
+  guarded(() => scanSync(latin1).tokens);
+
+/**
+ * libpg-query's fingerprint of a text: 16 hexadecimal digits. Literals that are constants of expressions make no difference to it, others do.
+ * @returns undefined if the text cannot be parsed
+ */
+export function fingerprintOf(latin1: string): string | undefined {
+  if (parseOnly(latin1) === undefined) return undefined;
+  return guarded(() => fingerprintSync(latin1));
 }
 
 /** The one key of a node of the syntax tree, and what is under it. */

@@ -389,13 +389,19 @@ export class WireClient {
     socket.end(TERMINATE);
     // The end of a socket is only noticed while it is read.
     this.#channel.resume();
-    this.#end(new ConnectionLost('connection was closed'));
+    this.#close();
   }
 
   /** Closes at once, without Terminate. */
   destroy(): void {
     this.#socket.destroy();
-    if (this.#lost === undefined) this.#end(new ConnectionLost('connection was closed'));
+    if (this.#lost === undefined) this.#close();
+  }
+
+  #close(): void {
+    const closed = new ConnectionLost('connection was closed');
+    this.#end(closed);
+    this.#options.onEnd?.(closed, false);
   }
 
   readonly #send: Send = (bytes, released) =>
@@ -498,6 +504,7 @@ export class WireClient {
     if (started) {
       this.#end(lost);
       this.onClose?.(lost);
+      this.#options.onEnd?.(lost, true);
     } else {
       const told = STARTUP_FAILURES.some((kind) => cause instanceof kind);
       this.#end(lost, told ? connectError(this.#describe, text, this.#failure()) : cause);

@@ -1,5 +1,6 @@
 import type { SocketAddress } from '../address.js';
 import type { ScramKeys } from '../auth/scram.js';
+import type { ConnectionLost } from '../connectErrors.js';
 import type { ErrorFields } from '../errors.js';
 import type { TlsOptions } from '../tls/tls.js';
 import type { KeepAlive } from './socket.js';
@@ -40,6 +41,8 @@ export interface ConnectOptions {
         readonly maxScramIterations?: number | undefined;
       }
     | undefined;
+  /** Called once when a connection that was made has ended. Must not throw. @param lost whether by anybody but its owner */
+  readonly onEnd?: ((reason: ConnectionLost, lost: boolean) => void) | undefined;
   /** Takes notices from the first message on, and becomes `onNotice` of the WireClient. */
   readonly onNotice?: ((fields: ErrorFields) => void) | undefined;
 }

@@ -101,6 +101,11 @@ describe('what the proxy tells by HTTP', () => {
       assert.equal(value('remote_call_seconds_count', { function: 'dblink' }), 4);
       assert.equal(value('remote_call_seconds_count', { function: 'dblink_connect' }), 2);
       assert.equal(value('pool_hits_total'), 2);
+      await assert.rejects(sessions[0]!.query("SELECT dblink_connect('x', 'host=169.254.169.254 user=a')"), {
+        code: '42501',
+      });
+      const refusals = (await get(`${url}/metrics`)).text;
+      assert.equal(sumOf(refusals, 'dblink_proxy_policy_refusals_total'), 1);
       assert.equal(value('remote_connections', { state: 'used' }), 2);
       assert.ok(value('bytes_total', { hop: 'client', direction: 'received' }) > 500);
       assert.ok(value('bytes_total', { hop: 'primary', direction: 'sent' }) > 100);

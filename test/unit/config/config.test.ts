@@ -51,6 +51,7 @@ describe('configuration', () => {
       auth: 'relay',
       tls: undefined,
       log: { level: 'info', pretty: 'auto' },
+      audit: { file: undefined, statements: 'fingerprint', onFull: 'wait', buffer: 8 * 1024 ** 2 },
       timeouts: {
         login: 60_000,
         connect: 15_000,
@@ -197,7 +198,7 @@ describe('configuration', () => {
     ],
     [
       'just text',
-      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, workers, databases, embedded, auth, application_name_add_host, proxy_protocol, access, tls, log, timeouts, limits, dblink, policy, http, tcp',
+      'proxy.yaml:1:1: expected settings as "key: value"; valid keys: listen, unix_socket_mode, workers, databases, embedded, auth, application_name_add_host, proxy_protocol, access, tls, log, audit, timeouts, limits, dblink, policy, http, tcp',
     ],
     [
       '',

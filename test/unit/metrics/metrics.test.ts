@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { Metrics } from '../../../src/metrics/metrics.js';
 
 const NOTHING = {
+  refusals: new Map(),
   ...{ remoteConnections: 0, keptConnections: 0, heldBytes: 0, pool: { hits: 0, misses: 0 } },
   ...{ clients: { received: 0, sent: 0 }, primary: { received: 0, sent: 0 } },
 };

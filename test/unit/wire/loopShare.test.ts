@@ -75,7 +75,7 @@ test('notices of a primary, and what it says at its end', async () => {
   const turns = new Turns();
   const forwarded: Buffer[] = [];
   const nothing = (): void => {};
-  const closed = new Promise<boolean>((resolve) => {
+  const closed = new Promise<string | undefined>((resolve) => {
     new PrimaryLink(far, {
       forward: (bytes) => void forwarded.push(Buffer.from(bytes)),
       chunk: nothing,
@@ -95,7 +95,7 @@ test('notices of a primary, and what it says at its end', async () => {
   const notice = noticeResponse(new PgError('00000', 'n', { severity: 'NOTICE' }));
   const farewell = errorResponse(new PgError('57P01', 'goodbye', { severity: 'FATAL' }));
   near.end(Buffer.concat([flood(notice), farewell]));
-  assert.equal(await closed, true);
+  assert.equal(await closed, '57P01');
   turns.stop();
   assert.equal(turns.count, MANY);
   assert.ok(turns.most < MANY / 10, `${turns.most} in one turn`);
@@ -107,7 +107,7 @@ test('a primary that resets the connection behind a flood has been read to its e
   const { near, far, end } = await connected();
   let notices = 0;
   const nothing = (): void => {};
-  const closed = new Promise<boolean>((resolve) => {
+  const closed = new Promise<string | undefined>((resolve) => {
     new PrimaryLink(far, {
       forward: nothing,
       chunk: nothing,
@@ -126,7 +126,7 @@ test('a primary that resets the connection behind a flood has been read to its e
     });
   });
   near.write(flood(noticeResponse(new PgError('00000', 'n', { severity: 'NOTICE' }))));
-  assert.equal(await closed, false);
+  assert.equal(await closed, undefined);
   assert.ok(notices > 1);
   end();
 });

@@ -12,6 +12,10 @@ const AMBIGUOUS: ReadonlySet<string> = new Set([
   ...['SJIS', 'SHIFT_JIS_2004', 'EUC_JIS_2004', 'BIG5', 'GBK', 'GB18030', 'UHC', 'JOHAB'],
 ]);
 
+/** Whether it is certain where a remote sees literals in a text. @param encoding the remote's client_encoding */
+export const hasCertainLiterals = (sql: Buffer, encoding: string): boolean =>
+  !AMBIGUOUS.has(encoding) || isAscii(sql);
+
 /** Answers are short. A remote that says more is not asked to the end. */
 const MOST_BYTES = 64;
 
@@ -37,7 +41,7 @@ export class SessionMode {
   /** What a text may do, as the remote would read it. @throws the signal's reason */
   async effect(sql: Buffer, signal: AbortSignal): Promise<TextEffect> {
     const encoding = this.client.parameters.get('client_encoding') ?? '';
-    if (AMBIGUOUS.has(encoding) && !isAscii(sql)) return 'anything';
+    if (!hasCertainLiterals(sql, encoding)) return 'anything';
     return abortable(Promise.resolve(this.effectOf(sql)), signal);
   }
 

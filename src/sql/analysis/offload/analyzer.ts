@@ -3,11 +3,12 @@ import { parserIsBroken } from '../../parse/parser.js';
 import { isLight } from '../../parse/weight.js';
 import type { Analysis, AnalyzeOptions, Statement } from '../../types.js';
 import { analyze } from '../analyze.js';
+import { type AuditText, readAuditText } from '../auditText.js';
 import { type RemoteText, readRemoteText } from '../readOnly.js';
 import { ByteBoundedCache } from './cache.js';
 import { MAX_TEMPLATE_BYTES, remoteKey, Templates } from './template.js';
 import { AnalysisThread, type Job } from './thread.js';
-import type { WorkAnswer } from './worker.js';
+import type { Question, WorkAnswer } from './worker.js';
 
 /** Limits of the analysis. */
 export interface OffloadLimits {
@@ -68,6 +69,7 @@ export class Analyzer {
   readonly #cache: ByteBoundedCache<Analysis>;
   readonly #templates: Templates;
   readonly #remote: ByteBoundedCache<RemoteText>;
+  readonly #fingerprints: ByteBoundedCache<AuditText>;
   readonly #waiting = new FairQueue<Job>();
   #waitingBytes = 0;
   readonly #threads = new Set<AnalysisThread>();
@@ -80,6 +82,7 @@ export class Analyzer {
     this.#cache = new ByteBoundedCache(this.#limits.cacheBytes);
     this.#templates = new Templates(this.#limits.cacheBytes / 2);
     this.#remote = new ByteBoundedCache(this.#limits.cacheBytes / 4);
+    this.#fingerprints = new ByteBoundedCache(this.#limits.cacheBytes / 4);
   }
 
   /**
@@ -106,7 +109,7 @@ export class Analyzer {
       if (!parserIsBroken()) remember(analysis);
       return analysis;
     }
-    return this.#offload(text, options, who).then((answer) => {
+    return this.#offload(text, { kind: 'calls', options }, who).then((answer) => {
       const analysis = answer?.result as Analysis;
       if (answer !== undefined) remember(analysis);
       return analysis;
@@ -121,7 +124,7 @@ export class Analyzer {
     if (sql.length > this.#limits.maxTextBytes) return 'anything';
     const known = this.#readRemoteTextNow(sql);
     if (known !== undefined) return known;
-    return this.#offload(sql, undefined, who).then((answer) => {
+    return this.#offload(sql, { kind: 'effect' }, who).then((answer) => {
       if (answer === undefined) return 'anything';
       const result = answer.result as RemoteText;
       this.#rememberRemote(sql, result);
@@ -150,8 +153,32 @@ export class Analyzer {
     this.#remote.set(key, result, key.length + 100);
   }
 
+  /**
+   * Like `readAuditText`, for texts of any length up to maxTextBytes; undefined also when there is no time or room.
+   * @returns a promise only for texts that go to a thread
+   */
+  readAuditText(
+    sql: Buffer,
+    withText: boolean,
+    who: Who = [],
+  ): AuditText | undefined | Promise<AuditText | undefined> {
+    if (sql.length > this.#limits.maxTextBytes) return undefined;
+    const key = withText ? undefined : remoteKey(sql);
+    const known = key === undefined ? undefined : this.#fingerprints.get(key)?.value;
+    if (known !== undefined) return known;
+    const remember = (found: AuditText | undefined): AuditText | undefined => {
+      if (key !== undefined && found !== undefined) this.#fingerprints.set(key, found, key.length + 100);
+      return found;
+    };
+    if (sql.length <= this.#limits.inlineBytes && isLight(sql) && !parserIsBroken())
+      return remember(readAuditText(sql, withText));
+    return this.#offload(sql, { kind: 'audit', withText }, who).then((answer) =>
+      remember(answer?.result as AuditText | undefined),
+    );
+  }
+
   /** Has a thread read a text. @returns undefined if there is no time or room */
-  #offload(text: Buffer, options: AnalyzeOptions | undefined, who: Who): Promise<WorkAnswer | undefined> {
+  #offload(text: Buffer, question: Question, who: Who): Promise<WorkAnswer | undefined> {
     return new Promise((settle) => {
       const { maxWaiting, maxWaitingBytes, maxWaitingOfOne, totalMs } = this.#limits;
       const full =
@@ -164,8 +191,11 @@ export class Analyzer {
       }
       // The bytes may be a view of a buffer that is used again.
       const copy = new Uint8Array(text);
-      const request = options === undefined ? { text: copy } : { text: copy, options };
-      this.#waiting.add(who, { request, deadline: performance.now() + totalMs, settle });
+      this.#waiting.add(who, {
+        request: { text: copy, question },
+        deadline: performance.now() + totalMs,
+        settle,
+      });
       this.#waitingBytes += text.length;
       this.#next();
     });
@@ -263,6 +293,13 @@ export const readRemoteTextAsync = (sql: Buffer, who?: Who): RemoteText | Promis
 
 /** `Analyzer.readRemoteTextNow` of the process's one analyzer. */
 export const readRemoteTextNow = (sql: Buffer): RemoteText => shared.readRemoteTextNow(sql);
+
+/** `Analyzer.readAuditText` of the process's one analyzer. */
+export const readAuditTextAsync = (
+  sql: Buffer,
+  withText: boolean,
+  who?: Who,
+): AuditText | undefined | Promise<AuditText | undefined> => shared.readAuditText(sql, withText, who);
 
 /** About how many bytes an analysis takes in memory. */
 function sizeOf(analysis: Analysis): number {

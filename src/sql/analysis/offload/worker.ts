@@ -2,17 +2,23 @@ import { parentPort } from 'node:worker_threads';
 import { loadParser, parserIsBroken } from '../../parse/parser.js';
 import type { Analysis, AnalyzeOptions } from '../../types.js';
 import { analyze } from '../analyze.js';
+import { type AuditText, readAuditText } from '../auditText.js';
 import { type RemoteText, readRemoteText } from '../readOnly.js';
 
-/** A text to analyse. Without options it is SQL for a remote, and the question is what it may do. */
+/** What is wanted to be known of a text: its calls; for SQL for a remote what it may do; for the audit what it is told of it. */
+export type Question =
+  | { readonly kind: 'calls'; readonly options: AnalyzeOptions }
+  | { readonly kind: 'effect' }
+  | { readonly kind: 'audit'; readonly withText: boolean };
+
 export interface WorkRequest {
   readonly text: Uint8Array;
-  readonly options?: AnalyzeOptions;
+  readonly question: Question;
 }
 
 /** What was asked for. `broken`: the worker's parser must not be used again. */
 export interface WorkAnswer {
-  readonly result: Analysis | RemoteText;
+  readonly result: Analysis | RemoteText | AuditText | undefined;
   readonly broken: boolean;
 }
 
@@ -37,9 +43,19 @@ function withinBounds(analysis: Analysis): Analysis {
 
 await loadParser();
 parentPort?.postMessage(READY);
-parentPort?.on('message', ({ text, options }: WorkRequest) => {
+parentPort?.on('message', ({ text, question }: WorkRequest) => {
   const bytes = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
-  const result = options === undefined ? readRemoteText(bytes) : withinBounds(analyze(bytes, options));
-  const answer: WorkAnswer = { result, broken: parserIsBroken() };
+  const answer: WorkAnswer = { result: read(bytes, question), broken: parserIsBroken() };
   parentPort?.postMessage(answer);
 });
+
+function read(text: Buffer, question: Question): WorkAnswer['result'] {
+  switch (question.kind) {
+    case 'calls':
+      return withinBounds(analyze(text, question.options));
+    case 'effect':
+      return readRemoteText(text);
+    case 'audit':
+      return readAuditText(text, question.withText);
+  }
+}

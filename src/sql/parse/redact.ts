@@ -1,0 +1,114 @@
+import type { ScanToken } from 'libpg-query';
+import { byteString, redactIfConninfo } from '../../dblink/conninfo/index.js';
+
+/**
+ * SQL texts without what may be a secret in them. A text is its tokens here: comments are left out, blanks become one. What is masked is more
+ * than what is secret: nobody can tell from a text which of its values are.
+ */
+
+const MASK = "'***'";
+
+/** Words in names by which a value beside them may be a secret. */
+const SECRET_NAME =
+  /passw|pwd|secret|token|credential|api_?key|private|scram|mapping|crypt|hmac|digest|pgp_/i;
+/** What a literal has in it that is a secret itself, or SQL or a connection string with one. */
+const SECRET_CONTENT =
+  /passw|pwd|secret|token|credential|api_?key|private|scram|mapping|crypt|hmac|digest|pgp_|^md5[0-9a-f]{32}/i;
+
+/** Whether a token is a literal in quotation marks or dollar signs. */
+export const isStringLiteral = ({ text, tokenName }: ScanToken): boolean =>
+  tokenName !== 'PARAM' && /^(?:[bex]|u&)?'|^\$/i.test(text);
+
+const isNumber = ({ tokenName }: ScanToken): boolean => tokenName === 'ICONST' || tokenName === 'FCONST';
+const isComment = ({ tokenName }: ScanToken): boolean =>
+  tokenName === 'SQL_COMMENT' || tokenName === 'C_COMMENT';
+
+/** Whether a server with standard_conforming_strings off would see another end of a literal, so that what is outside of literals is not certain. */
+export const isAmbiguousLiteral = ({ text }: ScanToken): boolean =>
+  text.startsWith("'") && text.includes("\\'");
+
+/** The tokens with other texts, and a blank where there was anything between them. @param show undefined leaves a token out */
+function joined(
+  tokens: readonly ScanToken[],
+  show: (token: ScanToken, i: number) => string | undefined,
+): string {
+  const pieces: string[] = [];
+  let end = 0;
+  for (const [i, token] of tokens.entries()) {
+    const shown = isComment(token) ? undefined : show(token, i);
+    if (shown === undefined) continue;
+    if (token.start > end && pieces.length > 0) pieces.push(' ');
+    pieces.push(shown);
+    end = token.end;
+  }
+  return pieces.join('');
+}
+
+/** The text with '' in the place of every string, and 1 in that of every number. It is SQL, too. */
+export function withoutLiterals(tokens: readonly ScanToken[]): string {
+  let escapes = false;
+  return joined(tokens, (token) => {
+    // The character that UESCAPE names has nothing left to escape.
+    const isEscape = token.text.toLowerCase() === 'uescape';
+    const dropped = isEscape || (escapes && isStringLiteral(token));
+    escapes = isEscape;
+    if (dropped) return undefined;
+    if (isStringLiteral(token)) return /^[bx]/i.test(token.text) ? `${token.text[0]!}'1'` : "''";
+    return isNumber(token) ? '1' : token.text;
+  });
+}
+
+/**
+ * The text with secrets masked. Masked are
+ * - all literals of a statement in which a name speaks of secrets, such as ALTER ROLE … PASSWORD, or a column `token`,
+ * - what a SET or ALTER of that kind sets, also where that is no literal,
+ * - every other literal that speaks of secrets itself. A connection string is shown without them.
+ */
+export function redactTokens(tokens: readonly ScanToken[]): string {
+  const secretive = secretiveStatements(tokens);
+  let statement = 0;
+  let sets = false;
+  let behindSign = false;
+  let first = true;
+  return joined(tokens, (token) => {
+    const { text } = token;
+    if (text === ';') {
+      statement++;
+      first = true;
+      behindSign = false;
+      return text;
+    }
+    if (first) sets = /^(?:set|alter|create)$/i.test(text);
+    first = false;
+    if (secretive[statement] !== true) return isStringLiteral(token) ? shownLiteral(text) : text;
+    const value = isStringLiteral(token) || isNumber(token);
+    if (value) return MASK;
+    if (text === ',') behindSign = false;
+    const masked = sets && behindSign;
+    if (text === '=' || /^to$/i.test(text)) behindSign = true;
+    return masked ? MASK : text;
+  });
+}
+
+/** Whether a token is a name, or may be one that a function gets, as set_config() does. */
+const isName = (token: ScanToken): boolean => !isStringLiteral(token) || /^'[\w.]*'$/.test(token.text);
+
+/** Of each statement whether a name in it speaks of secrets. */
+function secretiveStatements(tokens: readonly ScanToken[]): readonly boolean[] {
+  const found = [false];
+  for (const token of tokens) {
+    if (token.text === ';') found.push(false);
+    else if (!isComment(token) && isName(token) && SECRET_NAME.test(token.text))
+      found[found.length - 1] = true;
+  }
+  return found;
+}
+
+function shownLiteral(literal: string): string {
+  const isUrl = literal.includes('://') && literal.includes('@');
+  if (!isUrl && !SECRET_CONTENT.test(literal.replace(/^(?:[bex]|u&)?'|^\$[^$]*\$/i, ''))) return literal;
+  if (!literal.startsWith("'")) return MASK;
+  const shown = redactIfConninfo(Buffer.from(literal.slice(1, -1).replaceAll("''", "'"), 'latin1'));
+  // It is text, and is put among bytes.
+  return shown === undefined ? MASK : `'${byteString(shown).replaceAll("'", "''")}'`;
+}
