@@ -54,6 +54,7 @@ const ALONE: readonly string[] = [
   'attacks/flood',
   'attacks/loop.',
   'attacks/remote',
+  'attacks/servers/auditTexts',
   'fuzz/',
 ];
 
