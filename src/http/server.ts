@@ -18,9 +18,13 @@ export interface HttpOptions {
   readonly token: string | undefined;
 }
 
+/** How often it is looked who takes longer. */
+const CHECK_MS = 1_000;
 /** Requests are short, and nobody has to wait with one. */
 const REQUEST_MS = 10_000;
 const MOST_CONNECTIONS = 100;
+const MOST_OF_ONE_ADDRESS = 25;
+const MOST_REQUESTS = 100;
 const MOST_HEADER_BYTES = 8192;
 
 const LOOPBACK = new AddressSet(['loopback']);
@@ -28,13 +32,22 @@ const LOOPBACK = new AddressSet(['loopback']);
 /** Answers questions about the proxy by HTTP. @throws the listener's error (EADDRINUSE, EACCES, …) */
 export function openHttp({ host, port, token }: HttpOptions, told: Told): Promise<Server> {
   const server = createServer(
-    { requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS, maxHeaderSize: MOST_HEADER_BYTES },
+    {
+      requestTimeout: REQUEST_MS,
+      headersTimeout: REQUEST_MS,
+      connectionsCheckingInterval: CHECK_MS,
+      maxHeaderSize: MOST_HEADER_BYTES,
+    },
     (request, response) => {
       answer(request, response, { token, told }).catch(() => response.destroy());
     },
   );
   server.maxConnections = MOST_CONNECTIONS;
   server.keepAliveTimeout = REQUEST_MS;
+  server.maxRequestsPerSocket = MOST_REQUESTS;
+  // Who does not read the answers does nothing else either.
+  server.setTimeout(REQUEST_MS);
+  share(server);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port }, () => {
@@ -42,6 +55,22 @@ export function openHttp({ host, port, token }: HttpOptions, told: Told): Promis
       server.on('error', () => undefined);
       resolve(server);
     });
+  });
+}
+
+/** Leaves places for others: probes have to get through whatever one address does. */
+function share(server: Server): void {
+  const counts = new Map<string, number>();
+  server.on('connection', (socket) => {
+    const address = socket.remoteAddress ?? '';
+    const count = (counts.get(address) ?? 0) + 1;
+    counts.set(address, count);
+    socket.once('close', () => {
+      const left = counts.get(address)! - 1;
+      if (left > 0) counts.set(address, left);
+      else counts.delete(address);
+    });
+    if (count > MOST_OF_ONE_ADDRESS) socket.destroy();
   });
 }
 
@@ -81,16 +110,27 @@ function say(response: ServerResponse, status: number, text: string): void {
   response.end(`${text}\n`);
 }
 
+/** What intermediaries add to requests of others. */
+const FORWARDED = [
+  'forwarded',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+];
+
 /**
- * Who is on this machine may ask, unless a page of another site makes a browser ask: then the name in `Host` is that site's.
- * With a token everybody needs it.
+ * Who is on this machine may ask, unless it asks for somebody else: a reverse proxy says so in a header, and where a page of another site
+ * makes a browser ask, the name in `Host` is that site's. With a token everybody needs it.
  */
 function mayAsk({ socket, headers }: IncomingMessage, token: string | undefined): boolean {
   if (token !== undefined) return isSame(headers.authorization ?? '', `Bearer ${token}`);
   const { remoteAddress } = socket;
-  if (remoteAddress === undefined || !LOOPBACK.has({ address: remoteAddress })) return false;
+  if (remoteAddress === undefined || !LOOPBACK.has({ address: remoteAddress }, 'exactly')) return false;
+  if (FORWARDED.some((name) => headers[name] !== undefined)) return false;
   const name = (headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
-  return name === 'localhost' || (isIP(name) !== 0 && LOOPBACK.has({ address: name }));
+  return name === 'localhost' || (isIP(name) !== 0 && LOOPBACK.has({ address: name }, 'exactly'));
 }
 
 /** Compares without telling by the time how much is right. */

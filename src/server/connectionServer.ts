@@ -57,6 +57,10 @@ export class ConnectionServer {
     this.#metrics = common.metrics;
   }
 
+  obstacle(): string | undefined {
+    return this.limited.clients.full ? 'limits.clients is reached' : undefined;
+  }
+
   /** What is counted, as JSON of prom-client's: one list for this process, or none. */
   async metrics(): Promise<readonly MetricObjectWithValues<MetricValue<string>>[][]> {
     return this.#metrics === undefined ? [] : [await this.#metrics.registry.getMetricsAsJSON()];

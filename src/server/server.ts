@@ -6,7 +6,8 @@ import type { ServiceAccount } from '../session/settings.js';
 import { ConnectionServer } from './connectionServer.js';
 import { type BoundAddress, boundAddress, openListener } from './listener.js';
 import type { Logger } from './log.js';
-import { type MetricsJson, observe } from './observe/observed.js';
+import type { MetricsJson } from './observe/metricsJson.js';
+import { observe } from './observe/observed.js';
 import { Readiness } from './observe/readiness.js';
 import { logSeldom } from './seldom.js';
 import { routerSettings } from './sessionSettings.js';
@@ -39,6 +40,8 @@ export interface ConnectionTaker {
   /** See RunningProxy. */
   close(graceMs: number): Promise<void>;
   reload(config: Config): Promise<void>;
+  /** What keeps clients that come now from being served; undefined when nothing does. */
+  obstacle(): string | undefined;
   /** Of each process that serves. */
   metrics(): Promise<readonly MetricsJson[]>;
   reopen(): void;
@@ -53,7 +56,10 @@ export async function startProxy(config: Config, log: Logger): Promise<RunningPr
 export async function listen(config: Config, log: Logger, taker: ConnectionTaker): Promise<RunningProxy> {
   let settings = routerSettings(config);
   void checkPrimary(settings.service, log);
-  const readiness = new Readiness(() => settings);
+  const readiness = new Readiness(
+    () => settings,
+    () => taker.obstacle(),
+  );
   const exhausted = logSeldom((missed, error: NodeJS.ErrnoException) => {
     log.error({ err: error.message, missed }, 'connections cannot be accepted');
   });

@@ -39,6 +39,12 @@ export class ClientAdmission {
     private readonly descriptors: Descriptors,
   ) {}
 
+  /** Whether there is no place left for anybody. */
+  get full(): boolean {
+    const { clients } = this.limits;
+    return clients > 0 && this.#clients >= clients;
+  }
+
   /** Has other limits from now on. Who is there stays. */
   limit(limits: ClientLimits): void {
     this.limits = limits;

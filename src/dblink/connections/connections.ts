@@ -169,9 +169,10 @@ export class SessionConnections {
       throw error;
     }
     const { memory = UNLIMITED, readEffect = () => 'anything' } = this.home;
-    const guarded = opened.readOnly ? ReadOnlySession : this.#guardsCalls ? ReadOnlyCalls : undefined;
-    const guard = guarded && new guarded(client, readEffect);
-    const connection = new RemoteConnection(client, call.facts.primaryMajor, memory, guard);
+    const guard = opened.readOnly ? new ReadOnlySession(client, readEffect) : undefined;
+    const connection = new RemoteConnection(client, call.facts.primaryMajor, memory, guard, () =>
+      this.#guardsCalls ? new ReadOnlyCalls(client, readEffect) : undefined,
+    );
     const encoding = call.facts.databaseEncoding;
     try {
       if (client.parameters.get('client_encoding') !== encoding) {

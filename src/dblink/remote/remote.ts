@@ -59,12 +59,14 @@ export class RemoteConnection {
    * @param major of the primary, whose libpq the extension would use
    * @param memory for results that wait to be taken
    * @param guard decides which texts are sent; undefined: all
+   * @param guardNow makes one for a call of a read-only transaction, where such a call must not write; else undefined
    */
   constructor(
     client: WireClient,
     major: number,
     private readonly memory: SessionMemory,
-    private readonly guard?: TextGuard,
+    private guard?: TextGuard,
+    private readonly guardNow: () => TextGuard | undefined = () => undefined,
   ) {
     this.client = client;
     this.#audit = auditOf(client);
@@ -104,7 +106,10 @@ export class RemoteConnection {
 
   /** Is told of the circumstances in which texts come that are not the connection's own. */
   serves({ readOnly }: Pick<DblinkFacts, 'readOnly'>): void {
-    this.guard?.begin(readOnly);
+    // The policy may have changed since the last call.
+    const guard = readOnly ? this.guardNow() : undefined;
+    this.guard ??= guard;
+    this.guard?.begin(guard !== undefined);
   }
 
   /** @throws PgError 55006 while a call has the connection */

@@ -1,17 +1,10 @@
 import type { Server } from 'node:http';
-import {
-  AggregatorRegistry,
-  type MetricObjectWithValues,
-  type MetricValue,
-  type Registry,
-} from 'prom-client';
+import { AggregatorRegistry, type Registry } from 'prom-client';
 import type { Config } from '../../config/index.js';
 import { openHttp } from '../../http/server.js';
 import type { Logger } from '../log.js';
+import type { MetricsJson } from './metricsJson.js';
 import type { Readiness } from './readiness.js';
-
-/** What a process counts, as JSON of prom-client's. */
-export type MetricsJson = MetricObjectWithValues<MetricValue<string>>[];
 
 /**
  * Answers by HTTP, if the configuration says where.

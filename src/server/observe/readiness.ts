@@ -10,11 +10,20 @@ const NOBODY = 'dblink_proxy_readiness';
 
 /** Says whether a client that comes now would be served. */
 export class Readiness {
-  #last: { readonly at: number; readonly answer: Promise<string | undefined> } | undefined;
+  /** The question that is under way. */
+  #asking: Promise<string | undefined> | undefined;
+  /** The last answer, and when it came. */
+  #last: { readonly at: number; readonly answer: string | undefined } | undefined;
   #closing = false;
 
-  /** @param settings those with which sessions begin now */
-  constructor(private readonly settings: () => RouterSettings) {}
+  /**
+   * @param settings those with which sessions begin now
+   * @param here what is wrong in the proxy itself, if anything is
+   */
+  constructor(
+    private readonly settings: () => RouterSettings,
+    private readonly here: () => string | undefined,
+  ) {}
 
   /** Nobody is served any more. */
   close(): void {
@@ -24,10 +33,15 @@ export class Readiness {
   /** Logs in to the primary, or asks it as far as that goes without an account. @returns what is wrong; undefined when nothing is */
   async obstacle(): Promise<string | undefined> {
     if (this.#closing) return 'shutting down';
-    const now = performance.now();
-    if (this.#last === undefined || now - this.#last.at >= GOOD_MS)
-      this.#last = { at: now, answer: this.#ask() };
-    return this.#last.answer;
+    const here = this.here();
+    if (here !== undefined) return here;
+    if (this.#last !== undefined && performance.now() - this.#last.at < GOOD_MS) return this.#last.answer;
+    this.#asking ??= this.#ask().then((answer) => {
+      this.#last = { at: performance.now(), answer };
+      this.#asking = undefined;
+      return answer;
+    });
+    return this.#asking;
   }
 
   async #ask(): Promise<string | undefined> {

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { Config } from '../../config/index.js';
 import { usable } from '../generation.js';
 import type { Logger } from '../log.js';
-import type { MetricsJson } from '../observe/observed.js';
+import { countersOf, type MetricsJson } from '../observe/metricsJson.js';
 import { type ConnectionTaker, listen, type RunningProxy } from '../server.js';
 import { routerSettings } from '../sessionSettings.js';
 import type { ToSupervisor, ToWorker } from './workerMessages.js';
@@ -22,6 +22,8 @@ const LAST_MOMENTS_MS = 10_000;
 /** How long a worker may take to have another configuration. */
 const RELOAD_MS = 30_000;
 
+/** Of so many workers that have ended the counts are kept. */
+const MOST_ENDED = 100;
 /** How long one may take to tell what it counts. */
 const METRICS_MS = 2_000;
 
@@ -33,6 +35,8 @@ interface Place {
   ready: boolean;
   /** How many connections it has, those on their way to it included. */
   connections: number;
+  /** What it has told of its metrics last. */
+  metrics: readonly MetricsJson[];
   /** Connections that are on their way to it. */
   readonly underWay: Set<Socket>;
 }
@@ -67,6 +71,8 @@ class Supervisor implements ConnectionTaker {
   >();
   /** Who is being asked for metrics. */
   readonly #counting = new Map<number, (metrics: readonly MetricsJson[]) => void>();
+  /** Of workers that have ended. */
+  #endedMetrics: MetricsJson[] = [];
   #number = 0;
   #closing = false;
 
@@ -87,6 +93,7 @@ class Supervisor implements ConnectionTaker {
             startedAt: 0,
             ready: false,
             connections: 0,
+            metrics: [],
             underWay: new Set(),
           };
           this.#places.push(place);
@@ -141,6 +148,9 @@ class Supervisor implements ConnectionTaker {
 
   #ended(place: Place, cause: number | NodeJS.Signals | null): void {
     place.ready = false;
+    this.#endedMetrics.push(...place.metrics.map(countersOf));
+    if (this.#endedMetrics.length > MOST_ENDED) this.#endedMetrics.shift();
+    place.metrics = [];
     for (const socket of place.underWay) socket.destroy();
     place.underWay.clear();
     for (const id of this.#vacating.keys()) this.#vacated(id, place);
@@ -236,7 +246,7 @@ class Supervisor implements ConnectionTaker {
     asked.done();
   }
 
-  /** Gives all workers another configuration. @throws Error what a worker cannot use, in all workers or in some */
+  /** Gives all workers another configuration. A worker that cannot use it is logged. @throws Error what this process cannot use */
   async reload(config: Config): Promise<void> {
     // What this process cannot use the workers are not given.
     usable(routerSettings(config));
@@ -244,8 +254,12 @@ class Supervisor implements ConnectionTaker {
     this.log.level = config.log.level;
     const running = this.#places.filter(({ child }) => child.connected);
     const problems = await Promise.all(running.map((place) => this.#reload(place)));
-    const [problem] = problems.filter((problem) => problem !== undefined);
-    if (problem !== undefined) throw new Error(`a worker goes on with the settings of before: ${problem}`);
+    // This process could use it, so that it is in use, and what takes their places has it, too.
+    problems.forEach((problem, i) => {
+      if (problem === undefined) return;
+      const worker = running[i]!.index;
+      this.log.error({ worker, err: problem }, 'a worker goes on with the settings of before');
+    });
   }
 
   /** @returns what is wrong, if anything is */
@@ -264,10 +278,15 @@ class Supervisor implements ConnectionTaker {
     });
   }
 
-  /** What the workers count. One that does not answer is left out. */
+  obstacle(): string | undefined {
+    return this.#places.some(({ ready }) => ready) ? undefined : 'no process serves';
+  }
+
+  /** What the workers count, and those that have ended have counted: a sum must not fall. One that is late tells what it told last. */
   async metrics(): Promise<readonly MetricsJson[]> {
     const ready = this.#places.filter((place) => place.ready);
-    return (await Promise.all(ready.map((place) => this.#metricsOf(place)))).flat();
+    const told = await Promise.all(ready.map((place) => this.#metricsOf(place)));
+    return [...this.#endedMetrics, ...told.flat()];
   }
 
   #metricsOf(place: Place): Promise<readonly MetricsJson[]> {
@@ -276,9 +295,10 @@ class Supervisor implements ConnectionTaker {
       const over = (metrics: readonly MetricsJson[]): void => {
         clearTimeout(late);
         this.#counting.delete(id);
+        place.metrics = metrics;
         resolve(metrics);
       };
-      const late = setTimeout(() => over([]), METRICS_MS).unref();
+      const late = setTimeout(() => over(place.metrics), METRICS_MS).unref();
       this.#counting.set(id, over);
       this.#say(place, { kind: 'metrics', id });
     });

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/index.js';
 import type { CancelKey } from '../../wire/cancelKeys.js';
-import type { MetricsJson } from '../observe/observed.js';
+import type { MetricsJson } from '../observe/metricsJson.js';
 
 /** What the supervisor says to a worker. */
 export type ToWorker =

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { loadConfig } from '../../../src/config/index.js';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../../src/embedded/index.js';
 import { errorOf, type FaultClient } from '../../faults/world/client.js';
 import { startTestProxy, type TestProxy } from '../../support/proxy.js';
@@ -116,6 +117,33 @@ for (const reports of [true, false]) {
       await client.rows('ROLLBACK');
       await client.rows(exec('ROLLBACK'));
       assert.deepEqual(await client.rows(count), [['0']]);
+      await client.rows("SELECT dblink_disconnect('c')");
+    });
+
+    it('a connection that is open is guarded as the policy is at the call', async () => {
+      const { running } = proxy;
+      const loaded = (value: 'allow' | 'deny') =>
+        loadConfig({
+          flags: {
+            listen: ['127.0.0.1:0'],
+            primary: `postgres://postgres@${primary.host}:${primary.port}?sslmode=disable`,
+            'log-level': 'error',
+          },
+          env: { DBLINK_PROXY_POLICY_REMOTE_WRITES_IN_READ_ONLY: value },
+        });
+      await client.rows(`SELECT dblink_connect('c', ${quoted(target)})`);
+      for (const [value, expected] of [
+        ['allow', 'OK'],
+        ['deny', '25006'],
+        ['allow', 'OK'],
+        ['deny', '25006'],
+      ] as const) {
+        await running.reload(loaded(value));
+        await client.rows('BEGIN READ ONLY');
+        assert.equal(await outcome(exec('INSERT INTO kept VALUES (4)')), expected);
+        await client.rows('ROLLBACK');
+      }
+      await client.rows(exec('TRUNCATE kept'));
       await client.rows("SELECT dblink_disconnect('c')");
     });
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { Client } from 'pg';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../../src/embedded/index.js';
-import { type Program, startProgram } from '../../attacks/support/program.js';
+import { type LogLine, type Program, startProgram } from '../../attacks/support/program.js';
 import { eventually } from '../../support/eventually.js';
 
 interface Answer {
@@ -172,6 +173,8 @@ describe('what the proxy tells by HTTP', () => {
     assert.equal((await get(`${url}/metrics`, { host: 'localhost:1' })).status, 200);
     assert.equal((await get(`${url}/metrics`, {}, 'POST')).status, 405);
     assert.equal((await get(`${url}/etc/passwd`)).status, 404);
+    for (const name of ['x-forwarded-for', 'Forwarded', 'Via'])
+      assert.equal((await get(`${url}/metrics`, { [name]: '10.0.0.1' })).status, 403);
     const own = Object.values(networkInterfaces())
       .flat()
       .find((at) => at?.family === 'IPv4' && !at.internal);
@@ -179,6 +182,37 @@ describe('what the proxy tells by HTTP', () => {
       assert.equal((await get(`http://${own.address}:${port}/metrics`)).status, 403);
       assert.equal((await get(`http://${own.address}:${port}/healthz`)).status, 200);
     }
+  });
+
+  it('health to others, whatever one address does', async () => {
+    const { port } = await start([], { listen: '0.0.0.0:0' });
+    const own = Object.values(networkInterfaces())
+      .flat()
+      .find((at) => at?.family === 'IPv4' && !at.internal);
+    const sockets = Array.from({ length: 200 }, () => connect(port, '127.0.0.1'));
+    for (const socket of sockets) socket.on('error', () => undefined);
+    await eventually('most of them are closed', () => sockets.filter(({ closed }) => closed).length >= 175);
+    if (own !== undefined) assert.equal((await get(`http://${own.address}:${port}/healthz`)).status, 200);
+    for (const socket of sockets) socket.destroy();
+    await eventually('there is room again', async () =>
+      get(`http://127.0.0.1:${port}/healthz`).then(
+        ({ status }) => status === 200,
+        () => false,
+      ),
+    );
+  });
+
+  it('counts that do not fall when a process ends, and that nobody is served then', async () => {
+    const { program, url } = await start(['--workers', '2', '--log-level', 'debug']);
+    for (let i = 0; i < 4; i++) await open(program);
+    assert.equal(sumOf((await get(`${url}/metrics`)).text, 'dblink_proxy_sessions_total'), 4);
+    const begun = program.lines.map((line) => JSON.parse(line) as LogLine);
+    const workers = new Set(
+      begun.filter(({ msg }) => msg === 'session begins').map(({ pid }) => pid as number),
+    );
+    process.kill([...workers][0]!, 'SIGKILL');
+    await program.logged(({ msg }) => msg.startsWith('a worker has ended'));
+    assert.equal(sumOf((await get(`${url}/metrics`)).text, 'dblink_proxy_sessions_total'), 4);
   });
 
   it('metrics to whoever has the token, and to nobody else', async () => {
