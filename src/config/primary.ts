@@ -5,13 +5,35 @@ import { socketPath } from './listen.js';
 import { nearest, suggestion } from './nearest.js';
 import { parseBoolean, parseChoice, parseInteger } from './values.js';
 
-/** Where the primary is, and the proxy's own account on it if there is one. */
-export interface PrimaryAddress {
+/** One server. */
+export interface PrimaryHost {
   /** Name or address; with a Unix socket, the socket's directory. */
   readonly host: string;
   readonly port: number;
-  /** The socket itself, when the primary is reached through one. */
+  /** The socket itself, when the server is reached through one. */
   readonly socketPath?: string;
+}
+
+export const SESSION_ATTRIBUTES = [
+  'any',
+  'read-write',
+  'read-only',
+  'primary',
+  'standby',
+  'prefer-standby',
+] as const;
+
+/** What a server has to be like for sessions, as with libpq. */
+export type SessionAttributes = (typeof SESSION_ATTRIBUTES)[number];
+
+/** Where the primary is, and the proxy's own account on it if there is one. */
+export interface PrimaryAddress extends PrimaryHost {
+  /** Further servers, to be tried in this order. */
+  readonly others?: readonly PrimaryHost[];
+  /** `any` unless given. */
+  readonly targetSessionAttrs?: Exclude<SessionAttributes, 'any'>;
+  /** The servers are tried in an order that is another one for each session. */
+  readonly shuffled?: boolean;
   /** Database of the service connections; clients name their own. */
   readonly database?: string;
   /** The service account. */
@@ -36,11 +58,13 @@ const PARAMETERS = [
   'password',
   'dbname',
   'allow_cleartext',
+  'target_session_attrs',
+  'load_balance_hosts',
 ];
 const FORM = 'postgres://[user[:password]@]host:port[/database][?sslmode=…]';
 
 /**
- * Reads the primary's URL: the part of libpq's URI syntax that names one server.
+ * Reads the primary's URL, in libpq's URI syntax.
  *
  * A Unix socket is `postgres://%2Fdirectory:5432` or `postgres:///?host=/directory&port=5432`. Without sslmode it is
  * `prefer`, as in libpq. The messages never quote what may be a password.
@@ -75,9 +99,13 @@ export function parsePrimaryUrl(value: unknown): PrimaryAddress {
   };
   set('user', colon === -1 ? account : account.slice(0, colon));
   set('password', colon === -1 ? '' : account.slice(colon + 1));
-  const [host, port] = splitHost(authority.slice(at + 1));
-  set('host', host);
-  set('port', port);
+  const hosts = authority
+    .slice(at + 1)
+    .split(',')
+    .map(splitHost);
+  // A comma is no part of any name or port.
+  set('host', hosts.every(([host]) => host === '') ? '' : hosts.map(([host]) => host).join());
+  set('port', hosts.every(([, port]) => port === '') ? '' : hosts.map(([, port]) => port).join());
   set('dbname', path);
   for (const [name, encoded] of queryParameters(query)) set(name, encoded);
   return addressOf(given);
@@ -102,7 +130,6 @@ function queryParameters(query: string): readonly (readonly [string, string])[] 
 }
 
 function splitHost(text: string): readonly [host: string, port: string] {
-  if (text.includes(',')) throw new ValueError('names several hosts; only one is supported');
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text);
   if (bracketed !== null) {
     const [, host = '', port = ''] = bracketed;
@@ -116,17 +143,29 @@ function splitHost(text: string): readonly [host: string, port: string] {
 }
 
 function addressOf(given: ReadonlyMap<string, string>): PrimaryAddress {
-  const host = given.get('host');
-  if (host === undefined) throw new ValueError(`names no host; the form is ${FORM}`);
-  const port = labelled('port', () => parseInteger(given.get('port') ?? '5432', 1, 65535));
+  const [first, ...others] = hostsOf(given.get('host'), given.get('port'));
+  const { host } = first;
   const sslmode = labelled('sslmode', () => parseChoice(given.get('sslmode') ?? 'prefer', SSL_MODES));
-  const allowCleartext = cleartextOf(given.get('allow_cleartext'), host, sslmode);
+  // Without TLS only where that is certain of each of them.
+  const network = [first, ...others].find((server) => server.socketPath === undefined);
+  const allowCleartext = cleartextOf(given.get('allow_cleartext'), network?.host ?? host, sslmode);
+  const attributes = labelled('target_session_attrs', () =>
+    parseChoice(given.get('target_session_attrs') ?? 'any', SESSION_ATTRIBUTES),
+  );
+  const balance = labelled('load_balance_hosts', () =>
+    parseChoice(given.get('load_balance_hosts') ?? 'disable', ['disable', 'random']),
+  );
+  if (attributes !== 'any' && given.get('user') === undefined)
+    throw new ValueError(
+      'has target_session_attrs, for which it has to name a user: by that account the proxy asks servers what they are',
+    );
   return {
-    host,
-    port,
+    ...first,
+    ...(others.length > 0 ? { others } : {}),
+    ...(attributes === 'any' ? {} : { targetSessionAttrs: attributes }),
+    ...(balance === 'random' ? { shuffled: true } : {}),
     sslmode,
     ...(allowCleartext ? { allowCleartext } : {}),
-    ...(host.startsWith('/') ? { socketPath: socketPath(host, port) } : {}),
     ...optional('database', given.get('dbname')),
     ...optional('user', given.get('user')),
     ...optional('password', given.get('password')),
@@ -134,6 +173,25 @@ function addressOf(given: ReadonlyMap<string, string>): PrimaryAddress {
     ...optional('sslcert', given.get('sslcert')),
     ...optional('sslkey', given.get('sslkey')),
   };
+}
+
+/** The servers that lists of hosts and ports name: one port for all, or one for each. @throws ValueError */
+function hostsOf(
+  hosts: string | undefined,
+  ports: string | undefined,
+): readonly [PrimaryHost, ...PrimaryHost[]] {
+  if (hosts === undefined) throw new ValueError(`names no host; the form is ${FORM}`);
+  const names = hosts.split(',');
+  const numbers = (ports ?? '').split(',');
+  if (names.includes('')) throw new ValueError('has a host without a name');
+  if (numbers.length !== 1 && numbers.length !== names.length)
+    throw new ValueError(`has ${numbers.length} ports for ${names.length} hosts`);
+  const [first, ...others] = names.map((host, i): PrimaryHost => {
+    const given = numbers.length === 1 ? numbers[0] : numbers[i];
+    const port = labelled('port', () => parseInteger(given || '5432', 1, 65535));
+    return { host, port, ...(host.startsWith('/') ? { socketPath: socketPath(host, port) } : {}) };
+  });
+  return [first!, ...others];
 }
 
 /**
@@ -160,6 +218,8 @@ function labelled<T>(name: keyof typeof EXPECTED, parse: () => T): T {
 const EXPECTED = {
   port: 'a number from 1 to 65535; are ":", "/" and "@" in user and password percent-encoded?',
   sslmode: `one of ${SSL_MODES.join(', ')}`,
+  target_session_attrs: `one of ${SESSION_ATTRIBUTES.join(', ')}`,
+  load_balance_hosts: 'disable or random',
   allow_cleartext: 'true or false',
 };
 

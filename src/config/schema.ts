@@ -1,77 +1,12 @@
 import { z } from 'zod';
 import { parseAccess, parseAddress, parseRules } from './entries/policy.js';
 import { parseServers } from './entries/servers.js';
-import { ValueError } from './errors.js';
 import { DEFAULT_PORT, parseHttpAddress, parseListenAddress } from './listen.js';
 import { parsePrimaryUrl } from './primary.js';
-import {
-  parseBoolean,
-  parseChoice,
-  parseDuration,
-  parseFileMode,
-  parseInteger,
-  parseList,
-  parseMemory,
-  parseSize,
-  parseText,
-  parseWorkers,
-} from './values.js';
-
-/** What is known about one setting apart from how its value is checked. */
-export interface SettingInfo {
-  /** What the setting does: whole sentences, in Markdown. */
-  readonly description: string;
-  /** The form of the value, for the documentation. */
-  readonly type: string;
-  /** Written as in the file; absent when nothing is set by default. */
-  readonly default?: string | number | boolean | readonly string[];
-  /** Unit of a plain number, where the value is a quantity. */
-  readonly unit?: 'ms' | 'bytes';
-  /** Command-line option without the dashes. */
-  readonly flag?: string;
-  /** How the help text shows the option's value, and what it says about the option. */
-  readonly help?: readonly [placeholder: string, summary: string];
-  /** The option can be given several times. */
-  readonly repeatable?: boolean;
-  /** Environment variable, if it is not the key's path in capitals behind `DBLINK_PROXY_`. */
-  readonly env?: string;
-  /** When a change of it takes effect: `live` for sessions that are open, too. */
-  readonly reload: 'live' | 'new sessions' | 'restart';
-}
-
-/** Makes a leaf of the schema from a parser of this folder. The parser's ValueError becomes an issue of zod's. */
-function setting<T>(parse: (value: unknown) => T, info: SettingInfo) {
-  return z
-    .unknown()
-    .transform((value, context): T => {
-      try {
-        return parse(value);
-      } catch (error) {
-        if (!(error instanceof ValueError)) throw error;
-        context.addIssue({ code: 'custom', message: error.message });
-        return z.NEVER;
-      }
-    })
-    .optional()
-    .meta({ ...info });
-}
-
-const duration = (info: Omit<SettingInfo, 'type' | 'unit'>) =>
-  setting(parseDuration, { type: 'duration', unit: 'ms', ...info });
-
-const size = (info: Omit<SettingInfo, 'type' | 'unit'>) =>
-  setting(parseSize, { type: 'size', unit: 'bytes', ...info });
-
-const integer = (min: number, max: number, info: Omit<SettingInfo, 'type'>) =>
-  setting((value) => parseInteger(value, min, max), { type: 'whole number', ...info });
-const count = (info: Omit<SettingInfo, 'type'>) =>
-  setting((value) => parseInteger(value, 0, 1_000_000), { type: 'number', ...info });
-
-const choice = <const T extends string>(choices: readonly T[], info: Omit<SettingInfo, 'type'>) =>
-  setting((value) => parseChoice(value, choices), {
-    type: choices.map((word) => `\`${word}\``).join(', '),
-    ...info,
-  });
+import { choice, duration, setting, size, wholeNumber } from './sections/leaf.js';
+import { limitsSettings } from './sections/limits.js';
+import { timeoutsSettings } from './sections/timeouts.js';
+import { parseBoolean, parseFileMode, parseList, parseText, parseWorkers } from './values.js';
 
 /** The levels of the log, beginning with the one that logs most. */
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -124,7 +59,10 @@ export const schema = z.strictObject({
               'Without `sslmode` it is `prefer`, as in libpq. A password that the primary asks for in clear text is ' +
               'sent by TLS only, whether it is of the service account, of a client under `auth: password`, or, unless ' +
               '`sslmode=disable` says that there is no TLS, of one that came by TLS; `sslmode=disable&allow_cleartext=true` (for a Unix socket `allow_cleartext=true`) sends it all ' +
-              'the same. Below `sslmode=verify-full` a start with passwords warns.',
+              'the same. Below `sslmode=verify-full` a start with passwords warns. Several hosts, `host1:port1,host2:port2`, are tried in this ' +
+              'order for each session (with `load_balance_hosts=random` in another one each time), and all that belongs to the session goes to ' +
+              'the one that it is on. `target_session_attrs` (`any`, `read-write`, `read-only`, `primary`, `standby`, `prefer-standby`) means ' +
+              'what it does in libpq; it needs a user in the URL, as whom the proxy asks servers what they are, and an answer counts for a second.',
             type: 'URL',
             flag: 'primary',
             help: ['url', 'the primary: postgres://[user[:password]@]host:port[/db][?sslmode=…]'],
@@ -247,146 +185,8 @@ export const schema = z.strictObject({
       }),
     })
     .optional(),
-  timeouts: z
-    .strictObject({
-      login: duration({
-        description: 'From accepting a client to the end of its authentication; 0 waits for ever.',
-        default: '60s',
-        reload: 'new sessions',
-      }),
-      connect: duration({
-        description: 'Opening a connection to the primary, TLS included; 0 waits for ever.',
-        default: '15s',
-        reload: 'new sessions',
-      }),
-      idle: duration({
-        description:
-          'How long a session may be idle outside of a transaction; 0 for no limit. Then it ends with 57P05. The primary has such a limit, ' +
-          'too (`idle_session_timeout`).',
-        default: '0',
-        reload: 'live',
-      }),
-      idle_in_transaction: duration({
-        description:
-          'How long a session may be idle in a transaction; 0 for no limit. Then it ends with 25P03.',
-        default: '0',
-        reload: 'live',
-      }),
-      transaction: duration({
-        description:
-          'How long a transaction may take, a statement outside of a block included; 0 for no limit. Then its session ends with 25P04, and what it does ' +
-          'on the primary and on remotes is cancelled. Transactions that follow one another without an end between requests, as with COMMIT AND CHAIN, ' +
-          'count as one. None of these limits holds for sessions that replicate.',
-        default: '0',
-        reload: 'live',
-      }),
-      shutdown: duration({
-        description: 'How long running transactions may take to finish after SIGTERM or SIGINT.',
-        default: '30s',
-        reload: 'live',
-      }),
-    })
-    .optional(),
-  limits: z
-    .strictObject({
-      statement_bytes: size({
-        description:
-          'The longest text of a Query or Parse message that is searched for calls of dblink. Longer ones go to the ' +
-          'primary untouched.',
-        default: '1MiB',
-        reload: 'new sessions',
-      }),
-      splice_bytes: size({
-        description:
-          "The largest remote result, in memory, that is handed to the primary as a statement's row source.",
-        default: '256MiB',
-        reload: 'new sessions',
-      }),
-      remote_logins_per_session: integer(1, 10_000, {
-        description:
-          'Connections that one session may be opening at a time, from the look-up of the name to the end of the login. ' +
-          'More wait for their turn; statement_timeout and cancels end the waiting.',
-        default: 8,
-        reload: 'live',
-      }),
-      remote_logins: integer(0, 100_000, {
-        description:
-          'Connections that all sessions together may be opening at a time, beside one for each session, which never ' +
-          'waits for others: servers that do not answer some sessions delay no other.',
-        default: 64,
-        reload: 'live',
-      }),
-      memory: setting(parseMemory, {
-        type: 'size',
-        unit: 'bytes',
-        description:
-          'What all sessions together may hold of such results, in memory; 0 for no limit. Who needs more gets 53200. The ' +
-          'last tenth is for sessions that hold no more than that themselves.',
-        default: '1GiB',
-        reload: 'live',
-      }),
-      clients: count({
-        description:
-          'Clients that are connected at a time; 0 for no limit. Further ones get 53300. Each has a connection of its own ' +
-          'to the primary, whose `max_connections` is a limit as well. Cancel requests are always taken.',
-        default: 5000,
-        reload: 'live',
-      }),
-      clients_per_user: count({
-        description:
-          'Clients of one user that are connected at a time; 0 for no limit. Further ones get 53300.',
-        default: 0,
-        reload: 'live',
-      }),
-      clients_per_database: count({
-        description:
-          'Clients of one database that are connected at a time; 0 for no limit. Further ones get 53300.',
-        default: 0,
-        reload: 'live',
-      }),
-      clients_per_address: count({
-        description:
-          'Clients from one address that are connected at a time; 0 for no limit. Those that come by Unix sockets count as one address. ' +
-          'Further ones get 53300.',
-        default: 0,
-        reload: 'live',
-      }),
-      reserved_clients: count({
-        description:
-          'So many of `limits.clients` are for `limits.reserved_users` alone, so that those who operate the database get in when it is full.',
-        default: 0,
-        reload: 'live',
-      }),
-      reserved_users: setting((value) => parseList(value, parseText), {
-        description:
-          'Users for whom `limits.reserved_clients` are kept. The limits by user and database do not hold for them. A client counts by the user that it ' +
-          'names, before it has shown that it is that user: `access` rules say from where a user may come.',
-        type: 'list of names',
-        reload: 'live',
-      }),
-      remote_connections: count({
-        description:
-          'dblink connections of all sessions together that are open at a time; 0 for no limit. Who needs one more gets ' +
-          '53300. The last tenth is for sessions that have none yet.',
-        default: 5000,
-        reload: 'live',
-      }),
-      remote_connections_per_session: count({
-        description:
-          'dblink connections of one session that are open at a time, the unnamed one and those of connection strings ' +
-          'included; 0 for no limit. One more is 53300; a connection for one call waits for others of that kind.',
-        default: 100,
-        reload: 'live',
-      }),
-      reserved_descriptors: count({
-        description:
-          'File descriptors of the process that dblink connections leave for logins, a quarter of all at most. Who needs ' +
-          'one for a dblink connection gets 53300 then. How many there are is the limit of the process (`ulimit -n`).',
-        default: 64,
-        reload: 'live',
-      }),
-    })
-    .optional(),
+  timeouts: timeoutsSettings.optional(),
+  limits: limitsSettings.optional(),
   dblink: z
     .strictObject({
       schemas: setting((value) => parseList(value, parseText), {
@@ -432,7 +232,7 @@ export const schema = z.strictObject({
         default: 'superusers',
         reload: 'new sessions',
       }),
-      max_scram_iterations: integer(1, 100_000_000, {
+      max_scram_iterations: wholeNumber(1, 100_000_000, {
         description:
           'The largest number of iterations that a server may ask for when the proxy logs in with SCRAM, as to remotes. ' +
           "PostgreSQL's default is 4096; each 100,000 take some 50 ms of a processor for every login, and sessions that " +
@@ -476,7 +276,7 @@ export const schema = z.strictObject({
         description:
           'Who may connect to what by dblink. Each rule is `allow: { … }` or `deny: { … }`; the first that fits decides. All of its conditions ' +
           'have to hold, and of a list one entry: `address` (of what is connected to, after the look-up: addresses, networks such as ' +
-          '`10.0.0.0/8`, and the names `loopback`, `link-local`, `metadata`, `private`, `primary` for the primary and `self` for the proxy ' +
+          '`10.0.0.0/8`, and the names `loopback`, `link-local`, `metadata`, `private`, `primary` for the server of the primary that the session is on and `self` for the proxy ' +
           'itself), `host` (as it is written, in any case), `port`, `database`, `user`, `server` (the name of a foreign server or one of ' +
           "`dblink.servers`; a connection string has none), `roles` (the role that calls is a member of one of these), `from` (the client's " +
           "database), `client` (its address). `[public]` is everybody's role. In names `*` stands for any characters. `read_only: true` beside what is allowed keeps sessions there " +

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { type SettingInfo, schema } from './schema.js';
+import { schema } from './schema.js';
+import type { SettingInfo } from './sections/leaf.js';
 
 /** A setting and its names. */
 export interface Setting extends SettingInfo {

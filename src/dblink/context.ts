@@ -13,6 +13,18 @@ import type { Access } from './connections/permission.js';
 import type { SessionMemory } from './memory.js';
 import type { TextEffect } from './remote/textEffect.js';
 
+/** How long things may take that are done for dblink calls, in ms; 0 for no limit. */
+export interface RemoteTimes {
+  /** Connecting to one address, the login included. */
+  readonly remoteConnect: number;
+  /** Finding the addresses of a host. */
+  readonly lookup: number;
+  /** A query string on a remote. */
+  readonly remoteStatement: number;
+  /** How long a connection that stays open may be unused outside of a transaction. */
+  readonly idleDblink: number;
+}
+
 /** What a session's dblink functions know about the place where they run. It does not change during the session. */
 export interface DblinkHome {
   /**
@@ -32,6 +44,8 @@ export interface DblinkHome {
   readonly access?: Access;
   /** Is told of connections and statements; undefined without an audit. */
   readonly audit?: SessionAudit | undefined;
+  /** Without these there is no limit. */
+  readonly times?: RemoteTimes;
   /** What connection strings may use of the proxy's host; DEFAULT_HOST_RULES if it is not given. */
   readonly hostRules?: HostRules | undefined;
   /**
@@ -59,6 +73,8 @@ export interface DblinkHome {
   readonly makeWay?: (databases: readonly string[], awaited: boolean) => Promise<void>;
   /** Whose turn it is where sessions take turns. By default the session's own; of nested sessions the client's. */
   readonly owner?: object;
+  /** The client's user, by which connections are counted; by default the session's own. A byte string. */
+  readonly countedFor?: string;
   /** What a client's session and those that are nested in it have together; without it the session is alone. */
   readonly family?: Family;
   /** Serves connections that lead to the primary's own cluster; without it they are as any other. */

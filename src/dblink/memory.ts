@@ -23,8 +23,14 @@ export const UNLIMITED: SessionMemory = { take: () => undefined, tryTake: () => 
 export class MemoryBudget {
   #used = 0;
 
-  /** @param limit in bytes; 0 for none */
-  constructor(public limit: number) {}
+  /**
+   * @param limit in bytes; 0 for none
+   * @param perSession what one session may have of it, in bytes; 0 for no limit of its own
+   */
+  constructor(
+    public limit: number,
+    public perSession = 0,
+  ) {}
 
   /** Bytes that all sessions together have taken. */
   get used(): number {
@@ -37,7 +43,9 @@ export class MemoryBudget {
    */
   session(): SessionMemory {
     let held = 0;
+    const isTooMuch = (bytes: number): boolean => this.perSession > 0 && held + bytes > this.perSession;
     const tryTake = (bytes: number): boolean => {
+      if (isTooMuch(bytes)) return false;
       const free = this.limit - this.#used - bytes;
       const spare = Math.floor(this.limit / 10);
       if (this.limit > 0 && (free < 0 || (free < spare && held + bytes > spare))) return false;
@@ -48,7 +56,10 @@ export class MemoryBudget {
     return {
       tryTake,
       take: (bytes) => {
-        if (!tryTake(bytes)) throw this.#exceeded();
+        if (!tryTake(bytes))
+          throw isTooMuch(bytes)
+            ? exceeded('session_memory', this.perSession)
+            : exceeded('memory', this.limit);
       },
       give: (bytes) => {
         this.#used -= bytes;
@@ -56,19 +67,19 @@ export class MemoryBudget {
       },
     };
   }
-
-  #exceeded(): PgError {
-    return new PgError(
-      '53200',
-      `out of memory for results: the setting "limits.memory" of the proxy is ${this.limit} bytes`,
-      {
-        detail:
-          'The statement needs the primary to go on with the rows, and until then the proxy holds them.',
-        hint: 'Let remote queries return less, try again when other sessions hold less, or raise "limits.memory".',
-      },
-    );
-  }
 }
+
+const exceeded = (setting: 'memory' | 'session_memory', limit: number): PgError => {
+  const again = setting === 'memory' ? ' try again when other sessions hold less,' : '';
+  return new PgError(
+    '53200',
+    `out of memory for results: the setting "limits.${setting}" of the proxy is ${limit} bytes`,
+    {
+      detail: 'The statement needs the primary to go on with the rows, and until then the proxy holds them.',
+      hint: `Let remote queries return less,${again} or raise "limits.${setting}".`,
+    },
+  );
+};
 
 /**
  * A part of a session's memory that ends at a known moment. `release` then gives back at once all that has not been given

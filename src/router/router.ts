@@ -36,6 +36,7 @@ import type { Turns } from '../wire/pace/turns.js';
 import { Frontend } from '../wire/protocol.js';
 import { withParameter } from '../wire/startup.js';
 import { accessOf } from './access.js';
+import { servicesFor } from './accounts.js';
 import { clientText, dumpQuery, withCalls } from './clientText.js';
 import { ExtendedQuery } from './extended/extendedQuery.js';
 import { ExtendedCommands, type PreparedCommand } from './extended/extensionStatements.js';
@@ -117,7 +118,7 @@ function nestingIn(client: ClientPlace, depth: number, common: Common, outer: Wa
         scram: () => (connection.usedScram ? 'relayed' : undefined),
       };
       nestSession(connection, {
-        statementBytes: settings.limits.statementBytes,
+        ...settings.limits,
         log: client.session.log,
         interceptor: (session) => {
           const keys = makeSessionKeys();
@@ -166,18 +167,13 @@ class DblinkInterceptor implements Interceptor {
     const user = startup.get('user') ?? '';
     const database = startup.get('database') || user;
     const { service } = settings;
-    const servicesOf = (name: string): DatabaseServices => {
-      if (service === undefined) return services.of(name, { user, password: login.password(), own: true });
-      const password = service.password === undefined ? undefined : Buffer.from(service.password);
-      return services.of(name, { user: service.user, password, own: false });
-    };
     const client: ClientPlace = nested?.client ?? {
       session,
       user,
       asker: [user, session],
       memory: common.memory.session(),
       family: new Family(),
-      services: servicesOf,
+      services: servicesFor(services, service, { user, password: login.password }),
       database,
     };
     const audit = nested === undefined ? session.audit : client.session.audit?.nested(nested.depth);
@@ -199,8 +195,10 @@ class DblinkInterceptor implements Interceptor {
       ),
       audit,
       hostRules: settings.dblink,
+      times: settings.timeouts,
       logins,
       owner: client.session,
+      countedFor: client.user,
       maxScramIterations: settings.dblink.maxScramIterations,
       admission,
       memory: client.memory,
@@ -253,7 +251,7 @@ class DblinkInterceptor implements Interceptor {
     this.#extended = new ExtendedQuery(this.#context, this.#bridge, this.#unnamed, (message) =>
       this.#leaveKept(message),
     );
-    this.#commands = new ExtendedCommands(this.#context, this.#bridge, this.#way);
+    this.#commands = new ExtendedCommands(this.#context, this.#bridge, this.#way, this.#extended.limits);
     this.#dumps = isDumpSession(startup);
   }
 

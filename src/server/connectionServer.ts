@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
 import { Audit } from '../audit/index.js';
+import type { Services } from '../bridge/service/services.js';
 import type { Config } from '../config/index.js';
 import { asText } from '../dblink/auditing/attempts.js';
 import { type Gauged, Metrics } from '../metrics/metrics.js';
@@ -18,7 +19,7 @@ import { type Common, type Generation, makeGeneration } from './generation.js';
 import { type Limited, limit, limitedBy } from './limited.js';
 import type { Logger } from './log.js';
 import { version } from './observe/version.js';
-import { SessionClock } from './sessionClock.js';
+import { type Clock, SessionClock, systemClock } from './sessionClock.js';
 import { routerSettings } from './sessionSettings.js';
 
 /** How long the shutdown waits for cancel requests that are on their way. */
@@ -51,8 +52,9 @@ export class ConnectionServer {
     private readonly limited: Limited,
     private readonly common: Common,
     private generation: Generation,
+    clock: Clock,
   ) {
-    this.#clock = new SessionClock(generation.settings.timeouts, this.#sessions);
+    this.#clock = new SessionClock(generation.settings.timeouts, this.#sessions, clock);
     this.#generations.add(generation);
     this.#metrics = common.metrics;
   }
@@ -80,7 +82,12 @@ export class ConnectionServer {
   }
 
   /** @throws Error a certificate or key that cannot be used, or the audit's file cannot be opened */
-  static async open(config: Config, log: Logger, colleagues?: Colleagues): Promise<ConnectionServer> {
+  static async open(
+    config: Config,
+    log: Logger,
+    colleagues?: Colleagues,
+    clock = systemClock,
+  ): Promise<ConnectionServer> {
     const settings = routerSettings(config);
     const limited = limitedBy(config, log);
     const metrics = config.http.listen && new Metrics(() => server.#gauged(), version());
@@ -96,8 +103,8 @@ export class ConnectionServer {
       log,
       vacateOthers: colleagues && ((databases) => colleagues.vacate(databases)),
     };
-    const generation = await makeGeneration(settings, common);
-    const server = new ConnectionServer(log, new CancelKeys(colleagues), limited, common, generation);
+    const generation = await makeGeneration(config, common);
+    const server = new ConnectionServer(log, new CancelKeys(colleagues), limited, common, generation, clock);
     return server;
   }
 
@@ -107,7 +114,7 @@ export class ConnectionServer {
    * @throws Error a certificate or key that cannot be used
    */
   async reload(config: Config): Promise<void> {
-    const next = await makeGeneration(routerSettings(config), this.common, this.generation);
+    const next = await makeGeneration(config, this.common, this.generation);
     this.generation = next;
     this.#generations.add(next);
     this.log.level = config.log.level;
@@ -117,13 +124,19 @@ export class ConnectionServer {
     this.#retire();
   }
 
+  /** Those of all generations. */
+  get #services(): Set<Services> {
+    const servers = [...this.#generations].flatMap(({ servers }) => servers);
+    return new Set(servers.map(({ services }) => services));
+  }
+
   /** Forgets generations that no session has any more. */
   #retire(): void {
     for (const old of this.#generations) {
       if (old === this.generation || old.connections > 0) continue;
       this.#generations.delete(old);
-      if (![...this.#generations].some(({ services }) => services === old.services))
-        void old.services.close();
+      const used = this.#services;
+      for (const { services } of old.servers) if (!used.has(services)) void services.close();
     }
   }
 
@@ -159,7 +172,7 @@ export class ConnectionServer {
       keys: this.keys,
       log,
       logOf,
-      route: generation.route,
+      servers: generation.list,
       opened: (session) => {
         this.#sessions.add(session);
         if (this.#closing !== undefined) session.drain();
@@ -197,9 +210,9 @@ export class ConnectionServer {
 
   /** Has the service connections of this process leave databases. Never rejects. */
   vacate(databases: readonly string[]): Promise<void> {
-    return Promise.all(
-      [...this.#generations].map(({ services }) => services.presence.vacateHere(databases)),
-    ).then(() => undefined);
+    return Promise.all([...this.#services].map(({ presence }) => presence.vacateHere(databases))).then(
+      () => undefined,
+    );
   }
 
   /**
@@ -224,7 +237,7 @@ export class ConnectionServer {
     clearTimeout(leaving);
     // The process may end after this. What it has begun on servers has to be cancelled first: nobody else would stop it.
     await cancelsDelivered(CANCELS_LIMIT_MS);
-    await Promise.all([...this.#generations].map(({ services }) => services.close()));
+    await Promise.all([...this.#services].map((services) => services.close()));
     const lost = (await this.common.audit?.close()) ?? 0;
     if (lost > 0) this.log.error({ lost }, 'events of the audit could not be written');
   }

@@ -43,7 +43,7 @@ export function limitedBy(config: Config, log: Logger): Limited {
     clients: new ClientAdmission(clientLimits(config), descriptors),
     admission,
     logins: new Turns(loginLimits(config)),
-    memory: new MemoryBudget(config.limits.memory),
+    memory: new MemoryBudget(config.limits.memory, config.limits.sessionMemory),
     kept: new KeptConnections(config.dblink.keep, admission),
   };
 }
@@ -55,6 +55,7 @@ export function limit(limited: Limited, config: Config): void {
   limited.admission.limit(remoteLimits(config));
   limited.logins.limit(loginLimits(config));
   limited.memory.limit = config.limits.memory;
+  limited.memory.perSession = config.limits.sessionMemory;
   limited.kept.keepMs = config.dblink.keep;
 }
 
@@ -63,9 +64,12 @@ const clientLimits = ({ limits }: Config): ClientLimits => ({
   reservedUsers: limits.reservedUsers.map((name) => byteString(name)),
 });
 
-const remoteLimits = ({ limits }: Config): RemoteLimits => ({
+const remoteLimits = ({ limits, timeouts }: Config): RemoteLimits => ({
   perSession: limits.remoteConnectionsPerSession,
   inAll: limits.remoteConnections,
+  perUser: limits.remoteConnectionsPerUser,
+  perServer: limits.remoteConnectionsPerServer,
+  waitMs: timeouts.remoteWait,
 });
 
 const loginLimits = ({ limits }: Config): TurnLimits => ({

@@ -10,7 +10,8 @@ import type { MetricsJson } from './observe/metricsJson.js';
 import { observe } from './observe/observed.js';
 import { Readiness } from './observe/readiness.js';
 import { logSeldom } from './seldom.js';
-import { routerSettings } from './sessionSettings.js';
+import { systemClock } from './sessionClock.js';
+import { serverSettings } from './sessionSettings.js';
 
 /** A proxy that has been started. */
 export interface RunningProxy {
@@ -48,14 +49,14 @@ export interface ConnectionTaker {
 }
 
 /** Starts the proxy in this process. @throws the listener's error (EADDRINUSE, EACCES, …) or that of reading a certificate */
-export async function startProxy(config: Config, log: Logger): Promise<RunningProxy> {
-  return listen(config, log, await ConnectionServer.open(config, log));
+export async function startProxy(config: Config, log: Logger, clock = systemClock): Promise<RunningProxy> {
+  return listen(config, log, await ConnectionServer.open(config, log, undefined, clock));
 }
 
 /** Listens for somebody who takes the connections. @throws the listener's error; the taker has been closed then */
 export async function listen(config: Config, log: Logger, taker: ConnectionTaker): Promise<RunningProxy> {
-  let settings = routerSettings(config);
-  void checkPrimary(settings.service, log);
+  let settings = serverSettings(config);
+  for (const { service } of settings) void checkPrimary(service, log);
   const readiness = new Readiness(
     () => settings,
     () => taker.obstacle(),
@@ -100,7 +101,7 @@ export async function listen(config: Config, log: Logger, taker: ConnectionTaker
     async reload(next) {
       await taker.reload(next);
       keepAliveMs = next.tcp.keepalive;
-      settings = routerSettings(next);
+      settings = serverSettings(next);
     },
     reopen: () => taker.reopen(),
   };

@@ -13,6 +13,22 @@ interface Seen {
   readonly transactions: number;
 }
 
+/** What tells the time. */
+export interface Clock {
+  /** In ms, from any beginning. */
+  now(): number;
+  /** Does something again and again. @returns what ends that */
+  every(ms: number, act: () => void): () => void;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  every(ms, act) {
+    const timer = setInterval(act, ms).unref();
+    return () => clearInterval(timer);
+  },
+};
+
 /** How often sessions are looked at. A limit is kept to this much. */
 const EVERY_MS = 500;
 
@@ -22,12 +38,13 @@ const EVERY_MS = 500;
  */
 export class SessionClock {
   readonly #seen = new WeakMap<Session, Seen>();
-  #timer: NodeJS.Timeout | undefined;
+  #stop: (() => void) | undefined;
 
   /** @param sessions those that there are, whenever it looks */
   constructor(
     private times: SessionTimes,
     private readonly sessions: Iterable<Session>,
+    private readonly clock: Clock,
   ) {
     this.keep(times);
   }
@@ -37,11 +54,11 @@ export class SessionClock {
     this.times = times;
     this.stop();
     if ([times.idle, times.idleInTransaction, times.transaction].some((limit) => limit > 0))
-      this.#timer = setInterval(() => this.#look(performance.now()), EVERY_MS).unref();
+      this.#stop = this.clock.every(EVERY_MS, () => this.#look(this.clock.now()));
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    this.#stop?.();
   }
 
   #look(now: number): void {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type Config, primaryFor } from '../config/index.js';
+import { type Config, type PrimaryAddress, type PrimaryHost, primaryFor } from '../config/index.js';
 import { AddressSet, readAccess, readPolicy } from '../policy/index.js';
 import type { RouterSettings } from '../session/settings.js';
 import { ownListeners } from './ownListeners.js';
@@ -12,31 +12,50 @@ function balancersOf(written: readonly string[]): RouterSettings['isBalancer'] {
 }
 
 /**
- * What the router has to know of the configuration, with the contents of the certificate files.
+ * What the router has to know of the configuration, with the contents of the certificate files, for sessions on the first server.
  * @throws the file system's error if a certificate or key cannot be read
  */
-export function routerSettings(config: Config): RouterSettings {
+export const routerSettings = (config: Config): RouterSettings => serverSettings(config)[0]!;
+
+/** The same for each server that sessions may be on, in the order in which they are tried. @throws as routerSettings */
+export function serverSettings(config: Config): readonly RouterSettings[] {
   const primary = primaryFor(config, '*');
   if (primary === undefined) throw new Error('no primary is configured');
-  const address =
-    primary.socketPath === undefined
-      ? { host: primary.host, port: primary.port }
-      : { path: primary.socketPath };
+  const common = {
+    auth: config.auth,
+    access: readAccess(config.access),
+    applicationNameAddHost: config.applicationNameAddHost,
+    isBalancer: balancersOf(config.proxyProtocol),
+    clientTls: config.tls && { cert: readFileSync(config.tls.cert), key: readFileSync(config.tls.key) },
+    timeouts: config.timeouts,
+    limits: config.limits,
+    dblink: config.dblink,
+    policy: readPolicy(config.policy),
+    isOwn: ownListeners(config.listen),
+  };
+  return [primary, ...(primary.others ?? [])].map((server) => ({
+    ...common,
+    ...endsOf(primary, server),
+  }));
+}
+
+/** One server, and the account there. */
+function endsOf(
+  primary: PrimaryAddress,
+  { host, port, socketPath }: PrimaryHost,
+): Pick<RouterSettings, 'primary' | 'service'> {
+  const address = socketPath === undefined ? { host, port } : { path: socketPath };
   const tls = {
     mode: primary.sslmode,
     // With a Unix socket this is its directory, and TLS is not used.
-    serverName: primary.host,
+    serverName: host,
     rootCertFile: primary.sslrootcert,
     certFile: primary.sslcert,
     keyFile: primary.sslkey,
   };
   const plainPassword = primary.allowCleartext === true;
   return {
-    auth: config.auth,
-    access: readAccess(config.access),
-    applicationNameAddHost: config.applicationNameAddHost,
-    isBalancer: balancersOf(config.proxyProtocol),
-    primary: { address, name: primary.host, port: primary.port, tls, plainPassword },
+    primary: { address, name: host, port, tls, plainPassword },
     service:
       primary.user === undefined
         ? undefined
@@ -48,11 +67,5 @@ export function routerSettings(config: Config): RouterSettings {
             password: primary.password,
             database: primary.database ?? primary.user,
           },
-    clientTls: config.tls && { cert: readFileSync(config.tls.cert), key: readFileSync(config.tls.key) },
-    timeouts: config.timeouts,
-    limits: config.limits,
-    dblink: config.dblink,
-    policy: readPolicy(config.policy),
-    isOwn: ownListeners(config.listen),
   };
 }

@@ -28,6 +28,8 @@ export interface AcceptOptions {
   readonly keys: CancelKeys;
   /** 0 for no limit. */
   readonly loginTimeoutMs: number;
+  /** For the TLS handshake, in ms; 0 for no limit but that of the login. */
+  readonly tlsHandshakeMs: number;
   readonly log: RouterLog;
   /** Whether connections from this address begin with a PROXY header. */
   readonly isBalancer: (address: string | undefined) => boolean;
@@ -107,7 +109,7 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
         return undefined;
       }
       if (packet === 'tls') {
-        const direct = await upgrade(raw, options.secureContext!, reader.rest);
+        const direct = await upgrade(raw, options.secureContext!, reader.rest, options.tlsHandshakeMs);
         socket = direct;
         // As in PostgreSQL. Without ALPN, a client of another protocol could be made to talk to the proxy.
         if (direct.alpnProtocol !== ALPN_PROTOCOL) {
@@ -133,7 +135,7 @@ export async function acceptClient(raw: Socket, options: AcceptOptions): Promise
           if (reader.rest.length > 0) throw unencryptedData('SSL request');
           if (!accepted) break;
           socket.write('S');
-          socket = await upgrade(raw, options.secureContext!, EMPTY);
+          socket = await upgrade(raw, options.secureContext!, EMPTY, options.tlsHandshakeMs);
           tls = true;
           reader = new StartupReader(socket);
           break;
@@ -207,17 +209,37 @@ const unencryptedData = (behind: string): PgError =>
     'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.',
   );
 
-/** Does the TLS handshake as the server. @param first bytes of the handshake that have been read already */
-function upgrade(raw: Socket, secureContext: SecureContext, first: Buffer): Promise<TLSSocket> {
+/**
+ * Does the TLS handshake as the server.
+ * @param first bytes of the handshake that have been read already
+ * @param limitMs 0 for no limit
+ */
+function upgrade(
+  raw: Socket,
+  secureContext: SecureContext,
+  first: Buffer,
+  limitMs: number,
+): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     if (first.length > 0) raw.unshift(first);
     const socket = new TLSSocket(raw, { isServer: true, secureContext, ALPNProtocols: [ALPN_PROTOCOL] });
-    const fail = (error?: Error) => reject(error ?? new Error('connection closed during the TLS handshake'));
+    const late =
+      limitMs > 0
+        ? setTimeout(
+            () => fail(new Error('the TLS handshake took longer than "timeouts.tls_handshake"')),
+            limitMs,
+          )
+        : undefined;
+    const fail = (error?: Error) => {
+      clearTimeout(late);
+      reject(error ?? new Error('connection closed during the TLS handshake'));
+    };
     socket.once('error', fail);
     const closed = () => fail();
     raw.once('close', closed);
     socket.once('end', closed);
     socket.once('secure', () => {
+      clearTimeout(late);
       socket.off('error', fail);
       raw.off('close', closed);
       socket.on('error', () => undefined);

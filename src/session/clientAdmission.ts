@@ -13,6 +13,8 @@ export interface ClientLimits {
   readonly clientsPerUser: number;
   readonly clientsPerDatabase: number;
   readonly clientsPerAddress: number;
+  /** So many that these keep out may wait. */
+  readonly waitingClients: number;
   /** So many of all are for certain users alone. */
   readonly reservedClients: number;
   /** Users for whom these are, and for whom only the limits of all and of their address hold. Byte strings. */
@@ -27,12 +29,27 @@ export interface Arrival {
   readonly address: string | undefined;
 }
 
+/** What clients have in common by which they are counted. */
+interface Group {
+  readonly setting: string;
+  readonly limit: number;
+  readonly key: string;
+}
+
+/** A client that waits. */
+interface WaitingClient {
+  readonly arrival: Arrival;
+  readonly enter: () => void;
+}
+
 /** Lets clients in as long as there is room for them. */
 export class ClientAdmission {
   #connections = 0;
   #clients = 0;
   /** How many there are of each user, database and address. */
   readonly #counts = new Map<string, number>();
+  /** In the order in which they came. */
+  readonly #waiting = new Set<WaitingClient>();
 
   constructor(
     private limits: ClientLimits,
@@ -48,6 +65,7 @@ export class ClientAdmission {
   /** Has other limits from now on. Who is there stays. */
   limit(limits: ClientLimits): void {
     this.limits = limits;
+    this.#callIn();
   }
 
   /** Takes a place for a connection that has just been accepted. @throws PgError 53300 */
@@ -67,7 +85,9 @@ export class ClientAdmission {
    * @throws PgError 53300
    */
   admit(arrival?: Arrival): Leave {
-    const keys = this.#check(arrival);
+    const obstacle = this.#obstacle(arrival);
+    if (obstacle !== undefined) throw obstacle();
+    const keys = this.#groups(arrival).map(({ key }) => key);
     return this.#take(() => {
       this.#clients++;
       for (const key of keys) this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
@@ -82,29 +102,80 @@ export class ClientAdmission {
     });
   }
 
-  /** @returns by what the client is to be counted @throws PgError 53300 */
-  #check(arrival: Arrival | undefined): readonly string[] {
-    const { clients, clientsPerUser, clientsPerDatabase, clientsPerAddress, reservedClients, reservedUsers } =
-      this.limits;
-    const isReserved = arrival !== undefined && reservedUsers.includes(arrival.user);
+  /**
+   * As `admit`, but where a limit is reached the client waits, if it may.
+   * @param signal ends the wait: it then fails as it would have at once
+   * @param waits called when it has to
+   * @throws PgError 53300
+   */
+  async enter(arrival: Arrival, signal: AbortSignal, waits: () => void = () => {}): Promise<Leave> {
+    const mayWait = this.#waiting.size < this.limits.waitingClients && !signal.aborted;
+    if (!mayWait || this.#obstacle(arrival) === undefined) return this.admit(arrival);
+    waits();
+    return new Promise((resolve, reject) => {
+      const enter = (): void => {
+        this.#waiting.delete(waiting);
+        signal.removeEventListener('abort', enter);
+        try {
+          resolve(this.admit(arrival));
+        } catch (error) {
+          reject(error as Error);
+        }
+      };
+      const waiting: WaitingClient = { arrival, enter };
+      this.#waiting.add(waiting);
+      signal.addEventListener('abort', enter, { once: true });
+    });
+  }
+
+  /** Lets those in who wait and for whom there is room now. */
+  #callIn(): void {
+    for (const waiting of this.#waiting) {
+      if (this.#obstacle(waiting.arrival) !== undefined) continue;
+      waiting.enter();
+    }
+  }
+
+  /** By what a client is counted, also where that has no limit: a reload may bring one. */
+  #groups(arrival: Arrival | undefined): readonly Group[] {
+    if (arrival === undefined) return [];
+    const { clientsPerUser, clientsPerDatabase, clientsPerAddress } = this.limits;
+    // Nobody has proven yet to be who they say. So that of the address holds for everybody.
+    const ofAddress: Group = {
+      setting: 'limits.clients_per_address',
+      limit: clientsPerAddress,
+      key: `address ${arrival.address ?? ''}`,
+    };
+    if (this.#isReserved(arrival)) return [ofAddress];
+    return [
+      { setting: 'limits.clients_per_user', limit: clientsPerUser, key: `user ${arrival.user}` },
+      {
+        setting: 'limits.clients_per_database',
+        limit: clientsPerDatabase,
+        key: `database ${arrival.database}`,
+      },
+      ofAddress,
+    ];
+  }
+
+  #isReserved(arrival: Arrival | undefined): boolean {
+    return arrival !== undefined && this.limits.reservedUsers.includes(arrival.user);
+  }
+
+  /** What keeps a client out: makes the error that says so. */
+  #obstacle(arrival: Arrival | undefined): (() => PgError) | undefined {
+    const { clients, reservedClients } = this.limits;
+    const isReserved = this.#isReserved(arrival);
     const room = isReserved ? clients : Math.max(1, clients - reservedClients);
     if (clients > 0 && this.#clients >= room)
-      throw isReserved || reservedClients === 0 || this.#clients >= clients
-        ? tooMany('limits.clients', clients)
-        : reserved(reservedClients);
-    if (arrival === undefined) return [];
-    // Nobody has proven yet to be who they say. So that of the address holds for everybody.
-    const groups = [
-      ['limits.clients_per_user', isReserved ? 0 : clientsPerUser, `user ${arrival.user}`],
-      ['limits.clients_per_database', isReserved ? 0 : clientsPerDatabase, `database ${arrival.database}`],
-      ['limits.clients_per_address', clientsPerAddress, `address ${arrival.address ?? ''}`],
-    ] as const;
-    for (const [setting, limit, key] of groups)
-      if (limit > 0 && (this.#counts.get(key) ?? 0) >= limit) throw tooMany(setting, limit);
-    // Counted where there is no limit, too: a reload may bring one.
-    return groups
-      .filter(([setting]) => !isReserved || setting === 'limits.clients_per_address')
-      .map(([, , key]) => key);
+      return () =>
+        isReserved || reservedClients === 0 || this.#clients >= clients
+          ? tooMany('limits.clients', clients)
+          : reserved(reservedClients);
+    const full = this.#groups(arrival).find(
+      ({ key, limit }) => limit > 0 && (this.#counts.get(key) ?? 0) >= limit,
+    );
+    return full && (() => tooMany(full.setting, full.limit));
   }
 
   #take(enter: () => () => void): Leave {
@@ -116,6 +187,7 @@ export class ClientAdmission {
       left = true;
       leave();
       this.descriptors.give();
+      this.#callIn();
     };
   }
 }

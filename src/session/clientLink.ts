@@ -35,8 +35,6 @@ export interface ClientEvents {
 const SMALL_MESSAGE_BYTES = 10_000;
 /** PostgreSQL's limit for authentication messages (PG_MAX_AUTH_TOKEN_LENGTH). */
 const AUTH_MESSAGE_BYTES = 65_535;
-/** While the session carries out a request, this many bytes of what the client pipelines are read. Then reading stops. */
-const HELD_BYTES = 256 * 1024;
 
 /** PQ_LARGE_MESSAGE_LIMIT: upon a longer one a server closes the connection at once, without a word. */
 const LARGE_MESSAGE_BYTES = MAX_MESSAGE_BYTES - 1;
@@ -92,7 +90,12 @@ export class ClientLink {
     this.release();
   });
 
-  constructor(socket: Duplex, events: ClientEvents) {
+  /** @param heldBytes while a request is carried out, this many bytes of what is pipelined behind it are read. Then reading stops */
+  constructor(
+    socket: Duplex,
+    events: ClientEvents,
+    private readonly heldBytes: number,
+  ) {
     this.#socket = socket;
     this.#channel = openChannel(socket);
     this.#events = events;
@@ -197,7 +200,7 @@ export class ClientLink {
 
   #updateReading(): void {
     if (this.#closed) return;
-    if (this.#paused || this.#framer.heldBytes > HELD_BYTES) this.#channel.pause();
+    if (this.#paused || this.#framer.heldBytes > this.heldBytes) this.#channel.pause();
     else this.#channel.resume();
   }
 

@@ -39,6 +39,8 @@ export class CurrentStatement {
   #active = false;
   #plan: string | undefined;
   #results: HeldResult[] = [];
+  /** How many rows have been collected for the statement. */
+  #rows = 0;
   /** Number of calls that are waiting for a remote. */
   #remoteCalls = 0;
 
@@ -58,6 +60,7 @@ export class CurrentStatement {
     // A cancel request may have come while the statement was being looked at.
     if (this.#cancelled) this.#abort.abort(userCancelled());
     this.#began = performance.now();
+    this.#rows = 0;
   }
 
   /** Notes what serves the statement, as far as that is known by now. @param plan its name */
@@ -96,6 +99,14 @@ export class CurrentStatement {
   /** Holds a result until the statement is over. */
   hold(result: HeldResult): void {
     this.#results.push(result);
+  }
+
+  /** Counts a row that is kept for the statement. @param limit of their number @throws PgError 54000 beyond it */
+  collects(limit: number): void {
+    if (++this.#rows <= limit) return;
+    throw new PgError('54000', `the statement needs more than ${limit} rows of remotes in memory`, {
+      hint: 'Let remote queries return less, or raise the setting "limits.collected_rows" of the proxy.',
+    });
   }
 
   #releaseResults(): void {

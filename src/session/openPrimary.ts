@@ -1,7 +1,66 @@
 import type { Socket } from 'node:net';
+import { PgError } from '../wire/errors.js';
 import { isEncrypted, openServerSocket, retryAfterRefusal } from '../wire/outbound/socket.js';
 import { Backend } from '../wire/protocol.js';
+import type { Route } from './route.js';
 import type { RouterSettings } from './settings.js';
+
+/** A server that sessions may be on. */
+export interface ServerChoice {
+  readonly settings: RouterSettings;
+  readonly route: Route;
+  /**
+   * What is wrong with it for new sessions; undefined if nothing is. Never rejects.
+   */
+  unfit(): Promise<string | undefined>;
+}
+
+/** The servers that sessions may be on. */
+export interface ServerList {
+  /** In the order in which they are to be tried, for one session. */
+  readonly order: () => readonly ServerChoice[];
+  /** Whether a server that is unfit is taken where none is fit. */
+  readonly elseAny: boolean;
+}
+
+/**
+ * Finds the first server that is fit and to which a connection can be made.
+ * @param connect makes it
+ * @throws PgError 08001 with what is wrong with each of them; the signal's reason
+ */
+export async function firstFit<T>(
+  { order, elseAny }: ServerList,
+  signal: AbortSignal,
+  connect: (server: ServerChoice) => Promise<T>,
+): Promise<T> {
+  const servers = order();
+  const failures: string[] = [];
+  const passes = elseAny ? [true, false] : [true];
+  for (const asked of passes) {
+    for (const server of servers) {
+      const unfit = asked ? await server.unfit() : undefined;
+      signal.throwIfAborted();
+      if (unfit !== undefined) {
+        failures.push(unfit);
+        continue;
+      }
+      try {
+        return await connect(server);
+      } catch (error) {
+        signal.throwIfAborted();
+        failures.push((error as Error).message);
+      }
+    }
+  }
+  throw unreachable(failures);
+}
+
+const unreachable = (failures: readonly string[]): PgError =>
+  new PgError('08001', 'the proxy could not connect to the primary server', {
+    severity: 'FATAL',
+    detail: [...new Set(failures)].join('\n'),
+    hint: 'Is the primary running, and reachable from where the proxy runs? See the setting "primary".',
+  });
 
 /**
  * Opens a session's connection to its primary and sends the startup packet. When the primary refuses that, libpq tries once more

@@ -17,9 +17,8 @@ import { peerCertificate } from '../wire/tls/tls.js';
 import { acceptClient, type LoginClock } from './accept.js';
 import type { ClientAdmission } from './clientAdmission.js';
 import { passwordLogin, passwordNeedsTls, relayLogin } from './login.js';
-import { openPrimary } from './openPrimary.js';
+import { firstFit, openPrimary, type ServerChoice, type ServerList } from './openPrimary.js';
 import { refusalOfPrimary } from './refusedStartup.js';
-import type { Route } from './route.js';
 import { Session } from './session.js';
 import type { RouterLog, RouterSettings } from './settings.js';
 
@@ -37,7 +36,8 @@ export interface ServeOptions {
   readonly audit: Audit | undefined;
   /** By which the session is known in the process. */
   readonly number: number;
-  readonly route: Route;
+  /** Those whose settings for clients are `settings`. */
+  readonly servers: ServerList;
   /** Called when a session begins, so that it can be drained or shut down. */
   readonly opened: (session: Session) => void;
   /** Called when a client has logged in. @param database its name, a byte string */
@@ -53,11 +53,12 @@ export interface ServeOptions {
  * is told of it as far as possible.
  */
 export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
-  const { settings } = options;
+  const { settings: common } = options;
   const accepted = await acceptClient(raw, {
     ...options,
-    loginTimeoutMs: settings.timeouts.login,
-    isBalancer: settings.isBalancer,
+    loginTimeoutMs: common.timeouts.login,
+    tlsHandshakeMs: common.timeouts.tlsHandshake,
+    isBalancer: common.isBalancer,
     refusalOf: (packet, signal) => refusalOf(options, packet, signal),
   });
   if (accepted === undefined) return;
@@ -94,15 +95,12 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   };
   try {
     if (audit?.makesWait === true && !(await hasRoom(audit, { client, clock, refuse }))) return;
-    const denied = deniedBy(settings, address, startup.parameters, tls);
+    const denied = deniedBy(common, address, startup.parameters, tls);
     if (denied !== undefined) return refuse(denied.error, denied.rule);
     const user = clipName(who.user ?? '', 'UTF8');
     const database = clipName(who.database || user, 'UTF8');
     const arrival = { user, database, address };
-    const leave = options.clients.admit(arrival);
-    if (client.closed) leave();
-    else client.once('close', leave);
-    if (settings.auth === 'password' && !tls) {
+    if (common.auth === 'password' && !tls) {
       return refuse(passwordNeedsTls());
     }
     const abort = new AbortController();
@@ -110,33 +108,46 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       if (!abort.signal.aborted) audit?.loginFailed('client_closed');
       abort.abort();
     };
+    client.once('close', gone);
+    clock.onExpiry = () => abort.abort();
+    const waits = () => log.info(who, 'client waits');
+    const leave = await options.clients.enter(arrival, abort.signal, waits).catch((error: unknown) => {
+      if (!client.closed) throw error;
+    });
+    if (leave === undefined) return;
+    if (client.closed) return leave();
+    client.once('close', leave);
+    // A place that was found just as the time was up.
+    if (abort.signal.aborted) return refuse(loginTimedOut());
     clock.onExpiry = () => {
       refuse(primarySilent());
       abort.abort();
     };
-    client.once('close', gone);
-    const { packet: routed, interceptor } = options.route(startup);
     const replication = replicates(startup.parameters.get('replication'));
     // A standby is known by its name.
-    const packet =
-      settings.applicationNameAddHost && !replication
-        ? withClient(routed, startup.parameters, hostOf(raw, address))
-        : routed;
+    const isNamed = common.applicationNameAddHost && !replication;
     // Ends what is being computed for the client when the client leaves.
     const left = new AbortController();
     client.once('close', () => left.abort(new Error('the client has left')));
     let password: Buffer | undefined;
     let scram: () => ScramKeys | 'relayed' | undefined = () => undefined;
-    let primary: Socket;
+    const open = async ({ settings, route }: ServerChoice) => {
+      const { packet, interceptor } = route(startup);
+      const named = isNamed ? withClient(packet, startup.parameters, hostOf(raw, address)) : packet;
+      return { settings, interceptor, primary: await openPrimary(settings, named, abort.signal) };
+    };
+    let connected: Awaited<ReturnType<typeof open>>;
     try {
-      primary = await openPrimary(settings, packet, abort.signal);
+      connected = await firstFit(options.servers, abort.signal, open);
     } catch (error) {
       if (abort.signal.aborted) return;
-      log.error({ err: (error as Error).message }, 'primary cannot be reached');
-      return refuse(unreachable(error));
+      if (error instanceof PgError)
+        log.error({ err: error.fields.detail ?? error.message }, 'primary cannot be reached');
+      throw error;
     } finally {
       client.off('close', gone);
     }
+    const { settings, interceptor, primary } = connected;
     if (client.destroyed) {
       primary.destroy();
       return;
@@ -150,6 +161,7 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
       primary,
       firstBytes: accepted.rest,
       statementBytes: settings.limits.statementBytes,
+      pipelinedBytes: settings.limits.pipelinedBytes,
       keys: options.keys,
       log,
       startup: (session) => {
@@ -350,11 +362,4 @@ const primarySilent = (): PgError =>
   new PgError('08006', 'the primary server did not answer within the login timeout', {
     severity: 'FATAL',
     hint: 'Is it a PostgreSQL server, and not overloaded? See the settings "primary" and "timeouts.login".',
-  });
-
-const unreachable = (error: unknown): PgError =>
-  new PgError('08001', 'the proxy could not connect to the primary server', {
-    severity: 'FATAL',
-    detail: (error as Error).message,
-    hint: 'Is the primary running, and reachable from where the proxy runs? See the setting "primary".',
   });

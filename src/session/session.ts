@@ -74,6 +74,8 @@ export interface SessionOptions {
   readonly firstBytes: Buffer;
   /** The longest Query or Parse that is looked at, with its header. */
   readonly statementBytes: number;
+  /** How much is read ahead behind a request that is being carried out. */
+  readonly pipelinedBytes: number;
   readonly keys: CancelKeys;
   readonly log: RouterLog;
   /**
@@ -150,22 +152,26 @@ export class Session implements Cancellable {
     this.#closed = new Promise((resolve) => {
       this.#markClosed = resolve;
     });
-    this.client = new ClientLink(options.client, {
-      head: (type, length) => this.#deliveries.of(type, length),
-      refused: (type, length) => this.#deliveries.refused(type, length),
-      whole: (type, message) => this.#clientMessage(type, message),
-      pass: (bytes) => this.#toPrimary(bytes),
-      chunk: (begin) => {
-        if (begin) return this.primary.cork();
-        if (this.primary.queue.copyIn) this.#breakCopy(false);
-        else this.#copyBroken = false;
-        this.primary.uncork();
+    this.client = new ClientLink(
+      options.client,
+      {
+        head: (type, length) => this.#deliveries.of(type, length),
+        refused: (type, length) => this.#deliveries.refused(type, length),
+        whole: (type, message) => this.#clientMessage(type, message),
+        pass: (bytes) => this.#toPrimary(bytes),
+        chunk: (begin) => {
+          if (begin) return this.primary.cork();
+          if (this.primary.queue.copyIn) this.#breakCopy(false);
+          else this.#copyBroken = false;
+          this.primary.uncork();
+        },
+        failed: (error) => this.fail(error),
+        ending: () => this.#clientEnding(),
+        ended: () => this.#clientEnded(),
+        closed: () => this.end('client_closed'),
       },
-      failed: (error) => this.fail(error),
-      ending: () => this.#clientEnding(),
-      ended: () => this.#clientEnded(),
-      closed: () => this.end('client_closed'),
-    });
+      options.pipelinedBytes,
+    );
     this.primary = new PrimaryLink(options.primary, {
       forward: (bytes) => this.toClient(bytes),
       chunk: (begin) => (begin ? this.client.cork() : this.client.uncork()),

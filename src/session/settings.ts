@@ -47,10 +47,22 @@ export interface RouterSettings {
   /** Certificate and key for clients; undefined refuses TLS. */
   readonly clientTls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
   /** In ms; 0 for no limit. */
-  readonly timeouts: SessionTimes & { readonly login: number; readonly connect: number };
+  readonly timeouts: SessionTimes & {
+    readonly login: number;
+    readonly tlsHandshake: number;
+    readonly connect: number;
+    readonly lookup: number;
+    readonly remoteConnect: number;
+    readonly remoteStatement: number;
+    readonly idleDblink: number;
+  };
   readonly limits: {
     readonly statementBytes: number;
     readonly spliceBytes: number;
+    readonly collectedRows: number;
+    readonly preparedStatements: number;
+    readonly preparedBytes: number;
+    readonly pipelinedBytes: number;
     readonly remoteLoginsPerSession: number;
     readonly remoteLogins: number;
   };

@@ -94,6 +94,99 @@ describe('rule: what one session takes leaves enough for the others', () => {
       assert.equal(firstValue(await connect(modest, 'c')), 'OK');
     });
 
+    describe('to one server, and of one user', () => {
+      const TOO_MANY = (setting: string, limit: number): RegExp =>
+        new RegExp(
+          `^too many dblink connections: the setting "limits\\.${setting}" of the proxy is ${limit}$`,
+        );
+      for (const [name, setting] of [
+        ['REMOTE_CONNECTIONS_PER_SERVER', 'remote_connections_per_server'],
+        ['REMOTE_CONNECTIONS_PER_USER', 'remote_connections_per_user'],
+      ] as const) {
+        it(`${setting}: the next one has it when one is closed; who has all is told at once`, async () => {
+          const { port } = await relay({ [name]: '2' });
+          const [one, other] = [await session(port), await session(port)];
+          for (const connection of ['a', 'b']) assert.equal(firstValue(await connect(one, connection)), 'OK');
+          const refused = errorOf(await connect(one, 'c'));
+          assert.equal(refused['C'], '53300');
+          assert.match(refused['M'] ?? '', TOO_MANY(setting, 2));
+          const waiting = connect(other, 'a');
+          // It waits behind this, and is served behind the next one.
+          assert.equal(firstValue(await query(one, "SELECT dblink_error_message('a')")), 'OK');
+          await query(one, "SELECT dblink_disconnect('a')");
+          assert.equal(firstValue(await waiting), 'OK');
+        });
+      }
+
+      it('statement_timeout and the time for it end the wait, and nothing is left of it', async () => {
+        const { port } = await relay({ REMOTE_CONNECTIONS_PER_SERVER: '1' });
+        const [one, other] = [await session(port), await session(port)];
+        assert.equal(firstValue(await connect(one, 'a')), 'OK');
+        await query(other, 'SET statement_timeout = 50');
+        for (let i = 0; i < 3; i++) assert.equal(errorOf(await connect(other, 'a'))['C'], '57014');
+        await query(other, 'RESET statement_timeout');
+        await query(one, "SELECT dblink_disconnect('a')");
+        assert.equal(firstValue(await connect(other, 'a')), 'OK');
+        const hasty = await startRelay(primary, {
+          env: {
+            DBLINK_PROXY_LIMITS_REMOTE_CONNECTIONS_PER_SERVER: '1',
+            DBLINK_PROXY_TIMEOUTS_REMOTE_WAIT: '50ms',
+          },
+        });
+        stops.push(() => hasty.stop());
+        assert.equal(firstValue(await connect(await session(hasty.port), 'a')), 'OK');
+        const refused = errorOf(await connect(await session(hasty.port), 'a'));
+        assert.deepEqual(
+          [refused['C'], TOO_MANY('remote_connections_per_server', 1).test(refused['M'] ?? '')],
+          ['53300', true],
+        );
+      });
+
+      it('connections that are kept for the next call give way, also those of other sessions', async () => {
+        const { port } = await relay({ REMOTE_CONNECTIONS_PER_SERVER: '1' });
+        const [one, other] = [await session(port), await session(port)];
+        const call = `SELECT * FROM dblink('${conninfo()}', 'SELECT 1') AS t(a int)`;
+        for (let i = 0; i < 3; i++) {
+          assert.equal(firstValue(await query(one, call)), '1');
+          assert.equal(firstValue(await query(other, call)), '1');
+        }
+        assert.equal(firstValue(await query(one, call)), '1');
+        assert.equal(firstValue(await connect(one, 'c')), 'OK');
+      });
+
+      it('a statement with more connection strings than that is served all the same', async () => {
+        const { port } = await relay({
+          REMOTE_CONNECTIONS_PER_SERVER: '2',
+          REMOTE_CONNECTIONS_PER_USER: '3',
+        });
+        const client = await session(port);
+        const sources = Array.from(
+          { length: 9 },
+          (_, i) => `SELECT * FROM dblink('${conninfo()}', 'SELECT ${i}') AS t${i}(a int)`,
+        );
+        const answer = await query(client, `SELECT sum(a) FROM (${sources.join(' UNION ALL ')}) s`);
+        assert.equal(firstValue(answer), '36', errorOf(answer)['M']);
+      });
+
+      it('a cancel ends the wait of the session, whose other servers are served meanwhile', async () => {
+        const { port } = await relay({ REMOTE_CONNECTIONS_PER_SERVER: '1', REMOTE_LOGINS: '0' });
+        const one = await session(port);
+        const { client: other, startup } = await logIn(port);
+        stops.push(async () => other.destroy());
+        const key = startup.find(({ type }) => type === 'K')!.body;
+        assert.equal(firstValue(await connect(one, 'a')), 'OK');
+        const waiting = connect(other, 'a');
+        const remote = await scriptedRemote({ query: (_, socket) => socket.write(remoteSays.ready()) });
+        stops.push(() => remote.close());
+        assert.equal(firstValue(await connect(one, 'b', remote.conninfo)), 'OK');
+        const canceller = await RawClient.connect(port);
+        canceller.write(frontend.cancelRequest(key.readInt32BE(0), key.subarray(4)));
+        await canceller.toEnd();
+        assert.equal(errorOf(await waiting)['C'], '57014');
+        assert.equal(firstValue(await query(other, 'SELECT 41 + 1')), '42');
+      });
+    });
+
     it('those that a remote keeps open after their end count until they are closed', async () => {
       let open = 0;
       let most = 0;

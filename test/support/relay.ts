@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { loadConfig } from '../../src/config/index.js';
 import { createLogger, type Logger } from '../../src/server/log.js';
 import { startProxy } from '../../src/server/server.js';
+import type { Clock } from '../../src/server/sessionClock.js';
 import { type Message, RawClient } from './rawClient.js';
 import { frontend } from './wire.js';
 
@@ -23,6 +24,8 @@ export interface RelayOptions {
   /** Further settings by environment variable, for those that have no flag. */
   readonly env?: Readonly<Record<string, string>>;
   readonly log?: Logger;
+  /** By which sessions have been idle, or in a transaction, for so long. */
+  readonly clock?: Clock;
 }
 
 /** Starts a proxy on a free port in front of a server on this machine. It logs nothing unless a log is given. */
@@ -40,7 +43,7 @@ export async function startRelay(
     },
     env,
   });
-  const running = await startProxy(config, options.log ?? createLogger(config.log));
+  const running = await startProxy(config, options.log ?? createLogger(config.log), options.clock);
   const port = running.addresses[0]?.port ?? 0;
   return {
     host: '127.0.0.1',

@@ -1,17 +1,23 @@
 import { LimitReached, type PgError } from '../../wire/errors.js';
 import type { Descriptors } from '../../wire/host/descriptors.js';
+import { type Leave, Places } from './places.js';
 
 /** How many remote connections there may be at a time; 0 for no limit. */
 export interface RemoteLimits {
   readonly perSession: number;
   readonly inAll: number;
+  readonly perUser: number;
+  readonly perServer: number;
+  /** How long a call waits for one of its user's, or of its server's, in ms; 0 for no limit. */
+  readonly waitMs: number;
 }
-
-/** Gives back a place. Only the first call does something. */
-export type Leave = () => void;
 
 /** Limits the remote connections of all sessions: each connection needs a place. */
 export class RemoteAdmission {
+  /** By the client's user, a byte string. */
+  readonly users: Places;
+  /** By server, see `placeOf`. */
+  readonly servers: Places;
   #open = 0;
 
   constructor(
@@ -19,7 +25,11 @@ export class RemoteAdmission {
     private readonly descriptors: Descriptors,
     /** Called when the system had no descriptor for a connection that had been given a place. */
     readonly exhausted: (error: Error) => void,
-  ) {}
+  ) {
+    const { perUser, perServer, waitMs } = limits;
+    this.users = new Places('remote_connections_per_user', perUser, waitMs);
+    this.servers = new Places('remote_connections_per_server', perServer, waitMs);
+  }
 
   /** How many connections there are. */
   get open(): number {
@@ -29,6 +39,8 @@ export class RemoteAdmission {
   /** Has other limits from now on. Connections that are open stay open. */
   limit(limits: RemoteLimits): void {
     this.limits = limits;
+    this.users.change(limits.perUser, limits.waitMs);
+    this.servers.change(limits.perServer, limits.waitMs);
   }
 
   /**

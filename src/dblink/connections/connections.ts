@@ -15,9 +15,9 @@ import { ReadOnlyCalls } from '../remote/guard/readOnlyCalls.js';
 import { ReadOnlySession } from '../remote/guard/readOnlySession.js';
 import { RemoteConnection } from '../remote/remote.js';
 import { leavesSession } from '../remote/textEffect.js';
-import type { Leave } from './admission.js';
 import type { Identity } from './keptConnections.js';
 import { type OpenedRemote, type OpenOptions, openRemote } from './openRemote.js';
+import type { Claim, Leave } from './places.js';
 import { ConnectionRegistry } from './registry.js';
 
 /** A connection in use by one call. */
@@ -79,7 +79,9 @@ export class SessionConnections {
         if (this.#registry.has(name, encoding)) throw duplicateName();
         release = this.#registry.reserve(name, encoding);
       };
-      const connection = await this.#open({ conninfo, unchecked, leave: place }, call, { beforeConnect });
+      const connection = await this.#open({ conninfo, unchecked, lasting: true, places: [place] }, call, {
+        beforeConnect,
+      });
       if (name === undefined) {
         this.#registry.unnamed?.close();
         this.#registry.unnamed = connection;
@@ -140,28 +142,27 @@ export class SessionConnections {
 
   /**
    * Opens a connection and has it use the database's encoding.
-   * @param what `leave` gives back the place that was taken for it
+   * @param wanted `lasting`: it stays open behind the call; `places` are given back with it, and another one is added to them
    */
   async #open(
-    { conninfo, unchecked, leave }: { conninfo: string; unchecked: boolean; leave: Leave },
+    { conninfo, unchecked, lasting, places }: Wanted,
     call: CallContext,
     hooks: Pick<OpenOptions, 'beforeConnect' | 'reuse'>,
   ): Promise<RemoteConnection> {
+    const { home } = this;
+    const { signal, notice } = call;
+    const claim: Claim = { owner: home.owner ?? home, session: home, lasting, signal, notice };
     let opened: OpenedRemote;
     try {
-      opened = await openRemote(conninfo, {
-        home: this.home,
-        facts: call.facts,
-        unchecked,
-        signal: call.signal,
-        ...hooks,
-      });
+      const ofUser = await home.admission?.users.take(home.countedFor ?? home.user, claim);
+      if (ofUser !== undefined) places.push(ofUser);
+      opened = await openRemote(conninfo, { home, facts: call.facts, unchecked, signal, claim, ...hooks });
     } catch (error) {
-      leave();
-      throw error;
+      leaveAll(places);
+      this.#refused(error);
     }
     const { client } = opened;
-    client.whenReleased(leave);
+    client.whenReleased(() => leaveAll(places));
     try {
       await this.#nest(client, call);
     } catch (error) {
@@ -170,9 +171,12 @@ export class SessionConnections {
     }
     const { memory = UNLIMITED, readEffect = () => 'anything' } = this.home;
     const guard = opened.readOnly ? new ReadOnlySession(client, readEffect) : undefined;
-    const connection = new RemoteConnection(client, call.facts.primaryMajor, memory, guard, () =>
-      this.#guardsCalls ? new ReadOnlyCalls(client, readEffect) : undefined,
-    );
+    const connection = new RemoteConnection(client, call.facts.primaryMajor, memory, {
+      guard,
+      guardNow: () => (this.#guardsCalls ? new ReadOnlyCalls(client, readEffect) : undefined),
+      statementMs: home.times?.remoteStatement,
+      idleMs: lasting ? home.times?.idleDblink : undefined,
+    });
     const encoding = call.facts.databaseEncoding;
     try {
       if (client.parameters.get('client_encoding') !== encoding) {
@@ -236,7 +240,7 @@ export class SessionConnections {
   }
 
   async #oneShot(target: string, call: CallContext): Promise<Lease> {
-    const place = await this.#admitOneShot(call.signal);
+    const places = [await this.#admitOneShot(call.signal), () => this.#oneShotEnded()];
     const { home } = this;
     let connection: RemoteConnection;
     let identity: Identity | undefined;
@@ -244,13 +248,11 @@ export class SessionConnections {
       identity = known;
       return home.kept?.take(home, known, call.signal) ?? Promise.resolve(undefined);
     };
-    const leave = (): void => {
-      place();
-      this.#oneShotEnded();
-    };
     this.#opening++;
     try {
-      connection = await this.#open({ conninfo: target, unchecked: false, leave }, call, { reuse });
+      connection = await this.#open({ conninfo: target, unchecked: false, lasting: false, places }, call, {
+        reuse,
+      });
       connection.serves(call.facts);
       this.#oneShots.add(connection);
     } finally {
@@ -260,7 +262,7 @@ export class SessionConnections {
     const release = (ran?: Buffer): void => {
       this.#oneShots.delete(connection);
       // What is kept takes no place of those who need one.
-      if (this.#keeps(connection, identity, ran)) leave();
+      if (this.#keeps(connection, identity, ran)) leaveAll(places);
       else connection.close();
       this.#oneShotEnded();
     };
@@ -315,6 +317,18 @@ export class SessionConnections {
     this.#oneShots.clear();
   }
 }
+
+/** A connection that is to be opened. */
+interface Wanted {
+  readonly conninfo: string;
+  readonly unchecked: boolean;
+  readonly lasting: boolean;
+  readonly places: Leave[];
+}
+
+const leaveAll = (places: readonly Leave[]): void => {
+  for (const leave of places) leave();
+};
 
 const leaseOf = (connection: RemoteConnection, label: ConnectionLabel, call: CallContext): Lease => ({
   connection,

@@ -1,6 +1,7 @@
 import type { WireClient } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
-import type { Leave, RemoteAdmission } from './admission.js';
+import type { RemoteAdmission } from './admission.js';
+import { type Leave, placeOf } from './places.js';
 
 /** How long a call waits for a connection to be as good as new. Then it opens another one. */
 const PATIENCE_MS = 100;
@@ -98,6 +99,7 @@ export class KeptConnections {
     const restMs = client.madeAt + this.keepMs - performance.now();
     if (restMs <= 0 || client.state !== 'ready' || client.transactionStatus !== 'I') return false;
     const own = this.#byOwner.get(owner) ?? new Set();
+    if (this.admission.servers.awaited(placeOf(client.address))) return false;
     const leave = own.size < MOST_OF_ONE ? this.admission.admitIdle() : undefined;
     if (leave === undefined) return false;
     const gone = new Promise<void>((resolve) => {
@@ -160,6 +162,20 @@ export class KeptConnections {
   /** Closes those of a session: it does something that could be waiting for them, or that could change who may connect. */
   leave(owner: object): void {
     for (const kept of this.#byOwner.get(owner) ?? []) this.#end(kept);
+  }
+
+  /**
+   * Closes one connection to a server that somebody waits for.
+   * @param owner the session that waits: its own is the first to go
+   * @param server see `placeOf`
+   */
+  giveWay(owner: object, server: string): void {
+    const own = this.#byOwner.get(owner) ?? [];
+    for (const kept of [own, ...this.#byOwner.values()].flatMap((group) => [...group])) {
+      if (placeOf(kept.client.address) !== server) continue;
+      this.#end(kept);
+      return;
+    }
   }
 
   /**

@@ -30,6 +30,7 @@ import { type ForeignServer, serverConninfo, wantsPassthrough } from './foreignS
 import { checkRoots, DEFAULT_HOST_RULES, permittedContext } from './hostAccess.js';
 import type { Identity } from './keptConnections.js';
 import { Permission, type Permitted } from './permission.js';
+import { type Claim, type Leave, type Places, placeOf } from './places.js';
 
 /** Who opens a connection, and in what circumstances. */
 export interface OpenOptions {
@@ -38,6 +39,8 @@ export interface OpenOptions {
   /** True for dblink_connect_u, which does not require a password of anybody. */
   readonly unchecked: boolean;
   readonly signal: AbortSignal;
+  /** Who wants the connection, where connections to a server have a limit. */
+  readonly claim: Claim;
   /**
    * Called after the check that a password is given, before the string's other mistakes are reported and before the
    * network is used. The check for duplicate names takes place here.
@@ -276,10 +279,27 @@ async function loginWithRoom(
 /** Connects when it is the session's turn. @throws ConnectError, the signal's reason */
 async function login(
   resolved: ResolvedConninfo,
-  { home, signal }: OpenOptions,
+  { home, signal, claim }: OpenOptions,
   { plainPassword, permission, attempts }: Terms,
 ): Promise<WireClient> {
-  const release = await home.logins?.take(home.owner ?? home, signal);
+  const turn = () => home.logins?.take(home.owner ?? home, signal);
+  let release = await turn();
+  const servers = home.admission?.servers;
+  /** Who waits for others to leave a server takes no turn of those who connect to others. */
+  const room = async (places: Places, server: string): Promise<Leave> => {
+    const free = places.tryTake(server, claim);
+    if (free !== undefined) return free;
+    release?.();
+    release = undefined;
+    const leave = await places.take(server, claim, () => home.kept?.giveWay(home, server));
+    try {
+      release = await turn();
+      return leave;
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  };
   try {
     return await connectFirst(resolved, signal, {
       owner: home.owner ?? home,
@@ -287,6 +307,8 @@ async function login(
       plainPassword,
       permission,
       attempts,
+      times: home.times,
+      room: servers && ((address) => room(servers, placeOf(address))),
     });
   } finally {
     release?.();

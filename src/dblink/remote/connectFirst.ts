@@ -9,6 +9,7 @@ import { abortable } from '../../wire/pace/abortable.js';
 import { EMPTY } from '../../wire/protocol.js';
 import type { Attempts } from '../auditing/attempts.js';
 import { bytesOf, type ConninfoHost, type ResolvedConninfo } from '../conninfo/index.js';
+import type { RemoteTimes } from '../context.js';
 import { READ_ONLY_OPTION } from './guard/readOnlySession.js';
 
 /** Longer answers to the question for the session's kind are not looked at. */
@@ -29,6 +30,10 @@ export interface ClientSettings {
   readonly maxScramIterations?: number | undefined;
   /** Whether the password itself may be sent to a server without TLS. By default it may, as in libpq. */
   readonly plainPassword?: boolean | undefined;
+  /** See RemoteTimes. They hold beside the connection string's own. */
+  readonly times?: Pick<RemoteTimes, 'remoteConnect' | 'lookup'> | undefined;
+  /** Waits for room for one more connection to a server. @returns what gives the room back @throws PgError 53300 */
+  readonly room?: ((address: SocketAddress) => Promise<() => void>) | undefined;
   /** Says whether a place may be connected to. Without it, any may. */
   readonly permission?: PlacePermission | undefined;
   /** Is told of each attempt. */
@@ -51,10 +56,12 @@ export interface PlacePermission {
  * @throws ConnectError with libpq's messages, one per attempt; the signal's reason
  */
 export async function connectFirst(
-  target: ResolvedConninfo,
+  resolved: ResolvedConninfo,
   signal: AbortSignal,
   settings: ClientSettings = {},
 ): Promise<WireClient> {
+  const { times } = settings;
+  const target = { ...resolved, connectTimeoutMs: earlier(resolved.connectTimeoutMs, times?.remoteConnect) };
   const failures: string[] = [];
   const { permission, attempts } = settings;
   const order = target.hosts.map((host, index) => ({ host, index }));
@@ -71,7 +78,7 @@ export async function connectFirst(
     await permission?.check(host);
     let addresses: readonly SocketAddress[];
     try {
-      addresses = await addressesOf(host, target.connectTimeoutMs, signal);
+      addresses = await addressesOf(host, earlier(target.connectTimeoutMs, times?.lookup), signal);
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof NameError)) throw error;
@@ -94,7 +101,7 @@ export async function connectFirst(
       }
       await permission?.check(host, address);
       try {
-        const client = await connectOne({ host, index, address }, target, signal, settings);
+        const client = await connectWithRoom({ host, index, address }, target, signal, settings);
         const describe = describeServer(address, host.displayHost);
         const unfit = await sessionUnfit(client, target, describe, signal);
         if (unfit === undefined) return client;
@@ -114,6 +121,23 @@ export async function connectFirst(
     }
   }
   throw new ConnectError(failures.join('\n'), { stage: 'network' });
+}
+
+async function connectWithRoom(
+  attempt: Attempt,
+  target: ResolvedConninfo,
+  signal: AbortSignal,
+  settings: ClientSettings,
+): Promise<WireClient> {
+  const leave = await settings.room?.(attempt.address);
+  try {
+    const client = await connectOne(attempt, target, signal, settings);
+    if (leave !== undefined) client.onceReleased(leave);
+    return client;
+  } catch (error) {
+    leave?.();
+    throw error;
+  }
 }
 
 async function connectOne(
@@ -169,6 +193,9 @@ function startupOf(
   const options = given === undefined ? READ_ONLY_OPTION : `${given} ${READ_ONLY_OPTION}`;
   return [...startup.filter(([name]) => name !== 'options'), ['options', options]];
 }
+
+/** The shorter of two time limits, either of which is none if it is 0. */
+const earlier = (a: number, b = 0): number => (a === 0 || b === 0 ? a + b : Math.min(a, b));
 
 const shownServer = (host: ConninfoHost): string =>
   host.socketPath === undefined

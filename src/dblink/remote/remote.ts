@@ -18,6 +18,14 @@ import { type Notification, NotificationQueue } from './notifications.js';
 import { type Outcome, type ResultEvents, type ResultHandler, resultHandler } from './outcome.js';
 import { PendingResults } from './pendingResults.js';
 
+const IDLE_TOO_LONG =
+  'the connection was closed because it was idle for too long: the setting "timeouts.idle_dblink" of the proxy says so';
+
+const timedOut = (): PgError =>
+  new PgError('57014', 'canceling statement due to timeout of remote statements', {
+    hint: 'The setting "timeouts.remote_statement" of the proxy says so.',
+  });
+
 const BUSY = 'another command is already in progress';
 
 /**
@@ -40,6 +48,17 @@ type Activity =
 
 const IDLE: Activity = { kind: 'idle' };
 
+/** What holds for a connection. */
+export interface ConnectionLimits {
+  /** Decides which texts are sent; undefined: all. */
+  readonly guard?: TextGuard | undefined;
+  /** Makes one for a call of a read-only transaction, where such a call must not write; else undefined. */
+  readonly guardNow?: (() => TextGuard | undefined) | undefined;
+  /** How long a query string may run, and how long the connection may be idle outside of a transaction, in ms; 0 for no limit. */
+  readonly statementMs?: number | undefined;
+  readonly idleMs?: number | undefined;
+}
+
 /** One dblink connection: the protocol client, and what libpq and the extension would remember about the connection. */
 export class RemoteConnection {
   readonly client: WireClient;
@@ -54,20 +73,29 @@ export class RemoteConnection {
   /** The call that uses the connection. */
   #user: symbol | undefined;
   readonly #audit: ConnectionAudit | undefined;
+  private guard: TextGuard | undefined;
+  readonly #guardNow: () => TextGuard | undefined;
+  readonly #statementMs: number;
+  /** Runs from the last call on. Undefined where the connection may be idle for any time. */
+  #idleClock: NodeJS.Timeout | undefined;
+  readonly #idleMs: number;
 
   /**
    * @param major of the primary, whose libpq the extension would use
    * @param memory for results that wait to be taken
-   * @param guard decides which texts are sent; undefined: all
-   * @param guardNow makes one for a call of a read-only transaction, where such a call must not write; else undefined
+   * @param limits of what is done with it
    */
   constructor(
     client: WireClient,
     major: number,
     private readonly memory: SessionMemory,
-    private guard?: TextGuard,
-    private readonly guardNow: () => TextGuard | undefined = () => undefined,
+    limits: ConnectionLimits = {},
   ) {
+    const { guard, guardNow = () => undefined, statementMs = 0, idleMs = 0 } = limits;
+    this.guard = guard;
+    this.#guardNow = guardNow;
+    this.#statementMs = statementMs;
+    this.#idleMs = idleMs;
     this.client = client;
     this.#audit = auditOf(client);
     this.#major = major;
@@ -75,6 +103,7 @@ export class RemoteConnection {
     this.#loss = new ConnectionLoss(client, this.#errors);
     client.onNotification = (...notification) => this.#notifications.add(...notification);
     client.onNotice = (fields) => this.transaction.noticed(fields.sqlstate);
+    this.#restartIdle();
   }
 
   /** libpq's error buffer, a byte string; empty is OK (behaviour reference, section 3.3). */
@@ -97,6 +126,7 @@ export class RemoteConnection {
     const user = Symbol();
     const release = (): void => {
       taken();
+      this.#restartIdle();
       if (this.#user === user) this.#user = undefined;
     };
     this.#user = user;
@@ -107,9 +137,24 @@ export class RemoteConnection {
   /** Is told of the circumstances in which texts come that are not the connection's own. */
   serves({ readOnly }: Pick<DblinkFacts, 'readOnly'>): void {
     // The policy may have changed since the last call.
-    const guard = readOnly ? this.guardNow() : undefined;
+    const guard = readOnly ? this.#guardNow() : undefined;
     this.guard ??= guard;
     this.guard?.begin(guard !== undefined);
+  }
+
+  /** The clock has run out since the last call. What the connection is kept busy or open for starts it again. */
+  #idle(): void {
+    const { client } = this;
+    const isIdle =
+      this.#user === undefined && this.#current().kind === 'idle' && client.transactionStatus === 'I';
+    if (isIdle) client.close(IDLE_TOO_LONG);
+    else this.#restartIdle();
+  }
+
+  #restartIdle(): void {
+    clearTimeout(this.#idleClock);
+    if (this.#idleMs > 0 && this.client.lost === undefined)
+      this.#idleClock = setTimeout(() => this.#idle(), this.#idleMs).unref();
   }
 
   /** @throws PgError 55006 while a call has the connection */
@@ -251,8 +296,10 @@ export class RemoteConnection {
     );
     this.#activity = { kind: 'running', over };
     let settled = (): void => {};
+    let clock: NodeJS.Timeout | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
+        if (this.#statementMs > 0) clock = setTimeout(() => reject(timedOut()), this.#statementMs);
         if (results !== undefined) results.giveUp = reject;
         settled = onAbort(signal, () => reject(signal.reason as Error));
         void over.then(resolve);
@@ -263,6 +310,7 @@ export class RemoteConnection {
       this.#abandon(over);
       throw reason;
     } finally {
+      clearTimeout(clock);
       settled();
     }
     // A text that takes long to read for the audit keeps only those waiting who have sent it.
@@ -321,6 +369,11 @@ export class RemoteConnection {
         audit.over(client.lost === undefined);
       });
     this.#activity = { kind: 'asynchronous', results };
+    // Nobody may be waiting for its results. The remote's own error becomes one of them.
+    if (this.#statementMs > 0) {
+      const clock = setTimeout(() => void cancelUntil(client, results.over), this.#statementMs).unref();
+      void results.over.then(() => clearTimeout(clock));
+    }
     return undefined;
   }
 
@@ -411,6 +464,7 @@ export class RemoteConnection {
    */
   close(): void {
     const { client } = this;
+    clearTimeout(this.#idleClock);
     if (client.state !== 'busy') {
       if (this.#activity.kind === 'asynchronous') this.#activity.results.giveUp();
       client.close();

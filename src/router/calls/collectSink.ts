@@ -24,6 +24,8 @@ export class CollectSink implements RowSink {
     private readonly shape: SourceShape,
     readonly maxRowBytes: number,
     readonly memory: HeldMemory,
+    /** Called for each row; what it throws refuses the row. */
+    private readonly counted?: () => void,
   ) {
     this.columns = shape.keys.length;
   }
@@ -39,6 +41,7 @@ export class CollectSink implements RowSink {
 
   row(message: Buffer): void {
     try {
+      this.counted?.();
       this.#writable().addRow(message);
     } catch (error) {
       this.#broken = true;
@@ -119,7 +122,10 @@ export const sameStyle = (a: RemoteStyle, b: RemoteStyle): boolean =>
 
 /** Makes a collector for a source of the present statement. Its rows are held until the statement is over. */
 export function heldRows(context: SessionContext, shape: SourceShape): CollectSink {
-  const sink = new CollectSink(shape, context.settings.limits.spliceBytes, new HeldMemory(context.memory));
-  context.statement.hold(sink);
+  const { statement, memory, settings } = context;
+  const { spliceBytes, collectedRows } = settings.limits;
+  const counted = collectedRows > 0 ? () => statement.collects(collectedRows) : undefined;
+  const sink = new CollectSink(shape, spliceBytes, new HeldMemory(memory), counted);
+  statement.hold(sink);
   return sink;
 }

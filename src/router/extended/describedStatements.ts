@@ -2,9 +2,10 @@ import { MessageSink } from '../../primary/answerSink.js';
 import type { SessionContext } from '../../session/context.js';
 import type { ReplacedText } from '../../sql/rewrite/qualifyCalls.js';
 import { errorResponse } from '../../wire/errors.js';
-import { type ParseFields, parse, readBindNames, readTarget } from '../../wire/messages.js';
+import { type ParseFields, parse, readTarget } from '../../wire/messages.js';
 import { Backend, EMPTY, Frontend } from '../../wire/protocol.js';
-import { PreparedObjects } from './preparedObjects.js';
+import type { PreparedLimits } from './preparedLimits.js';
+import { bindForwarded, PreparedObjects } from './preparedObjects.js';
 
 type MapDescription = (message: Buffer) => Buffer;
 
@@ -13,8 +14,11 @@ export class DescribedStatements {
   /** A portal has what its statement has. */
   readonly #objects: PreparedObjects<MapDescription, MapDescription>;
 
-  constructor(private readonly context: SessionContext) {
-    this.#objects = new PreparedObjects(context.primary);
+  constructor(
+    private readonly context: SessionContext,
+    private readonly limits: PreparedLimits,
+  ) {
+    this.#objects = new PreparedObjects(context.primary, limits);
   }
 
   /** See Interceptor. */
@@ -47,9 +51,11 @@ export class DescribedStatements {
     this.#objects.ready();
   }
 
-  /** Has the primary prepare a statement in the place of the client's. */
+  /** Has the primary prepare a statement in the place of the client's. @throws PgError 53400 */
   async parse(fields: ParseFields, changed: ReplacedText, map: MapDescription): Promise<void> {
     const { primary, session } = this.context;
+    const bytes = changed.sql.length;
+    await this.limits.room(this.context, () => this.#objects.checkStatement(fields.name, bytes));
     const sink = new MessageSink({
       message: (type, message) => {
         if (type !== Backend.errorResponse) return true;
@@ -61,18 +67,15 @@ export class DescribedStatements {
     primary.flush();
     const { error, skipped } = await sink.answered;
     primary.assertOpen();
-    if (error === undefined && !skipped) this.#objects.prepare(fields.name, map);
+    if (error === undefined && !skipped) this.#objects.prepare(fields.name, map, bytes);
   }
 
   /** Handles Bind, Describe or Close while `tracking`. @returns undefined when the message is to be forwarded */
   message(type: number, message: Buffer): Promise<void> | undefined {
     if (this.#objects.isEmpty) return undefined;
     switch (type) {
-      case Frontend.bind: {
-        const { portal, statement } = readBindNames(message);
-        this.#objects.bind(portal, this.#objects.statement(statement));
-        return undefined;
-      }
+      case Frontend.bind:
+        return bindForwarded(this.context, this.limits, this.#objects, message);
       case Frontend.describe: {
         const { target, name } = readTarget(message);
         const map = target === 'S' ? this.#objects.statement(name) : this.#objects.portal(name);

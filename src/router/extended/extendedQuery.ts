@@ -1,5 +1,4 @@
 import type { Preparable } from '../../bridge/extension/extensionCommand.js';
-import { renameListedCalls } from '../../bridge/extension/temporaryFunctions.js';
 import { forwardAnswer, forwardError, MessageSink } from '../../primary/answerSink.js';
 import { asRaised, PrimaryRaised } from '../../primary/raised.js';
 import { FORWARD } from '../../primary/responseQueue.js';
@@ -50,7 +49,8 @@ import { tell } from '../tell.js';
 import type { UnnamedStatement } from '../unnamedStatement.js';
 import { DescribedStatements } from './describedStatements.js';
 import { boundTextOf, type Portal, PortalExecution } from './executePortal.js';
-import { askWhatIsWrong, fitting } from './fittingBind.js';
+import { askWhatIsWrong, checkLeft, fitting } from './fittingBind.js';
+import { PreparedLimits, valueBytes } from './preparedLimits.js';
 import { PreparedObjects } from './preparedObjects.js';
 import { type ParseRequest, RelayedParse } from './relayedParse.js';
 import { WholeBatches } from './wholeBatches.js';
@@ -60,6 +60,8 @@ import { WholeBatches } from './wholeBatches.js';
  * statements and portals that have such calls, and carries the calls out when the portal is executed.
  */
 export class ExtendedQuery {
+  /** Of what the session keeps track of. */
+  readonly limits: PreparedLimits;
   readonly #objects: PreparedObjects<PreparedDblink, Portal>;
   /** By text and declared types. */
   readonly #known: KnownPrepared;
@@ -83,9 +85,11 @@ export class ExtendedQuery {
     private readonly unnamed: UnnamedStatement,
     seen: (message: Buffer) => void,
   ) {
-    this.#objects = new PreparedObjects(context.primary);
+    const { preparedStatements, preparedBytes } = context.settings.limits;
+    this.limits = new PreparedLimits(preparedStatements, preparedBytes);
+    this.#objects = new PreparedObjects(context.primary, this.limits);
     this.#known = new KnownStatements(context.primary);
-    this.#described = new DescribedStatements(context);
+    this.#described = new DescribedStatements(context, this.limits);
     this.#parses = new RelayedParse(context, bridge, this.#described);
     this.#batches = new WholeBatches(context, bridge !== undefined, seen);
   }
@@ -129,10 +133,12 @@ export class ExtendedQuery {
     const known = preparedBefore(context, source, this.#known);
     const isUnnamed = fields.name.length === 0;
     if (known !== undefined && isUnnamed && (await this.#batches.serve(known))) {
-      this.#objects.prepare(fields.name, known);
+      this.#objects.prepare(fields.name, known, known.text.length);
       return this.unnamed.drop();
     }
-    if (known !== undefined && !primary.queue.skipping) return this.#parseKnown(fields.name, known);
+    const check = () => this.#objects.checkStatement(fields.name, fields.sql.length);
+    if (known !== undefined && !primary.queue.skipping && this.limits.has(check))
+      return this.#parseKnown(fields.name, known);
     await primary.settled();
     if (primary.queue.skipping) return this.#relay('parse', message);
     // Even if it is refused here, it takes the place of another one.
@@ -218,10 +224,11 @@ export class ExtendedQuery {
   /** Has the primary parse and describe the statement, whose calls are carried out when it is executed. */
   async #prepare({ fields, statement, facts }: ParseRequest, bridged: boolean): Promise<void> {
     const { context } = this;
+    await this.limits.room(context, () => this.#objects.checkStatement(fields.name, fields.sql.length));
     await checkAssumptions(context, statement);
     const source = { text: fields.sql, statement, clientTypes: fields.types };
     const prepared = await prepareStatement(context, fields.name, source, facts);
-    this.#objects.prepare(fields.name, prepared);
+    this.#objects.prepare(fields.name, prepared, prepared.text.length);
     // Without installed functions, a statement with a source that PostgreSQL may skip is not kept. Only an open batch or block
     // can have kept it from temporary functions, and the next time none may be open.
     const { types, said } = prepared;
@@ -236,7 +243,7 @@ export class ExtendedQuery {
     if (name.length === 0) this.unnamed.present = true;
     sendPrepared(this.context, name, prepared, sink);
     const before = this.#objects.statement(name);
-    this.#objects.prepare(name, prepared);
+    this.#objects.prepare(name, prepared, prepared.text.length);
     this.#asked.set(prepared, this.#sent);
     void sink.answered.then(({ error, skipped }) => {
       this.#asked.delete(prepared);
@@ -244,7 +251,7 @@ export class ExtendedQuery {
       prepared.boundAsOf = -1;
       if (this.#objects.statement(name) !== prepared) return;
       if (before === undefined) this.#objects.forget(name);
-      else this.#objects.prepare(name, before);
+      else this.#objects.prepare(name, before, before.text.length);
     });
   }
 
@@ -332,6 +339,9 @@ export class ExtendedQuery {
     const { statement } = prepared;
     if (await this.#batches.serve(prepared, fields)) return;
     if (primary.queue.skipping) return;
+    const bytes = valueBytes(fields);
+    const check = () => this.#objects.checkPortal(fields.portal, bytes);
+    if (!(await this.limits.admits(this.context, check))) return;
     await this.#require(prepared);
     if (primary.queue.skipping) return;
     const asOf = primary.changes;
@@ -357,7 +367,7 @@ export class ExtendedQuery {
       if (!checked) return;
       this.context.session.toClient(BIND_COMPLETE);
     }
-    this.#objects.bind(fields.portal, portal);
+    this.#objects.bind(fields.portal, portal, bytes);
   }
 
   /**
@@ -383,7 +393,7 @@ export class ExtendedQuery {
     const facts = await probe.get('flush').catch(asRaised);
     checkPrivileges(statement, facts);
     if (!this.#isServed(prepared, facts)) {
-      await this.#checkLeft(prepared, fields);
+      await checkLeft(this.context, prepared, fields);
       return true;
     }
     noteBound(prepared, noticed, asOf);
@@ -402,15 +412,6 @@ export class ExtendedQuery {
     const isServed = verdict.plan === 'answer' || verdict.plan === 'stream' || verdict.plan === 'splice';
     if (isServed) prepared.facts = facts;
     return isServed;
-  }
-
-  /** Has the primary bind the client's own text, for what it says of that. @throws PrimaryRaised */
-  async #checkLeft({ text, statement, said }: PreparedDblink, fields: BindFields): Promise<void> {
-    const { formats, values, resultFormats } = fields;
-    const listed = renameListedCalls(text, statement, this.context);
-    const own = { sql: listed?.sql ?? text, types: said.parameterTypes, formats, values, resultFormats };
-    const { error } = await this.context.primary.run(own, 'flush', 'bind');
-    if (error !== undefined) throw new PrimaryRaised(listed?.mapError(error) ?? error);
   }
 
   /** A Bind that does not fit the statement. The primary says what is wrong with it. */

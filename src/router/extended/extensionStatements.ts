@@ -3,11 +3,12 @@ import { MessageSink } from '../../primary/answerSink.js';
 import { FORWARD } from '../../primary/responseQueue.js';
 import type { SessionContext } from '../../session/context.js';
 import type { ExtensionCommand } from '../../sql/index.js';
-import { commandComplete, readBindNames, readExecute, readParse } from '../../wire/messages.js';
+import { commandComplete, readExecute, readParse } from '../../wire/messages.js';
 import { Backend, EMPTY, Frontend } from '../../wire/protocol.js';
 import type { WayMaker } from '../makeWay.js';
 import { tell } from '../tell.js';
-import { PreparedObjects } from './preparedObjects.js';
+import type { PreparedLimits } from './preparedLimits.js';
+import { bindForwarded, PreparedObjects } from './preparedObjects.js';
 
 /** A command with which there is something to do when it is executed. */
 export type PreparedCommand =
@@ -29,8 +30,9 @@ export class ExtendedCommands {
     private readonly context: SessionContext,
     private readonly bridge: Preparable | undefined,
     private readonly way: WayMaker,
+    private readonly limits: PreparedLimits,
   ) {
-    this.#objects = new PreparedObjects(context.primary);
+    this.#objects = new PreparedObjects(context.primary, limits);
   }
 
   /** See Interceptor. */
@@ -62,6 +64,8 @@ export class ExtendedCommands {
   async parse(message: Buffer, command: PreparedCommand): Promise<void> {
     const { primary } = this.context;
     const { name } = readParse(message);
+    const check = () => this.#objects.checkStatement(name, message.length);
+    if (!(await this.limits.admits(this.context, check))) return;
     let parsed = false;
     const sink = new MessageSink({
       message: (type) => {
@@ -73,18 +77,15 @@ export class ExtendedCommands {
     primary.flush();
     await sink.answered;
     primary.assertOpen();
-    if (parsed) this.#objects.prepare(name, command);
+    if (parsed) this.#objects.prepare(name, command, message.length);
   }
 
   /** Handles Bind, Execute or Close while `tracking`. @returns undefined when the message is to be forwarded */
   message(type: number, message: Buffer): Promise<void> | undefined {
     if (this.#objects.isEmpty) return undefined;
     switch (type) {
-      case Frontend.bind: {
-        const { portal, statement } = readBindNames(message);
-        this.#objects.bind(portal, this.#objects.statement(statement));
-        return undefined;
-      }
+      case Frontend.bind:
+        return bindForwarded(this.context, this.limits, this.#objects, message);
       case Frontend.execute: {
         const command = this.#objects.portal(readExecute(message).portal);
         if (command === undefined) return undefined;

@@ -1,3 +1,4 @@
+import { renameListedCalls } from '../../bridge/extension/temporaryFunctions.js';
 import { MessageSink } from '../../primary/answerSink.js';
 import { PrimaryRaised } from '../../primary/raised.js';
 import type { SessionContext } from '../../session/context.js';
@@ -44,6 +45,18 @@ export async function askWhatIsWrong(
   if (error === undefined) return;
   const own = error.message.replace(primary.names.running.toString('latin1'), statement.toString('latin1'));
   throw new PrimaryRaised(error.with({ message: own }));
+}
+
+/** Has the primary bind the client's own text, for what it says of that. @throws PrimaryRaised */
+export async function checkLeft(
+  context: SessionContext,
+  { text, statement, said }: PreparedDblink,
+  { formats, values, resultFormats }: BindFields,
+): Promise<void> {
+  const listed = renameListedCalls(text, statement, context);
+  const own = { sql: listed?.sql ?? text, types: said.parameterTypes, formats, values, resultFormats };
+  const { error } = await context.primary.run(own, 'flush', 'bind');
+  if (error !== undefined) throw new PrimaryRaised(listed?.mapError(error) ?? error);
 }
 
 /** SQL that is not seen here may have deallocated a statement. @throws PrimaryRaised 26000 when it has */

@@ -1,8 +1,11 @@
 import { MessageSink } from '../../primary/answerSink.js';
 import type { PrimaryLink } from '../../primary/primaryLink.js';
+import { FORWARD } from '../../primary/responseQueue.js';
+import type { SessionContext } from '../../session/context.js';
 import { readBindNames, readTarget } from '../../wire/messages.js';
 import { Frontend, TransactionStatus } from '../../wire/protocol.js';
 import { readable } from '../readable.js';
+import { type PreparedLimits, Tracked } from './preparedLimits.js';
 
 const keyOf = (name: Buffer): string => name.toString('latin1');
 
@@ -11,11 +14,22 @@ const keyOf = (name: Buffer): string => name.toString('latin1');
  * client has them (protocol documentation, "Extended Query").
  */
 export class PreparedObjects<PreparedStatement, Portal> {
-  readonly #statements = new Map<string, PreparedStatement>();
+  readonly #statements: Tracked<PreparedStatement>;
   /** `after`: how many ReadyForQuery messages have to come before the one that can end the portal. */
-  readonly #portals = new Map<string, { readonly portal: Portal; readonly after: number }>();
+  readonly #portals: Tracked<{ readonly portal: Portal; readonly after: number }>;
 
-  constructor(private readonly primary: PrimaryLink) {}
+  /** @param limits of all that the session keeps track of */
+  constructor(
+    private readonly primary: PrimaryLink,
+    limits: PreparedLimits,
+  ) {
+    this.#statements = new Tracked(limits);
+    this.#portals = new Tracked(limits);
+    limits.join((names) => {
+      for (const [name] of [...this.#statements])
+        if (name !== '' && !names.has(name)) this.#statements.delete(name);
+    });
+  }
 
   get isEmpty(): boolean {
     return this.#statements.size === 0 && this.#portals.size === 0;
@@ -25,22 +39,32 @@ export class PreparedObjects<PreparedStatement, Portal> {
     return this.#statements.get(keyOf(name));
   }
 
-  prepare(name: Buffer, statement: PreparedStatement): void {
-    this.#statements.set(keyOf(name), statement);
+  /** @param bytes of its texts @throws PgError 53400 when there is no room for a statement of this name */
+  checkStatement(name: Buffer, bytes: number): void {
+    this.#statements.check(keyOf(name), bytes);
+  }
+
+  /** @param bytes of its values @throws PgError 53400 when there is no room for a portal of this name */
+  checkPortal(name: Buffer, bytes: number): void {
+    this.#portals.check(keyOf(name), bytes);
+  }
+
+  /** @param bytes of its texts */
+  prepare(name: Buffer, statement: PreparedStatement, bytes: number): void {
+    this.#statements.set(keyOf(name), statement, bytes);
   }
 
   portal(name: Buffer): Portal | undefined {
     return this.#portals.get(keyOf(name))?.portal;
   }
 
-  /** Notes a Bind. @param portal undefined when a portal of another kind takes the name */
-  bind(name: Buffer, portal: Portal | undefined): void {
+  /** Notes a Bind. @param portal undefined when a portal of another kind takes the name @param bytes of its values */
+  bind(name: Buffer, portal: Portal | undefined, bytes = 0): void {
     if (portal === undefined) this.#portals.delete(keyOf(name));
     else {
       const { readies, queue } = this.primary;
-      // Deleted first, so that the map is in the order of the last Binds: see ready().
-      this.#portals.delete(keyOf(name));
-      this.#portals.set(keyOf(name), { portal, after: readies + queue.boundaries });
+      // They are in the order of the last Binds: see ready().
+      this.#portals.set(keyOf(name), { portal, after: readies + queue.boundaries }, bytes);
     }
   }
 
@@ -68,12 +92,12 @@ export class PreparedObjects<PreparedStatement, Portal> {
    */
   close(message: Buffer): Promise<void> | undefined {
     const { target, name } = readTarget(message);
-    const objects: Map<string, unknown> = target === 'S' ? this.#statements : this.#portals;
+    const objects: Tracked<unknown> = target === 'S' ? this.#statements : this.#portals;
     const key = keyOf(name);
     return objects.has(key) ? this.#close(Buffer.from(message), objects, key) : undefined;
   }
 
-  async #close(message: Buffer, objects: Map<string, unknown>, key: string): Promise<void> {
+  async #close(message: Buffer, objects: Tracked<unknown>, key: string): Promise<void> {
     const sink = new MessageSink({ message: () => true });
     this.primary.send(message, { kind: 'close', sink });
     this.primary.flush();
@@ -90,4 +114,34 @@ export class PreparedObjects<PreparedStatement, Portal> {
       this.#portals.delete(name);
     }
   }
+}
+
+/**
+ * Handles a Bind that goes to the primary as it is. The portal has what its statement has.
+ * @returns undefined when it is to be forwarded at once
+ */
+export function bindForwarded<T>(
+  context: SessionContext,
+  limits: PreparedLimits,
+  objects: PreparedObjects<T, T>,
+  message: Buffer,
+): Promise<void> | undefined {
+  const { portal, statement } = readBindNames(message);
+  const object = objects.statement(statement);
+  if (object === undefined || portal.length === 0) {
+    objects.bind(portal, object);
+    return undefined;
+  }
+  const check = () => objects.checkPortal(portal, 0);
+  if (limits.has(check)) {
+    objects.bind(portal, object);
+    return undefined;
+  }
+  const [kept, name] = [Buffer.from(message), Buffer.from(portal)];
+  return (async () => {
+    if (!(await limits.admits(context, check))) return;
+    objects.bind(name, object);
+    context.primary.expect(FORWARD.bind);
+    context.primary.write(kept);
+  })();
 }

@@ -11,6 +11,7 @@ const NO_KEYS = new CancelKeys();
 /** What a nested session is made of. */
 export interface NestedOptions {
   readonly statementBytes: number;
+  readonly pipelinedBytes: number;
   readonly log: RouterLog;
   readonly interceptor: (session: Session) => Interceptor & { readonly pristine: boolean };
 }
@@ -21,7 +22,7 @@ export interface NestedOptions {
  */
 export function nestSession(
   connection: WireClient,
-  { statementBytes, log, interceptor }: NestedOptions,
+  { statementBytes, pipelinedBytes, log, interceptor }: NestedOptions,
 ): void {
   connection.interpose(({ server, parameters, key, cancel }) => {
     const [outside, inside] = makePipe();
@@ -32,6 +33,7 @@ export function nestSession(
       primary: server,
       firstBytes: EMPTY,
       statementBytes,
+      pipelinedBytes,
       keys: NO_KEYS,
       log,
       interceptor(session) {

@@ -17,11 +17,11 @@ export class Readiness {
   #closing = false;
 
   /**
-   * @param settings those with which sessions begin now
+   * @param servers those that sessions may be on that begin now
    * @param here what is wrong in the proxy itself, if anything is
    */
   constructor(
-    private readonly settings: () => RouterSettings,
+    private readonly servers: () => readonly RouterSettings[],
     private readonly here: () => string | undefined,
   ) {}
 
@@ -45,7 +45,15 @@ export class Readiness {
   }
 
   async #ask(): Promise<string | undefined> {
-    const { service, primary } = this.settings();
+    let obstacle: string | undefined;
+    for (const server of this.servers()) {
+      obstacle = await this.#askOne(server);
+      if (obstacle === undefined) break;
+    }
+    return obstacle;
+  }
+
+  async #askOne({ service, primary }: RouterSettings): Promise<string | undefined> {
     const account = service ?? { ...primary, user: NOBODY, password: undefined, database: NOBODY };
     try {
       (await WireClient.connect(accountOptions(account, account.database))).close();

@@ -20,8 +20,11 @@ export function shareOf(config: Config, index: number, count: number): Config {
       clientsPerDatabase: part(limits.clientsPerDatabase),
       clientsPerAddress: part(limits.clientsPerAddress),
       reservedClients: limits.reservedClients === 0 ? 0 : part(limits.reservedClients),
+      waitingClients: part(limits.waitingClients),
       memory: part(limits.memory),
       remoteConnections: part(limits.remoteConnections),
+      remoteConnectionsPerUser: part(limits.remoteConnectionsPerUser),
+      remoteConnectionsPerServer: part(limits.remoteConnectionsPerServer),
       remoteLogins: part(limits.remoteLogins),
     },
   };

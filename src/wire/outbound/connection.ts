@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { describeServer } from '../address.js';
+import { describeServer, type SocketAddress } from '../address.js';
 import { AuthenticationError, Authenticator } from '../auth/authenticator.js';
 import { ScramError } from '../auth/scram.js';
 import { type Channel, openChannel } from '../channel/index.js';
@@ -202,6 +202,11 @@ export class WireClient {
     return this.#startup.processId;
   }
 
+  /** What was connected to. */
+  get address(): SocketAddress {
+    return this.#options.address;
+  }
+
   /** Where the connection leads, and as whom. */
   get end(): ServerEnd {
     return serverEnd(this.#server, this.#options);
@@ -242,6 +247,12 @@ export class WireClient {
   whenReleased(released: () => void): void {
     if (this.#server.closed) released();
     else this.#released = released;
+  }
+
+  /** As whenReleased, but beside all others. */
+  onceReleased(released: () => void): void {
+    if (this.#server.closed) released();
+    else this.#server.once('close', released);
   }
 
   /** Whether the connection uses TLS. */
@@ -380,8 +391,11 @@ export class WireClient {
     await cancelOf(this.#options, request, timeoutMs);
   }
 
-  /** Sends Terminate and closes. If the server does not close its end within a second, the socket is destroyed. */
-  close(): void {
+  /**
+   * Sends Terminate and closes. If the server does not close its end within a second, the socket is destroyed.
+   * @param reason what later queries are told, a byte string
+   */
+  close(reason = 'connection was closed'): void {
     if (this.#lost !== undefined) return;
     const socket = this.#socket;
     const timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT_MS);
@@ -389,7 +403,7 @@ export class WireClient {
     socket.end(TERMINATE);
     // The end of a socket is only noticed while it is read.
     this.#channel.resume();
-    this.#close();
+    this.#close(reason);
   }
 
   /** Closes at once, without Terminate. */
@@ -398,8 +412,8 @@ export class WireClient {
     if (this.#lost === undefined) this.#close();
   }
 
-  #close(): void {
-    const closed = new ConnectionLost('connection was closed');
+  #close(reason = 'connection was closed'): void {
+    const closed = new ConnectionLost(reason);
     this.#end(closed);
     this.#options.onEnd?.(closed, false);
   }

@@ -37,6 +37,25 @@ export class Turns {
     this.#limits = limits;
   }
 
+  /** Whether no turn is under way, and nobody waits. */
+  get idle(): boolean {
+    return this.#owners.size === 0;
+  }
+
+  /** Whether somebody waits. */
+  get waiting(): boolean {
+    for (const { waiting } of this.#owners.values()) if (waiting.size > 0) return true;
+    return false;
+  }
+
+  /** Takes a turn if it can begin now. @returns as `take` */
+  tryTake(owner: object): (() => void) | undefined {
+    const own = this.#owner(owner);
+    if (own.waiting.size === 0 && this.#mayRun(own)) return this.#run(owner, own);
+    this.#forget(owner, own);
+    return undefined;
+  }
+
   /**
    * Waits for a turn.
    * @param signal ends the wait
@@ -45,8 +64,9 @@ export class Turns {
    */
   take(owner: object, signal?: AbortSignal): Promise<() => void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
+    const ready = this.tryTake(owner);
+    if (ready !== undefined) return Promise.resolve(ready);
     const own = this.#owner(owner);
-    if (own.waiting.size === 0 && this.#mayRun(own)) return Promise.resolve(this.#run(owner, own));
     return new Promise((resolve, reject) => {
       const abort = (): void => {
         own.waiting.delete(waiting);

@@ -23,11 +23,14 @@ describe('limits of clients', () => {
   });
   after(() => Promise.all(proxies.map((proxy) => proxy.stop())));
 
-  async function startAt(limits: Readonly<Record<string, string>>): Promise<RelayProxy> {
+  async function startAt(
+    limits: Readonly<Record<string, string>>,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<RelayProxy> {
     const env = Object.fromEntries(
       Object.entries(limits).map(([name, value]) => [`DBLINK_PROXY_LIMITS_${name.toUpperCase()}`, value]),
     );
-    const proxy = await startRelay(primary, { env });
+    const proxy = await startRelay(primary, { env: { ...env, ...more } });
     proxies.push(proxy);
     return proxy;
   }
@@ -78,6 +81,35 @@ describe('limits of clients', () => {
     const first = await enter(proxy, 'limits_a');
     for (const user of ['limits_b', 'limits_operator'])
       assert.equal(await refused(proxy, user, 'template1'), tooMany('clients_per_address', 1));
+    first.destroy();
+  });
+
+  it('are waited for by those who may, the first of whom there is room for is the next one', async () => {
+    const proxy = await startAt({ clients: '2', clients_per_user: '1', waiting_clients: '2' });
+    const clients = [await enter(proxy, 'limits_a'), await enter(proxy, 'limits_b')];
+    const wait = async (user: string): Promise<RawClient> => {
+      const client = await RawClient.connect(proxy.port);
+      client.write(frontend.startup({ user, database: 'postgres' }));
+      return client;
+    };
+    const [own, other] = [await wait('limits_a'), await wait('limits_operator')];
+    // Who comes when as many wait as may is told at once.
+    assert.equal(await refused(proxy, 'limits_b'), tooMany('clients', 2));
+    clients[1]!.destroy();
+    assert.equal((await other.until('Z')).at(-1)?.type, 'Z');
+    assert.equal(own.buffered.length, 0);
+    clients[0]!.destroy();
+    assert.equal((await own.until('Z')).at(-1)?.type, 'Z');
+    for (const client of [own, other]) client.destroy();
+  });
+
+  it('are waited for until the time for a login is up, and the words are those of the limit', async () => {
+    const proxy = await startAt(
+      { clients: '1', waiting_clients: '1' },
+      { DBLINK_PROXY_TIMEOUTS_LOGIN: '500ms' },
+    );
+    const first = await enter(proxy, 'limits_a');
+    assert.equal(await refused(proxy, 'limits_b'), tooMany('clients', 1));
     first.destroy();
   });
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { parseListenAddress, parsePrimaryUrl, ValueError } from '../../../src/config/index.js';
 
 describe("the primary's URL", () => {
-  const accepted: readonly (readonly [url: string, address: object])[] = [
+  const accepted: (readonly [url: string, address: object])[] = [
     ['postgres://db', { host: 'db', port: 5432, sslmode: 'prefer' }],
     ['postgresql://db:1/', { host: 'db', port: 1, sslmode: 'prefer' }],
     ['postgres://[::1]:5433/a%2Fb', { host: '::1', port: 5433, database: 'a/b', sslmode: 'prefer' }],
@@ -24,6 +24,26 @@ describe("the primary's URL", () => {
       { host: '/run', port: 6, socketPath: '/run/.s.PGSQL.6', user: 'u', database: 'db', sslmode: 'prefer' },
     ],
   ];
+  accepted.push(
+    [
+      'postgres://u@a:1,b,[::1]:3/d?target_session_attrs=read-write&load_balance_hosts=random',
+      {
+        ...{ host: 'a', port: 1, user: 'u', database: 'd', sslmode: 'prefer' },
+        others: [
+          { host: 'b', port: 5432 },
+          { host: '::1', port: 3 },
+        ],
+        ...{ targetSessionAttrs: 'read-write', shuffled: true },
+      },
+    ],
+    [
+      'postgres:///?host=a,/run&port=7&target_session_attrs=any',
+      {
+        ...{ host: 'a', port: 7, sslmode: 'prefer' },
+        others: [{ host: '/run', port: 7, socketPath: '/run/.s.PGSQL.7' }],
+      },
+    ],
+  );
   for (const [url, address] of accepted) {
     it(`reads ${url}`, () => assert.deepEqual(parsePrimaryUrl(url), address));
   }
@@ -32,7 +52,15 @@ describe("the primary's URL", () => {
     ['mysql://db', /does not begin with postgres:/],
     [5432, /is not a URL/],
     ['postgres://', /names no host/],
-    ['postgres://a,b', /several hosts/],
+    ['postgres://a,', /host without a name/],
+    ['postgres://a,b?port=1,2,3', /3 ports for 2 hosts/],
+    [
+      'postgres://a,b?target_session_attrs=writable&user=u',
+      /target_session_attrs is not one of any, read-write/,
+    ],
+    ['postgres://a,b?target_session_attrs=primary', /has to name a user/],
+    ['postgres://a,b?load_balance_hosts=on', /load_balance_hosts is not disable or random/],
+    ['postgres:///?host=/run,b&sslmode=prefer&allow_cleartext=true', /needs sslmode=disable/],
     ['postgres://::1', /needs brackets/],
     ['postgres://[db]', /not an IPv6 address/],
     ['postgres://db:0', /port is not a number/],

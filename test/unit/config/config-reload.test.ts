@@ -77,8 +77,11 @@ describe('a reload', () => {
           dblink: { ...config.dblink, keep: 0 },
         }),
         config.proxyProtocol,
-        [config.timeouts.login, config.timeouts.connect],
-        [config.limits.statementBytes, config.limits.spliceBytes],
+        [config.timeouts.login, config.timeouts.tlsHandshake, config.timeouts.connect],
+        [config.timeouts.lookup, config.timeouts.remoteConnect],
+        [config.timeouts.remoteStatement, config.timeouts.idleDblink],
+        [config.limits.statementBytes, config.limits.spliceBytes, config.limits.collectedRows],
+        [config.limits.preparedStatements, config.limits.preparedBytes, config.limits.pipelinedBytes],
         [config.log.level, config.tcp],
       ];
       const ofAll = (config: Config): unknown => [

@@ -52,17 +52,21 @@ test('what is written until nothing is left but to wait is sent together', async
 const unexpected = (): never => assert.fail('unexpected');
 
 function linkTo(stream: Duplex): ClientLink {
-  return new ClientLink(stream, {
-    head: unexpected,
-    refused: unexpected,
-    whole: unexpected,
-    pass: unexpected,
-    chunk() {},
-    failed: unexpected,
-    ending() {},
-    ended() {},
-    closed() {},
-  });
+  return new ClientLink(
+    stream,
+    {
+      head: unexpected,
+      refused: unexpected,
+      whole: unexpected,
+      pass: unexpected,
+      chunk() {},
+      failed: unexpected,
+      ending() {},
+      ended() {},
+      closed() {},
+    },
+    256 * 1024,
+  );
 }
 
 test('what is written for later is sent with the next bytes, in front of them', async () => {

@@ -136,23 +136,27 @@ test('requests of a client', async () => {
   const turns = new Turns();
   let passed = 0;
   const all = new Promise<void>((resolve, reject) => {
-    const link = new ClientLink(near, {
-      ending: () => {},
-      ended: () => {},
-      head: () => {
-        turns.message();
-        return 'pass';
+    const link = new ClientLink(
+      near,
+      {
+        ending: () => {},
+        ended: () => {},
+        head: () => {
+          turns.message();
+          return 'pass';
+        },
+        refused: () => 'end',
+        whole: () => true,
+        pass: (bytes) => {
+          passed += bytes.length;
+          if (passed === 5 * MANY) resolve();
+        },
+        chunk: () => {},
+        failed: reject,
+        closed: () => {},
       },
-      refused: () => 'end',
-      whole: () => true,
-      pass: (bytes) => {
-        passed += bytes.length;
-        if (passed === 5 * MANY) resolve();
-      },
-      chunk: () => {},
-      failed: reject,
-      closed: () => {},
-    });
+      256 * 1024,
+    );
     link.start(Buffer.alloc(0));
   });
   far.write(flood(Buffer.from([0x53, 0, 0, 0, 4])));
@@ -167,19 +171,23 @@ test('requests of a client that goes right behind them', async () => {
   const { near, far, end } = await connected();
   let passed = 0;
   const closed = new Promise<void>((resolve, reject) => {
-    const link = new ClientLink(near, {
-      ending: () => {},
-      ended: () => {},
-      head: () => 'pass',
-      refused: () => 'end',
-      whole: () => true,
-      pass: (bytes) => {
-        passed += bytes.length;
+    const link = new ClientLink(
+      near,
+      {
+        ending: () => {},
+        ended: () => {},
+        head: () => 'pass',
+        refused: () => 'end',
+        whole: () => true,
+        pass: (bytes) => {
+          passed += bytes.length;
+        },
+        chunk: () => {},
+        failed: reject,
+        closed: resolve,
       },
-      chunk: () => {},
-      failed: reject,
-      closed: resolve,
-    });
+      256 * 1024,
+    );
     link.start(Buffer.alloc(0));
   });
   far.end(flood(Buffer.from([0x53, 0, 0, 0, 4])));
