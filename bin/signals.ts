@@ -11,7 +11,7 @@ const LAST_WORDS_MS = 5000;
 /**
  * Decides what ends the process, and what does not. The first SIGTERM or SIGINT lets running transactions finish. The second one
  * tells all clients 57P01 and ends at once. The third one ends without a word. Faults end the process only where it cannot be
- * trusted any more. SIGHUP has the configuration read again.
+ * trusted any more. SIGHUP has the configuration read again. SIGUSR2 starts a process that replaces this one.
  */
 export function watchProcess(
   reloader: Reloader,
@@ -56,9 +56,37 @@ export function watchProcess(
       void reloader.reloadAndTell();
     }
   });
-  for (const ignored of ['SIGUSR1', 'SIGUSR2'] as const) {
-    process.on(ignored, (signal) => log.info({ signal }, 'signal ignored'));
-  }
+  process.on('SIGUSR1', (signal) => log.info({ signal }, 'signal ignored'));
+
+  let replaced = false;
+  const replace = async (signal: NodeJS.Signals): Promise<void> => {
+    if (replaced || signals > 0 || demo !== undefined) {
+      const why =
+        demo === undefined ? 'this process is about to end' : 'the sample servers end with this process';
+      log.info({ signal }, `signal ignored: ${why}`);
+      return;
+    }
+    replaced = true;
+    log.info({ signal }, 'starting a process that replaces this one');
+    try {
+      const successor = await proxy.handOver();
+      log.info({ successor }, 'another process has taken over; this one ends when its clients have left');
+    } catch (error) {
+      replaced = false;
+      log.error({ err: (error as Error).message }, 'this process could not be replaced, and goes on');
+      return;
+    }
+    try {
+      const { shutdown, handover } = reloader.inUse.timeouts;
+      await proxy.close(shutdown, handover);
+    } catch (error) {
+      log.error({ err: error }, 'the end did not go in order');
+      process.exit(1);
+    }
+    log.info('stopped');
+    process.exit(0);
+  };
+  process.on('SIGUSR2', replace);
   closeDebugger();
 
   let ending = false;

@@ -13,9 +13,17 @@ import {
   sampleStatements,
   startDemo,
 } from '../src/embedded/index.js';
+import { followPredecessor } from '../src/server/life/handover.js';
+import {
+  HANDED_OVER,
+  type Inherited,
+  InheritedError,
+  inheritedListeners,
+} from '../src/server/life/inherited.js';
+import { Neighbours } from '../src/server/life/neighbours.js';
 import { createLogger, type Logger } from '../src/server/log.js';
 import { Reloader } from '../src/server/reload.js';
-import { type RunningProxy, startProxy } from '../src/server/server.js';
+import { type ProxySurroundings, type RunningProxy, startProxy } from '../src/server/server.js';
 import { startSupervisor } from '../src/server/workers/supervisor.js';
 import { watchProcess } from './signals.js';
 import { StartError } from './startError.js';
@@ -40,7 +48,10 @@ export async function start(load: () => Config): Promise<void> {
     const complete = (config: Config): Config =>
       demo === undefined ? config : withPrimary(config, parsePrimaryUrl(demo.primary.url()));
     const config = complete(given);
-    const proxy = await listen(config, log);
+    const neighbours = new Neighbours();
+    const isSuccessor = process.env[HANDED_OVER] !== undefined;
+    const proxy = await listen(config, log, { neighbours, inherited: inherited(config) });
+    if (isSuccessor) follow(neighbours, proxy);
     const primary = primaryFor(config, '*');
     log.info(
       {
@@ -67,10 +78,25 @@ async function startEmbedded(): Promise<Demo> {
   }
 }
 
-async function listen(config: Config, log: Logger): Promise<RunningProxy> {
+/** Which addresses are listened on already. @throws StartError */
+function inherited(config: Config): Inherited {
   try {
-    if (config.workers === 1) return await startProxy(config, log);
-    return await startSupervisor(config, log, { count: config.workers, program: WORKER });
+    return inheritedListeners(config);
+  } catch (error) {
+    throw error instanceof InheritedError ? new StartError(error.message) : error;
+  }
+}
+
+/** Takes over from the process that has started this one. @throws StartError when that one is gone: it was to stop, not to be replaced */
+function follow(neighbours: Neighbours, proxy: RunningProxy): void {
+  if (!process.connected) throw new StartError('the process that this one was to replace has ended');
+  followPredecessor(neighbours, proxy);
+}
+
+async function listen(config: Config, log: Logger, circumstances: ProxySurroundings): Promise<RunningProxy> {
+  try {
+    if (config.workers === 1) return await startProxy(config, log, circumstances);
+    return await startSupervisor(config, log, { ...circumstances, count: config.workers, program: WORKER });
   } catch (error) {
     const { code, address, port, message } = error as NodeJS.ErrnoException & {
       address?: string;

@@ -326,7 +326,8 @@ export const schema = z.strictObject({
     .strictObject({
       keepalive: duration({
         description:
-          'Idle time after which TCP keep-alive probes are sent to clients and primary; 0 sends none.',
+          'Idle time after which TCP keep-alive probes are sent to clients and primary; 0 sends none. How many follow, and how soon, is for the ' +
+          'system to say (Linux: `net.ipv4.tcp_keepalive_intvl` and `tcp_keepalive_probes`, eleven minutes unless they are set).',
         default: '60s',
         reload: 'new sessions',
       }),

@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { ValueError } from './errors.js';
 import { suggestion } from './nearest.js';
 
@@ -22,6 +22,20 @@ export function parseSize(value: unknown, max = MAX_QUANTITY): number {
 
 /** Bytes of a size, as in parseSize. It is for many buffers together, so it may be larger than any one of them. */
 export const parseMemory = (value: unknown): number => parseSize(value, Number.MAX_SAFE_INTEGER);
+
+/** Bytes of a size, or of a percentage of the memory that there is for this process. */
+export function parseMemoryShare(value: unknown): number {
+  const [, digits] = /^(\d{1,3})\s*%$/.exec(scalarText(value).trim()) ?? [];
+  if (digits === undefined) return parseMemory(value);
+  if (Number(digits) > 100) throw new ValueError(`${show(value)} is more than all of the memory`);
+  return Math.floor((availableMemory() * Number(digits)) / 100);
+}
+
+/** The container's limit, or the machine's memory where that is less. */
+function availableMemory(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
 
 /** A timer's and a buffer's largest value in Node.js. */
 const MAX_QUANTITY = 2 ** 31 - 1;

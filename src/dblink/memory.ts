@@ -1,4 +1,5 @@
 import { PgError } from '../wire/errors.js';
+import type { MemoryCeiling } from '../wire/host/memoryCeiling.js';
 
 /**
  * A budget of memory, in bytes. Whoever holds data takes their size from it, and gives it back when the data are dropped.
@@ -19,6 +20,9 @@ export interface SessionMemory extends Memory {
 /** A session's memory where there is no limit. */
 export const UNLIMITED: SessionMemory = { take: () => undefined, tryTake: () => true, give: () => undefined };
 
+/** What a session may hold of results also when the process has too much memory. */
+const SMALL_BYTES = 1024 * 1024;
+
 /** The memory that all sessions together may use for results that they hold. */
 export class MemoryBudget {
   #used = 0;
@@ -26,10 +30,12 @@ export class MemoryBudget {
   /**
    * @param limit in bytes; 0 for none
    * @param perSession what one session may have of it, in bytes; 0 for no limit of its own
+   * @param ceiling above which no session gets more than a megabyte
    */
   constructor(
     public limit: number,
     public perSession = 0,
+    private readonly ceiling?: MemoryCeiling,
   ) {}
 
   /** Bytes that all sessions together have taken. */
@@ -43,7 +49,10 @@ export class MemoryBudget {
    */
   session(): SessionMemory {
     let held = 0;
-    const isTooMuch = (bytes: number): boolean => this.perSession > 0 && held + bytes > this.perSession;
+    const isTooMuchForOne = (bytes: number): boolean => this.perSession > 0 && held + bytes > this.perSession;
+    const isTooMuchNow = (bytes: number): boolean =>
+      held + bytes > SMALL_BYTES && this.ceiling?.exceeded === true;
+    const isTooMuch = (bytes: number): boolean => isTooMuchForOne(bytes) || isTooMuchNow(bytes);
     const tryTake = (bytes: number): boolean => {
       if (isTooMuch(bytes)) return false;
       const free = this.limit - this.#used - bytes;
@@ -56,10 +65,9 @@ export class MemoryBudget {
     return {
       tryTake,
       take: (bytes) => {
-        if (!tryTake(bytes))
-          throw isTooMuch(bytes)
-            ? exceeded('session_memory', this.perSession)
-            : exceeded('memory', this.limit);
+        if (tryTake(bytes)) return;
+        if (isTooMuchForOne(bytes)) throw exceeded('session_memory', this.perSession);
+        throw isTooMuchNow(bytes) ? this.ceiling!.error('ERROR') : exceeded('memory', this.limit);
       },
       give: (bytes) => {
         this.#used -= bytes;

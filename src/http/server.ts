@@ -16,6 +16,8 @@ export interface HttpOptions {
   readonly port: number;
   /** Who is not on this machine has to give it; undefined keeps them out. */
   readonly token: string | undefined;
+  /** The descriptor of a socket that is listened on already. */
+  readonly inherited?: number | undefined;
 }
 
 /** How often it is looked who takes longer. */
@@ -30,7 +32,7 @@ const MOST_HEADER_BYTES = 8192;
 const LOOPBACK = new AddressSet(['loopback']);
 
 /** Answers questions about the proxy by HTTP. @throws the listener's error (EADDRINUSE, EACCES, …) */
-export function openHttp({ host, port, token }: HttpOptions, told: Told): Promise<Server> {
+export function openHttp({ host, port, token, inherited }: HttpOptions, told: Told): Promise<Server> {
   const server = createServer(
     {
       requestTimeout: REQUEST_MS,
@@ -50,7 +52,7 @@ export function openHttp({ host, port, token }: HttpOptions, told: Told): Promis
   share(server);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host, port }, () => {
+    server.listen(inherited === undefined ? { host, port } : { fd: inherited }, () => {
       server.off('error', reject);
       server.on('error', () => undefined);
       resolve(server);

@@ -25,7 +25,7 @@ import { routerSettings } from './sessionSettings.js';
 /** How long the shutdown waits for cancel requests that are on their way. */
 const CANCELS_LIMIT_MS = 3000;
 
-/** The other processes of the same proxy, where there are several. */
+/** The other processes of the same proxy, as far as there are any. */
 export interface Colleagues extends CancelPeers {
   /** Has their service connections leave databases. Resolves when they have, or cannot. Never rejects. */
   vacate(databases: readonly string[]): Promise<void>;
@@ -43,8 +43,10 @@ export class ConnectionServer {
   readonly #generations = new Set<Generation>();
   #number = 0;
   #closing: Promise<void> | undefined;
-  /** When sessions that have not ended are ended, by performance.now(). */
+  /** When sessions are asked to end, and when those that have not ended are ended, by performance.now(). */
+  #drainAt = Number.POSITIVE_INFINITY;
   #deadline = Number.POSITIVE_INFINITY;
+  #draining = false;
 
   private constructor(
     private readonly log: Logger,
@@ -85,7 +87,7 @@ export class ConnectionServer {
   static async open(
     config: Config,
     log: Logger,
-    colleagues?: Colleagues,
+    colleagues: Colleagues,
     clock = systemClock,
   ): Promise<ConnectionServer> {
     const settings = routerSettings(config);
@@ -101,7 +103,7 @@ export class ConnectionServer {
       extensions: new ExtensionNotice(policy, audit !== undefined),
       audit,
       log,
-      vacateOthers: colleagues && ((databases) => colleagues.vacate(databases)),
+      vacateOthers: (databases) => colleagues.vacate(databases),
     };
     const generation = await makeGeneration(config, common);
     const server = new ConnectionServer(log, new CancelKeys(colleagues), limited, common, generation, clock);
@@ -175,7 +177,7 @@ export class ConnectionServer {
       servers: generation.list,
       opened: (session) => {
         this.#sessions.add(session);
-        if (this.#closing !== undefined) session.drain();
+        if (this.#draining) session.drain();
       },
       loggedIn: (session, database) => {
         const name = asText(database, session.primary.parameters.get('server_encoding') ?? 'UTF8');
@@ -216,16 +218,21 @@ export class ConnectionServer {
   }
 
   /**
-   * Ends everything. Sessions in no transaction are told 57P01 at once, the others at the end of their transaction, at the latest
-   * after the grace period. What is cancelled then has been told so when this resolves. A further call can only shorten the period.
+   * Ends everything. Clients may go on for a while, and leave. Then sessions in no transaction are told 57P01, the others at the end
+   * of their transaction, at the latest after the grace period. What is cancelled then has been told so when this resolves. A further
+   * call can only shorten the periods.
    */
-  close(graceMs: number): Promise<void> {
-    this.#deadline = Math.min(this.#deadline, performance.now() + graceMs);
+  close(graceMs: number, leaveMs: number): Promise<void> {
+    this.#drainAt = Math.min(this.#drainAt, performance.now() + leaveMs);
+    this.#deadline = Math.min(this.#deadline, this.#drainAt + graceMs);
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
+    // Who has not logged in yet is to become a session first.
+    while (this.#sockets.size > 0 && performance.now() < this.#drainAt) await delay(50);
+    this.#draining = true;
     for (const session of this.#sessions) session.drain();
     while (this.#sessions.size > 0 && performance.now() < this.#deadline) await delay(50);
     this.#clock.stop();

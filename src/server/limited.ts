@@ -5,6 +5,7 @@ import { MemoryBudget } from '../dblink/memory.js';
 import { ClientAdmission, type ClientLimits } from '../session/clientAdmission.js';
 import { byteString } from '../wire/byteString.js';
 import { Descriptors } from '../wire/host/descriptors.js';
+import { MemoryCeiling } from '../wire/host/memoryCeiling.js';
 import { type TurnLimits, Turns } from '../wire/pace/turns.js';
 import { descriptorLimit, openDescriptors } from './descriptorLimit.js';
 import type { Logger } from './log.js';
@@ -13,6 +14,7 @@ import { logSeldom } from './seldom.js';
 /** What all sessions of a process share, each within the limits of the configuration. */
 export interface Limited {
   readonly descriptors: Descriptors;
+  readonly ceiling: MemoryCeiling;
   readonly clients: ClientAdmission;
   readonly admission: RemoteAdmission;
   readonly logins: Turns;
@@ -38,12 +40,21 @@ export function limitedBy(config: Config, log: Logger): Limited {
       log.error({ err: error.message, missed }, 'a dblink connection cannot be opened'),
     ),
   );
+  const ceiling = new MemoryCeiling(config.limits.memoryHigh, (exceeded, residentBytes) => {
+    if (exceeded)
+      log.warn(
+        { residentBytes },
+        'more memory than limits.memory_high: new sessions and large results are refused',
+      );
+    else log.warn({ residentBytes }, 'memory is below limits.memory_high again');
+  });
   return {
     descriptors,
-    clients: new ClientAdmission(clientLimits(config), descriptors),
+    ceiling,
+    clients: new ClientAdmission(clientLimits(config), descriptors, ceiling),
     admission,
     logins: new Turns(loginLimits(config)),
-    memory: new MemoryBudget(config.limits.memory, config.limits.sessionMemory),
+    memory: new MemoryBudget(config.limits.memory, config.limits.sessionMemory, ceiling),
     kept: new KeptConnections(config.dblink.keep, admission),
   };
 }
@@ -54,6 +65,7 @@ export function limit(limited: Limited, config: Config): void {
   limited.clients.limit(clientLimits(config));
   limited.admission.limit(remoteLimits(config));
   limited.logins.limit(loginLimits(config));
+  limited.ceiling.limit(config.limits.memoryHigh);
   limited.memory.limit = config.limits.memory;
   limited.memory.perSession = config.limits.sessionMemory;
   limited.kept.keepMs = config.dblink.keep;

@@ -1,4 +1,4 @@
-import { unlink } from 'node:fs';
+import { lstatSync, renameSync, rmSync, unlink } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { ListenAddress } from '../config/index.js';
 
@@ -18,32 +18,95 @@ export interface ListenerOptions {
   readonly onError: (error: NodeJS.ErrnoException) => void;
 }
 
-/** Begins to listen. @throws the system's error (EADDRINUSE, EACCES, …) */
-export async function openListener(address: ListenAddress, options: ListenerOptions): Promise<Server> {
+/** A socket that is listened on. */
+export interface Listener {
+  readonly bound: BoundAddress;
+  /** Its file descriptor, for a process that goes on with it. */
+  readonly descriptor: number;
+  /** Accepts no more. @param handedOver another process does, so that a Unix socket stays where it is */
+  close(handedOver?: boolean): void;
+}
+
+/**
+ * Begins to listen.
+ * @param inherited the descriptor of a socket that is listened on already
+ * @throws the system's error (EADDRINUSE, EACCES, …)
+ */
+export async function openListener(
+  address: ListenAddress,
+  options: ListenerOptions,
+  inherited?: number,
+): Promise<Listener> {
   const { socketMode } = options;
-  if (address.kind === 'unix') await removeStaleSocket(address.path);
+  const server = createServer(
+    {
+      // Nothing is read before the startup reader, which takes exactly what belongs to it.
+      pauseOnConnect: true,
+      // Who sends nothing more gets the answers to what has come.
+      allowHalfOpen: true,
+      noDelay: true,
+    },
+    options.onConnection,
+  );
+  if (inherited !== undefined) await listening(server, () => server.listen({ fd: inherited }));
+  else if (address.kind === 'tcp')
+    await listening(server, () => server.listen({ host: address.host, port: address.port }));
+  else await listenAt(server, address.path, socketMode);
+  server.on('error', options.onError);
+  const identity = address.kind === 'unix' ? identityOf(address.path) : undefined;
+  return {
+    bound: address.kind === 'unix' ? { path: address.path } : boundAddress(server),
+    descriptor: descriptorOf(server),
+    close(handedOver = false) {
+      if (!server.listening) return;
+      server.close();
+      // It may be that of another process by now.
+      if (address.kind === 'unix' && !handedOver && identityOf(address.path) === identity)
+        rmSync(address.path, { force: true });
+    },
+  };
+}
+
+/** The descriptor of a listening socket. */
+export const descriptorOf = (server: Server): number =>
+  (server as unknown as { readonly _handle: { readonly fd: number } })._handle.fd;
+
+function listening(server: Server, listen: () => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const server = createServer(
-      {
-        // Nothing is read before the startup reader, which takes exactly what belongs to it.
-        pauseOnConnect: true,
-        // Who sends nothing more gets the answers to what has come.
-        allowHalfOpen: true,
-        noDelay: true,
-      },
-      options.onConnection,
-    );
-    const listening = (): void => {
-      server.off('error', reject);
-      server.on('error', options.onError);
-      resolve(server);
-    };
     server.once('error', reject);
-    if (address.kind === 'tcp') server.listen({ host: address.host, port: address.port }, listening);
-    // The socket is made within the call, with the mode that it is to have. So there is no moment at which it has another one.
-    else withMode(socketMode, () => server.listen({ path: address.path }, listening));
+    server.once('listening', () => {
+      server.off('error', reject);
+      resolve();
+    });
+    listen();
   });
 }
+
+/**
+ * Listens on a Unix socket. It is made by another name and moved: the runtime removes what it has made by that name when it closes
+ * the socket, also where another process goes on with it.
+ */
+async function listenAt(server: Server, path: string, mode: number | undefined): Promise<void> {
+  await removeStaleSocket(path);
+  if (identityOf(path) !== undefined) throw inUse(path);
+  const made = path.replace(/\.s(\.PGSQL\.\d+)$/, '.t$1');
+  rmSync(made, { force: true });
+  // The socket is made within the call, with the mode that it is to have. So there is no moment at which it has another one.
+  await listening(server, () => withMode(mode, () => server.listen({ path: made })));
+  renameSync(made, path);
+}
+
+/** What tells a file from another one by its name. Undefined where there is none. */
+function identityOf(path: string): string | undefined {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found && `${found.dev} ${found.ino}`;
+}
+
+const inUse = (path: string): Error =>
+  Object.assign(new Error(`listen EADDRINUSE: address already in use ${path}`), {
+    code: 'EADDRINUSE',
+    address: path,
+  });
 
 /** Does something with a umask that gives new files this mode. */
 function withMode(mode: number | undefined, make: () => void): void {
@@ -75,7 +138,7 @@ function removeStaleSocket(path: string): Promise<void> {
 }
 
 /** Where a server listens, with the port that it was given in place of 0. */
-export function boundAddress(server: Server): BoundAddress {
+function boundAddress(server: Server): BoundAddress {
   const address = server.address();
   if (typeof address === 'string') return { path: address };
   return address === null ? {} : { host: address.address, port: address.port };

@@ -35,14 +35,15 @@ export function serverSettings(config: Config): readonly RouterSettings[] {
   };
   return [primary, ...(primary.others ?? [])].map((server) => ({
     ...common,
-    ...endsOf(primary, server),
+    ...endsOf(primary, server, config.tcp.keepalive),
   }));
 }
 
-/** One server, and the account there. */
+/** One server, and the account there. @param keepalive idle time in ms before the first probe; 0 for none */
 function endsOf(
   primary: PrimaryAddress,
   { host, port, socketPath }: PrimaryHost,
+  keepalive: number,
 ): Pick<RouterSettings, 'primary' | 'service'> {
   const address = socketPath === undefined ? { host, port } : { path: socketPath };
   const tls = {
@@ -54,8 +55,9 @@ function endsOf(
     keyFile: primary.sslkey,
   };
   const plainPassword = primary.allowCleartext === true;
+  const keepAlive = { enabled: keepalive > 0, idleMs: keepalive };
   return {
-    primary: { address, name: host, port, tls, plainPassword },
+    primary: { address, name: host, port, tls, plainPassword, keepAlive },
     service:
       primary.user === undefined
         ? undefined
@@ -63,6 +65,7 @@ function endsOf(
             address,
             tls,
             plainPassword,
+            keepAlive,
             user: primary.user,
             password: primary.password,
             database: primary.database ?? primary.user,

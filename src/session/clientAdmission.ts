@@ -1,5 +1,6 @@
 import { LimitReached, type PgError } from '../wire/errors.js';
 import type { Descriptors } from '../wire/host/descriptors.js';
+import type { MemoryCeiling } from '../wire/host/memoryCeiling.js';
 
 /** How many connections there may be beyond the limit of clients, for those that have not sent a startup packet yet. */
 const UNKNOWN_CLIENTS = 100;
@@ -54,6 +55,7 @@ export class ClientAdmission {
   constructor(
     private limits: ClientLimits,
     private readonly descriptors: Descriptors,
+    private readonly ceiling?: MemoryCeiling,
   ) {}
 
   /** Whether there is no place left for anybody. */
@@ -82,9 +84,10 @@ export class ClientAdmission {
   /**
    * Takes a place for a client that wants a session, and for its connection to the primary.
    * @param arrival undefined for one that is not known yet
-   * @throws PgError 53300
+   * @throws PgError 53300; 53200 when the process has too much memory
    */
   admit(arrival?: Arrival): Leave {
+    if (this.ceiling?.exceeded === true) throw this.ceiling.error('FATAL');
     const obstacle = this.#obstacle(arrival);
     if (obstacle !== undefined) throw obstacle();
     const keys = this.#groups(arrival).map(({ key }) => key);

@@ -77,11 +77,11 @@ export async function openPrimary(
   startup: Buffer,
   signal: AbortSignal,
 ): Promise<Socket> {
-  const { address, tls } = settings.primary;
+  const { address, tls, keepAlive } = settings.primary;
   const limit = settings.timeouts.connect;
   const open = async (options: typeof tls): Promise<Socket> => {
     const signals = limit === 0 ? [signal] : [signal, AbortSignal.timeout(limit)];
-    const socket = await openServerSocket(address, options, AbortSignal.any(signals));
+    const socket = await openServerSocket(address, options, AbortSignal.any(signals), { keepAlive });
     socket.setNoDelay(true);
     socket.write(startup);
     return socket;

@@ -2,6 +2,7 @@ import type { HostRules } from '../dblink/connections/hostAccess.js';
 import type { AccessRule, Destination, Policy } from '../policy/index.js';
 import type { DeclaredServer } from '../primary/declaredServers.js';
 import type { SocketAddress } from '../wire/address.js';
+import type { KeepAlive } from '../wire/outbound/socket.js';
 import type { TlsOptions } from '../wire/tls/tls.js';
 
 /** Where the primary is and how it is reached. */
@@ -13,6 +14,7 @@ export interface PrimarySettings {
   readonly tls: TlsOptions;
   /** Whether a password may be sent to it in clear text without TLS. */
   readonly plainPassword: boolean;
+  readonly keepAlive: KeepAlive;
 }
 
 /** The proxy's own account on the primary. It is never the client's. */
@@ -21,6 +23,7 @@ export interface ServiceAccount {
   readonly tls: TlsOptions;
   /** Whether its password may be sent in clear text without TLS. Default: no. */
   readonly plainPassword?: boolean;
+  readonly keepAlive?: KeepAlive;
   readonly user: string;
   readonly password: string | undefined;
   /** The database to connect to when no session's database is meant. */

@@ -18,9 +18,11 @@ export interface CancelPeers {
   readonly count: number;
   /** Hands a CancelRequest to another process. Resolves when that one has it. Never rejects. */
   passOn(owner: number, key: CancelKey): Promise<void>;
+  /** Takes a CancelRequest of a key that is none of this process's. */
+  elsewhere(key: CancelKey): void;
 }
 
-const ALONE: CancelPeers = { index: 0, count: 1, passOn: async () => undefined };
+const ALONE: CancelPeers = { index: 0, count: 1, passOn: async () => undefined, elsewhere: () => undefined };
 
 /**
  * The cancel keys of the sessions of this process. The process id is that of the session's backend on the primary: by it clients
@@ -60,8 +62,10 @@ export class CancelKeys {
    */
   async cancel(request: CancelKey): Promise<void> {
     const owner = this.#ownerOf(request.secret);
-    if (owner !== this.peers.index) await this.peers.passOn(owner, request);
-    else this.#find(request)?.cancel();
+    if (owner !== this.peers.index) return this.peers.passOn(owner, request);
+    const target = this.#find(request);
+    if (target === undefined) this.peers.elsewhere(request);
+    else target.cancel();
   }
 
   #find({ processId, secret }: CancelKey): Cancellable | undefined {
@@ -79,6 +83,11 @@ export class CancelKeys {
   }
 
   #ownerOf(secret: Buffer): number {
-    return secret.length < 4 ? this.peers.index : secret.readUInt32BE(0) % this.peers.count;
+    return ownerOf(secret, this.peers) ?? this.peers.index;
   }
+}
+
+/** Which of the processes of a proxy has made a secret; undefined for one that none can have made. */
+export function ownerOf(secret: Buffer, { count }: { readonly count: number }): number | undefined {
+  return secret.length < 4 ? undefined : secret.readUInt32BE(0) % count;
 }

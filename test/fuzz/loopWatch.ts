@@ -12,14 +12,17 @@ import type { FromTarget, ToTarget } from './target.js';
 const INTERVAL_MS = 10;
 const REPORTED_MS = 25;
 
-/** Processor time of the main thread in ms; infinite where it is not known, so that elapsed time alone counts. */
-function computed(): number {
+/** A time that the system has counted for the main thread, in ms; NaN where it does not. */
+function counted(field: number): number {
   try {
-    return Number(readFileSync('/proc/self/schedstat', 'latin1').split(' ')[0]) / 1e6;
+    return Number(readFileSync('/proc/self/schedstat', 'latin1').split(' ')[field]) / 1e6;
   } catch {
     return Number.NaN;
   }
 }
+
+/** Processor time; where it is not known elapsed time alone counts. */
+const computed = (): number => counted(0);
 
 const tell = (message: FromTarget): void => void process.send?.(message);
 
@@ -78,6 +81,7 @@ process.on('message', (question: ToTarget) => {
       external,
       resources,
       descriptors: descriptors(),
+      waitedMs: counted(1) || 0,
       loopDelayMs,
     },
   });

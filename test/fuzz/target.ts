@@ -18,6 +18,8 @@ export interface TargetState {
   readonly resources: Readonly<Record<string, number>>;
   /** Open file descriptors; 0 where the system does not tell. */
   readonly descriptors: number;
+  /** For how long its main thread could run and had no processor so far, in ms; 0 where the system does not tell. */
+  readonly waitedMs: number;
   /** By how much its event loop was late since the question before, in ms. */
   readonly loopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number };
 }
@@ -29,6 +31,7 @@ const NOTHING: TargetState = {
   external: 0,
   resources: {},
   descriptors: 0,
+  waitedMs: 0,
   loopDelayMs: { p50: 0, p99: 0, max: 0 },
 };
 

@@ -40,6 +40,7 @@ export const FULL_ONLY: Readonly<Record<string, string>> = {
   'fuzz/': 'the fuzzer for a short time',
   'programs/older': 'programs that people install, on the older major',
   'soak/soak.': 'many clients with mixed work for half a minute',
+  'relay/life/replaced': 'processes that replace one another, under pgbench',
   'relay/refusals': 'what PostgreSQL refuses, in every state of a session',
   'relay/memory': 'memory with slow readers of forwarded results',
   'relay/tools': 'PostgreSQL’s own programs',

@@ -11,6 +11,8 @@ export interface Sample {
   readonly sockets: number;
   readonly timers: number;
   readonly descriptors: number;
+  /** The share of the time since the sample before in which it could run and had no processor. */
+  readonly starved: number;
   readonly loopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number };
 }
 

@@ -16,10 +16,10 @@ const { values } = parseArgs({
 });
 const [minutes, clients, seed, rate] = [values.minutes, values.clients, values.seed, values.rate].map(Number);
 
-function tell({ seconds, jobs, figures, wrong, unhandled }: Standing): void {
+function tell({ seconds, jobs, figures, wrong, starved, unhandled }: Standing): void {
   const time = `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
   console.log(
-    `${time}  ${jobs} jobs, ${wrong.length} wrong answers, ${unhandled.length} complaints in the log`,
+    `${time}  ${jobs} jobs, ${wrong.length} wrong answers, ${starved.length} late ones without a processor, ${unhandled.length} complaints in the log`,
   );
   for (const [figure, { last, least, most, perHour, grows }] of Object.entries(figures)) {
     const show = (value: number): string => shown(figure as Figure, value);
@@ -52,6 +52,7 @@ console.log(
   `resources: ${JSON.stringify(before.resources)} before, ${JSON.stringify(after.resources)} behind it`,
 );
 console.log(JSON.stringify(result.done));
+for (const late of result.starved) console.log(`\nnot counted, the proxy hardly got a processor: ${late}`);
 for (const failure of result.failures) console.log(`\n${failure}`);
 if (values.json !== undefined) {
   const machine = { node: process.version, processors: cpus().length, model: cpus()[0]?.model };

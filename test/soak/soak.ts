@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ProcessMeter } from '../../bench/measure/processMeter.js';
 import type { TargetState } from '../fuzz/target.js';
+import { LIVENESS_MS } from '../support/pace.js';
 import { customer, type Shift } from './customer.js';
 import { FIGURES, type Figure, type FigureReport, reportOf, type Sample } from './figures.js';
 import { type SoakWorld, startSoakWorld } from './world.js';
@@ -25,6 +26,8 @@ export interface Standing {
   readonly figures: Readonly<Record<Figure, FigureReport>>;
   readonly jobs: number;
   readonly wrong: readonly string[];
+  /** What went wrong while the proxy hardly got a processor: nothing is said by what came late then. */
+  readonly starved: readonly string[];
   readonly unhandled: readonly string[];
 }
 
@@ -50,6 +53,12 @@ const SETTLE_MS = 60_000;
 /** A collection for so many samples: it takes time that is not the proxy's own. */
 const COLLECTED = 3;
 const MOST_WRONG = 50;
+/** Who waits for a processor for so large a share of the time is starved; answers of that time may be late, or are given up. */
+const STARVED = 0.3;
+/** An answer that is given up as late was asked for so long before. */
+const STARVED_BEFORE_MS = LIVENESS_MS + 20_000;
+/** What answers may say that are late, or end as those that no answer has come for in time. */
+const LATE = /<timeout>|not within \d+ questions|gave no answer/;
 /** The share of the time in which the clients come. */
 const COMING = 0.1;
 
@@ -66,6 +75,9 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
 class Soak {
   readonly #done: Record<string, number> = {};
   readonly #wrong: string[] = [];
+  readonly #starved: string[] = [];
+  /** When it was starved last, by performance.now(). */
+  #starvedAt = Number.NEGATIVE_INFINITY;
   readonly #samples: Sample[] = [];
   #begin = 0;
   #next = 0;
@@ -118,7 +130,8 @@ class Soak {
         if (measured) this.#done[name] = (this.#done[name] ?? 0) + 1;
       },
       wrong: (account) => {
-        this.#wrong.push(account);
+        const starved = performance.now() - this.#starvedAt < STARVED_BEFORE_MS && LATE.test(account);
+        (starved ? this.#starved : this.#wrong).push(account);
         if (this.#wrong.length >= MOST_WRONG) over.abort();
       },
     };
@@ -141,11 +154,16 @@ class Soak {
   async #watch(over: AbortSignal): Promise<void> {
     const { sampleMs = 10_000, every } = this.options;
     let told = performance.now();
+    let last = { at: told, waitedMs: (await this.world.proxy.state()).waitedMs };
     for (let count = 1; ; count++) {
       await pause(sampleMs, over);
       if (over.aborted || this.world.proxy.death() !== undefined) return;
       const hours = (performance.now() - this.#begin) / 3_600_000;
       const state = await this.world.proxy.state();
+      const now = performance.now();
+      const starved = (state.waitedMs - last.waitedMs) / (now - last.at);
+      if (starved > STARVED) this.#starvedAt = now;
+      last = { at: now, waitedMs: state.waitedMs };
       const collected = count % COLLECTED === 0 ? await this.world.proxy.state(true) : undefined;
       this.#samples.push({
         hours,
@@ -155,6 +173,7 @@ class Soak {
         sockets: (state.resources['TCPSocketWrap'] ?? 0) + (state.resources['PipeWrap'] ?? 0),
         timers: state.resources['Timeout'] ?? 0,
         descriptors: state.descriptors,
+        starved,
         loopDelayMs: state.loopDelayMs,
       });
       if (every === undefined || performance.now() - told < every.ms) continue;
@@ -189,6 +208,7 @@ class Soak {
       ) as unknown as Standing['figures'],
       jobs: Object.values(this.#done).reduce((sum, count) => sum + count, 0),
       wrong: this.#wrong,
+      starved: this.#starved,
       unhandled,
     };
   }

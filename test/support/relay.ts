@@ -43,7 +43,9 @@ export async function startRelay(
     },
     env,
   });
-  const running = await startProxy(config, options.log ?? createLogger(config.log), options.clock);
+  const running = await startProxy(config, options.log ?? createLogger(config.log), {
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
+  });
   const port = running.addresses[0]?.port ?? 0;
   return {
     host: '127.0.0.1',

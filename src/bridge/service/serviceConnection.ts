@@ -61,6 +61,7 @@ export const accountOptions = (account: ServiceAccount, database: string): Conne
   address: account.address,
   tls: account.tls,
   plainPassword: account.plainPassword === true,
+  keepAlive: account.keepAlive,
   startup: [
     ['user', Buffer.from(account.user)],
     ['database', Buffer.from(database)],

@@ -11,6 +11,7 @@ import {
 import type { RouterLog } from '../../session/settings.js';
 import type { SocketAddress } from '../../wire/address.js';
 import type { PgError } from '../../wire/errors.js';
+import type { KeepAlive } from '../../wire/outbound/socket.js';
 import type { TlsOptions } from '../../wire/tls/tls.js';
 import { WITH_TRIGGERS_PATH } from '../installed/eventTriggers.js';
 import { isGenuine, SERVICE_BODIES_QUERY } from '../installed/genuine.js';
@@ -50,6 +51,7 @@ export interface ServiceServer {
   readonly tls: TlsOptions;
   readonly maxScramIterations?: number | undefined;
   readonly plainPassword: boolean;
+  readonly keepAlive?: KeepAlive | undefined;
 }
 
 /** How often connecting is tried, where somebody ends the connection before it is of use. */
@@ -121,6 +123,7 @@ export class DatabaseServices implements Tenant {
           address: this.server.address,
           tls: this.server.tls,
           plainPassword: this.server.plainPassword,
+          keepAlive: this.server.keepAlive,
           startup: [
             ['user', this.identity.user],
             ['database', this.database],

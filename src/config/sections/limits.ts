@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseList, parseMemory, parseText } from '../values.js';
+import { parseList, parseMemory, parseMemoryShare, parseText } from '../values.js';
 import { count, setting, size, wholeNumber } from './leaf.js';
 
 /** How much there may be of things. */
@@ -38,6 +38,17 @@ export const limitsSettings = z.strictObject({
       'What all sessions together may hold of such results, in memory; 0 for no limit. Who needs more gets 53200. The ' +
       'last tenth is for sessions that hold no more than that themselves.',
     default: '1GiB',
+    reload: 'live',
+  }),
+  memory_high: setting(parseMemoryShare, {
+    type: 'size or percentage',
+    unit: 'bytes',
+    description:
+      'Memory of the process (its resident set) above which new sessions are refused with 53200, and results that are held, if they are ' +
+      'larger than a megabyte; 0 for no limit. What is there goes on, and below nine tenths of it all is served again. A percentage is that ' +
+      'of the memory of the container, or of the machine where that has less. Garbage is collected before anybody is refused. With several ' +
+      'workers each has its part.',
+    default: '90%',
     reload: 'live',
   }),
   session_memory: setting(parseMemory, {

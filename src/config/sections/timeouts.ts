@@ -79,4 +79,11 @@ export const timeoutsSettings = z.strictObject({
     default: '30s',
     reload: 'live',
   }),
+  handover: duration({
+    description:
+      'How long clients may go on in a process that another one has replaced (SIGUSR2), if they do not leave themselves. Then it ends as ' +
+      'after SIGTERM: idle sessions are told 57P01, running transactions have `timeouts.shutdown` to finish.',
+    default: '60s',
+    reload: 'live',
+  }),
 });

@@ -4,7 +4,7 @@ import { namedFiles } from '../../wire/host/hostFiles.js';
 import { NameError } from '../../wire/names/nameError.js';
 import { systemNames } from '../../wire/names/resolver.js';
 import { Deadline } from '../../wire/outbound/deadline.js';
-import { ConnectError, WireClient } from '../../wire/outbound/index.js';
+import { ConnectError, type KeepAlive, WireClient } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
 import { EMPTY } from '../../wire/protocol.js';
 import type { Attempts } from '../auditing/attempts.js';
@@ -173,7 +173,7 @@ async function connectOne(
       ...(target.requireAuth === undefined ? {} : { requireAuth: target.requireAuth }),
       ...(clientKey === undefined || serverKey === undefined ? {} : { scramKeys: { clientKey, serverKey } }),
       timeoutMs: target.connectTimeoutMs,
-      keepAlive: target.keepalive,
+      keepAlive: keepAliveOf(target.keepalive),
       owner,
       limits: { maxScramIterations },
     },
@@ -283,3 +283,11 @@ function shuffle<T>(items: T[]): void {
     [items[i], items[j]] = [items[j]!, items[i]!];
   }
 }
+
+/** The longest that Linux takes, in seconds. */
+const MAX_IDLE_SECONDS = 32_767;
+
+const keepAliveOf = ({ enabled, idleSeconds }: ResolvedConninfo['keepalive']): KeepAlive => ({
+  enabled,
+  ...(idleSeconds === undefined ? {} : { idleMs: Math.min(idleSeconds, MAX_IDLE_SECONDS) * 1000 }),
+});

@@ -17,12 +17,18 @@ export async function observe(
   {
     readiness,
     metrics,
-  }: { readonly readiness: Readiness; readonly metrics: () => Promise<readonly MetricsJson[]> },
+    inherited,
+  }: {
+    readonly readiness: Readiness;
+    readonly metrics: () => Promise<readonly MetricsJson[]>;
+    /** The descriptor of a socket that is listened on already. */
+    readonly inherited?: number | undefined;
+  },
 ): Promise<Server | undefined> {
   if (http.listen === undefined) return undefined;
   const { host, port } = http.listen;
   const server = await openHttp(
-    { host, port, token: http.token },
+    { host, port, token: http.token, inherited },
     {
       ready: () => readiness.obstacle(),
       metrics: async () => {

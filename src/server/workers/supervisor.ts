@@ -2,10 +2,12 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Config } from '../../config/index.js';
+import { type CancelKey, ownerOf } from '../../wire/cancelKeys.js';
 import { usable } from '../generation.js';
+import { Neighbours } from '../life/neighbours.js';
 import type { Logger } from '../log.js';
 import { countersOf, type MetricsJson } from '../observe/metricsJson.js';
-import { type ConnectionTaker, listen, type RunningProxy } from '../server.js';
+import { type ConnectionTaker, listen, type ProxySurroundings, type RunningProxy } from '../server.js';
 import { routerSettings } from '../sessionSettings.js';
 import type { ToSupervisor, ToWorker } from './workerMessages.js';
 import { shareOf } from './workerShare.js';
@@ -50,19 +52,24 @@ interface Place {
 export async function startSupervisor(
   config: Config,
   log: Logger,
-  { count, program }: { readonly count: number; readonly program: URL },
+  {
+    count,
+    program,
+    neighbours = new Neighbours(),
+    ...circumstances
+  }: ProxySurroundings & { readonly count: number; readonly program: URL },
 ): Promise<RunningProxy> {
-  const supervisor = new Supervisor(config, log, program);
+  const supervisor = new Supervisor(config, log, program, neighbours);
   await supervisor.start(count);
   log.info({ workers: count }, 'workers have started');
-  return listen(config, log, supervisor);
+  return listen(config, log, supervisor, { ...circumstances, neighbours });
 }
 
 class Supervisor implements ConnectionTaker {
   readonly #places: Place[] = [];
   /** Accepted while there was no worker. */
   readonly #waiting: Socket[] = [];
-  /** Whom a database is being left for: the worker that asked, and which ones have not answered. */
+  /** Databases that are being left: who waits for that, and which workers have not answered. */
   readonly #vacating = new Map<number, { readonly done: () => void; readonly left: Set<Place> }>();
   /** Who is being given another configuration: ends the waiting, with what is wrong if anything is. */
   readonly #reloading = new Map<
@@ -80,6 +87,7 @@ class Supervisor implements ConnectionTaker {
     private config: Config,
     private readonly log: Logger,
     private readonly program: URL,
+    private readonly neighbours: Neighbours,
   ) {}
 
   /** Starts the workers. @throws Error when one cannot start; all have ended then */
@@ -101,7 +109,7 @@ class Supervisor implements ConnectionTaker {
         }),
       );
     } catch (error) {
-      await this.close(0);
+      await this.close(0, 0);
       throw error;
     }
   }
@@ -204,14 +212,18 @@ class Supervisor implements ConnectionTaker {
       case 'left':
         place.connections--;
         return;
-      case 'cancel': {
-        const owner = this.#places[message.owner];
-        if (owner?.ready === true) this.#say(owner, { kind: 'cancel', request: message.request });
+      case 'cancel':
+        this.cancel(message.request);
         this.#say(place, { kind: 'done', id: message.id });
         return;
-      }
+      case 'elsewhere':
+        this.neighbours.cancel(message.request);
+        return;
       case 'vacate':
-        this.#vacate(place, message);
+        void Promise.all([
+          this.#vacate(message.databases, place),
+          this.neighbours.vacate(message.databases),
+        ]).then(() => this.#say(place, { kind: 'done', id: message.id }));
         return;
       case 'vacated':
         this.#vacated(message.id, place);
@@ -224,17 +236,28 @@ class Supervisor implements ConnectionTaker {
     }
   }
 
-  /** Asks all other workers to have their service connections leave databases. */
-  #vacate(asking: Place, { id, databases }: ToSupervisor & { kind: 'vacate' }): void {
-    const done = (): void => this.#say(asking, { kind: 'done', id });
+  /** Hands a cancel request to the worker that has made its key. */
+  cancel(request: CancelKey): void {
+    const owner = this.#places[ownerOf(request.secret, { count: this.#places.length }) ?? 0];
+    if (owner?.ready === true) this.#say(owner, { kind: 'cancel', request });
+    // A worker that has ended has no sessions. The process before may have the one that is meant.
+    else this.neighbours.cancel(request);
+  }
+
+  /** Has the service connections of all workers leave databases. */
+  vacate(databases: readonly string[]): Promise<void> {
+    return this.#vacate(databases);
+  }
+
+  /** Asks all workers but one. Resolves when they have, or are gone. */
+  #vacate(databases: readonly string[], asking?: Place): Promise<void> {
     const left = new Set(this.#places.filter((place) => place !== asking && place.ready));
-    if (left.size === 0) {
-      done();
-      return;
-    }
-    const number = ++this.#number;
-    this.#vacating.set(number, { done, left });
-    for (const place of left) this.#say(place, { kind: 'vacate', id: number, databases });
+    if (left.size === 0) return Promise.resolve();
+    const id = ++this.#number;
+    return new Promise((done) => {
+      this.#vacating.set(id, { done, left });
+      for (const place of left) this.#say(place, { kind: 'vacate', id, databases });
+    });
   }
 
   #vacated(id: number, place: Place): void {
@@ -308,8 +331,8 @@ class Supervisor implements ConnectionTaker {
     for (const place of this.#places) if (place.ready) this.#say(place, { kind: 'reopen' });
   }
 
-  /** Has all workers end. A further call can only shorten the grace period. */
-  async close(graceMs: number): Promise<void> {
+  /** Has all workers end. A further call can only shorten the periods. */
+  async close(graceMs: number, leaveMs: number): Promise<void> {
     this.#closing = true;
     for (const socket of this.#waiting.splice(0)) socket.destroy();
     const running = this.#places.filter(
@@ -318,8 +341,8 @@ class Supervisor implements ConnectionTaker {
     await Promise.all(
       running.map(async (place) => {
         const ended = once(place.child, 'exit');
-        this.#say(place, { kind: 'close', graceMs });
-        const stuck = setTimeout(() => place.child.kill('SIGKILL'), graceMs + LAST_MOMENTS_MS);
+        this.#say(place, { kind: 'close', graceMs, leaveMs });
+        const stuck = setTimeout(() => place.child.kill('SIGKILL'), leaveMs + graceMs + LAST_MOMENTS_MS);
         await ended;
         clearTimeout(stuck);
       }),

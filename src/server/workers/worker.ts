@@ -40,7 +40,7 @@ export function runWorker(begun: (worker: Worker) => void): void {
       });
       say(message(id));
     });
-  const close = async (graceMs: number): Promise<void> => server?.close(graceMs);
+  const close = async (graceMs: number, leaveMs = 0): Promise<void> => server?.close(graceMs, leaveMs);
 
   async function start({ config, index, count }: ToWorker & { kind: 'start' }): Promise<void> {
     const made = createLogger(config.log).child({ worker: index });
@@ -51,6 +51,7 @@ export function runWorker(begun: (worker: Worker) => void): void {
         index,
         count,
         passOn: (owner, request) => ask((id) => ({ kind: 'cancel', id, owner, request })),
+        elsewhere: (request) => say({ kind: 'elsewhere', request }),
         vacate: (databases) => ask((id) => ({ kind: 'vacate', id, databases })),
       });
       say({ kind: 'ready' });
@@ -113,7 +114,7 @@ export function runWorker(begun: (worker: Worker) => void): void {
         server?.reopen();
         return;
       case 'close':
-        void close(message.graceMs).then(() => process.exit(0));
+        void close(message.graceMs, message.leaveMs).then(() => process.exit(0));
     }
   });
   process.once('disconnect', () => {

@@ -17,7 +17,7 @@ export type ToWorker =
   | { readonly kind: 'metrics'; readonly id: number }
   /** The audit's file is to be opened anew. */
   | { readonly kind: 'reopen' }
-  | { readonly kind: 'close'; readonly graceMs: number };
+  | { readonly kind: 'close'; readonly graceMs: number; readonly leaveMs: number };
 
 /** What a worker says to the supervisor. */
 export type ToSupervisor =
@@ -26,6 +26,8 @@ export type ToSupervisor =
   /** A connection that the worker was given is closed. */
   | { readonly kind: 'left' }
   | { readonly kind: 'cancel'; readonly id: number; readonly owner: number; readonly request: CancelKey }
+  /** A cancel request whose key is none of the worker's that should have made it. */
+  | { readonly kind: 'elsewhere'; readonly request: CancelKey }
   | { readonly kind: 'vacate'; readonly id: number; readonly databases: readonly string[] }
   /** Its connections have left the databases of the message with this number. */
   | { readonly kind: 'vacated'; readonly id: number }

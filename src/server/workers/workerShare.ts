@@ -22,6 +22,7 @@ export function shareOf(config: Config, index: number, count: number): Config {
       reservedClients: limits.reservedClients === 0 ? 0 : part(limits.reservedClients),
       waitingClients: part(limits.waitingClients),
       memory: part(limits.memory),
+      memoryHigh: part(limits.memoryHigh),
       remoteConnections: part(limits.remoteConnections),
       remoteConnectionsPerUser: part(limits.remoteConnectionsPerUser),
       remoteConnectionsPerServer: part(limits.remoteConnectionsPerServer),

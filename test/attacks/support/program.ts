@@ -31,8 +31,8 @@ export interface ProgramOptions {
   readonly node?: readonly string[];
   /** Another program of this project in its place, a path in dist. */
   readonly program?: string;
-  /** What it listens on, where that is no free port of 127.0.0.1; then `port` is 0. */
-  readonly listen?: string;
+  /** What it listens on, where that is no free port of 127.0.0.1; then `port` is 0. Undefined: what its configuration says. */
+  readonly listen?: string | undefined;
   /** A command that is run with the program as its arguments: `sh -c … exec "$@"`. */
   readonly wrapper?: readonly string[];
 }
@@ -42,7 +42,8 @@ export async function startProgram(
   primary: string | undefined,
   options: ProgramOptions = {},
 ): Promise<Program> {
-  const { args = [], env = {}, node = [], program, listen = '127.0.0.1:0', wrapper = [] } = options;
+  const { args = [], env = {}, node = [], program, wrapper = [] } = options;
+  const listen = 'listen' in options ? options.listen : '127.0.0.1:0';
   // This file runs in dist/test/attacks/support.
   const path = fileURLToPath(
     program === undefined
@@ -51,8 +52,7 @@ export async function startProgram(
   );
   const given = [
     'start',
-    '--listen',
-    listen,
+    ...(listen === undefined ? [] : ['--listen', listen]),
     ...(primary === undefined ? [] : ['--primary', primary]),
     ...args,
   ];

@@ -45,7 +45,15 @@ function limitsOf(config: Config): unknown {
   const set: unknown[] = [];
   const taker = { limit: (given: unknown) => set.push(given), reserve: (given: unknown) => set.push(given) };
   const limited = {
-    ...{ descriptors: taker, clients: taker, admission: taker, logins: taker, memory: {}, kept: {} },
+    ...{
+      descriptors: taker,
+      clients: taker,
+      admission: taker,
+      logins: taker,
+      ceiling: taker,
+      memory: {},
+      kept: {},
+    },
   } as unknown as Limited;
   limit(limited, config);
   return [set, limited.memory, limited.kept];
@@ -88,7 +96,7 @@ describe('a reload', () => {
         limitsOf(config),
         config.policy,
         [config.timeouts.idle, config.timeouts.idleInTransaction, config.timeouts.transaction],
-        config.timeouts.shutdown,
+        [config.timeouts.shutdown, config.timeouts.handover],
       ];
       if (reload === 'restart') {
         const { values: _values, warnings: _warnings, ...rest } = config;

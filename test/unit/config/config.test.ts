@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import {
@@ -12,6 +12,7 @@ import {
   primaryFor,
   settings,
 } from '../../../src/config/index.js';
+import { parseMemoryShare } from '../../../src/config/values.js';
 
 const root = new URL('../../../../', import.meta.url);
 const PRIMARY = 'databases:\n  "*":\n    primary: postgres://db:5432\n';
@@ -40,6 +41,16 @@ function refusal(text: string | undefined, rest: Partial<ConfigSources> = {}): s
 }
 
 describe('configuration', () => {
+  it('takes shares of the memory that there is', () => {
+    const all = parseMemoryShare('100%');
+    assert.ok(all > 0 && all <= totalmem());
+    assert.equal(parseMemoryShare('50 %'), Math.floor(all / 2));
+    assert.equal(parseMemoryShare('300MiB'), 300 * 1024 ** 2);
+    assert.equal(parseMemoryShare('0'), 0);
+    for (const wrong of ['101%', '-1%', '5.5%', '%', 'all'])
+      assert.throws(() => parseMemoryShare(wrong), { name: 'ValueError' });
+  });
+
   it('has the defaults that the documentation and the example name', () => {
     const { values: _values, ...config } = load(PRIMARY);
     assert.deepEqual(config, {
@@ -65,6 +76,7 @@ describe('configuration', () => {
         idleInTransaction: 0,
         transaction: 0,
         shutdown: 30_000,
+        handover: 60_000,
       },
       limits: {
         statementBytes: 1024 ** 2,
@@ -77,6 +89,7 @@ describe('configuration', () => {
         preparedStatements: 10_000,
         preparedBytes: 64 * 1024 ** 2,
         pipelinedBytes: 256 * 1024,
+        memoryHigh: parseMemoryShare('90%'),
         clients: 5000,
         clientsPerUser: 0,
         clientsPerDatabase: 0,
@@ -190,7 +203,7 @@ describe('configuration', () => {
     ],
     [
       `${PRIMARY}timeouts: 5s`,
-      'proxy.yaml:4:11: timeouts: expected settings as "key: value"; valid keys: login, tls_handshake, connect, lookup, remote_connect, remote_statement, idle_dblink, remote_wait, idle, idle_in_transaction, transaction, shutdown',
+      'proxy.yaml:4:11: timeouts: expected settings as "key: value"; valid keys: login, tls_handshake, connect, lookup, remote_connect, remote_statement, idle_dblink, remote_wait, idle, idle_in_transaction, transaction, shutdown, handover',
     ],
     [
       `${PRIMARY}limits:\n  splice_bytes: 3GiB`,

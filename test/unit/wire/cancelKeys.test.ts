@@ -91,6 +91,7 @@ describe('cancel keys', () => {
             passed.push(owner);
             await all[owner]!.cancel(request);
           },
+          elsewhere: () => assert.fail('the key is that of a process that is there'),
         }),
       );
     }
@@ -104,5 +105,26 @@ describe('cancel keys', () => {
         }
       }
     }
+  });
+
+  it('that nobody here has made are passed on to the process before', async () => {
+    const { named, after } = sessions();
+    const before = new CancelKeys();
+    const unknown: CancelKey[] = [];
+    const now = new CancelKeys({
+      index: 0,
+      count: 1,
+      passOn: async () => undefined,
+      elsewhere: (key) => {
+        unknown.push(key);
+        void before.cancel(key);
+      },
+    });
+    const old = before.add(named('before'), 7, 4);
+    const own = now.add(named('now'), 7, 4);
+    assert.deepEqual(await after(now, 7, old.secret), ['before']);
+    assert.deepEqual(unknown, [{ processId: 7, secret: old.secret }]);
+    assert.deepEqual(await after(now, 7, own.secret), ['now']);
+    assert.equal(unknown.length, 1);
   });
 });
