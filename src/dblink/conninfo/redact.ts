@@ -83,9 +83,11 @@ function cutText(value: ByteString): string {
 
 /**
  * Whether a value may have swallowed something else. `application_name= password=x` makes `password=x` the name;
- * `u:pa/ss` in a URI makes `pa` the port.
+ * `u:pa/ss` in a URI makes `pa` the port; `u%3Apw@h` makes the password a part of the user.
  */
 function isSuspicious(keyword: string, value: ByteString): boolean {
   if (keyword === 'port') return !/^[0-9,]*$/.test(value);
+  // Other programs take a whole connection string as the name of a database.
+  if (keyword === 'user' ? value.includes(':') : value.includes('@') || value.includes('://')) return true;
   return value.includes('=') || /passw|pwd|secret|token/i.test(value);
 }

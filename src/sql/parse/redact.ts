@@ -61,8 +61,10 @@ export function withoutLiterals(tokens: readonly ScanToken[]): string {
 /**
  * The text with secrets masked. Masked are
  * - all literals of a statement in which a name speaks of secrets, such as ALTER ROLE … PASSWORD, or a column `token`,
+ * - the same of one in which a literal speaks of secrets: they may stand in the next literal, as where a text is put together from parts,
  * - what a SET or ALTER of that kind sets, also where that is no literal,
- * - every other literal that speaks of secrets itself. A connection string is shown without them.
+ * - whatever looks like an address, or hides its characters.
+ * A connection string that has its password in it is shown without that, and makes nothing else secret.
  */
 export function redactTokens(tokens: readonly ScanToken[]): string {
   const secretive = secretiveStatements(tokens);
@@ -98,17 +100,34 @@ function secretiveStatements(tokens: readonly ScanToken[]): readonly boolean[] {
   const found = [false];
   for (const token of tokens) {
     if (token.text === ';') found.push(false);
-    else if (!isComment(token) && isName(token) && SECRET_NAME.test(token.text))
+    else if (!isComment(token) && (isName(token) ? SECRET_NAME.test(token.text) : speaksOfSecrets(token.text)))
       found[found.length - 1] = true;
   }
   return found;
 }
 
-function shownLiteral(literal: string): string {
-  const isUrl = literal.includes('://') && literal.includes('@');
-  if (!isUrl && !SECRET_CONTENT.test(literal.replace(/^(?:[bex]|u&)?'|^\$[^$]*\$/i, ''))) return literal;
-  if (!literal.startsWith("'")) return MASK;
+/** What a literal has in it without its quotation marks. */
+const contentOf = (literal: string): string => literal.replace(/^(?:[bex]|u&)?'|^\$[^$]*\$/i, '');
+
+/** Whether the characters of a literal stand in it as they are. */
+const isPlain = (literal: string): boolean =>
+  !(/^(?:e|u&)'/i.test(literal) && literal.includes('\\')) && !/'[ \t\f\v]*[\r\n]\s*'/.test(literal);
+
+/** A literal that is a connection string, without its secrets; undefined if it is none. */
+function shownConninfo(literal: string): string | undefined {
+  if (!literal.startsWith("'")) return undefined;
   const shown = redactIfConninfo(Buffer.from(literal.slice(1, -1).replaceAll("''", "'"), 'latin1'));
   // It is text, and is put among bytes.
-  return shown === undefined ? MASK : `'${byteString(shown).replaceAll("'", "''")}'`;
+  return shown && byteString(shown);
+}
+
+/** Whether a literal speaks of secrets, but for a connection string that has its own in it. */
+const speaksOfSecrets = (literal: string): boolean =>
+  SECRET_CONTENT.test(contentOf(literal)) && shownConninfo(literal)?.includes('=***') !== true;
+
+function shownLiteral(literal: string): string {
+  if (!isPlain(literal)) return MASK;
+  if (!literal.includes('://') && !SECRET_CONTENT.test(contentOf(literal))) return literal;
+  const shown = shownConninfo(literal);
+  return shown === undefined ? MASK : `'${shown.replaceAll("'", "''")}'`;
 }

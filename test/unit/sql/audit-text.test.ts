@@ -90,6 +90,15 @@ describe('what the audit is told of SQL for a remote', () => {
       `SELECT pgp_sym_encrypt('x', '${SECRET}'), crypt('${SECRET}', gen_salt('bf'))`,
       `SELECT 1 /* password ${SECRET} */ -- ${SECRET}`,
       `SELECT 1; ALTER ROLE r PASSWORD '${SECRET}'; SELECT 'x'`,
+      `SELECT format('ALTER ROLE %I PASSWORD %L', 'bob', '${SECRET}')`,
+      `SELECT 'ALTER ROLE bob PASSWORD ' || quote_literal('${SECRET}')`,
+      `SELECT * FROM dblink('host=h password=' || '${SECRET}', 'SELECT 1') AS t(a int)`,
+      `SELECT dblink_connect('postgresql://h/db?user=u&%70assword=${SECRET}')`,
+      `SELECT dblink_connect(E'host=h p\\x61ssword=${SECRET}')`,
+      `SELECT dblink_connect(U&'host=h p\\0061ssword=${SECRET}')`,
+      `SELECT dblink_connect('host=h pass'\n  'word=${SECRET}')`,
+      `SELECT dblink_connect('dbname=postgres://u:${SECRET}@h/db')`,
+      `SELECT dblink_connect('postgres://u%3A${SECRET}@h/db')`,
     ]) {
       const shown = full(sql);
       assert.ok(shown !== undefined, sql);
