@@ -20,6 +20,8 @@ interface Attempt {
   readonly host: ConninfoHost;
   readonly index: number;
   readonly address: SocketAddress;
+  /** How long it may take; 0 for no limit. */
+  readonly timeoutMs: number;
 }
 
 /** Settings of a connection that its connection string does not hold. */
@@ -56,12 +58,12 @@ export interface PlacePermission {
  * @throws ConnectError with libpq's messages, one per attempt; the signal's reason
  */
 export async function connectFirst(
-  resolved: ResolvedConninfo,
+  target: ResolvedConninfo,
   signal: AbortSignal,
   settings: ClientSettings = {},
 ): Promise<WireClient> {
   const { times } = settings;
-  const target = { ...resolved, connectTimeoutMs: earlier(resolved.connectTimeoutMs, times?.remoteConnect) };
+  const timeoutMs = earlier(target.connectTimeoutMs, times?.remoteConnect);
   const failures: string[] = [];
   const { permission, attempts } = settings;
   const order = target.hosts.map((host, index) => ({ host, index }));
@@ -78,7 +80,7 @@ export async function connectFirst(
     await permission?.check(host);
     let addresses: readonly SocketAddress[];
     try {
-      addresses = await addressesOf(host, earlier(target.connectTimeoutMs, times?.lookup), signal);
+      addresses = await addressesOf(host, earlier(timeoutMs, times?.lookup), signal);
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof NameError)) throw error;
@@ -101,9 +103,14 @@ export async function connectFirst(
       }
       await permission?.check(host, address);
       try {
-        const client = await connectWithRoom({ host, index, address }, target, signal, settings);
+        const client = await connectWithRoom({ host, index, address, timeoutMs }, target, signal, settings);
         const describe = describeServer(address, host.displayHost);
-        const unfit = await sessionUnfit(client, target, describe, signal);
+        const unfit = await sessionUnfit(
+          client,
+          { wanted: target.targetSessionAttrs, timeoutMs },
+          describe,
+          signal,
+        );
         if (unfit === undefined) return client;
         client.close();
         failures.push(`connection to ${describe} failed: ${unfit}`);
@@ -172,7 +179,7 @@ async function connectOne(
       channelBinding: target.channelBinding,
       ...(target.requireAuth === undefined ? {} : { requireAuth: target.requireAuth }),
       ...(clientKey === undefined || serverKey === undefined ? {} : { scramKeys: { clientKey, serverKey } }),
-      timeoutMs: target.connectTimeoutMs,
+      timeoutMs: attempt.timeoutMs,
       keepAlive: keepAliveOf(target.keepalive),
       owner,
       limits: { maxScramIterations },
@@ -231,15 +238,17 @@ function withPassfile(error: ConnectError, file: string | undefined): string {
  */
 async function sessionUnfit(
   client: WireClient,
-  target: ResolvedConninfo,
+  {
+    wanted,
+    timeoutMs,
+  }: { readonly wanted: ResolvedConninfo['targetSessionAttrs']; readonly timeoutMs: number },
   describe: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const wanted = target.targetSessionAttrs;
   if (wanted === 'any') return undefined;
   let row: Buffer = EMPTY;
   const timeUp = () => connectError(describe, 'timeout expired', { stage: 'network' });
-  const deadline = new Deadline(target.connectTimeoutMs, signal, timeUp);
+  const deadline = new Deadline(timeoutMs, signal, timeUp);
   try {
     const asked = client.query(
       Buffer.from("SELECT current_setting('transaction_read_only'), pg_is_in_recovery()"),

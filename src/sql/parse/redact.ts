@@ -100,7 +100,10 @@ function secretiveStatements(tokens: readonly ScanToken[]): readonly boolean[] {
   const found = [false];
   for (const token of tokens) {
     if (token.text === ';') found.push(false);
-    else if (!isComment(token) && (isName(token) ? SECRET_NAME.test(token.text) : speaksOfSecrets(token.text)))
+    else if (
+      !isComment(token) &&
+      (isName(token) ? SECRET_NAME.test(token.text) : speaksOfSecrets(token.text))
+    )
       found[found.length - 1] = true;
   }
   return found;
