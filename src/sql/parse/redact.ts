@@ -64,7 +64,7 @@ export function withoutLiterals(tokens: readonly ScanToken[]): string {
  * - the same of one in which a literal speaks of secrets: they may stand in the next literal, as where a text is put together from parts,
  * - what a SET or ALTER of that kind sets, also where that is no literal,
  * - whatever looks like an address, or hides its characters.
- * A connection string that has its password in it is shown without that, and makes nothing else secret.
+ * A connection string that is the only literal of its statement is shown without its password.
  */
 export function redactTokens(tokens: readonly ScanToken[]): string {
   const secretive = secretiveStatements(tokens);
@@ -95,17 +95,25 @@ export function redactTokens(tokens: readonly ScanToken[]): string {
 /** Whether a token is a name, or may be one that a function gets, as set_config() does. */
 const isName = (token: ScanToken): boolean => !isStringLiteral(token) || /^'[\w.]*'$/.test(token.text);
 
-/** Of each statement whether a name in it speaks of secrets. */
+/** Of each statement whether a name or a literal in it speaks of secrets. */
 function secretiveStatements(tokens: readonly ScanToken[]): readonly boolean[] {
   const found = [false];
+  /** The literals of the present statement. */
+  let literals: string[] = [];
+  const end = (): void => {
+    const alone = literals.length === 1 && shownConninfo(literals[0]!)?.includes('=***') === true;
+    if (!alone && literals.some(speaksOfSecrets)) found[found.length - 1] = true;
+    literals = [];
+  };
   for (const token of tokens) {
-    if (token.text === ';') found.push(false);
-    else if (
-      !isComment(token) &&
-      (isName(token) ? SECRET_NAME.test(token.text) : speaksOfSecrets(token.text))
-    )
-      found[found.length - 1] = true;
+    if (token.text === ';') {
+      end();
+      found.push(false);
+    } else if (isComment(token)) continue;
+    else if (isName(token) && SECRET_NAME.test(token.text)) found[found.length - 1] = true;
+    if (isStringLiteral(token)) literals.push(token.text);
   }
+  end();
   return found;
 }
 
@@ -124,13 +132,11 @@ function shownConninfo(literal: string): string | undefined {
   return shown && byteString(shown);
 }
 
-/** Whether a literal speaks of secrets, but for a connection string that has its own in it. */
-const speaksOfSecrets = (literal: string): boolean =>
-  SECRET_CONTENT.test(contentOf(literal)) && shownConninfo(literal)?.includes('=***') !== true;
+const speaksOfSecrets = (literal: string): boolean => SECRET_CONTENT.test(contentOf(literal));
 
 function shownLiteral(literal: string): string {
   if (!isPlain(literal)) return MASK;
-  if (!literal.includes('://') && !SECRET_CONTENT.test(contentOf(literal))) return literal;
+  if (!literal.includes('://') && !speaksOfSecrets(literal)) return literal;
   const shown = shownConninfo(literal);
   return shown === undefined ? MASK : `'${shown.replaceAll("'", "''")}'`;
 }

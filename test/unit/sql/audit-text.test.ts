@@ -93,6 +93,8 @@ describe('what the audit is told of SQL for a remote', () => {
       `SELECT format('ALTER ROLE %I PASSWORD %L', 'bob', '${SECRET}')`,
       `SELECT 'ALTER ROLE bob PASSWORD ' || quote_literal('${SECRET}')`,
       `SELECT * FROM dblink('host=h password=' || '${SECRET}', 'SELECT 1') AS t(a int)`,
+      `SELECT dblink_connect(format('host=h password=%s', '${SECRET}'))`,
+      `SELECT dblink_connect('host=h password=x' || '${SECRET}')`,
       `SELECT dblink_connect('postgresql://h/db?user=u&%70assword=${SECRET}')`,
       `SELECT dblink_connect(E'host=h p\\x61ssword=${SECRET}')`,
       `SELECT dblink_connect(U&'host=h p\\0061ssword=${SECRET}')`,
