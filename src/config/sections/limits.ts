@@ -47,8 +47,8 @@ export const limitsSettings = z.strictObject({
       'Memory of the process (its resident set) above which new sessions are refused with 53200, and results that are held, if they are ' +
       'larger than a megabyte; 0 for no limit. What is there goes on, and below nine tenths of it all is served again. A percentage is that ' +
       'of the memory of the container, or of the machine where that has less. Garbage is collected before anybody is refused. With several ' +
-      'workers each has its part.',
-    default: '90%',
+      'workers each has its part, of which some 100 MiB are what a process takes by itself: a small part serves nobody.',
+    default: '0',
     reload: 'live',
   }),
   session_memory: setting(parseMemory, {

@@ -89,7 +89,7 @@ describe('configuration', () => {
         preparedStatements: 10_000,
         preparedBytes: 64 * 1024 ** 2,
         pipelinedBytes: 256 * 1024,
-        memoryHigh: parseMemoryShare('90%'),
+        memoryHigh: 0,
         clients: 5000,
         clientsPerUser: 0,
         clientsPerDatabase: 0,
