@@ -47,7 +47,7 @@ export const FULL_ONLY: Readonly<Record<string, string>> = {
 };
 
 /**
- * Files that measure how much one session is delayed by others, or how soon all is as before, and so run when no other file does, and up to three times where they
+ * Files that measure how much one session is delayed by others, and so run when no other file does, and up to three times where they
  * fail: whatever else the machine does can only make a delay longer.
  */
 const ALONE: readonly string[] = [
@@ -56,9 +56,7 @@ const ALONE: readonly string[] = [
   'attacks/loop.',
   'attacks/remote',
   'attacks/servers/auditTexts',
-  'chaos/',
   'fuzz/',
-  'soak/soak.',
 ];
 
 export const runsAlone = (file: string): boolean => ALONE.some((prefix) => file.startsWith(prefix));
