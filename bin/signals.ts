@@ -60,9 +60,14 @@ export function watchProcess(
 
   let replaced = false;
   const replace = async (signal: NodeJS.Signals): Promise<void> => {
-    if (replaced || signals > 0 || demo !== undefined) {
+    const isFirst = process.pid === 1;
+    if (replaced || signals > 0 || demo !== undefined || isFirst) {
       const why =
-        demo === undefined ? 'this process is about to end' : 'the sample servers end with this process';
+        demo !== undefined
+          ? 'the sample servers end with this process'
+          : isFirst
+            ? 'the container ends with this process'
+            : 'this process is about to end';
       log.info({ signal }, `signal ignored: ${why}`);
       return;
     }

@@ -5,28 +5,47 @@ import { describeServer } from '../wire/address.js';
 
 /** How long an answer counts, in ms. */
 export const BELIEVED_MS = 1000;
+/** How long a server may take to say what it is. Others wait behind it. */
+const PATIENCE_MS = 10_000;
 
 type Wanted = Exclude<SessionAttributes, 'any'>;
 
 /** Whether a server has the attributes that are wanted. Asked by the service account, for all sessions that begin meanwhile. */
 export class Fitness {
-  #answer: { readonly unfit: Promise<string | undefined>; readonly until: () => number } | undefined;
+  /** The last answer, and until when it counts. */
+  #answer: { readonly unfit: string | undefined; readonly until: number } | undefined;
+  /** The question that is under way, and since when. There is only one: a server that has frozen gets no more connections. */
+  #asking: { readonly answer: Promise<string | undefined>; readonly since: number } | undefined;
 
+  /** @param ask what is wrong with the server; by default the server itself */
   constructor(
     private readonly account: ServiceAccount,
     private readonly wanted: Wanted,
-    private readonly now: () => number = () => performance.now(),
+    private readonly ask: () => Promise<string | undefined> = () => this.#ask(),
   ) {}
 
   /** What is wrong with the server, in libpq's words; undefined if nothing is. Never rejects. */
-  unfit(): Promise<string | undefined> {
-    if (this.#answer !== undefined && this.now() < this.#answer.until()) return this.#answer.unfit;
-    let until = Number.POSITIVE_INFINITY;
-    const unfit = this.#ask().finally(() => {
-      until = this.now() + BELIEVED_MS;
+  async unfit(): Promise<string | undefined> {
+    if (this.#answer !== undefined && performance.now() < this.#answer.until) return this.#answer.unfit;
+    this.#asking ??= { answer: this.#begin(), since: performance.now() };
+    const { answer, since } = this.#asking;
+    let late: NodeJS.Timeout | undefined;
+    const patience = new Promise<string>((resolve) => {
+      const restMs = Math.max(0, since + PATIENCE_MS - performance.now());
+      late = setTimeout(() => resolve(`connection to ${this.#name} failed: timeout expired`), restMs);
     });
-    this.#answer = { unfit, until: () => until };
+    return Promise.race([answer, patience]).finally(() => clearTimeout(late));
+  }
+
+  async #begin(): Promise<string | undefined> {
+    const unfit = await this.ask();
+    this.#answer = { unfit, until: performance.now() + BELIEVED_MS };
+    this.#asking = undefined;
     return unfit;
+  }
+
+  get #name(): string {
+    return describeServer(this.account.address, this.account.tls.serverName);
   }
 
   async #ask(): Promise<string | undefined> {
@@ -42,8 +61,7 @@ export class Fitness {
       const standby = row?.[0]?.toString('latin1') === 't';
       const readOnly = standby || row?.[1]?.toString('latin1') === 'on';
       const unfit = unfitFor(wanted, standby, readOnly);
-      const name = describeServer(account.address, account.tls.serverName);
-      return unfit && `connection to ${name} failed: ${unfit}`;
+      return unfit && `connection to ${this.#name} failed: ${unfit}`;
     } catch (error) {
       return (error as Error).message;
     }

@@ -23,8 +23,8 @@ export interface Listener {
   readonly bound: BoundAddress;
   /** Its file descriptor, for a process that goes on with it. */
   readonly descriptor: number;
-  /** Accepts no more. @param handedOver another process does, so that a Unix socket stays where it is */
-  close(handedOver?: boolean): void;
+  /** Accepts no more. Never throws. @param keepPath a Unix socket stays where it is: another process goes on with it */
+  close(keepPath?: boolean): void;
 }
 
 /**
@@ -57,12 +57,16 @@ export async function openListener(
   return {
     bound: address.kind === 'unix' ? { path: address.path } : boundAddress(server),
     descriptor: descriptorOf(server),
-    close(handedOver = false) {
+    close(keepPath = false) {
       if (!server.listening) return;
       server.close();
       // It may be that of another process by now.
-      if (address.kind === 'unix' && !handedOver && identityOf(address.path) === identity)
-        rmSync(address.path, { force: true });
+      if (address.kind !== 'unix' || keepPath) return;
+      try {
+        if (identityOf(address.path) === identity) rmSync(address.path, { force: true });
+      } catch {
+        // Where it may not be removed it stays: sessions that go on matter more.
+      }
     },
   };
 }

@@ -101,6 +101,8 @@ export async function listen(
     log.error({ err: error.message, missed }, 'connections cannot be accepted');
   });
   const listeners: Listener[] = [];
+  const keepPaths = inherited?.keepPaths === true;
+  let closing = false;
   let http: HttpServer | undefined;
   let keepAliveMs = config.tcp.keepalive;
   try {
@@ -121,7 +123,8 @@ export async function listen(
       inherited: inherited?.http,
     });
   } catch (error) {
-    for (const listener of listeners) listener.close();
+    // What came with the process another one goes on with.
+    for (const [i, listener] of listeners.entries()) listener.close(inherited?.listen[i] !== undefined);
     await taker.close(0, 0);
     throw error;
   }
@@ -134,8 +137,9 @@ export async function listen(
     vacate: (databases) => taker.vacate(databases),
     async close(graceMs = 0, leaveMs = 0) {
       // Whoever asks whether clients are served is told first.
+      closing = true;
       readiness.close();
-      for (const listener of listeners) listener.close();
+      for (const listener of listeners) listener.close(keepPaths);
       await taker.close(graceMs, leaveMs);
       // Cancel requests for sessions of the process before come by way of this one.
       if (leaveMs > 0) await neighbours.predecessor?.untilGone();
@@ -143,16 +147,20 @@ export async function listen(
       http?.closeAllConnections();
     },
     async handOver() {
-      const sockets = listeners.map(({ descriptor }, i) => ({ name: nameOf(config.listen[i]!), descriptor }));
+      const handed = listeners.map(({ descriptor }, i) => ({ name: nameOf(config.listen[i]!), descriptor }));
       if (http !== undefined)
-        sockets.push({ name: nameOfHttp(config.http.listen!), descriptor: descriptorOf(http) });
-      const pid = await startSuccessor(sockets, neighbours, taker);
+        handed.push({ name: nameOfHttp(config.http.listen!), descriptor: descriptorOf(http) });
+      const successor = await startSuccessor({ listeners: handed, keepPaths }, neighbours, taker);
+      if (closing) {
+        successor.kill();
+        throw new Error('this process was told to end meanwhile');
+      }
       readiness.close();
       for (const listener of listeners) listener.close(true);
       // From now on the other one tells.
       http?.close();
       http?.closeAllConnections();
-      return pid;
+      return successor.pid!;
     },
     async reload(next) {
       await taker.reload(next);

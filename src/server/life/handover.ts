@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { HANDED_OVER } from './inherited.js';
+import { HANDED_OVER, type HandedOverNames } from './inherited.js';
 import { Neighbour, type NeighbourMessage, type Neighbours, type Obliging } from './neighbours.js';
 
 /** How long a successor may take until it serves. */
@@ -28,19 +28,20 @@ export function followPredecessor(neighbours: Neighbours, here: Obliging): void 
 
 /**
  * Starts this program again, with the same command line, and hands the listening sockets over to it. Both processes accept
- * connections until this one stops. Resolves with the process id when the other one serves.
+ * connections until this one stops. Resolves when the other one serves.
  * @param here what this process does for others
  * @throws Error when it does not come to serve; it is gone then
  */
 export async function startSuccessor(
-  listeners: readonly HandedOver[],
+  { listeners, keepPaths }: { readonly listeners: readonly HandedOver[]; readonly keepPaths: boolean },
   neighbours: Neighbours,
   here: Obliging,
-): Promise<number> {
+): Promise<ChildProcess> {
+  const handedOver: HandedOverNames = { names: listeners.map(({ name }) => name), keepPaths };
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...listeners.map(({ descriptor }) => descriptor)],
     serialization: 'advanced',
-    env: { ...process.env, [HANDED_OVER]: JSON.stringify(listeners.map(({ name }) => name)) },
+    env: { ...process.env, [HANDED_OVER]: JSON.stringify(handedOver) },
   });
   const obliging: Obliging = {
     cancel: (request) => here.cancel(request),
@@ -56,7 +57,7 @@ export async function startSuccessor(
   }
   // This process ends when its own sessions have.
   child.unref();
-  return child.pid!;
+  return child;
 }
 
 function ready(child: ChildProcess, obliging: Obliging): Promise<Neighbour> {

@@ -5,8 +5,14 @@ import type { Config, ListenAddress } from '../../config/index.js';
 const FIRST_OF_SYSTEMD = 3;
 /** The first that a predecessor hands over: the channel to it comes before. */
 export const FIRST_HANDED_OVER = 4;
-/** What a predecessor says in the environment: the addresses, as JSON, in the order of their descriptors. */
+/** What a predecessor says in the environment, as JSON: the addresses in the order of their descriptors, and `keepPaths`. */
 export const HANDED_OVER = 'HANDED_OVER_LISTENERS';
+
+/** The value of HANDED_OVER. */
+export interface HandedOverNames {
+  readonly names: readonly string[];
+  readonly keepPaths: boolean;
+}
 
 type Environment = Record<string, string | undefined>;
 
@@ -20,6 +26,8 @@ export interface Inherited {
   /** For each address of `listen`. */
   readonly listen: readonly (number | undefined)[];
   readonly http: number | undefined;
+  /** Unix sockets are not this process's to remove: systemd listens on them, too. */
+  readonly keepPaths: boolean;
 }
 
 /** An address as processes of the proxy call it among themselves. */
@@ -42,17 +50,18 @@ export function inheritedListeners(
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', HANDED_OVER]) delete env[name];
   if (handedOver !== undefined) {
     const wanted = [...(http.listen === undefined ? [] : [nameOfHttp(http.listen)]), ...listen.map(nameOf)];
-    const found = ofPredecessor(wanted, JSON.parse(handedOver) as string[]);
-    return { http: http.listen && found[0], listen: found.slice(-listen.length) };
+    const { names, keepPaths } = JSON.parse(handedOver) as HandedOverNames;
+    const found = ofPredecessor(wanted, names);
+    return { http: http.listen && found[0], listen: found.slice(-listen.length), keepPaths };
   }
   // They are for a process that started this one.
   if (count === undefined || Number(pid) !== process.pid)
-    return { listen: listen.map(() => undefined), http: undefined };
+    return { listen: listen.map(() => undefined), http: undefined, keepPaths: false };
   if (Number(count) !== listen.length)
     throw new InheritedError(
       `${count} listening sockets came with the process, but "listen" has ${listen.length} addresses`,
     );
-  return { listen: listen.map((_, i) => FIRST_OF_SYSTEMD + i), http: undefined };
+  return { listen: listen.map((_, i) => FIRST_OF_SYSTEMD + i), http: undefined, keepPaths: true };
 }
 
 /** The configuration may have changed: sockets that it does not name any more are closed. */

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Client } from 'pg';
 import { type PostgresServer, prepareBinaries, startPostgres } from '../../../src/embedded/index.js';
 import { type LogLine, type Program, startProgram } from '../../attacks/support/program.js';
 import { untilGone, untilSleeping } from '../../support/activity.js';
@@ -201,6 +202,44 @@ describe('a proxy that is replaced', () => {
     writeFileSync(file, 'timeouts:\n  login: 30s\n');
     await replace(program, program.pid);
     await untilGone(primary, 'nobody');
+  });
+
+  it('keeps its Unix socket where the other one cannot listen everywhere', async () => {
+    const sockets = directory();
+    const file = join(directory(), 'proxy.yaml');
+    const config = (host: string, port: number): string =>
+      `databases:\n  '*':\n    primary: ${url()}\nlisten: [${sockets}, "${host}:${port}"]\n`;
+    // Two addresses of which the second one is in use for whoever asks for all of the host's.
+    const holder = createServer().listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const { port } = holder.address() as AddressInfo;
+    writeFileSync(file, config('127.0.0.1', 0));
+    const program = await startConfigured(file);
+    programs.add(program);
+    writeFileSync(file, config('127.0.0.1', port));
+    program.child.kill('SIGUSR2');
+    await program.logged(({ msg }) => msg === 'this process could not be replaced, and goes on');
+    holder.close();
+    assert.ok(existsSync(join(sockets, '.s.PGSQL.6432')));
+    const client = new Client({ host: sockets, port: 6432, user: 'postgres', database: 'postgres' });
+    await client.connect();
+    await client.query('SELECT 1');
+    await client.end();
+  });
+
+  it('takes nobody with it that comes to serve when it was told to end', async () => {
+    const program = await start();
+    const { client } = await logIn(program.port);
+    await query(client, 'BEGIN');
+    program.child.kill('SIGUSR2');
+    await program.logged(({ msg }) => msg === 'starting a process that replaces this one');
+    program.child.kill('SIGTERM');
+    const { err } = await program.logged(
+      ({ msg }) => msg === 'this process could not be replaced, and goes on',
+    );
+    assert.equal(err, 'this process was told to end meanwhile');
+    await query(client, 'COMMIT');
+    assert.equal(await program.ended, 0);
   });
 
   it('listens on what the configuration names by now, and no more on what it does not', async () => {

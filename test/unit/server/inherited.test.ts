@@ -12,7 +12,7 @@ describe('listening sockets that come with the process', () => {
     },
     env: {},
   });
-  const none = { listen: [undefined, undefined, undefined], http: undefined };
+  const none = { listen: [undefined, undefined, undefined], http: undefined, keepPaths: false };
   const pid = String(process.pid);
 
   it('are those of systemd, in the order of the addresses, and nobody else’s afterwards', () => {
@@ -21,7 +21,11 @@ describe('listening sockets that come with the process', () => {
       LISTEN_FDS: '3',
       LISTEN_FDNAMES: 'a:b:c',
     };
-    assert.deepEqual(inheritedListeners(config, env), { listen: [3, 4, 5], http: undefined });
+    assert.deepEqual(inheritedListeners(config, env), {
+      listen: [3, 4, 5],
+      http: undefined,
+      keepPaths: true,
+    });
     assert.deepEqual(env, {});
     assert.deepEqual(inheritedListeners(config, env), none);
   });
@@ -35,7 +39,11 @@ describe('listening sockets that come with the process', () => {
 
   it('are those of the process before, by their addresses', () => {
     const names = ['127.0.0.1 7002', '127.0.0.1 7001', 'http 127.0.0.1 7003'];
-    const env = { HANDED_OVER_LISTENERS: JSON.stringify(names) };
-    assert.deepEqual(inheritedListeners(config, env), { listen: [5, undefined, 4], http: 6 });
+    const env = { HANDED_OVER_LISTENERS: JSON.stringify({ names, keepPaths: true }) };
+    assert.deepEqual(inheritedListeners(config, env), {
+      listen: [5, undefined, 4],
+      http: 6,
+      keepPaths: true,
+    });
   });
 });
