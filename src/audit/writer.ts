@@ -16,6 +16,8 @@ const PIPE_BYTES = 4096;
 /** How long it takes until another attempt after one that failed. */
 const RETRY_MS = 500;
 const PIPE_RETRY_MS = 20;
+/** How long a write may take, or a reader stand still. */
+const STUCK_MS = 5_000;
 
 /** What a line is likely to take at most, and how long it takes until others who wait may go on. */
 const LINE_BYTES = 4096;
@@ -36,6 +38,8 @@ export interface WriterOptions {
   readonly onFull: 'wait' | 'drop';
   /** Makes the line that says how many were dropped. */
   readonly dropped: (lines: number) => string;
+  /** How long nothing may be written while something waits, until that is told; 5 s by default. */
+  readonly stuckMs?: number;
   /** Told when something goes wrong, and when it is well again (undefined). Not for each line. */
   readonly report: (error: Error | undefined, waitingBytes: number) => void;
 }
@@ -50,6 +54,7 @@ export class AuditWriter {
   #bytes = 0;
   #dropped = 0;
   #reopens = false;
+  #isPipe: boolean;
   #works = false;
   #failing = false;
   #closed = false;
@@ -58,13 +63,16 @@ export class AuditWriter {
   #waiting: (() => void)[] = [];
   #retry: NodeJS.Timeout | undefined;
   #later: NodeJS.Timeout | undefined;
+  /** Runs while something waits and nothing is written. */
+  #watch: NodeJS.Timeout | undefined;
 
   /** @throws the system's error if the file cannot be opened */
   constructor(private readonly options: WriterOptions) {
-    this.#fd = this.#toPipe ? STANDARD_ERROR_FD : openSync(options.file, FLAGS, MODE);
+    this.#fd = this.#toStandardError ? STANDARD_ERROR_FD : openSync(options.file, FLAGS, MODE);
+    this.#isPipe = this.#toStandardError || fstatSync(this.#fd).isFIFO();
   }
 
-  get #toPipe(): boolean {
+  get #toStandardError(): boolean {
     return this.options.file === STANDARD_ERROR;
   }
 
@@ -98,7 +106,24 @@ export class AuditWriter {
       return;
     }
     this.#put(line);
+    this.#watchOver();
     if (this.#retry === undefined) void this.#work();
+  }
+
+  /** Tells of a reader that stands still, and of a write that does not come back: neither is an error of the system's. */
+  #watchOver(): void {
+    this.#watch ??= setTimeout(() => {
+      this.#watch = undefined;
+      if (!this.#failing && this.#lines.length > 0) this.#tell(new Error('nothing can be written'));
+    }, this.options.stuckMs ?? STUCK_MS).unref();
+  }
+
+  /** Something has been written. */
+  #goesOn(): void {
+    clearTimeout(this.#watch);
+    this.#watch = undefined;
+    if (this.#failing) this.#tell(undefined);
+    if (this.#lines.length > 0) this.#watchOver();
   }
 
   #put(line: string): void {
@@ -109,7 +134,7 @@ export class AuditWriter {
 
   /** Opens the file anew: the one at the path may be another one by now. */
   reopen(): void {
-    if (this.#toPipe) return;
+    if (this.#toStandardError) return;
     this.#reopens = true;
     void this.#work();
   }
@@ -119,10 +144,14 @@ export class AuditWriter {
     const deadline = performance.now() + limitMs;
     this.#closed = true;
     this.#wake();
-    while (this.#works && performance.now() < deadline) await pause(10);
-    if (this.#lines.length > 0 && performance.now() < deadline) await this.#work();
+    while ((this.#works || this.#lines.length > 0) && performance.now() < deadline) {
+      void this.#work();
+      await pause(10);
+    }
+    clearTimeout(this.#retry);
+    clearTimeout(this.#watch);
     const lost = this.#lines.length + this.#dropped;
-    if (this.#fd !== undefined && !this.#toPipe && !this.#works)
+    if (this.#fd !== undefined && !this.#toStandardError && !this.#works)
       await closeFile(this.#fd).catch(() => undefined);
     this.#fd = undefined;
     return lost;
@@ -138,7 +167,7 @@ export class AuditWriter {
       while (this.#lines.length > 0 || this.#reopens) {
         if (this.#reopens || this.#fd === undefined) await this.#open();
         if (this.#lines.length > 0) await this.#writeBatch(this.#fd!);
-        if (this.#failing) this.#tell(undefined);
+        this.#goesOn();
         this.#hasRoom();
       }
     } catch (error) {
@@ -157,12 +186,14 @@ export class AuditWriter {
     this.#fd = fd;
     this.#reopens = false;
     // In a new file there is nothing whose end is missing.
-    if (fstatSync(fd).size === 0) this.#torn = false;
+    const stats = fstatSync(fd);
+    this.#isPipe = stats.isFIFO();
+    if (stats.size === 0) this.#torn = false;
     if (before !== undefined) await closeFile(before).catch(() => undefined);
   }
 
   async #writeBatch(fd: number): Promise<void> {
-    const limit = this.#toPipe ? PIPE_BYTES : BATCH_BYTES;
+    const limit = this.#isPipe ? PIPE_BYTES : BATCH_BYTES;
     let count = 0;
     let bytes = 0;
     while (count < this.#lines.length && (count === 0 || bytes + this.#lines[count]!.length <= limit))
@@ -203,7 +234,7 @@ export class AuditWriter {
   #failed(error: Error): void {
     if (!this.#failing) this.#tell(error);
     const fd = this.#fd;
-    if (fd === undefined || this.#toPipe) return;
+    if (fd === undefined || this.#toStandardError) return;
     // Another file may be there by the next attempt.
     this.#fd = undefined;
     close(fd, () => undefined);

@@ -1,9 +1,9 @@
 import { normalize } from 'node:path/posix';
-import { asText } from '../dblink/auditing/attempts.js';
 import type { Access } from '../dblink/connections/permission.js';
 import { AddressSet, type Destination, type Policy, type RefusalCounts } from '../policy/index.js';
 import type { Session } from '../session/session.js';
 import type { RouterSettings } from '../session/settings.js';
+import { asText } from '../wire/encoding/transcode.js';
 
 const LOOPBACK = new AddressSet(['loopback']);
 

@@ -66,8 +66,9 @@ export async function serve(raw: Socket, options: ServeOptions): Promise<void> {
   const log = address === raw.remoteAddress ? options.log : options.logOf(address);
   const who = { user: startup.parameters.get('user'), database: startup.parameters.get('database') };
   const text = (name: string): string | undefined => {
+    // As a server cuts names. What is longer is only there to fill the audit.
     const value = startup.parameters.get(name);
-    return value && textOf(value);
+    return value && textOf(clipName(value, 'UTF8'));
   };
   const audit =
     options.audit &&

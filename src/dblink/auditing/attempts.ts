@@ -1,7 +1,6 @@
 import type { AuditTarget, ConnectionAudit, SessionAudit } from '../../audit/index.js';
 import type { SocketAddress } from '../../wire/address.js';
 import { ConnectError } from '../../wire/connectErrors.js';
-import { transcode } from '../../wire/encoding/transcode.js';
 import { PgError } from '../../wire/errors.js';
 import type { ConnectionLost, WireClient } from '../../wire/outbound/index.js';
 import type { ConninfoHost } from '../conninfo/index.js';
@@ -106,10 +105,4 @@ function failureOf(error: unknown, stage: 'before' | 'auth'): Parameters<Session
   if (!(error instanceof ConnectError)) return { stage, sqlstate: '08001' };
   const told = error.sqlstate ?? '';
   return { stage: error.stage, sqlstate: /^[0-9A-Z]{5}$/.test(told) ? told : '08001', code: error.code };
-}
-
-/** A name as text. @param name byte string in the database's encoding */
-export function asText(name: string, encoding: string): string {
-  const changed = transcode(name, encoding, 'UTF8');
-  return typeof changed === 'string' ? Buffer.from(changed, 'latin1').toString('utf8') : name;
 }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
+import { asText } from '../../wire/encoding/transcode.js';
 import type { PgError } from '../../wire/errors.js';
 import { ConnectError, type WireClient } from '../../wire/outbound/index.js';
 import { abortable } from '../../wire/pace/abortable.js';
-import { Attempts, asText } from '../auditing/attempts.js';
+import { Attempts } from '../auditing/attempts.js';
 import { clipName } from '../clipName.js';
 import {
   byteString,

@@ -1,8 +1,9 @@
 import type { ConnectionAudit, StatementAudit } from '../../audit/index.js';
+import { asText } from '../../wire/encoding/transcode.js';
 import { PgError } from '../../wire/errors.js';
 import { renderError, type TransactionState, type WireClient } from '../../wire/outbound/index.js';
 import { abortable, onAbort } from '../../wire/pace/abortable.js';
-import { asText, auditOf } from '../auditing/attempts.js';
+import { auditOf } from '../auditing/attempts.js';
 import { watched } from '../auditing/watched.js';
 import type { CallContext, DblinkFacts } from '../context.js';
 import { alreadyInUse, type ConnectionLabel } from '../errors.js';

@@ -56,3 +56,9 @@ export function transcode(text: string, from: string, to: string): string | Untr
     ? encoded.toString('latin1')
     : new Untranslatable(iconv.encode(lacking, source));
 }
+
+/** A name as text; one that cannot be read stays as its bytes are. @param name byte string in an encoding of PostgreSQL's */
+export function asText(name: string, encoding: string): string {
+  const changed = transcode(name, encoding, 'UTF8');
+  return typeof changed === 'string' ? Buffer.from(changed, 'latin1').toString('utf8') : name;
+}

@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -20,7 +32,10 @@ describe('the file of the audit', () => {
 
   const reports: (string | undefined)[] = [];
 
-  function open(file: string, options: { maxBytes?: number; onFull?: 'wait' | 'drop' } = {}): AuditWriter {
+  function open(
+    file: string,
+    options: { maxBytes?: number; onFull?: 'wait' | 'drop'; stuckMs?: number } = {},
+  ): AuditWriter {
     reports.length = 0;
     const writer = new AuditWriter({
       file: file.startsWith('/') ? file : join(directory, file),
@@ -65,6 +80,34 @@ describe('the file of the audit', () => {
     const path = join(directory, 'fifo');
     assert.equal(spawnSync('mkfifo', [path]).status, 0);
     assert.throws(() => open('fifo'), { code: 'ENXIO' });
+  });
+
+  it('is a pipe whose reader stands still: that is told, and what waits is written when it reads again', async () => {
+    const path = join(directory, 'slow');
+    assert.equal(spawnSync('mkfifo', [path]).status, 0);
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const writer = open('slow', { maxBytes: 1e9, stuckMs: 20 });
+    const line = 'x'.repeat(999);
+    // More than a pipe holds.
+    for (let i = 0; i < 500; i++) writer.add(line);
+    await eventually('it is told', () => assert.deepEqual(reports, ['nothing can be written']));
+    let text = '';
+    const part = Buffer.alloc(65_536);
+    const read = (): void => {
+      try {
+        for (let n = readSync(reader, part); n > 0; n = readSync(reader, part))
+          text += part.toString('latin1', 0, n);
+      } catch (error) {
+        assert.equal((error as NodeJS.ErrnoException).code, 'EAGAIN');
+      }
+    };
+    const reading = setInterval(read, 1);
+    assert.equal(await writer.close(60_000), 0);
+    clearInterval(reading);
+    read();
+    closeSync(reader);
+    assert.ok(text === `${line}\n`.repeat(500), `${text.length} characters, not ${500 * 1000}`);
+    assert.deepEqual(reports, ['nothing can be written', undefined]);
   });
 
   it('is opened anew after it has been moved away, and no line is lost or twice', async () => {

@@ -53,10 +53,11 @@ export class ReadOnlyCalls implements TextGuard {
     await this.#set('on', signal);
   }
 
-  /** @throws PgError 25006 when the remote is in another mode afterwards */
+  /** @throws PgError 25006 when the remote has not become read-only */
   async #set(mode: 'on' | 'off', signal: AbortSignal): Promise<void> {
     const set = await this.#mode.run(`SET ${MODE_SETTING} = ${mode}; SHOW ${MODE_SETTING}`, signal);
-    if (this.client.lost === undefined && set !== mode && mode === 'on') throw leavesReadOnlyCall();
+    // One that stays read-only refuses by itself what the next call wants to write.
+    if (mode === 'on' && set !== mode && this.client.lost === undefined) throw leavesReadOnlyCall();
   }
 }
 
